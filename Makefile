@@ -1,0 +1,124 @@
+# Makefile
+#		Builds, installs and tests taskq.
+#
+# all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
+# server.  test, test-all, lint and demo work in private copies and need
+# nothing prepared, so this file must be readable where no server headers are
+# installed yet.
+#
+# Lists are explicit: what is built is what is named here.
+
+EXTENSION = taskq
+MODULE_big = taskq
+
+# taskq.control is the only place where the version is written.
+TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
+
+CORE = buffer egress outcome request resolve transfer http deliver
+
+OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/rows.o src/token.o \
+	src/submit.o src/acquire.o src/lease.o src/finish.o src/control.o \
+	src/history.o src/push.o \
+	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
+	src/maintenance.o \
+	$(CORE:%=src/core/%.o)
+
+SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
+	sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \
+	sql/80_push.sql sql/85_maintenance.sql sql/90_grants.sql
+
+# test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c
+REGRESS = arguments retry life push history arming
+ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels
+TAP =
+UNIT = test_buffer test_egress test_outcome test_request test_http
+
+DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
+REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+PROVE_TESTS = $(TAP:%=test/t/%.pl)
+ifneq ($(TAP),)
+TAP_TESTS = 1
+endif
+
+CURL_CFLAGS := $(shell pkg-config --cflags libcurl libcares 2>/dev/null)
+CURL_LIBS := $(shell pkg-config --libs libcurl libcares 2>/dev/null || echo -lcurl -lcares)
+WARNINGS = -Wall -Wextra -Wno-unused-parameter
+DEFINES = -DTASKQ_VERSION='"$(TASKQ_VERSION)"'
+
+# The server's headers are searched as system headers: they are not ours to warn about.
+PG_CPPFLAGS = -I$(srcdir)/src $(CURL_CFLAGS) $(DEFINES) -isystem $(includedir_server)
+PG_CFLAGS = -std=gnu11 $(WARNINGS) -MMD -MP
+SHLIB_LINK = $(CURL_LIBS)
+SHLIB_EXPORTS = exports.txt
+
+EXTRA_CLEAN = $(OBJS:.o=.d) results output_iso regression.diffs regression.out build META.json
+
+PG_CONFIG = pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+ifneq ($(PGXS),)
+include $(PGXS)
+PG_PROVE_FLAGS += -I test/lib
+else
+all install installcheck:
+	@echo "The server headers are missing: install postgresql-server-dev-NN, or set PG_CONFIG." >&2; exit 1
+clean:
+	rm -rf $(EXTRA_CLEAN)
+srcdir = .
+endif
+
+$(DATA_built): $(SQL_PARTS)
+	cat $^ > $@
+
+# For PGXN; not part of all.
+META.json: META.json.in taskq.control
+	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
+
+$(OBJS): taskq.control
+$(CORE:%=src/core/%.o): override CFLAGS += -fvisibility=hidden
+-include $(OBJS:.o=.d)
+
+# ---- unit tests: the core, compiled and linked without PostgreSQL -----------
+
+UNIT_DIR = build/unit
+UNIT_CFLAGS = -O1 -g
+UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -Itest/unit \
+	$(CURL_CFLAGS) $(DEFINES)
+UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o
+
+unit: $(UNIT:%=$(UNIT_DIR)/%)
+
+$(UNIT_DIR)/core/%.o: src/core/%.c
+	@mkdir -p $(@D)
+	$(UNIT_CC) -MMD -MP -c -o $@ $<
+
+$(UNIT_DIR)/%.o: test/unit/%.c
+	@mkdir -p $(@D)
+	$(UNIT_CC) -MMD -MP -c -o $@ $<
+
+$(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
+	$(UNIT_CC) -o $@ $^ $(CURL_LIBS)
+
+-include $(UNIT_OBJS:.o=.d) $(UNIT:%=$(UNIT_DIR)/%.d)
+
+# ---- in private copies ------------------------------------------------------
+
+test:
+	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
+
+# The same, and the unit tests under sanitizers and valgrind.
+test-all:
+	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh --all
+
+lint:
+	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
+
+demo:
+	@PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh
+
+# Lists for the scripts: make -s print-REGRESS
+print-%:
+	@echo '$($*)'
+
+.PHONY: unit test test-all lint demo

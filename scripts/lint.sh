@@ -1,0 +1,186 @@
+#!/bin/bash
+# lint.sh
+#		Checks that need no server: layout, warnings, who may know whom, SQL.
+#
+# usage: lint.sh [PG_CONFIG]
+#
+# Prints TAP, and below each "not ok" what was found.  Builds in a private
+# copy, so the tree is only read.
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+
+# Formatters of other versions disagree about details.
+clang_format_version=14
+
+number=0
+failures=0
+
+# check NAME COMMAND…: the command prints what is wrong, or nothing.
+check()
+{
+	local name=$1 found status=0
+	shift
+	found=$("$@" 2>&1) || status=$?
+	number=$((number + 1))
+	if [ -z "$found" ] && [ "$status" -eq 0 ]; then
+		say "ok $number - $name"
+	else
+		say "not ok $number - $name"
+		failures=$((failures + 1))
+		[ -z "$found" ] || printf '%s\n' "$found" | sed 's/^/# /'
+	fi
+}
+
+skip()
+{
+	number=$((number + 1))
+	say "ok $number - $1 # SKIP $2"
+}
+
+c_files()
+{
+	find src worker test/unit bench -name '*.[ch]' 2>/dev/null | sort
+}
+
+find_clang_format()
+{
+	local name
+	for name in "clang-format-$clang_format_version" clang-format; do
+		if "$name" --version 2>/dev/null | grep -q "version $clang_format_version\."; then
+			say "$name"
+			return
+		fi
+	done
+	return 1
+}
+
+layout()
+{
+	c_files | xargs "$formatter" --style=file --dry-run --Werror 2>&1 | grep -E 'error:' || true
+}
+
+line_length()
+{
+	local file
+	for file in $(c_files); do
+		expand -t 4 "$file" | awk -v f="$file" 'length > 100 { print f ":" NR ": " length " columns" }'
+	done
+}
+
+# No tab or blank at the end of a line, no blanks before a tab, a newline at the end.
+blanks()
+{
+	local text
+	text=$(grep -rIlE . --exclude-dir=.git --exclude-dir=expected --exclude-dir=build . 2>/dev/null)
+	printf '%s\n' "$text" | xargs grep -nE '[[:blank:]]+$' | cut -c 1-120
+	printf '%s\n' "$text" | while read -r file; do
+		[ -z "$(tail -c 1 "$file")" ] || say "$file: no newline at the end"
+	done
+}
+
+warnings()
+{
+	private_make -j2 all unit COPT=-Werror UNIT_CFLAGS='-O2 -g -Werror' 2>&1 |
+		grep -E '(error|warning):|\*\*\*|undefined reference' || true
+}
+
+# What the core may be linked with: itself, libc, libcurl, c-ares.
+core_symbols()
+{
+	local objects allowed library
+	mapfile -t objects < <(find src/core -name '*.o')
+	[ ${#objects[@]} -gt 0 ] || { say "the core was not built"; return; }
+	allowed=$(
+		nm --defined-only -g "${objects[@]}" | awk 'NF == 3 { print $3 }'
+		for library in libc.so.6 libm.so.6 libcurl.so libcares.so; do
+			nm -D --defined-only "$(cc -print-file-name="$library")" | awk '{ sub(/@.*/, "", $3); print $3 }'
+		done
+		say _GLOBAL_OFFSET_TABLE_
+	)
+	nm -u -A "${objects[@]}" | awk '{ print $NF, $1 }' | sort |
+		join -v 1 - <(printf '%s\n' "$allowed" | sort -u) |
+		sed 's/^\([^ ]*\) \(.*\)/\2 needs \1, which neither the core nor libc, libcurl or c-ares defines/'
+}
+
+# One thread, and no name resolved but by c-ares: see resolve.h.
+core_forbidden()
+{
+	find src/core -name '*.o' -exec nm -u -A {} + |
+		grep -wE 'pthread_create|thrd_create|getaddrinfo|gethostby[a-z0-9_]*|fork|vfork|system|popen' || true
+}
+
+includes()
+{
+	grep -nE '^[[:blank:]]*#[[:blank:]]*include' -r src/core --include='*.[ch]' |
+		grep -vE '"core/[a-z_]+\.h"|<[a-z0-9_/]+\.h>' | sed 's/$/: the core includes only itself and system headers/'
+	grep -nE '#[[:blank:]]*include.*(postgres|libpq|fmgr|pg_config|c\.h[">]|utils/|storage/)' -r src/core test/unit --include='*.[ch]' |
+		sed 's/$/: the core knows no PostgreSQL/'
+	grep -nE '#[[:blank:]]*include.*worker/' -r src --include='*.[ch]' | sed 's/$/: src does not know worker/'
+	[ ! -d worker ] || grep -nE '#[[:blank:]]*include.*("(\.\./)?src/|"taskq\.h"|postgres\.h)' -r worker --include='*.[ch]' |
+		sed 's/$/: worker knows only the core/'
+	return 0
+}
+
+versions()
+{
+	grep -rn 'PG_VERSION_NUM\|CATALOG_VERSION_NO' src worker --include='*.[ch]' 2>/dev/null |
+		grep -v '^src/compat\.h:' | sed 's/$/: only compat.h names versions of PostgreSQL/'
+	return 0
+}
+
+exported_symbols()
+{
+	local library=taskq.so symbols
+	[ -f "$library" ] || { say "$library was not built"; return; }
+	symbols=$(nm -D --defined-only "$library" | awk '{ print $3 }')
+	printf '%s\n' "$symbols" | grep -vE '^(taskq_.*|pg_finfo_taskq_.*|_PG_init|Pg_magic_func)$' |
+		sed 's/$/ is exported/'
+	printf '%s\n' "$symbols" | grep -qx Pg_magic_func || say "Pg_magic_func is not exported"
+}
+
+static_analysis()
+{
+	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 --suppressions-list=scripts/cppcheck.txt \
+		--library=posix --library=gnu -D__GNUC__ -DTASKQ_VERSION='"0"' -DPG_VERSION_NUM=150000 \
+		--template='{file}:{line}: {id}: {message}' -Isrc src 2>&1
+}
+
+shell_scripts()
+{
+	shellcheck -x --severity=warning scripts/*.sh .ci/run
+}
+
+cd "$top" || exit 1
+config=${1:-$(find_pg_config)} || die "no server headers: install postgresql-server-dev-NN, or set PG_CONFIG"
+private_config=$config
+copy=$(mktemp -d "${TMPDIR:-/tmp}/taskq-lint.XXXXXX")
+trap 'rm -rf "$copy"' EXIT
+trap 'exit 130' HUP INT TERM
+tar --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build --exclude=./tmp_check -cf - . |
+	tar -C "$copy" -xf -
+cd "$copy" || exit 1
+
+if formatter=$(find_clang_format); then
+	check "layout: clang-format -i mends it" layout
+else
+	skip "layout" "needs clang-format $clang_format_version"
+fi
+check "at most 100 columns" line_length
+check "no stray blanks" blanks
+check "no warning from the compiler" warnings
+check "the core needs only itself, libc, libcurl and c-ares" core_symbols
+check "the core starts no thread or process and resolves no name by itself" core_forbidden
+check "includes go from src and worker to the core only" includes
+check "only compat.h names versions of PostgreSQL" versions
+check "taskq.so exports only what the server looks for" exported_symbols
+check "cppcheck" static_analysis
+check "sql" python3 scripts/lint_sql.py sql/*.sql
+if command -v shellcheck >/dev/null; then
+	check "shellcheck" shell_scripts
+else
+	skip "shellcheck" "not installed"
+fi
+say "1..$number"
+[ "$failures" -eq 0 ]

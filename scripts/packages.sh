@@ -1,0 +1,125 @@
+#!/bin/bash
+# packages.sh
+#		Installs the Debian packages that a purpose needs and that are missing.
+#
+# usage: packages.sh demo | test | all | lint
+#
+# What is there is found by looking for the thing, not for its package, so a
+# server built from source will do, and nothing is asked of the network when
+# nothing is missing.  Installing a server package would make and start a
+# cluster, and start whatever of the machine's own is stopped: both are
+# forbidden while, and only while, packages are being installed.
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+
+# The major version to install where no usable server is: the newest that is
+# offered and supported.
+offered_version()
+{
+	apt-cache search --names-only '^postgresql-server-dev-1[5-8]$' |
+		sed 's/^postgresql-server-dev-\([0-9]*\).*/\1/' | sort -n | tail -n 1
+}
+
+has_header()
+{
+	printf '#include <%s>\n' "$1" | cc -E - >/dev/null 2>&1
+}
+
+has_library()
+{
+	pkg-config --exists "$1" 2>/dev/null
+}
+
+# Prints the packages that are missing for $1, one a line.
+missing_packages()
+{
+	local purpose=$1 config version bin
+	if config=$(find_pg_config); then
+		version=$("$config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+		bin=$("$config" --bindir)
+		[ -x "$bin/postgres" ] || say "postgresql-$version"
+		[ -x "$bin/psql" ] || say "postgresql-client-$version"
+	elif [ "${PG_CONFIG:-pg_config}" != pg_config ]; then
+		die "PG_CONFIG=$PG_CONFIG is no pg_config of PostgreSQL 15 to 18 with its server headers"
+	else
+		version=$(offered_version)
+		printf "postgresql%s-${version:-NN}\n" '' -client -server-dev
+	fi
+	command -v gcc >/dev/null && command -v cc >/dev/null || say gcc
+	has_header stdio.h || say libc6-dev
+	command -v pkg-config >/dev/null || say pkg-config
+	has_library libcurl || say libcurl4-openssl-dev
+	has_library libcares || say libc-ares-dev
+	command -v python3 >/dev/null || say python3
+	[ "$purpose" = demo ] && return
+	command -v clang-format >/dev/null || say clang-format
+	command -v cppcheck >/dev/null || say cppcheck
+	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
+	[ "$purpose" = all ] || return
+	command -v valgrind >/dev/null || say valgrind
+}
+
+# No cluster is made, no service started.  Both files are gone afterwards, and
+# an administrator's own are not touched.
+forbid_services()
+{
+	if [ ! -e /etc/postgresql-common/createcluster.d ]; then
+		made_dirs=(/etc/postgresql-common/createcluster.d)
+		[ -e /etc/postgresql-common ] || made_dirs+=(/etc/postgresql-common)
+	fi
+	mkdir -p /etc/postgresql-common/createcluster.d
+	cluster_conf=/etc/postgresql-common/createcluster.d/zz-taskq-$$.conf
+	say 'create_main_cluster = false' >"$cluster_conf"
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		policy=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+	fi
+}
+
+allow_services()
+{
+	rm -f ${cluster_conf:+"$cluster_conf"} ${policy:+"$policy"}
+	[ ${#made_dirs[@]} -eq 0 ] || rmdir --ignore-fail-on-non-empty "${made_dirs[@]}"
+}
+
+apt_install()
+{
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+		-o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@" >"$apt_log" 2>&1
+}
+
+install_missing()
+{
+	local purpose=$1 packages
+	# One at a time, on a directory that is there anyway; those who waited look again.
+	exec 9</var/lib/dpkg && flock 9
+	cluster_conf='' policy='' made_dirs=()
+	apt_log=$(mktemp)
+	trap 'allow_services; rm -f "$apt_log"' EXIT
+	trap 'exit 1' HUP INT TERM
+	case $(missing_packages "$purpose") in
+		*-NN*) apt-get update -q >"$apt_log" 2>&1 ;;
+	esac
+	mapfile -t packages < <(missing_packages "$purpose")
+	[ ${#packages[@]} -gt 0 ] || return 0
+	forbid_services
+	apt_install "${packages[@]}" ||
+		{ apt-get update -q >"$apt_log" 2>&1 && apt_install "${packages[@]}"; } ||
+		{ cat "$apt_log" >&2; die "could not install: ${packages[*]}"; }
+}
+
+purpose=${1:?}
+mapfile -t packages < <(missing_packages "$purpose")
+[ ${#packages[@]} -gt 0 ] || exit 0
+if ! command -v apt-get >/dev/null; then
+	die "something is missing that in Debian these packages contain: ${packages[*]}"
+elif [ "$(id -u)" -eq 0 ]; then
+	say "installing ${packages[*]}"
+	install_missing "$purpose"
+elif command -v sudo >/dev/null; then
+	sudo PG_CONFIG="${PG_CONFIG:-pg_config}" "$0" "$purpose"
+else
+	die "missing packages; as root: apt-get install ${packages[*]}"
+fi

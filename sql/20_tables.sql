@@ -1,0 +1,171 @@
+-- Private tables.  A live task is one row of task, which holds what was
+-- submitted, and one row of either ready or lease: it is pending while it has
+-- a ready row, and running while it has a lease row.  No column says so a
+-- second time.  A claim deletes the ready row and inserts the lease row, so it
+-- touches no index but those of the two narrow tables, and expired leases are
+-- found among the running tasks alone.  An ended task is one row of history.
+--
+-- No foreign keys, triggers or row security on these: see the C code that
+-- writes them directly (src/rows.c).
+
+create type taskq.state as enum ('pending', 'running', 'finished', 'dead', 'cancelled', 'expired');
+comment on type taskq.state is
+'Where a task is in its life: pending (waiting, perhaps for a later run_at), running (leased to a worker), finished (succeeded), dead (attempts or age used up, or a permanent failure), cancelled, expired (not started in time).';
+
+create sequence taskq.task_id as bigint;
+create sequence taskq.queue_id as int start 100;	-- below: queues that exist from the start
+
+-- Tokens are handed out in blocks, see src/token.c.
+create sequence taskq.token_block as bigint;
+
+create table taskq.queue (
+	id int not null constraint queue_pkey primary key,
+	name text collate "C" not null constraint queue_name unique,
+	mode text not null constraint queue_mode check (mode in ('pull', 'push')),
+	url text,
+	lease_for interval not null,
+	retry text not null,
+	keep_finished interval not null,
+	keep_dead interval not null,
+	keep_key interval not null,
+	created_at timestamptz not null
+);
+
+create table taskq.retry_policy (
+	name text collate "C" not null constraint retry_policy_pkey primary key,
+	backoff text not null constraint retry_policy_backoff check (backoff in ('fixed', 'linear', 'exponential', 'power', 'schedule')),
+	base interval not null,
+	factor real not null,
+	max_delay interval not null,
+	max_doublings int,
+	jitter real not null,
+	max_attempts int not null,
+	max_age interval,
+	delays interval[]
+);
+
+-- What was submitted.  Not updated while the task waits or runs; a failed
+-- attempt updates attempt and run_at.
+create table taskq.task (
+	id bigint not null constraint task_pkey primary key,
+	submitted_at timestamptz not null,
+	run_at timestamptz not null,
+	queue_id int not null,
+	attempt int not null,			-- attempts used up
+	max_attempts int not null,
+	priority smallint not null,
+	revived_at timestamptz,			-- when retry() started its present life
+	timeout interval,
+	kind text,
+	retry text,						-- policy; NULL: the queue's
+	payload jsonb,
+	method text,					-- method to body: HTTP tasks only
+	url text,
+	headers jsonb,
+	body bytea
+) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+create table taskq.ready (
+	run_at timestamptz not null,
+	id bigint not null,
+	queue_id int not null,
+	priority smallint not null
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+create index ready_dispatch on taskq.ready (queue_id, priority, run_at, id);
+
+create table taskq.lease (
+	id bigint not null constraint lease_pkey primary key,
+	token bigint not null,
+	started_at timestamptz not null,
+	lease_until timestamptz not null,
+	lease_us bigint not null,		-- its length, for heartbeats that name none
+	queue_id int not null,
+	attempt int not null,			-- the number of this try
+	cancel_requested boolean not null,
+	deadline timestamptz,			-- heartbeats do not extend past it
+	worker text,
+	cancel_reason text
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+-- Failed tries of live tasks; they move into history with their task.
+create table taskq.attempt (
+	task_id bigint not null,
+	attempt int not null,
+	started_at timestamptz not null,
+	ended_at timestamptz not null,
+	worker text,
+	class text,						-- HTTP: how far the exchange came
+	error text,
+	detail jsonb,
+	status int,						-- status to elapsed: the HTTP answer
+	headers jsonb,
+	body bytea,
+	truncated boolean,
+	elapsed interval
+);
+
+create index attempt_task on taskq.attempt (task_id, attempt);
+
+-- Ended tasks, arranged by the day (keep of more than 31 days: the month) on
+-- which they may go, so that expiry drops a table and deletes no row.  The
+-- dated tables are made ahead by maintenance (90_maintenance.sql) and hold the
+-- only indexes; what ends on a day that has no table yet goes to history_rest.
+create table taskq.history (
+	bucket int not null,			-- yyyymmdd or yyyymm of expiry, UTC
+	id bigint not null,
+	state taskq.state not null,
+	priority smallint not null,
+	attempt int not null,
+	max_attempts int not null,
+	submitted_at timestamptz not null,
+	run_at timestamptz not null,
+	started_at timestamptz,
+	ended_at timestamptz not null,
+	queue text not null,
+	kind text,
+	worker text,
+	timeout interval,
+	retry text,
+	result jsonb,
+	error text,
+	payload jsonb,					-- payload to body: not of finished tasks
+	method text,
+	url text,
+	headers jsonb,
+	body bytea,
+	status int,						-- status to elapsed: the last HTTP answer
+	response_headers jsonb,
+	response_body bytea,
+	truncated boolean,
+	elapsed interval,
+	attempts jsonb					-- its failed tries
+) partition by list (bucket);
+
+create table taskq.history_rest (like taskq.history);
+create index history_rest_id on taskq.history_rest (id);
+
+create view taskq._history as
+	select * from taskq.history
+	union all
+	select * from taskq.history_rest;
+
+-- For which database this queue sends.  One row, written by the first
+-- create_queue() or submit(): see 60_control.sql.
+create table taskq.arm (
+	system_identifier bigint not null,
+	database oid not null
+);
+
+select pg_catalog.pg_extension_config_dump('taskq.task_id', '');
+select pg_catalog.pg_extension_config_dump('taskq.queue_id', '');
+select pg_catalog.pg_extension_config_dump('taskq.token_block', '');
+select pg_catalog.pg_extension_config_dump('taskq.queue', '');
+select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
+select pg_catalog.pg_extension_config_dump('taskq.task', '');
+select pg_catalog.pg_extension_config_dump('taskq.ready', '');
+select pg_catalog.pg_extension_config_dump('taskq.lease', '');
+select pg_catalog.pg_extension_config_dump('taskq.attempt', '');
+select pg_catalog.pg_extension_config_dump('taskq.history', '');
+select pg_catalog.pg_extension_config_dump('taskq.history_rest', '');
+select pg_catalog.pg_extension_config_dump('taskq.arm', '');

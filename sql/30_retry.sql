@@ -1,0 +1,147 @@
+-- Retry policies: which delay follows a failed attempt, and when to give up.
+-- This file is the only place where that is decided.
+
+create function taskq._interval_seconds(i interval) returns double precision
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select extract(epoch from i)::double precision $$;
+
+-- Made policies and the shipped ones.  A shipped one is a row here and not in
+-- the table, so that a dump never brings a second copy of it back.
+create view taskq._retry_policies as
+	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, false as built_in
+	from taskq.retry_policy
+	union all
+	select * from (values
+		('default' collate "C", 'exponential', interval '1 s', 2::real, interval '1 hour', null::int, 0.1::real, 25, null::interval, null::interval[], true),
+		('webhook', 'schedule', interval '5 s', 2, interval '1 day', null, 0.1, 10, null,
+			array['5 s', '5 min', '30 min', '2 hours', '5 hours', '10 hours', '14 hours', '20 hours', '24 hours']::interval[], true),
+		('none', 'fixed', interval '0', 1, interval '0', null, 0, 1, null, null, true)
+	) as shipped;
+
+create function taskq.backoff(policy text, attempt int) returns interval
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	p taskq._retry_policies%rowtype;
+	n double precision := attempt;
+	base double precision;
+	cap double precision;
+	exponent double precision;
+	seconds double precision;
+begin
+	if attempt is null or attempt < 1 then
+		raise exception using errcode = 'TQ004', message = 'attempt must be at least 1',
+			detail = 'Attempts are counted from 1.', hint = 'Pass the number of the attempt that failed.';
+	end if;
+	select * into p from taskq._retry_policies r where r.name = backoff.policy;
+	if not found then
+		raise exception using errcode = 'TQ004', message = format('retry policy "%s" does not exist', policy),
+			detail = 'Shipped policies are default, webhook and none.', hint = 'Create it with taskq.create_retry_policy().';
+	end if;
+	base := taskq._interval_seconds(p.base);
+	cap := taskq._interval_seconds(p.max_delay);
+	if p.backoff = 'schedule' then
+		seconds := taskq._interval_seconds(p.delays[least(attempt, cardinality(p.delays))]);
+		cap := seconds;
+	elsif p.backoff = 'fixed' then
+		seconds := base;
+	elsif p.backoff = 'linear' then
+		seconds := base * n;
+	else
+		exponent := case p.backoff when 'power' then n else least(n - 1, coalesce(p.max_doublings, n - 1)) end;
+		-- Judged by logarithms first: the power itself could overflow.
+		if base <= 0 then
+			seconds := 0;
+		elsif exponent * ln(p.factor::double precision) >= ln(greatest(cap, 1e-6)) - ln(base) then
+			seconds := cap;
+		else
+			seconds := base * power(p.factor::double precision, exponent);
+			-- Past the last doubling the delay grows linearly: App Engine's rule for task queues.
+			if p.backoff = 'exponential' and n - 1 > exponent then
+				seconds := seconds * (n - exponent);
+			end if;
+		end if;
+	end if;
+	return make_interval(secs => greatest(least(seconds, cap), 0));
+end
+$$;
+comment on function taskq.backoff(text, int) is
+'The delay, without jitter, that retry policy "policy" puts behind a failure of attempt number "attempt" (from 1). Errors: TQ004 for an unknown policy or an attempt below 1.';
+
+-- When the task is to be tried again after a failure of attempt, or NULL:
+-- never, it is dead.  born is when its present life began.
+create function taskq._retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+	p taskq._retry_policies%rowtype;
+	seconds double precision;
+	retry_at timestamptz;
+begin
+	if attempt >= max_attempts then
+		return null;
+	end if;
+	-- A policy that was dropped meanwhile leaves the shipped one.
+	select * into p from taskq._retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
+	if retry_in is not null then
+		seconds := least(greatest(taskq._interval_seconds(retry_in), 0), 366 * 86400);
+	else
+		seconds := taskq._interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
+	end if;
+	retry_at := clock_timestamp() + make_interval(secs => seconds);
+	if retry_at > born + p.max_age then
+		return null;
+	end if;
+	return retry_at;
+end
+$$;
+
+create function taskq.create_retry_policy(name text, backoff text default 'exponential', base interval default '1 s',
+	factor real default 2, max_delay interval default '1 hour', max_doublings int default null, jitter real default 0.1,
+	max_attempts int default 25, max_age interval default null, delays interval[] default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	wrong text;
+	longest constant interval := '366 days';
+begin
+	perform taskq._check_name(name, 'retry policy');
+	wrong := case
+		when backoff is null or backoff not in ('fixed', 'linear', 'exponential', 'power', 'schedule')
+			then 'backoff must be fixed, linear, exponential, power or schedule'
+		when base is null or base < interval '0' or base > longest then 'base must be between 0 and 366 days'
+		when factor is null or not (factor >= 1 and factor <= 100) then 'factor must be between 1 and 100'
+		when max_delay is null or max_delay < interval '0' or max_delay > longest then 'max_delay must be between 0 and 366 days'
+		when max_doublings < 0 then 'max_doublings must not be negative'
+		when max_doublings is not null and backoff <> 'exponential' then 'max_doublings goes with backoff exponential only'
+		when jitter is null or not (jitter >= 0 and jitter <= 1) then 'jitter must be between 0 and 1'
+		when max_attempts is null or max_attempts < 1 then 'max_attempts must be at least 1'
+		when max_age <= interval '0' or max_age > interval '36600 days' then 'max_age must be more than 0 and at most 36600 days'
+		when backoff = 'schedule' and (delays is null or array_ndims(delays) is distinct from 1 or cardinality(delays) not between 1 and 1000)
+			then 'delays must hold 1 to 1000 intervals'
+		when backoff <> 'schedule' and delays is not null then 'delays go with backoff schedule only'
+		when exists (select from unnest(delays) d where d is null or d < interval '0' or d > longest)
+			then 'each of delays must be between 0 and 366 days'
+	end;
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong,
+			detail = format('Retry policy "%s" was not created.', name), hint = 'See the comment of taskq.create_retry_policy().';
+	end if;
+	if exists (select from taskq._retry_policies p where p.name = create_retry_policy.name) then
+		raise exception using errcode = 'TQ004', message = format('retry policy "%s" exists already', name),
+			detail = 'Policies that tasks may be using are not replaced.', hint = 'Choose another name.';
+	end if;
+	insert into taskq.retry_policy
+		values (name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays);
+	perform taskq._queues_changed();
+end
+$$;
+comment on function taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]) is
+'Creates a retry policy. backoff: fixed (base), linear (base * attempt), exponential (base * factor ^ (attempt - 1); past max_doublings it grows linearly), power (base * factor ^ attempt), schedule (the delays one after the other, the last one again and again). max_delay caps the delay, except of a schedule; jitter varies it by up to that fraction either way. A task is dead when max_attempts is used up, or when the next try would come later than max_age after its submission. Shipped: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 hours, 10 attempts), none (1 attempt). Errors: TQ004.';

@@ -1,0 +1,56 @@
+-- The life of a task: submit, acquire, heartbeat, finish, fail, release, cancel.
+-- All in C; what happens in which case stands in src/submit.c, src/acquire.c
+-- and src/finish.c.
+
+create function taskq.submit(queue text, payload jsonb default null, priority int default 0,
+	run_at timestamptz default null, delay interval default null, timeout interval default null,
+	retry text default null, max_attempts int default null, kind text default null) returns bigint
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit';
+comment on function taskq.submit(text, jsonb, int, timestamptz, interval, interval, text, int, text) is
+'Puts a task into a queue, as part of the calling transaction: it is there when that commits, and leaves no trace when it rolls back. queue: a pull queue, or a push queue that has a url. payload: any JSON, at most taskq.max_payload bytes. priority: -16 (first) to 15 (last). run_at or delay: not before that time; infinity waits for ever. timeout: how long one attempt may take, 1 ms to 1 day; default for push taskq.http_timeout, for pull as long as heartbeats come. retry: retry policy; default the queue''s. max_attempts: default the policy''s. kind: a name for the sort of task, at most 57 bytes, for the worker''s use. Result: the id. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 push queue without url, TQ006 payload too large.';
+
+create function taskq.submit_http(url text, payload jsonb default null, method text default 'POST',
+	headers jsonb default null, body bytea default null, queue text default 'http', priority int default 0,
+	run_at timestamptz default null, delay interval default null, timeout interval default null,
+	retry text default null, max_attempts int default null, kind text default null) returns bigint
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_http';
+comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, int, timestamptz, interval, interval, text, int, text) is
+'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt). The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large.';
+
+create function taskq.acquire(queue text, max_tasks int default 1, lease_for interval default null, worker text default null)
+returns table (id bigint, token bigint, kind text, payload jsonb, attempt int, max_attempts int, lease_until timestamptz,
+	submitted_at timestamptz, priority int)
+language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_acquire';
+comment on function taskq.acquire(text, int, interval, text) is
+'Takes up to max_tasks (1 to 10000) due tasks of a pull queue: by priority, then run_at, then id. Each comes with a token that proves the ownership to heartbeat(), finish(), fail() and release(). lease_for: how long without a heartbeat; default the queue''s. worker: a name to be shown. Commit before you start to work. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 a push queue, TQ009 in a transaction of isolation level REPEATABLE READ or SERIALIZABLE; 25006 on a standby or in a read-only transaction.';
+
+create function taskq.heartbeat(id bigint, token bigint, extend_by interval default null)
+returns table (lease_until timestamptz, cancel_requested boolean)
+language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_heartbeat';
+comment on function taskq.heartbeat(bigint, bigint, interval) is
+'Extends a lease to extend_by (100 ms to 30 days; default the length it was acquired with) from now, though not past the task''s timeout. Result: one row with the new end, and whether somebody has asked to cancel the task; no row: the lease is lost, stop working. Errors: TQ004.';
+
+create function taskq.finish(id bigint, token bigint, result jsonb default null) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_finish';
+comment on function taskq.finish(bigint, bigint, jsonb) is
+'Ends a running task as finished, with a result of at most taskq.max_payload bytes. In the transaction that also writes the task''s effects, it makes them exactly-once. Result: false when the lease was lost: then nothing changed, and that transaction should be rolled back. Errors: TQ004, TQ006.';
+
+create function taskq.fail(id bigint, token bigint, error text, detail jsonb default null, retry_in interval default null,
+	retryable boolean default true) returns taskq.state
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_fail';
+comment on function taskq.fail(bigint, bigint, text, jsonb, interval, boolean) is
+'Ends an attempt as failed. error, detail: what went wrong; of error the first 8192 bytes are kept. retry_in: try again after that time instead of the policy''s delay (0 to 366 days). retryable: false ends the task at once. Result: pending (it will be tried again), dead, or cancelled (somebody had asked for it); NULL: the lease was lost, nothing changed. Errors: TQ004, TQ006.';
+
+create function taskq.release(id bigint, token bigint, delay interval default '0') returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_release';
+comment on function taskq.release(bigint, bigint, interval) is
+'Gives a task back without using up the attempt; it is due again after delay (0 to 100 years). Result: false when the lease was lost. Errors: TQ004.';
+
+create function taskq.cancel(id bigint, reason text default null) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_cancel';
+comment on function taskq.cancel(bigint, text) is
+'Cancels a task. A pending one ends at once. A running one is marked: its worker learns of it by heartbeat(), may still finish it, and any other end is cancelled; an HTTP request under way is given up. reason: kept as the error, at most 8192 bytes of it. Result: true when it ended or its worker will be told; false when it had ended before or does not exist. Errors: TQ004.';
+
+-- Ends a live task as cancelled whatever its worker does.
+create function taskq._cancel_task(id bigint, reason text) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_cancel_task';

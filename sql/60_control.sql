@@ -1,0 +1,133 @@
+-- Results, revival, arming.
+
+create function taskq._wake_executor() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
+
+create function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	h taskq._history%rowtype;
+	q taskq._queues%rowtype;
+	due timestamptz;
+begin
+	if id is null then
+		raise exception using errcode = 'TQ004', message = 'id must not be NULL',
+			detail = 'There is no task to try again.', hint = 'Pass the id that submit() returned.';
+	end if;
+	if exists (select from taskq.task t where t.id = retry.id) then
+		return false;
+	end if;
+	select * into h from taskq._history x where x.id = retry.id;
+	if not found then
+		return false;
+	end if;
+	if h.state = 'finished' then
+		raise exception using errcode = 'TQ009', message = format('task %s has finished', id),
+			detail = 'A task that succeeded is not run again.', hint = 'Submit a new task.';
+	end if;
+	-- As submit() does: no drop_queue() may slip in between.
+	lock table taskq.queue in row share mode;
+	select * into q from taskq._queues x where x.name = h.queue;
+	if not found then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', h.queue),
+			detail = format('Task %s was in it.', id), hint = 'Create the queue again with taskq.create_queue().';
+	end if;
+	-- Whoever deletes the row of history brings the task back: a second caller waits and finds nothing.
+	delete from taskq.history x where x.id = retry.id and x.bucket = h.bucket;
+	if not found then
+		delete from taskq.history_rest x where x.id = retry.id;
+		if not found then
+			return false;
+		end if;
+	end if;
+	due := greatest(coalesce(run_at, clock_timestamp()), clock_timestamp());
+	insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, revived_at, timeout, kind,
+			retry, payload, method, url, headers, body)
+		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.kind,
+			h.retry, h.payload, h.method, h.url, h.headers, h.body);
+	insert into taskq.ready (run_at, id, queue_id, priority) values (due, h.id, q.id, h.priority);
+	if q.mode = 'push' then
+		perform taskq._wake_executor();
+	end if;
+	return true;
+end
+$$;
+comment on function taskq.retry(bigint, timestamptz) is
+'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ001 when its queue is gone, TQ004.';
+
+create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
+language sql stable security definer rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when l.id is null then 'pending' else 'running' end::taskq.state, null::jsonb,
+		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc limit 1), null::timestamptz
+	from taskq.task t left join taskq.lease l on l.id = t.id
+	where t.id = result.id
+	union all
+	select h.state, h.result, h.error, h.ended_at from taskq._history h where h.id = result.id
+$$;
+comment on function taskq.result(bigint) is
+'The state of a task, and what it ended with: result (finished) or error. While it lives, error is that of the last failed attempt. No row: not known, or no longer kept.';
+
+create function taskq.response(id bigint) returns table (status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
+language sql stable security definer rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+	(select a.status, a.headers, a.body, a.truncated, a.elapsed from taskq.attempt a
+	where a.task_id = response.id and a.status is not null order by a.attempt desc, a.ended_at desc limit 1)
+	union all
+	select h.status, h.response_headers, h.response_body, h.truncated, h.elapsed from taskq._history h
+	where h.id = response.id and h.status is not null
+$$;
+comment on function taskq.response(bigint) is
+'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, or it is no longer kept.';
+
+-- Arming: a queue sends only in the database it was armed in, so that a dump
+-- restored elsewhere, or a copied database, fires nothing by itself.
+
+create function taskq._system_identifier() returns bigint
+language c stable strict as 'MODULE_PATHNAME', 'taskq_system_identifier';
+
+create function taskq._armed() returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(bool_and(a.system_identifier = taskq._system_identifier()
+		and a.database = (select d.oid from pg_database d where d.datname = current_database())), false)
+	from taskq.arm a
+$$;
+
+create function taskq._arm_if_new() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	insert into taskq.arm
+	select taskq._system_identifier(), d.oid from pg_database d
+	where d.datname = current_database() and not exists (select from taskq.arm)
+$$;
+
+create function taskq.arm() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from taskq.arm;
+	insert into taskq.arm select taskq._system_identifier(), d.oid from pg_database d where d.datname = current_database();
+	select taskq._queues_changed();
+	select taskq._wake_executor();
+	select taskq._poke_launcher();
+$$;
+comment on function taskq.arm() is
+'Lets the executor send requests from this database. A new installation is armed by its first create_queue() or submit(); a restored dump, a copied database and a cluster after pg_upgrade send nothing until this is called.';
+
+create function taskq.disarm() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from taskq.arm;
+	insert into taskq.arm values (0, 0);
+$$;
+comment on function taskq.disarm() is
+'Makes the executor send nothing more from this database, until arm() is called. Requests under way are not broken off.';

@@ -1,0 +1,130 @@
+-- What can be looked at: views over the private tables, and status().
+
+create view taskq.tasks as
+	select t.id, q.name as queue, t.kind,
+		case when l.id is null then 'pending' else 'running' end::taskq.state as state,
+		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at,
+		t.submitted_at, l.started_at, null::timestamptz as ended_at, l.lease_until, l.worker,
+		coalesce(l.cancel_requested, false) as cancel_requested, t.method, t.url, t.payload,
+		null::jsonb as result,
+		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error
+	from taskq.task t
+		join taskq._queues q on q.id = t.queue_id
+		left join taskq.lease l on l.id = t.id
+	union all
+	select h.id, h.queue, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
+		h.ended_at, null, h.worker, false, h.method, h.url, h.payload, h.result, h.error
+	from taskq._history h;
+comment on view taskq.tasks is
+'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt. lease_until, cancel_requested: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+
+create view taskq.attempts as
+	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	from taskq.attempt a
+	union all
+	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	from taskq._history h,
+		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
+			class text, error text, detail jsonb, status int, elapsed interval);
+comment on view taskq.attempts is
+'One row a failed attempt of a task, live or ended. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+
+-- The oldest task that is due, by a look at the head of each lane.
+create function taskq._oldest_due() returns timestamptz
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select min(head.run_at)
+	from taskq._queues q, generate_series(-16, 15) as p (priority),
+		lateral (select r.run_at from taskq.ready r where r.queue_id = q.id and r.priority = p.priority
+			order by r.queue_id, r.priority, r.run_at, r.id limit 1) as head
+	where head.run_at <= clock_timestamp()
+$$;
+
+-- Who keeps VACUUM from removing dead rows, longest first.
+create function taskq._xmin_holders() returns table (holder text, xmin_age int)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select * from (
+		select format('session with pid %s (%s)', a.pid, coalesce(a.state, a.backend_type)), age(a.backend_xmin)
+		from pg_stat_activity a where a.backend_xmin is not null and a.pid <> pg_backend_pid()
+		union all
+		select format('prepared transaction "%s"', p.gid), age(p.transaction) from pg_prepared_xacts p
+		union all
+		select format('replication slot "%s"', s.slot_name), age(s.xmin) from pg_replication_slots s where s.xmin is not null
+	) as h (holder, xmin_age)
+	order by xmin_age desc
+$$;
+
+create function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
+language plpgsql stable security definer rows 6
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	e record;
+	due timestamptz;
+	failed record;
+	holder record;
+begin
+	select * into e from taskq._executor_state();
+	"check" := 'preloaded';
+	ok := e.preloaded;
+	detail := case when ok then 'The library is preloaded.'
+		else 'The library is not preloaded: tasks are found by polling, and no executor starts by itself.' end;
+	hint := case when not ok then 'Add taskq to shared_preload_libraries and restart the server.' end;
+	return next;
+
+	"check" := 'executor';
+	ok := e.pid is not null;
+	detail := case
+		when ok then format('The executor runs as process %s.', e.pid)
+		when current_setting('taskq.executor') = 'off' then 'The setting taskq.executor is off.'
+		when e.held_aside then 'The executor is stopped in this database.'
+		when e.retry_at > clock_timestamp() then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
+		when not e.preloaded then 'No executor was started since the server started.'
+		when e.launcher_pid is null then 'The launcher does not run; on a standby it waits for the promotion.'
+		else 'No executor runs.' end;
+	hint := case
+		when ok then null
+		when current_setting('taskq.executor') = 'off' then 'Set taskq.executor to on and reload the configuration.'
+		when e.retry_at > clock_timestamp() then 'The server log tells why.'
+		else 'Call taskq.start_executor(); check taskq.databases and the server log if that does not help.' end;
+	return next;
+
+	"check" := 'armed';
+	ok := taskq._armed();
+	detail := case
+		when ok then 'Requests are sent from this database.'
+		when exists (select from taskq.arm) then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'
+		else 'Nothing was submitted in this database yet; the first submit arms it.' end;
+	hint := case when not ok and exists (select from taskq.arm) then 'Call taskq.arm() if requests shall be sent from here.' end;
+	return next;
+
+	"check" := 'oldest due task';
+	due := taskq._oldest_due();
+	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
+	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
+	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor: see the checks above and taskq.tasks.' end;
+	return next;
+
+	"check" := 'last error';
+	select a.task_id, a.ended_at, a.class, a.error into failed from taskq.attempt a order by a.ended_at desc limit 1;
+	ok := failed.task_id is null;
+	detail := case when ok then 'No live task has a failed attempt.'
+		else format('Task %s failed at %s: %s', failed.task_id, failed.ended_at,
+			coalesce(failed.error, failed.class, 'no reason given')) end;
+	hint := case when not ok then 'See taskq.attempts.' end;
+	return next;
+
+	"check" := 'xmin holders';
+	select * into holder from taskq._xmin_holders() limit 1;
+	ok := coalesce(holder.xmin_age < 1000000, true);
+	detail := case when holder.holder is null then 'Nobody holds dead rows back.'
+		else format('%s holds back the rows that died in the last %s transactions.', holder.holder, holder.xmin_age) end;
+	hint := case when not ok then 'End that session, transaction or slot: tables grow meanwhile.' end;
+	return next;
+end
+$$;
+comment on function taskq.status() is
+'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, oldest due task, last error (of live tasks), xmin holders (who keeps dead rows from being removed).';

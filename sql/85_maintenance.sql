@@ -1,0 +1,67 @@
+-- What the executor does now and then, beside delivering.
+
+-- The dated table of history for a task that ends at that time and is kept so long.
+create function taskq._bucket(ended_at timestamptz, keep interval) returns int
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_bucket';
+
+-- Makes the dated tables that tasks ending today and tomorrow need.
+create function taskq._make_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	b int;
+	leaf text;
+begin
+	for b in
+		select distinct taskq._bucket(clock_timestamp() + ahead, keep)
+		from taskq._queues q, unnest(array[q.keep_finished, q.keep_dead]) as keep,
+			unnest(array[interval '0', interval '1 day']) as ahead
+		where keep > interval '0'
+	loop
+		leaf := 'history_' || b;
+		continue when to_regclass('taskq.' || leaf) is not null;
+		execute format('create table taskq.%I (like taskq.history)', leaf);
+		execute format('create index %I on taskq.%I (id)', leaf || '_id', leaf);
+		execute format('alter table taskq.history attach partition taskq.%I for values in (%s)', leaf, b);
+	end loop;
+end
+$$;
+
+-- Drops what has expired.  A dropped table needs a lock that readers hold; who
+-- is in the way for more than the lock_timeout is left in peace until the next time.
+create function taskq._drop_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	today constant int := to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD')::int;
+	leaf regclass;
+begin
+	for leaf in
+		select i.inhrelid::regclass
+		from pg_inherits i
+			join pg_class c on c.oid = i.inhrelid,
+			cast(substring(c.relname from '^history_([0-9]+)$') as int) as bucket
+		where i.inhparent = 'taskq.history'::regclass
+			and bucket < case when bucket < 1000000 then today / 100 else today end
+	loop
+		begin
+			execute format('drop table %s', leaf);
+		exception when lock_not_available then
+			null;
+		end;
+	end loop;
+	delete from taskq.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
+end
+$$;
+
+create function taskq._maintain_history() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select taskq._make_history();
+	select taskq._drop_history();
+$$;

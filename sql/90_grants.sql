@@ -1,0 +1,88 @@
+-- Who may call what.  Everything belongs to taskq_owner; PUBLIC has nothing.
+
+do $$
+declare
+	o record;
+begin
+	for o in
+		select d.classid, d.objid, c.relkind, t.typtype
+		from pg_catalog.pg_depend d
+			join pg_catalog.pg_extension e on e.oid = d.refobjid and e.extname = 'taskq'
+			left join pg_catalog.pg_class c on d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and c.oid = d.objid
+			left join pg_catalog.pg_type t on d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and t.oid = d.objid
+		where d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.deptype = 'e'
+	loop
+		if o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass then
+			execute pg_catalog.format('alter function %s owner to taskq_owner', o.objid::pg_catalog.regprocedure);
+			execute pg_catalog.format('revoke all on function %s from public', o.objid::pg_catalog.regprocedure);
+		elsif o.relkind in ('r', 'p', 'v') then
+			execute pg_catalog.format('alter table %s owner to taskq_owner', o.objid::pg_catalog.regclass);
+		elsif o.relkind = 'S' then
+			execute pg_catalog.format('alter sequence %s owner to taskq_owner', o.objid::pg_catalog.regclass);
+		elsif o.typtype = 'e' then
+			execute pg_catalog.format('alter type %s owner to taskq_owner', o.objid::pg_catalog.regtype);
+			execute pg_catalog.format('revoke all on type %s from public', o.objid::pg_catalog.regtype);
+		end if;
+	end loop;
+end
+$$;
+
+alter schema taskq owner to taskq_owner;
+
+-- For the xmin holders in status().
+grant pg_read_all_stats to taskq_owner;
+
+grant usage on schema taskq to taskq_admin, taskq_submitter, taskq_worker, taskq_reader, taskq_bgw;
+grant usage on type taskq.state to taskq_admin, taskq_submitter, taskq_worker, taskq_reader;
+
+grant execute on function
+	taskq.submit(text, jsonb, int, timestamptz, interval, interval, text, int, text),
+	taskq.submit_http(text, jsonb, text, jsonb, bytea, text, int, timestamptz, interval, interval, text, int, text),
+	taskq.cancel(bigint, text)
+to taskq_submitter, taskq_admin;
+
+grant execute on function
+	taskq.acquire(text, int, interval, text),
+	taskq.heartbeat(bigint, bigint, interval),
+	taskq.finish(bigint, bigint, jsonb),
+	taskq.fail(bigint, bigint, text, jsonb, interval, boolean),
+	taskq.release(bigint, bigint, interval)
+to taskq_worker, taskq_admin;
+
+grant execute on function
+	taskq.result(bigint),
+	taskq.response(bigint)
+to taskq_submitter, taskq_reader, taskq_admin;
+
+grant execute on function
+	taskq.backoff(text, int),
+	taskq.status()
+to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
+
+grant select on taskq.tasks, taskq.attempts, taskq.queues to taskq_reader, taskq_admin;
+
+grant execute on function
+	taskq.create_queue(text, text, text, interval, text, interval, interval, interval),
+	taskq.drop_queue(text, boolean),
+	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
+	taskq.retry(bigint, timestamptz),
+	taskq.arm(),
+	taskq.disarm(),
+	taskq.start_executor(),
+	taskq.stop_executor()
+to taskq_admin;
+
+grant execute on function
+	taskq._armed(),
+	taskq._push_claim(int),
+	taskq._push_next_due(),
+	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval),
+	taskq._push_extend(bigint[], bigint[]),
+	taskq._push_release(bigint[], bigint[]),
+	taskq._push_recover(),
+	taskq._expire_leases(),
+	taskq._maintain_history()
+to taskq_bgw;
+
+-- The executor of this database starts when the installation commits.
+select taskq._poke_launcher();

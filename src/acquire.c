@@ -1,0 +1,190 @@
+/*
+ * acquire.c
+ *		How an attempt begins: one claim for pull and push tasks.
+ *
+ * A claim deletes the ready row without waiting for anybody, which is all the
+ * exclusion there is: whoever else wants the row meets the delete and goes on
+ * to the next.  Then the lease row is inserted, and the task row read.  The
+ * task row needs no lock: who changes a pending task has its ready row.
+ */
+#include "task.h"
+
+#include "access/xact.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+/* A claim under way: the argument of take_ready(). */
+typedef struct Claiming
+{
+	HotRelation task;
+	HotRelation lease;
+	TimestampTz now;
+	int64		lease_us;
+	text	   *worker;
+	bool		push;			/* the executor minds timeouts itself */
+	Claim	   *claims;
+	int			count;
+	int			max;
+} Claiming;
+
+/* When heartbeats end: started + timeout, if the task has one. */
+static TimestampTz
+deadline_of(const Claiming *c, const Row *task)
+{
+	int64		timeout_us;
+
+	if (c->push || task->nulls[TASK_TIMEOUT])
+		return DT_NOEND;
+	timeout_us = interval_us(DatumGetIntervalP(task->values[TASK_TIMEOUT]));
+	return c->now + timeout_us;
+}
+
+static void
+fill_lease(Row *lease, const Claiming *c, const Row *task)
+{
+	TimestampTz deadline = deadline_of(c, task);
+
+	row_init(lease);
+	memset(lease->nulls, false, sizeof(lease->nulls));
+	lease->values[LEASE_ID] = task->values[TASK_ID];
+	lease->values[LEASE_TOKEN] = Int64GetDatum(token_next());
+	lease->values[LEASE_STARTED_AT] = TimestampTzGetDatum(c->now);
+	lease->values[LEASE_UNTIL] = TimestampTzGetDatum(Min(c->now + c->lease_us, deadline));
+	lease->values[LEASE_US] = Int64GetDatum(c->lease_us);
+	lease->values[LEASE_QUEUE_ID] = task->values[TASK_QUEUE_ID];
+	lease->values[LEASE_ATTEMPT] = Int32GetDatum(ROW_INT32(task, TASK_ATTEMPT) + 1);
+	lease->values[LEASE_CANCEL_REQUESTED] = BoolGetDatum(false);
+	lease->values[LEASE_DEADLINE] = TimestampTzGetDatum(deadline);
+	lease->nulls[LEASE_DEADLINE] = deadline == DT_NOEND;
+	lease->values[LEASE_WORKER] = PointerGetDatum(c->worker);
+	lease->nulls[LEASE_WORKER] = c->worker == NULL;
+	lease->nulls[LEASE_CANCEL_REASON] = true;
+}
+
+static bool
+take_ready(HotRelation *ready, const Row *row, void *arg)
+{
+	Claiming   *c = arg;
+	Claim	   *claim = &c->claims[c->count];
+
+	if (c->count >= c->max)
+		return false;
+	if (row_delete(ready, row, false) != ROW_DONE)
+		return true;			/* somebody else has it */
+	if (!row_fetch(&c->task, ROW_INT64(row, READY_ID), &claim->task))
+		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row", ROW_INT64(row, READY_ID));
+	fill_lease(&claim->lease, c, &claim->task);
+	row_insert(&c->lease, &claim->lease);
+	c->count++;
+	return c->count < c->max;
+}
+
+int
+task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *claims,
+		   TimestampTz *next_due)
+{
+	Claiming	c = {.now = GetCurrentTimestamp(), .lease_us = lease_us, .worker = worker,
+	.push = queue->push, .claims = claims, .max = max};
+	HotRelation ready;
+
+	hot_open(&ready, HOT_READY);
+	hot_open(&c.task, HOT_TASK);
+	hot_open(&c.lease, HOT_LEASE);
+	*next_due = ready_walk(&ready, queue->id, c.now, take_ready, &c);
+	hot_close(&c.lease);
+	hot_close(&c.task);
+	hot_close(&ready);
+	if (c.count > 0)
+		CommandCounterIncrement();
+	return c.count;
+}
+
+/*
+ * Leases come back by the executor's maintenance; where none runs, whoever
+ * finds too little to do looks after them, at most once a second.
+ */
+static bool
+expire_if_time(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now >= last && now - last < USECS_PER_SEC)
+		return false;
+	last = now;
+	(void) lease_expire(TASKQ_MAX_BATCH);
+	return true;
+}
+
+static void
+return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
+{
+	enum
+	{
+		ID, TOKEN, KIND, PAYLOAD, ATTEMPT, MAX_ATTEMPTS, UNTIL, SUBMITTED_AT, PRIORITY, NCOLUMNS
+	};
+	const Row  *task = &claim->task;
+	Datum		values[NCOLUMNS];
+	bool		nulls[NCOLUMNS] = {false};
+
+	values[ID] = task->values[TASK_ID];
+	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
+	values[KIND] = task->values[TASK_KIND];
+	nulls[KIND] = task->nulls[TASK_KIND];
+	values[PAYLOAD] = task->values[TASK_PAYLOAD];
+	nulls[PAYLOAD] = task->nulls[TASK_PAYLOAD];
+	values[ATTEMPT] = claim->lease.values[LEASE_ATTEMPT];
+	values[MAX_ATTEMPTS] = task->values[TASK_MAX_ATTEMPTS];
+	values[UNTIL] = claim->lease.values[LEASE_UNTIL];
+	values[SUBMITTED_AT] = task->values[TASK_SUBMITTED_AT];
+	values[PRIORITY] = Int32GetDatum(ROW_INT16(task, TASK_PRIORITY));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+require_acquirable(const Queue *queue)
+{
+	if (queue->push)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_WRONG_MODE),
+				 errmsg("queue \"%s\" is a push queue", queue->name),
+				 errdetail("The executor sends its tasks."),
+				 errhint("Acquire from a pull queue.")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("taskq.acquire() cannot run at this isolation level"),
+				 errdetail("A transaction that keeps its snapshot would not see which tasks are taken."),
+				 errhint("Call it in a READ COMMITTED transaction.")));
+}
+
+PG_FUNCTION_INFO_V1(taskq_acquire);
+Datum
+taskq_acquire(PG_FUNCTION_ARGS)
+{
+	const Queue *queue;
+	TimestampTz next_due;
+	int			max;
+	int64		lease_us;
+	text	   *worker;
+	Claim	   *claims;
+	int			count;
+
+	require_writable("taskq.acquire()");
+	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	require_acquirable(queue);
+	max = arg_int32(fcinfo, 1, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
+	lease_us = arg_interval_us(fcinfo, 2, "lease_for", queue->lease_us, MIN_LEASE_US, MAX_LEASE_US);
+	worker = arg_name(fcinfo, 3, "worker");
+
+	InitMaterializedSRF(fcinfo, 0);
+	claims = palloc_array(Claim, max);
+	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
+	if (count < max && expire_if_time())
+		count += task_claim(queue, max - count, lease_us, worker, claims + count, &next_due);
+	for (int i = 0; i < count; i++)
+		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
+	return (Datum) 0;
+}

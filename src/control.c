@@ -1,0 +1,354 @@
+/*
+ * control.c
+ *		start_executor(), stop_executor() and what status() asks.
+ *
+ * With the library preloaded these talk to the launcher through the slot of
+ * the database.  Without, start_executor() registers a worker that belongs to
+ * the postmaster from then on, and is found again by its place among the
+ * backends of the database.
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "funcapi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+
+#define START_MS 5000
+#define STOP_MS 5000
+#define NAP_MS 5
+
+PG_FUNCTION_INFO_V1(taskq_start_executor);
+PG_FUNCTION_INFO_V1(taskq_stop_executor);
+PG_FUNCTION_INFO_V1(taskq_executor_state);
+PG_FUNCTION_INFO_V1(taskq_poke_launcher);
+
+static void
+nap(void)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = compat_wait_event("TaskqControl");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, NAP_MS, wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static pid_t
+executor_pid(TaskqDatabase *db)
+{
+	pid_t		pid;
+
+	LWLockAcquire(taskq_shared->lock, LW_SHARED);
+	pid = db->pid;
+	LWLockRelease(taskq_shared->lock);
+	return pid;
+}
+
+bool
+control_wait_until_gone(TaskqDatabase *db, int timeout_ms)
+{
+	int64		until = executor_now_ms() + timeout_ms;
+
+	while (executor_pid(db) != 0)
+	{
+		if (executor_now_ms() >= until)
+			return false;
+		nap();
+	}
+	return true;
+}
+
+/* ---- conditions ---------------------------------------------------------------------- */
+
+static void
+require_settings(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor on a standby"),
+				 errhint("It starts by itself when the server is promoted.")));
+	if (!taskq_executor)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor: taskq.executor is off"),
+				 errhint("Set taskq.executor = on in postgresql.conf and reload the configuration.")));
+	if (!guc_database_allowed(get_database_name(MyDatabaseId)))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor: taskq.databases does not name this database"),
+				 errhint("Add it to taskq.databases in postgresql.conf and reload the configuration.")));
+}
+
+/* The role of executors, fit to be used. */
+static Oid
+require_role(void)
+{
+	Oid			role = get_role_oid(TASKQ_BGW_ROLE, true);
+
+	if (!OidIsValid(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor: role \"%s\" does not exist", TASKQ_BGW_ROLE),
+				 errhint("Create the extension anew; it makes its roles.")));
+	if (superuser_arg(role) || has_bypassrls_privilege(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor: role \"%s\" has too many rights", TASKQ_BGW_ROLE),
+				 errhint("Run ALTER ROLE %s NOSUPERUSER NOBYPASSRLS.", TASKQ_BGW_ROLE)));
+	if (!compat_may_connect(MyDatabaseId, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("cannot start an executor: role \"%s\" may not connect", TASKQ_BGW_ROLE),
+				 errhint("Grant CONNECT on this database to %s.", TASKQ_BGW_ROLE)));
+	return role;
+}
+
+static void
+raise_no_worker(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+			 errmsg("could not start an executor: no background worker is free"),
+			 errhint("Raise max_worker_processes.")));
+}
+
+/* ---- with a launcher -------------------------------------------------------------------- */
+
+static TaskqDatabase *
+require_slot(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	if (db == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("could not start an executor: there are %d databases with one already",
+						TASKQ_MAX_DATABASES),
+				 errhint("Name those that need an executor in taskq.databases.")));
+	return db;
+}
+
+static void
+ask_launcher(TaskqDatabase *db)
+{
+	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
+	db->stopped = false;
+	db->failures = 0;
+	db->retry_at = 0;
+	if (!db->serving)
+		pg_atomic_write_u32(&db->poked, 1);
+	LWLockRelease(taskq_shared->lock);
+	process_wake(&taskq_shared->launcher_procno);
+}
+
+typedef enum Start
+{
+	START_DONE,
+	START_UNDER_WAY,
+	START_REFUSED,				/* the probe found nothing to serve */
+	START_NO_WORKER
+} Start;
+
+static Start
+look_at_start(TaskqDatabase *db)
+{
+	Start		start = START_UNDER_WAY;
+
+	LWLockAcquire(taskq_shared->lock, LW_SHARED);
+	if (db->pid != 0)
+		start = db->serving ? START_DONE : START_UNDER_WAY;
+	else if (db->failures > 0 && db->ended == TASKQ_END_NO_WORKER)
+		start = START_NO_WORKER;
+	else if (!db->wanted && pg_atomic_read_u32(&db->poked) == 0)
+		start = START_REFUSED;
+	LWLockRelease(taskq_shared->lock);
+	return start;
+}
+
+static bool
+start_by_launcher(void)
+{
+	TaskqDatabase *db = require_slot();
+	int64		until = executor_now_ms() + START_MS;
+	Start		start;
+
+	ask_launcher(db);
+	while ((start = look_at_start(db)) == START_UNDER_WAY && executor_now_ms() < until)
+		nap();
+	if (start == START_NO_WORKER)
+		raise_no_worker();
+	return start == START_DONE;
+}
+
+static bool
+stop_by_slot(void)
+{
+	TaskqDatabase *db = require_slot();
+	bool		was_running;
+
+	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
+	db->stopped = true;
+	was_running = db->pid != 0;
+	if (was_running)
+		kill(db->pid, SIGTERM);
+	LWLockRelease(taskq_shared->lock);
+	if (!control_wait_until_gone(db, STOP_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
+				 errhint("It has been told to; call taskq.stop_executor() again.")));
+	return was_running;
+}
+
+/* ---- without ------------------------------------------------------------------------------ */
+
+/* The executor among the backends of this database, 0 if there is none. */
+static pid_t
+find_executor(void)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC	   *proc = GetPGProcByNumber(i);
+		pid_t		pid = proc->pid;
+		const char *type;
+
+		if (pid == 0 || proc->databaseId != MyDatabaseId)
+			continue;
+		type = GetBackgroundWorkerTypeByPid(pid);
+		if (type != NULL && strcmp(type, TASKQ_EXECUTOR_TYPE) == 0)
+			return pid;
+	}
+	return 0;
+}
+
+static bool
+start_by_postmaster(Oid role)
+{
+	int64		until = executor_now_ms() + START_MS;
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	pid_t		pid;
+
+	if (find_executor() != 0)
+		return true;
+	executor_describe(&worker, MyDatabaseId, get_database_name(MyDatabaseId), role);
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		raise_no_worker();
+	while (find_executor() == 0)
+	{
+		if (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED || executor_now_ms() >= until)
+			return false;
+		nap();
+	}
+	return true;
+}
+
+/* The lock tells the executor not to come back. */
+static bool
+stop_by_signal(void)
+{
+	int64		until = executor_now_ms() + STOP_MS;
+	LOCKTAG		stops;
+	pid_t		pid;
+	bool		was_running;
+
+	executor_lock_tag(&stops, MyDatabaseId, EXECUTOR_STOPS);
+	(void) LockAcquire(&stops, ExclusiveLock, false, false);
+	pid = find_executor();
+	was_running = pid != 0;
+	if (was_running)
+		kill(pid, SIGTERM);
+	while (find_executor() != 0)
+	{
+		if (executor_now_ms() >= until)
+			ereport(ERROR,
+					(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+					 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
+					 errhint("It has been told to; call taskq.stop_executor() again.")));
+		nap();
+	}
+	LockRelease(&stops, ExclusiveLock, false);
+	return was_running;
+}
+
+/* ---- SQL -------------------------------------------------------------------------------------- */
+
+Datum
+taskq_start_executor(PG_FUNCTION_ARGS)
+{
+	Oid			role;
+
+	require_settings();
+	role = require_role();
+	PG_RETURN_BOOL(taskq_shared ? start_by_launcher() : start_by_postmaster(role));
+}
+
+Datum
+taskq_stop_executor(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(taskq_shared ? stop_by_slot() : stop_by_signal());
+}
+
+/* Columns of _executor_state(). */
+enum
+{
+	STATE_PRELOADED, STATE_PID, STATE_HELD_ASIDE, STATE_LAUNCHER_PID, STATE_FAILURES,
+	STATE_RETRY_AT, STATE_NCOLUMNS
+};
+
+static void
+set_pid(Datum *values, bool *nulls, int n, pid_t pid)
+{
+	values[n] = Int32GetDatum((int32) pid);
+	nulls[n] = pid == 0;
+}
+
+static void
+read_slot(Datum *values, bool *nulls)
+{
+	TaskqDatabase *db;
+
+	LWLockAcquire(taskq_shared->lock, LW_SHARED);
+	set_pid(values, nulls, STATE_LAUNCHER_PID, taskq_shared->launcher_pid);
+	db = database_find(MyDatabaseId);
+	if (db != NULL)
+	{
+		set_pid(values, nulls, STATE_PID, db->serving ? db->pid : 0);
+		values[STATE_HELD_ASIDE] = BoolGetDatum(db->held_aside > 0 || db->stopped);
+		values[STATE_FAILURES] = Int32GetDatum(db->failures);
+		values[STATE_RETRY_AT] = TimestampTzGetDatum(db->retry_at);
+		nulls[STATE_RETRY_AT] = db->pid != 0 || db->failures == 0;
+	}
+	LWLockRelease(taskq_shared->lock);
+}
+
+Datum
+taskq_executor_state(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		values[STATE_NCOLUMNS] = {0};
+	bool		nulls[STATE_NCOLUMNS] = {0};
+
+	nulls[STATE_PID] = nulls[STATE_LAUNCHER_PID] = nulls[STATE_RETRY_AT] = true;
+	values[STATE_PRELOADED] = BoolGetDatum(taskq_shared != NULL);
+	if (taskq_shared != NULL)
+		read_slot(values, nulls);
+	else
+		set_pid(values, nulls, STATE_PID, find_executor());
+	InitMaterializedSRF(fcinfo, 0);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}
+
+Datum
+taskq_poke_launcher(PG_FUNCTION_ARGS)
+{
+	wakeup_launcher_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,628 @@
+/*
+ * deliver.c
+ *		The delivery loop: claim, send, report, extend, drain.
+ *
+ * An attempt is a claimed task that is being sent or whose result waits to be
+ * reported; all of them stand in one list, because the leases of all of them
+ * have to be kept, and the results in a second one, in the order of their
+ * arrival.
+ *
+ * While more tasks wait than there are slots, a claim for every slot that
+ * gets free would be a transaction a task.  Such a refill therefore waits for
+ * a quarter of the slots, for a report (its transaction wakes the store
+ * anyway) or for TQ_REPORT_DELAY_MS, whichever comes first.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/deliver.h"
+
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 5000
+#define MIN_LEASE_MS 100			/* a shorter lease is extended as if it were so long */
+#define NEVER INT64_MAX
+
+/* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
+typedef enum call
+{
+	CALL_CLAIM,
+	CALL_REPORT,
+	CALL_EXTEND
+} call;
+
+#define NCALLS (CALL_EXTEND + 1)
+
+static const char *const call_names[NCALLS] = {"claim tasks", "report results", "extend leases"};
+
+typedef struct backoff
+{
+	int64_t		delay_ms;		/* 0: the last call worked */
+	int64_t		failed_at_ms;	/* these two valid while delay_ms > 0 */
+	int64_t		retry_at_ms;
+} backoff;
+
+typedef struct attempt
+{
+	struct attempt *prev;
+	struct attempt *next;
+	struct attempt *next_result;	/* valid while result.response is not NULL */
+	tq_task    *task;
+	tq_result	result;			/* response is NULL while the task is being sent */
+	int64_t		lease_from_ms;	/* host's clock when the lease was last given */
+	bool		lost;			/* its response is awaited only to be dropped */
+} attempt;
+
+struct tq_deliver
+{
+	const tq_store *store;
+	const tq_host *host;
+	tq_http    *http;
+	int			max_inflight;
+	int64_t		poll_interval_ms;
+
+	/* attempts */
+	attempt    *first;
+	attempt    *last;
+	int			nattempts;		/* all in the list */
+	int			nsending;		/* those without a result */
+	attempt    *first_result;
+	attempt    *last_result;
+	int			nresults;
+	int64_t		oldest_result_ms;	/* valid while nresults > 0 */
+	int64_t		extend_at_ms;	/* no lease is half used before */
+	bool		check_leases;
+
+	/* claims */
+	bool		claim_now;		/* tasks may be due */
+	bool		more;			/* the last claim got all it asked for */
+	int64_t		claim_at_ms;	/* poll interval or next task due */
+	int64_t		refill_at_ms;	/* with more: a slot has been free for long enough; NEVER: none is */
+
+	/* the store */
+	backoff		backoffs[NCALLS];
+	bool		failing;		/* said in the log, and not yet taken back */
+	bool		drained;
+};
+
+static int64_t
+now(const tq_deliver *d)
+{
+	return d->host->now_ms(d->host->self);
+}
+
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+void
+tq_task_free(tq_task *t)
+{
+	int			i;
+
+	if (t == NULL)
+		return;
+	for (i = 0; i < t->nheaders; i++)
+		free(t->headers[i]);
+	free(t->headers);
+	free(t->method);
+	free(t->url);
+	free(t->body);
+	free(t);
+}
+
+/* ---- attempts ------------------------------------------------------------- */
+
+static int64_t
+lease_length(const attempt *a)
+{
+	return later(a->task->lease_ms, MIN_LEASE_MS);
+}
+
+static void
+plan_extension(tq_deliver *d, const attempt *a)
+{
+	d->extend_at_ms = sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
+}
+
+static void
+append_attempt(tq_deliver *d, attempt *a)
+{
+	a->prev = d->last;
+	if (d->last != NULL)
+		d->last->next = a;
+	else
+		d->first = a;
+	d->last = a;
+	d->nattempts++;
+	d->nsending++;
+	plan_extension(d, a);
+}
+
+/* Not for one that stands in the list of results. */
+static void
+free_attempt(tq_deliver *d, attempt *a)
+{
+	if (a->prev != NULL)
+		a->prev->next = a->next;
+	else
+		d->first = a->next;
+	if (a->next != NULL)
+		a->next->prev = a->prev;
+	else
+		d->last = a->prev;
+	d->nattempts--;
+	tq_response_free(a->result.response);
+	tq_task_free(a->task);
+	free(a);
+}
+
+static void
+slot_is_free(tq_deliver *d)
+{
+	d->nsending--;
+	if (d->refill_at_ms == NEVER)
+		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
+}
+
+static void
+take_response(tq_deliver *d, attempt *a, tq_response *response)
+{
+	slot_is_free(d);
+	a->result.response = response;
+	if (a->lost)
+	{
+		free_attempt(d, a);
+		return;
+	}
+
+	a->result.id = a->task->id;
+	a->result.token = a->task->token;
+	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
+									  d->host->wall_s(d->host->self));
+	if (d->nresults++ == 0)
+	{
+		d->first_result = a;
+		d->oldest_result_ms = now(d);
+	}
+	else
+		d->last_result->next_result = a;
+	d->last_result = a;
+	a->next_result = NULL;
+}
+
+static void
+take_responses(tq_deliver *d)
+{
+	tq_response *response;
+
+	while ((response = tq_http_next_finished(d->http)) != NULL)
+		take_response(d, response->tag, response);
+}
+
+/* ---- the store's health --------------------------------------------------- */
+
+/* A kind of call that failed and is still owed. */
+static bool
+is_failing(const tq_deliver *d, call c)
+{
+	if (d->backoffs[c].delay_ms == 0)
+		return false;
+	if (c == CALL_REPORT)
+		return d->nresults > 0;
+	return c == CALL_CLAIM || d->nattempts > 0;
+}
+
+static void
+note_success(tq_deliver *d, call c)
+{
+	d->backoffs[c].delay_ms = 0;
+	if (!d->failing || is_failing(d, CALL_CLAIM) || is_failing(d, CALL_REPORT) ||
+		is_failing(d, CALL_EXTEND))
+		return;
+	d->failing = false;
+	d->host->log(d->host->self, "the task store works again");
+}
+
+static void
+note_failure(tq_deliver *d, call c)
+{
+	backoff    *b = &d->backoffs[c];
+	char		line[128];
+
+	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
+	b->failed_at_ms = now(d);
+	b->retry_at_ms = b->failed_at_ms + b->delay_ms;
+	if (d->failing)
+		return;
+	d->failing = true;
+	snprintf(line, sizeof(line), "could not %s, will try again until it works", call_names[c]);
+	d->host->log(d->host->self, line);
+}
+
+/* Takes note of how a call went: rc is the store's answer. */
+static bool
+store_worked(tq_deliver *d, call c, int rc)
+{
+	if (rc >= 0)
+		note_success(d, c);
+	else
+		note_failure(d, c);
+	return rc >= 0;
+}
+
+/* The moment for a call that is due at due_ms. */
+static int64_t
+after_backoff(const tq_deliver *d, call c, int64_t due_ms)
+{
+	return is_failing(d, c) ? later(due_ms, d->backoffs[c].retry_at_ms) : due_ms;
+}
+
+/* ---- claim ---------------------------------------------------------------- */
+
+/* Sends a claimed task.  When there is no memory for the attempt, the lease is left to lapse. */
+static void
+send_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
+{
+	attempt    *a = calloc(1, sizeof(*a));
+	tq_request	request = {0};
+	tq_response *response;
+
+	if (a == NULL)
+	{
+		tq_task_free(task);
+		return;
+	}
+	a->task = task;
+	a->lease_from_ms = lease_from_ms;
+	append_attempt(d, a);
+
+	request.method = task->method;
+	request.url = task->url;
+	request.headers = (const char *const *) task->headers;
+	request.nheaders = task->nheaders;
+	request.body = task->body;
+	request.body_len = task->body_len;
+	request.timeout_ms = task->timeout_ms;
+	if (tq_http_submit(d->http, &request, a))
+		return;
+
+	response = calloc(1, sizeof(*response));
+	if (response == NULL)
+	{
+		d->nsending--;
+		free_attempt(d, a);
+		return;
+	}
+	response->cls = TQ_CLASS_INTERNAL;
+	snprintf(response->error, sizeof(response->error), "out of memory");
+	take_response(d, a, response);
+}
+
+static int64_t
+claim_due_at(const tq_deliver *d)
+{
+	int			slots = d->max_inflight - d->nsending;
+	int			limit = d->max_inflight > TQ_REPORT_BATCH ? d->max_inflight : TQ_REPORT_BATCH;
+	int64_t		at = d->claim_at_ms;
+
+	if (slots <= 0 || d->nresults >= limit)
+		return NEVER;
+	if (is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
+		return NEVER;
+	if (d->claim_now || (d->more && slots >= d->max_inflight / 4))
+		at = 0;
+	else if (d->more)
+		at = sooner(at, d->refill_at_ms);
+	return after_backoff(d, CALL_CLAIM, at);
+}
+
+static void
+claim(tq_deliver *d)
+{
+	int			slots = d->max_inflight - d->nsending;
+	tq_task   **tasks = calloc(slots, sizeof(*tasks));
+	int64_t		from = now(d);
+	int64_t		next_due_ms = -1;
+	int			n;
+	int			i;
+
+	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &next_due_ms) : -1;
+	if (store_worked(d, CALL_CLAIM, n))
+	{
+		d->claim_now = false;
+		d->more = n >= slots;
+		d->refill_at_ms = NEVER;
+		d->claim_at_ms = from + d->poll_interval_ms;
+		if (!d->more && next_due_ms >= 0)
+			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + next_due_ms);
+		for (i = 0; i < n; i++)
+			send_task(d, tasks[i], from);
+	}
+	free(tasks);
+}
+
+/* ---- report --------------------------------------------------------------- */
+
+static int64_t
+report_due_at(const tq_deliver *d)
+{
+	if (d->nresults == 0)
+		return NEVER;
+	return after_backoff(d, CALL_REPORT, d->nresults >= TQ_REPORT_BATCH ? 0 :
+						 d->oldest_result_ms + TQ_REPORT_DELAY_MS);
+}
+
+static void
+forget_results(tq_deliver *d)
+{
+	while (d->first_result != NULL)
+	{
+		attempt    *a = d->first_result;
+
+		d->first_result = a->next_result;
+		free_attempt(d, a);
+	}
+	d->nresults = 0;
+}
+
+/* Hands over all that waits, as one batch; all is kept when that fails. */
+static void
+report(tq_deliver *d)
+{
+	tq_result  *results = calloc(d->nresults, sizeof(*results));
+	const attempt *a;
+	int			n = 0;
+	int			rc = -1;
+
+	if (results != NULL)
+	{
+		for (a = d->first_result; a != NULL; a = a->next_result)
+			results[n++] = a->result;
+		rc = d->store->report(d->store->self, results, n);
+		free(results);
+	}
+	if (!store_worked(d, CALL_REPORT, rc))
+		return;
+	forget_results(d);
+	if (d->more)
+		d->refill_at_ms = now(d);
+}
+
+/* ---- extend --------------------------------------------------------------- */
+
+static int64_t
+extension_due_at(const tq_deliver *d)
+{
+	if (d->nattempts == 0)
+		return NEVER;
+	return after_backoff(d, CALL_EXTEND, d->check_leases ? 0 : d->extend_at_ms);
+}
+
+/* All when asked to check, else those that have used more than a third. */
+static bool
+wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
+{
+	return !a->lost && (d->check_leases || at - a->lease_from_ms > lease_length(a) / 3);
+}
+
+static void
+apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
+{
+	attempt    *a;
+	attempt    *next;
+	int			i = 0;
+
+	d->extend_at_ms = NEVER;
+	for (a = d->first; a != NULL; a = next)
+	{
+		next = a->next;
+		if (i < n && wants_extension(d, a, from))
+		{
+			a->lease_from_ms = from;
+
+			/* A result that is there is reported all the same: the store knows its token. */
+			if (leases[i++].lost && a->result.response == NULL)
+			{
+				a->lost = true;
+				tq_http_cancel(d->http, a);
+			}
+		}
+		if (!a->lost)
+			plan_extension(d, a);
+	}
+	d->check_leases = false;
+}
+
+static void
+extend(tq_deliver *d)
+{
+	int64_t		from = now(d);
+	tq_lease   *leases = calloc(d->nattempts, sizeof(*leases));
+	const attempt *a;
+	int			n = 0;
+	int			rc = -1;
+
+	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	{
+		if (!wants_extension(d, a, from))
+			continue;
+		leases[n].id = a->task->id;
+		leases[n].token = a->task->token;
+		n++;
+	}
+	if (n > 0)
+		rc = d->store->extend(d->store->self, leases, n);
+	if ((n == 0 && leases != NULL) || store_worked(d, CALL_EXTEND, rc))
+		apply_extension(d, leases, n, from);
+	free(leases);
+	take_responses(d);
+}
+
+/* ---- drain ---------------------------------------------------------------- */
+
+static void
+release(tq_deliver *d)
+{
+	tq_lease   *leases = calloc(d->nattempts, sizeof(*leases));
+	const attempt *a;
+	int			n = 0;
+
+	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	{
+		if (a->result.response != NULL || a->lost)
+			continue;
+		leases[n].id = a->task->id;
+		leases[n].token = a->task->token;
+		n++;
+	}
+	if (n > 0 && d->store->release(d->store->self, leases, n) < 0)
+		d->host->log(d->host->self, "could not release tasks: they run again when their leases have ended");
+	free(leases);
+}
+
+static void
+forget_all(tq_deliver *d)
+{
+	if (d->http != NULL)
+		tq_http_free(d->http);
+	d->http = NULL;
+	d->first_result = NULL;
+	d->nresults = 0;
+	d->nsending = 0;
+	while (d->first != NULL)
+		free_attempt(d, d->first);
+}
+
+static void
+drain(tq_deliver *d)
+{
+	tq_http_step(d->http);
+	take_responses(d);
+	if (d->nresults > 0)
+		report(d);
+	if (d->nattempts > 0)
+		release(d);
+	forget_all(d);
+	d->drained = true;
+}
+
+/* ---- the loop ------------------------------------------------------------- */
+
+/* What the store is owed comes before what is wanted of it. */
+static void
+serve_store(tq_deliver *d)
+{
+	if (now(d) >= report_due_at(d))
+		report(d);
+	if (now(d) >= extension_due_at(d))
+		extend(d);
+	if (now(d) >= claim_due_at(d))
+		claim(d);
+}
+
+static int64_t
+time_to_wait(tq_deliver *d, int64_t max_wait_ms)
+{
+	int64_t		at = sooner(sooner(report_due_at(d), extension_due_at(d)), claim_due_at(d));
+	int64_t		timeout = later(max_wait_ms, 0);
+	int64_t		http = tq_http_timeout(d->http);
+
+	if (http >= 0)
+		timeout = sooner(timeout, http);
+	if (at != NEVER)
+		timeout = sooner(timeout, later(at - now(d), 0));
+	return timeout;
+}
+
+bool
+tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
+{
+	if (d->drained)
+		return false;
+	if (!d->host->stopping(d->host->self))
+	{
+		serve_store(d);
+		if (d->host->wait(d->host->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)) &
+			TQ_WAKE_TASKS)
+			tq_deliver_wake(d);
+		tq_http_step(d->http);
+		take_responses(d);
+	}
+	if (!d->host->stopping(d->host->self))
+	{
+		serve_store(d);
+		return true;
+	}
+	drain(d);
+	return false;
+}
+
+void
+tq_deliver_wake(tq_deliver *d)
+{
+	backoff    *b = &d->backoffs[CALL_CLAIM];
+
+	d->claim_now = true;
+	b->retry_at_ms = sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);
+}
+
+void
+tq_deliver_check_leases(tq_deliver *d)
+{
+	d->check_leases = true;
+}
+
+int
+tq_deliver_inflight(const tq_deliver *d)
+{
+	return d->nattempts;
+}
+
+bool
+tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
+{
+	if (!tq_http_set_egress(d->http, config->egress))
+		return false;
+	tq_http_set_limits(d->http, &config->limits);
+	d->max_inflight = config->max_inflight;
+	d->poll_interval_ms = later(config->poll_interval_ms, 1);
+	d->claim_at_ms = sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
+	return true;
+}
+
+tq_deliver *
+tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_host *host)
+{
+	tq_deliver *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->store = store;
+	d->host = host;
+	d->extend_at_ms = NEVER;
+	d->refill_at_ms = NEVER;
+	d->claim_now = true;
+	d->http = tq_http_new(&config->limits);
+	if (d->http == NULL || !tq_deliver_configure(d, config))
+	{
+		tq_deliver_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void
+tq_deliver_free(tq_deliver *d)
+{
+	forget_all(d);
+	free(d);
+}

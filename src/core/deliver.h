@@ -1,0 +1,142 @@
+/*
+ * deliver.h
+ *		The delivery loop: claim, send, report, extend, drain.
+ *
+ * The same loop runs in the background worker and in a standalone program;
+ * it sees both through two tables of functions.  A store is where tasks come
+ * from and results go: each of its calls is one short transaction, and none
+ * is ever open while the loop waits.  A host is the process: its clock, its
+ * way of waiting, its wish to stop.
+ *
+ * Flow: slots, not batches.  Free slots are refilled as soon as work may be
+ * there; results are reported when there are TQ_REPORT_BATCH of them or the
+ * oldest is TQ_REPORT_DELAY_MS old; leases of what is in flight are extended
+ * before half of them has passed.  A result whose report failed is kept and
+ * reported again; while such results wait nothing new is claimed, so a
+ * database that cannot write does not make receivers see a task over and over.
+ */
+#ifndef TQ_DELIVER_H
+#define TQ_DELIVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/http.h"
+
+#define TQ_REPORT_BATCH 64
+#define TQ_REPORT_DELAY_MS 5
+
+/* A claimed task, ready to be sent.  Filled by the store, malloc'd, freed by tq_task_free(). */
+typedef struct tq_task
+{
+	int64_t		id;
+	int64_t		token;
+	int64_t		lease_ms;		/* length of the lease, from the moment of the claim */
+	int64_t		timeout_ms;
+	char	   *method;
+	char	   *url;
+	char	  **headers;		/* nheaders "Name: value" lines, complete: what is always added is in them */
+	int			nheaders;
+	char	   *body;			/* NULL: none */
+	size_t		body_len;
+} tq_task;
+
+/* What became of a task that was sent. */
+typedef struct tq_result
+{
+	int64_t		id;
+	int64_t		token;
+	tq_outcome	outcome;
+	tq_response *response;		/* never NULL */
+} tq_result;
+
+/* A lease to extend or give back. */
+typedef struct tq_lease
+{
+	int64_t		id;
+	int64_t		token;
+	bool		lost;			/* set by extend: stop the attempt, it is not ours any more or was cancelled */
+} tq_lease;
+
+/* Every function returns -1 when the store could not do its work; the loop tries again later, backing off. */
+typedef struct tq_store
+{
+	/*
+	 * Claims up to max due tasks into tasks[]; returns their number.
+	 * *next_due_ms becomes the time until a task is due that is not yet, or
+	 * -1 if there is none; only looked at when fewer than max were claimed.
+	 */
+	int			(*claim) (void *self, int max, tq_task **tasks, int64_t *next_due_ms);
+
+	/* Writes n results, all or none. */
+	int			(*report) (void *self, const tq_result *results, int n);
+
+	/* Extends the leases from now by their length, and marks those that are lost. */
+	int			(*extend) (void *self, tq_lease *leases, int n);
+
+	/* Gives back tasks that were claimed but not sent, or whose sending was broken off by a shutdown. */
+	int			(*release) (void *self, const tq_lease *leases, int n);
+
+	void	   *self;
+} tq_store;
+
+/* Bits of host->wait()'s answer. */
+#define TQ_WAKE_TASKS 1			/* somebody says that tasks may be due */
+#define TQ_WAKE_IO 2			/* the descriptor is readable */
+
+typedef struct tq_host
+{
+	int64_t		(*now_ms) (void *self); /* monotonic */
+	int64_t		(*wall_s) (void *self); /* Unix time */
+
+	/* Waits for fd to become readable, a wake-up, or timeout_ms (never negative). */
+	int			(*wait) (void *self, int fd, int64_t timeout_ms);
+	bool		(*stopping) (void *self);
+
+	/* A state change worth a line: one line, no secrets. */
+	void		(*log) (void *self, const char *line);
+	void	   *self;
+} tq_host;
+
+typedef struct tq_deliver_config
+{
+	int			max_inflight;
+	int64_t		poll_interval_ms;
+	tq_http_limits limits;
+	const tq_egress *egress;	/* copied */
+} tq_deliver_config;
+
+typedef struct tq_deliver tq_deliver;
+
+/* store and host must outlive it.  NULL: out of memory. */
+extern tq_deliver *tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_host *host);
+
+/* New settings; what is in flight goes on. */
+extern bool tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config);
+
+/*
+ * One turn: claim what is due, wait at most max_wait_ms (or until the loop's
+ * own next deadline), move the transfers, report, extend.  False once the
+ * host is stopping and the drain below is done.
+ *
+ * Drain: nothing is claimed any more, transfers are given up, finished
+ * results are reported once and the rest released once; it takes no longer
+ * than those two transactions.
+ */
+extern bool tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms);
+
+/* Another process may have made tasks due: the next turn claims. */
+extern void tq_deliver_wake(tq_deliver *d);
+
+/* Asks for the leases in flight to be looked at in the next turn: some task may have been cancelled. */
+extern void tq_deliver_check_leases(tq_deliver *d);
+
+/* Tasks held: being sent, or with a result that is not reported yet. */
+extern int	tq_deliver_inflight(const tq_deliver *d);
+
+/* Forgets everything in flight, without a word to the store: for when the store is gone. */
+extern void tq_deliver_free(tq_deliver *d);
+
+extern void tq_task_free(tq_task *t);
+
+#endif

@@ -1,0 +1,613 @@
+/*
+ * http.c
+ *		HTTP requests on curl's multi-socket interface, resolved by resolve.c.
+ *
+ * An exchange is resolved, aimed at one vetted address with CONNECT_TO and
+ * run; when that address cannot be reached, the next has its turn.  The
+ * address is part of the connection's identity that way, so a pooled
+ * connection is never found under another address's name.
+ *
+ * Exchanges stand in one of three lists: active (resolving or running), ready
+ * (to be given to curl) and finished.  curl's and c-ares' callbacks write into
+ * their exchange, into the epoll set or into timer_us, and do nothing else.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/transfer.h"
+
+#define MAX_EVENTS 128			/* handled in one step; the rest stays readable */
+#define MAX_IDLE_HANDLES 256
+#define MIN_CONNECTIONS 16
+
+/* curl itself breaks off somewhere above this, with an error that says something else. */
+#define HARD_MAX_HEADERS (256 * 1024)
+
+typedef struct exchange_list
+{
+	tq_exchange *first;
+	tq_exchange *last;
+} exchange_list;
+
+struct tq_http
+{
+	int			epfd;
+	CURLM	   *multi;
+	tq_resolver *resolver;
+	tq_http_limits limits;
+	tq_egress	egress;			/* owned; exchanges and the resolver point to it */
+	int64_t		timer_us;		/* when curl wants to be called; -1: no timer */
+	exchange_list active;
+	exchange_list ready;
+	exchange_list finished;
+	int			inflight;		/* active and ready */
+	long		connections;	/* size of curl's connection cache */
+	CURL	   *idle[MAX_IDLE_HANDLES];
+	int			nidle;
+};
+
+static int64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void
+append(exchange_list *list, tq_exchange *x)
+{
+	x->next = NULL;
+	x->prev = list->last;
+	if (list->last != NULL)
+		list->last->next = x;
+	else
+		list->first = x;
+	list->last = x;
+}
+
+static void
+unlink_from(exchange_list *list, tq_exchange *x)
+{
+	if (x->prev != NULL)
+		x->prev->next = x->next;
+	else
+		list->first = x->next;
+	if (x->next != NULL)
+		x->next->prev = x->prev;
+	else
+		list->last = x->prev;
+}
+
+/* ---- curl handles --------------------------------------------------------- */
+
+static CURL *
+take_handle(tq_http *h)
+{
+	return h->nidle > 0 ? h->idle[--h->nidle] : curl_easy_init();
+}
+
+/* The handle is in no multi handle any more. */
+static void
+put_handle(tq_http *h, CURL *easy)
+{
+	curl_easy_reset(easy);
+	if (h->nidle < MAX_IDLE_HANDLES)
+		h->idle[h->nidle++] = easy;
+	else
+		curl_easy_cleanup(easy);
+}
+
+/* Keeps a connection for as many exchanges as were ever in flight together. */
+static void
+fit_connection_cache(tq_http *h)
+{
+	if (h->inflight <= h->connections)
+		return;
+	while (h->connections < h->inflight)
+		h->connections *= 2;
+	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections);
+}
+
+/* ---- an exchange's way ---------------------------------------------------- */
+
+/* The exchange is in active or ready, and its handle not with curl. */
+static void
+finish(tq_exchange *x)
+{
+	tq_http    *h = x->http;
+
+	unlink_from(x->phase == TQ_PHASE_READY ? &h->ready : &h->active, x);
+	if (x->easy != NULL)
+		put_handle(h, x->easy);
+	x->easy = NULL;
+	x->lookup = NULL;
+	x->phase = TQ_PHASE_FINISHED;
+	x->response->elapsed_us = now_us() - x->submitted_us;
+	h->inflight--;
+	append(&h->finished, x);
+}
+
+static void
+finish_early(tq_exchange *x, tq_class cls, const char *prefix, const char *reason)
+{
+	x->response->cls = cls;
+	snprintf(x->response->error, sizeof(x->response->error), "%s%s", prefix,
+			 reason != NULL ? reason : "");
+	finish(x);
+}
+
+static void
+make_ready(tq_exchange *x)
+{
+	unlink_from(&x->http->active, x);
+	x->phase = TQ_PHASE_READY;
+	append(&x->http->ready, x);
+}
+
+/* Called by the resolver: only records. */
+static void
+record_addresses(void *arg, const tq_addresses *result)
+{
+	tq_exchange *x = arg;
+
+	x->addresses = *result;
+	x->lookup = NULL;
+	make_ready(x);
+}
+
+/* Gives the exchange to curl, aimed at the next address. */
+static bool
+run(tq_exchange *x)
+{
+	tq_http    *h = x->http;
+	int64_t		left_ms = (x->deadline_us - now_us() + 999) / 1000;
+	const struct sockaddr_storage *addr = &x->addresses.addr[x->next_address++];
+
+	if (x->easy == NULL)
+	{
+		x->easy = take_handle(h);
+		if (x->easy == NULL || !tq_transfer_setup(x, x->easy))
+			return false;
+	}
+	if (!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
+		return false;
+	if (curl_multi_add_handle(h->multi, x->easy) != CURLM_OK)
+		return false;
+	unlink_from(&h->ready, x);
+	x->phase = TQ_PHASE_RUNNING;
+	append(&h->active, x);
+	return true;
+}
+
+/* Takes up what the resolver, or a failed connect, has made ready. */
+static void
+start_ready(tq_http *h)
+{
+	while (h->ready.first != NULL)
+	{
+		tq_exchange *x = h->ready.first;
+		const tq_addresses *a = &x->addresses;
+
+		if (a->cls == TQ_CLASS_EGRESS_DENIED)
+			finish_early(x, a->cls, "address is not allowed: ", a->reason);
+		else if (a->cls != TQ_CLASS_HTTP)
+			finish_early(x, a->cls, "could not resolve host: ", a->reason);
+		else if (x->deadline_us <= now_us())
+			finish_early(x, TQ_CLASS_TIMEOUT, "no connection in time", NULL);
+		else if (!run(x))
+			finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
+	}
+}
+
+/* curl is through with it, one way or the other. */
+static void
+take_result(tq_http *h, CURL *easy, CURLcode code)
+{
+	char	   *private = NULL;
+	tq_exchange *x;
+	bool		time_is_up;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+	curl_multi_remove_handle(h->multi, easy);
+	x = (tq_exchange *) private;
+	time_is_up = x->deadline_us <= now_us();
+	if (!time_is_up && tq_transfer_unreached(x, code) && x->next_address < x->addresses.naddrs)
+	{
+		make_ready(x);
+		return;
+	}
+	tq_transfer_conclude(x, code, time_is_up);
+	finish(x);
+}
+
+static void
+take_results(tq_http *h)
+{
+	CURLMsg    *msg;
+	int			left;
+
+	while ((msg = curl_multi_info_read(h->multi, &left)) != NULL)
+		if (msg->msg == CURLMSG_DONE)
+			take_result(h, msg->easy_handle, msg->data.result);
+}
+
+/* Once running, curl itself keeps the deadline. */
+static void
+expire_resolving(tq_http *h)
+{
+	int64_t		now = now_us();
+	tq_exchange *x;
+	tq_exchange *next;
+
+	for (x = h->active.first; x != NULL; x = next)
+	{
+		next = x->next;
+		if (x->phase != TQ_PHASE_RESOLVING || x->deadline_us > now)
+			continue;
+		tq_resolve_cancel(h->resolver, x->lookup);
+		finish_early(x, TQ_CLASS_TIMEOUT, "host was not resolved in time", NULL);
+	}
+}
+
+/* ---- curl's callbacks: they record ---------------------------------------- */
+
+static int
+socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
+{
+	tq_http    *h = arg;
+	struct epoll_event ev = {0};
+
+	(void) easy;
+	(void) seen;
+	if (what == CURL_POLL_REMOVE)
+	{
+		epoll_ctl(h->epfd, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	ev.data.u64 = (uint64_t) fd;
+	ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+	if (epoll_ctl(h->epfd, EPOLL_CTL_MOD, fd, &ev) != 0 &&
+		epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
+		return -1;
+	return 0;
+}
+
+static int
+timer_wanted(CURLM *multi, long timeout_ms, void *arg)
+{
+	tq_http    *h = arg;
+
+	(void) multi;
+	h->timer_us = timeout_ms < 0 ? -1 : now_us() + (int64_t) timeout_ms * 1000;
+	return 0;
+}
+
+/* ---- the engine ----------------------------------------------------------- */
+
+/*
+ * Once a process, and never undone: other code may use curl too.  libcurl
+ * reads SSLKEYLOGFILE here and would write session keys to that file.
+ */
+static bool
+init_curl(void)
+{
+	static bool done = false;
+
+	if (!done)
+	{
+		unsetenv("SSLKEYLOGFILE");
+		done = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+	}
+	return done;
+}
+
+static bool
+open_parts(tq_http *h)
+{
+	h->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (h->epfd < 0)
+		return false;
+	h->multi = curl_multi_init();
+	h->resolver = tq_resolver_new(h->epfd);
+	if (h->multi == NULL || h->resolver == NULL)
+		return false;
+	tq_resolver_set_egress(h->resolver, &h->egress);
+	return curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted) == CURLM_OK &&
+		curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
+		curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, timer_wanted) == CURLM_OK &&
+		curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
+		curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK &&
+		curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections) == CURLM_OK;
+}
+
+tq_http *
+tq_http_new(const tq_http_limits *limits)
+{
+	tq_http    *h;
+
+	if (!init_curl())
+		return NULL;
+	h = calloc(1, sizeof(*h));
+	if (h == NULL)
+		return NULL;
+	h->epfd = -1;
+	h->timer_us = -1;
+	h->connections = MIN_CONNECTIONS;
+	tq_http_set_limits(h, limits);
+	if (!open_parts(h))
+	{
+		tq_http_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void
+tq_http_set_limits(tq_http *h, const tq_http_limits *limits)
+{
+	h->limits = *limits;
+	if (h->limits.max_headers > HARD_MAX_HEADERS)
+		h->limits.max_headers = HARD_MAX_HEADERS;
+}
+
+bool
+tq_http_set_egress(tq_http *h, const tq_egress *e)
+{
+	tq_cidr    *copy = NULL;
+
+	if (e != NULL && e->nallow > 0)
+	{
+		copy = malloc(e->nallow * sizeof(*copy));
+		if (copy == NULL)
+			return false;
+		memcpy(copy, e->allow, e->nallow * sizeof(*copy));
+	}
+	tq_egress_free(&h->egress);
+	h->egress.allow = copy;
+	h->egress.nallow = e != NULL ? e->nallow : 0;
+	return true;
+}
+
+bool
+tq_http_set_servers(tq_http *h, const char *servers)
+{
+	return tq_resolver_set_servers(h->resolver, servers);
+}
+
+static tq_exchange *
+new_exchange(tq_http *h, const tq_request *request, void *tag)
+{
+	tq_exchange *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->response = calloc(1, sizeof(*x->response));
+	if (x->response == NULL)
+	{
+		free(x);
+		return NULL;
+	}
+	x->response->tag = tag;
+	x->http = h;
+	x->limits = h->limits;
+	x->egress = &h->egress;
+	x->submitted_us = now_us();
+	x->deadline_us = request->timeout_ms < INT64_MAX / 2000
+		? x->submitted_us + request->timeout_ms * 1000 : INT64_MAX;
+	tq_buffer_init(&x->head, x->limits.max_headers);
+	tq_buffer_init(&x->content, x->limits.max_response);
+	return x;
+}
+
+static void
+free_exchange(tq_exchange *x)
+{
+	tq_exchange_clear(x);
+	free(x);
+}
+
+bool
+tq_http_submit(tq_http *h, const tq_request *request, void *tag)
+{
+	tq_exchange *x = new_exchange(h, request, tag);
+	const char *problem;
+
+	if (x == NULL)
+		return false;
+	append(&h->active, x);
+	h->inflight++;
+	fit_connection_cache(h);
+
+	problem = tq_exchange_prepare(x, request);
+	if (problem == tq_out_of_memory)
+		finish_early(x, TQ_CLASS_INTERNAL, problem, NULL);
+	else if (problem != NULL)
+		finish_early(x, TQ_CLASS_INVALID, problem, NULL);
+	else if (!tq_resolve(h->resolver, x->url.host, record_addresses, x, &x->lookup))
+		finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
+	start_ready(h);
+	return true;
+}
+
+bool
+tq_http_cancel(tq_http *h, void *tag)
+{
+	tq_exchange *x = h->active.first;
+
+	while (x != NULL && x->response->tag != tag)
+		x = x->next;
+	if (x == NULL)
+		return false;
+	if (x->phase == TQ_PHASE_RESOLVING)
+		tq_resolve_cancel(h->resolver, x->lookup);
+	else
+		curl_multi_remove_handle(h->multi, x->easy);
+	finish_early(x, TQ_CLASS_CANCELLED, "given up", NULL);
+	return true;
+}
+
+int
+tq_http_inflight(const tq_http *h)
+{
+	return h->inflight;
+}
+
+int
+tq_http_fd(const tq_http *h)
+{
+	return h->epfd;
+}
+
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+int64_t
+tq_http_timeout(tq_http *h)
+{
+	int64_t		until_us = h->timer_us;
+	int64_t		timeout = -1;
+	const tq_exchange *x;
+
+	if (h->finished.first != NULL || h->ready.first != NULL)
+		return 0;
+	for (x = h->active.first; x != NULL; x = x->next)
+		if (x->phase == TQ_PHASE_RESOLVING)
+			until_us = sooner(until_us, x->deadline_us);
+	if (until_us >= 0)
+	{
+		int64_t		left = until_us - now_us();
+
+		timeout = left > 0 ? (left + 999) / 1000 : 0;
+	}
+	return sooner(timeout, tq_resolver_timeout(h->resolver));
+}
+
+static void
+handle_events(tq_http *h)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int			n = epoll_wait(h->epfd, events, MAX_EVENTS, 0);
+	int			running;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		int			fd = (int) (events[i].data.u64 & UINT32_MAX);
+		uint32_t	happened = events[i].events;
+		int			mask = 0;
+
+		if (events[i].data.u64 & TQ_RESOLVE_TAG)
+		{
+			tq_resolver_step(h->resolver, fd, happened);
+			continue;
+		}
+		if (happened & (EPOLLIN | EPOLLHUP))
+			mask |= CURL_CSELECT_IN;
+		if (happened & EPOLLOUT)
+			mask |= CURL_CSELECT_OUT;
+		if (happened & EPOLLERR)
+			mask |= CURL_CSELECT_ERR;
+		curl_multi_socket_action(h->multi, fd, mask, &running);
+	}
+}
+
+static void
+handle_timers(tq_http *h)
+{
+	int			running;
+
+	if (h->timer_us >= 0 && h->timer_us <= now_us())
+	{
+		h->timer_us = -1;
+		curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	if (tq_resolver_timeout(h->resolver) == 0)
+		tq_resolver_step(h->resolver, -1, 0);
+	expire_resolving(h);
+}
+
+void
+tq_http_step(tq_http *h)
+{
+	handle_events(h);
+	handle_timers(h);
+	take_results(h);
+	start_ready(h);
+}
+
+tq_response *
+tq_http_next_finished(tq_http *h)
+{
+	tq_exchange *x = h->finished.first;
+	tq_response *r;
+
+	if (x == NULL)
+		return NULL;
+	unlink_from(&h->finished, x);
+	tq_transfer_collect(x);
+	r = x->response;
+	x->response = NULL;
+	free_exchange(x);
+	return r;
+}
+
+void
+tq_response_free(tq_response *r)
+{
+	if (r == NULL)
+		return;
+	free(r->headers);
+	free(r->body);
+	free(r->retry_after);
+	free(r);
+}
+
+static void
+drop_list(tq_http *h, exchange_list *list)
+{
+	while (list->first != NULL)
+	{
+		tq_exchange *x = list->first;
+
+		unlink_from(list, x);
+		if (x->easy != NULL)
+		{
+			if (x->phase == TQ_PHASE_RUNNING)
+				curl_multi_remove_handle(h->multi, x->easy);
+			curl_easy_cleanup(x->easy);
+		}
+		if (x->lookup != NULL)
+			tq_resolve_cancel(h->resolver, x->lookup);
+		free_exchange(x);
+	}
+}
+
+void
+tq_http_free(tq_http *h)
+{
+	drop_list(h, &h->active);
+	drop_list(h, &h->ready);
+	drop_list(h, &h->finished);
+	while (h->nidle > 0)
+		curl_easy_cleanup(h->idle[--h->nidle]);
+	if (h->multi != NULL)
+		curl_multi_cleanup(h->multi);
+	if (h->resolver != NULL)
+		tq_resolver_free(h->resolver);
+	tq_egress_free(&h->egress);
+	if (h->epfd >= 0)
+		close(h->epfd);
+	free(h);
+}

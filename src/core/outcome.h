@@ -1,0 +1,62 @@
+/*
+ * outcome.h
+ *		What an HTTP exchange means for its task: pure functions.
+ */
+#ifndef TQ_OUTCOME_H
+#define TQ_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How far the exchange came.  The names are stored with the attempt. */
+typedef enum tq_class
+{
+	TQ_CLASS_HTTP,				/* an HTTP status was received: "http" */
+	TQ_CLASS_DNS,				/* "dns" */
+	TQ_CLASS_CONNECT,			/* "connect" */
+	TQ_CLASS_TLS,				/* "tls" */
+	TQ_CLASS_TIMEOUT,			/* "timeout" */
+	TQ_CLASS_RESET,				/* connection broken under way: "reset" */
+	TQ_CLASS_TOO_LARGE,			/* response headers over the limit: "too_large" */
+	TQ_CLASS_PROTOCOL,			/* not an HTTP answer: "protocol" */
+	TQ_CLASS_EGRESS_DENIED,		/* "egress_denied" */
+	TQ_CLASS_INVALID,			/* the request itself cannot be sent: "invalid" */
+	TQ_CLASS_CANCELLED,			/* we gave it up: "cancelled" */
+	TQ_CLASS_INTERNAL			/* out of memory or the like: "internal" */
+} tq_class;
+
+typedef enum tq_verdict
+{
+	TQ_SUCCESS,
+	TQ_RETRY,					/* by the task's policy */
+	TQ_PERMANENT				/* dead at once */
+} tq_verdict;
+
+typedef struct tq_outcome
+{
+	tq_verdict	verdict;
+	int64_t		retry_after_ms; /* what the peer asked for, clamped; -1: nothing */
+} tq_outcome;
+
+/* The longest Retry-After that is honoured: one day. */
+#define TQ_RETRY_AFTER_MAX_MS INT64_C(86400000)
+
+extern const char *tq_class_name(tq_class cls);
+
+/* The class of a libcurl result other than CURLE_OK. */
+extern tq_class tq_class_of_curl(int curlcode);
+
+/*
+ * cls and status (0 unless TQ_CLASS_HTTP) decide; retry_after is the value of
+ * the header of that name or NULL, looked at for 429 and 503 only.  now is
+ * the wall clock in Unix seconds, needed for the date form.
+ *
+ * 2xx succeeds; 410, egress_denied and invalid are permanent; everything else
+ * is retried.
+ */
+extern tq_outcome tq_outcome_of(tq_class cls, int status, const char *retry_after, int64_t now);
+
+/* Delay in ms in [0, TQ_RETRY_AFTER_MAX_MS], or -1 when the value means nothing.  RFC 9110, 10.2.3. */
+extern int64_t tq_retry_after_parse(const char *value, int64_t now);
+
+#endif

@@ -1,0 +1,537 @@
+/*
+ * transfer.c
+ *		One exchange on one curl handle: options in, answer out.
+ *
+ * Every option is set that libcurl would otherwise take from its defaults,
+ * from the environment or from a file, and that matters for where a request
+ * goes or what it says.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* strerrordesc_np(): messages in no locale's language */
+#endif
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "core/transfer.h"
+
+/* ---- the request ---------------------------------------------------------- */
+
+static bool
+append_header(struct curl_slist **list, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(*list, line);
+
+	if (longer == NULL)
+		return false;
+	*list = longer;
+	return true;
+}
+
+/* curl takes "Name:" as the wish to leave the header out; an empty one is written "Name;". */
+static bool
+append_empty_header(struct curl_slist **list, const char *line)
+{
+	char	   *copy = strdup(line);
+	bool		ok;
+
+	if (copy == NULL)
+		return false;
+	strcpy(strchr(copy, ':'), ";");
+	ok = append_header(list, copy);
+	free(copy);
+	return ok;
+}
+
+static bool
+line_has_name(const char *line, const char *name)
+{
+	size_t		len = strlen(name);
+
+	return strncasecmp(line, name, len) == 0 && line[len] == ':';
+}
+
+/* The caller's lines, and the wish to leave out what curl would add. */
+static const char *
+copy_headers(tq_exchange *x, const tq_request *request)
+{
+	static const char *const defaults[] = {"Accept:", "User-Agent:", "Content-Type:", "Expect:"};
+	size_t		d;
+	int			i;
+
+	for (i = 0; i < request->nheaders; i++)
+	{
+		const char *line = request->headers[i];
+		const char *problem = tq_header_line_invalid(line);
+		const char *value;
+
+		if (problem != NULL)
+			return problem;
+		value = strchr(line, ':') + 1;
+		value += strspn(value, " \t");
+		if (!(*value ? append_header : append_empty_header) (&x->headers, line))
+			return tq_out_of_memory;
+	}
+
+	for (d = 0; d < sizeof(defaults) / sizeof(defaults[0]); d++)
+	{
+		char		name[32];
+
+		snprintf(name, sizeof(name), "%.*s", (int) strlen(defaults[d]) - 1, defaults[d]);
+		for (i = 0; i < request->nheaders; i++)
+			if (line_has_name(request->headers[i], name))
+				break;
+		if (i == request->nheaders && !append_header(&x->headers, defaults[d]))
+			return tq_out_of_memory;
+	}
+	return NULL;
+}
+
+const char *
+tq_exchange_prepare(tq_exchange *x, const tq_request *request)
+{
+	const char *problem = tq_method_invalid(request->method);
+
+	/* curl cannot, and no receiver would look at it. */
+	if (problem == NULL && request->body != NULL && strcmp(request->method, "HEAD") == 0)
+		problem = "a HEAD request cannot have a body";
+	if (problem == NULL)
+		problem = tq_url_parse(request->url, &x->url);
+	if (problem == NULL)
+		problem = copy_headers(x, request);
+	if (problem != NULL)
+		return problem;
+
+	x->method = strdup(request->method);
+	if (x->method == NULL)
+		return tq_out_of_memory;
+	if (request->body != NULL)
+	{
+		x->body = malloc(request->body_len + 1);
+		if (x->body == NULL)
+			return tq_out_of_memory;
+		memcpy(x->body, request->body, request->body_len);
+		x->body_len = request->body_len;
+		x->has_body = true;
+	}
+	return NULL;
+}
+
+void
+tq_exchange_clear(tq_exchange *x)
+{
+	if (x->url.handle != NULL)
+		curl_url_cleanup(x->url.handle);
+	free(x->method);
+	free(x->body);
+	curl_slist_free_all(x->headers);
+	curl_slist_free_all(x->connect_to);
+	tq_buffer_free(&x->head);
+	tq_buffer_free(&x->content);
+	tq_response_free(x->response);
+}
+
+/* ---- callbacks: they record, nothing else --------------------------------- */
+
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+	tq_exchange *x = arg;
+
+	(void) purpose;
+	x->denied = tq_egress_denied(x->egress, &addr->addr);
+	if (x->denied != NULL)
+		return CURL_SOCKET_BAD;
+	return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+}
+
+/*
+ * Called when a connection stands, also a reused one, which open_socket()
+ * does not see.  A second call means that a reused connection broke after the
+ * request was written and curl would write it again: an attempt is sent once.
+ */
+static int
+before_request(void *arg, char *primary_ip, char *local_ip, int primary_port, int local_port)
+{
+	tq_exchange *x = arg;
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	(void) local_ip;
+	(void) primary_port;
+	(void) local_port;
+	if (x->started)
+	{
+		x->restarted = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	x->started = true;
+
+	if (inet_pton(AF_INET, primary_ip, &v4.sin_addr) == 1)
+		x->denied = tq_egress_denied(x->egress, (const struct sockaddr *) &v4);
+	else if (inet_pton(AF_INET6, primary_ip, &v6.sin6_addr) == 1)
+		x->denied = tq_egress_denied(x->egress, (const struct sockaddr *) &v6);
+	else
+		x->denied = "unknown address";
+	return x->denied == NULL ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/* A buffer that overflowed before its limit did so for want of memory. */
+static bool
+ran_out_of_memory(const tq_buffer *b)
+{
+	return b->overflowed && b->len < b->limit;
+}
+
+/* Lines come one a call: of 1xx answers, of the final one, and trailers. */
+static size_t
+take_header(char *line, size_t size, size_t n, void *arg)
+{
+	tq_exchange *x = arg;
+	size_t		len = size * n;
+	size_t		given = len;
+
+	x->head_bytes += len;
+	if (x->head_bytes > x->limits.max_headers)
+	{
+		x->too_large = true;
+		return CURL_WRITEFUNC_ERROR;
+	}
+	if (x->head_done)
+		return given;
+
+	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+		len--;
+	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		const char *blank = memchr(line, ' ', len);
+
+		x->status = blank != NULL ? atoi(blank) : 0;
+		tq_buffer_reset(&x->head);
+	}
+	else if (len == 0)
+		x->head_done = x->status >= 200 || x->status == 101;
+	else if ((x->head.len > 0 && !tq_buffer_append(&x->head, "\r\n", 2)) ||
+			 !tq_buffer_append(&x->head, line, len))
+	{
+		x->out_of_memory = ran_out_of_memory(&x->head);
+		x->too_large = !x->out_of_memory;
+		return CURL_WRITEFUNC_ERROR;
+	}
+	return given;
+}
+
+static size_t
+take_content(char *data, size_t size, size_t n, void *arg)
+{
+	tq_exchange *x = arg;
+
+	if (tq_buffer_append(&x->content, data, size * n))
+		return size * n;
+	x->out_of_memory = ran_out_of_memory(&x->content);
+	return CURL_WRITEFUNC_ERROR;
+}
+
+/* ---- options -------------------------------------------------------------- */
+
+typedef struct long_option
+{
+	CURLoption	option;
+	long		value;
+} long_option;
+
+static const long_option fixed_options[] = {
+	{CURLOPT_NOSIGNAL, 1},
+	{CURLOPT_NETRC, CURL_NETRC_IGNORED},
+	{CURLOPT_FOLLOWLOCATION, 0},
+	{CURLOPT_HTTP09_ALLOWED, 0},
+	{CURLOPT_HTTP_CONTENT_DECODING, 0},
+	{CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
+	{CURLOPT_SSL_VERIFYPEER, 1},
+	{CURLOPT_SSL_VERIFYHOST, 2},
+	{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
+	{CURLOPT_TCP_NODELAY, 1},
+};
+
+static CURLcode
+set_fixed_options(CURL *easy)
+{
+	CURLcode	code = CURLE_OK;
+	size_t		i;
+
+	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
+		code |= curl_easy_setopt(easy, fixed_options[i].option, fixed_options[i].value);
+	code |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	return code;
+}
+
+/*
+ * The bundle that curl was built for, named so that no variable of the
+ * environment can name another; and no directory beside it, because with one
+ * curl reads the whole bundle again for every connection.
+ */
+static CURLcode
+set_trust(CURL *easy)
+{
+	char	   *bundle = NULL;
+	char	   *directory = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_CAINFO, &bundle);
+	curl_easy_getinfo(easy, CURLINFO_CAPATH, &directory);
+	if (bundle == NULL && directory == NULL)
+		return CURLE_OK;
+	return curl_easy_setopt(easy, CURLOPT_CAINFO, bundle) |
+		curl_easy_setopt(easy, CURLOPT_CAPATH, bundle != NULL ? NULL : directory);
+}
+
+static CURLcode
+set_callbacks(CURL *easy, tq_exchange *x)
+{
+	CURLcode	code = CURLE_OK;
+
+	code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
+	code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->curl_error);
+	code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
+	code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+	code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
+	code |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	code |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
+	code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_content);
+	code |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
+	return code;
+}
+
+/* Methods that promise a body say "Content-Length: 0" when there is none. */
+static CURLcode
+set_body(CURL *easy, const tq_exchange *x)
+{
+	CURLcode	code = CURLE_OK;
+	bool		wants_length = strcmp(x->method, "POST") == 0 ||
+		strcmp(x->method, "PUT") == 0 || strcmp(x->method, "PATCH") == 0;
+
+	if (strcmp(x->method, "HEAD") == 0)
+		code |= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	if (x->has_body || wants_length)
+	{
+		code |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) x->body_len);
+		code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, x->has_body ? x->body : "");
+	}
+	return code;
+}
+
+bool
+tq_transfer_setup(tq_exchange *x, CURL *easy)
+{
+	CURLcode	code = CURLE_OK;
+
+	code |= set_fixed_options(easy);
+	code |= set_trust(easy);
+	code |= set_callbacks(easy, x);
+	code |= curl_easy_setopt(easy, CURLOPT_CURLU, x->url.handle);
+	code |= set_body(easy, x);
+	code |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
+	code |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
+	code |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) x->limits.connect_timeout_ms);
+	return code == CURLE_OK;
+}
+
+bool
+tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
+{
+	char		ip[INET6_ADDRSTRLEN];
+	char		target[INET6_ADDRSTRLEN + 16];
+	const char *form;
+	CURLcode	code;
+
+	if (addr->sa_family == AF_INET)
+	{
+		inet_ntop(AF_INET, &((const struct sockaddr_in *) addr)->sin_addr, ip, sizeof(ip));
+		form = "::%s:%s";
+	}
+	else
+	{
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) addr)->sin6_addr, ip, sizeof(ip));
+		form = "::[%s]:%s";
+	}
+	snprintf(target, sizeof(target), form, ip, x->url.port);
+
+	curl_slist_free_all(x->connect_to);
+	x->connect_to = curl_slist_append(NULL, target);
+	if (x->connect_to == NULL)
+		return false;
+	code = curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, x->connect_to);
+	code |= curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) left_ms);
+	return code == CURLE_OK;
+}
+
+/* ---- the answer ----------------------------------------------------------- */
+
+/* curl's connect time tells nothing here: it is set when TLS stands, too. */
+static bool
+has_connected(const tq_exchange *x)
+{
+	long		local_port = 0;
+
+	curl_easy_getinfo(x->easy, CURLINFO_LOCAL_PORT, &local_port);
+	return x->started || local_port != 0;
+}
+
+bool
+tq_transfer_unreached(const tq_exchange *x, CURLcode code)
+{
+	if (x->denied != NULL || has_connected(x))
+		return false;
+	return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
+}
+
+/* curl's own words on certificates are useful, and partly the peer's: printable only. */
+static void
+explain_tls(tq_exchange *x, CURLcode code)
+{
+	const char *text = x->curl_error[0] ? x->curl_error : curl_easy_strerror(code);
+	char	   *p;
+
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		text = "handshake took too long";
+	snprintf(x->response->error, sizeof(x->response->error), "TLS: %.200s", text);
+	for (p = x->response->error; *p != '\0'; p++)
+		if ((unsigned char) *p < 0x20 || (unsigned char) *p >= 0x7f)
+			*p = '?';
+}
+
+static void
+explain_connect(tq_exchange *x, CURLcode code)
+{
+	long		number = 0;
+	const char *text = NULL;
+
+	curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		text = "connect timeout";
+	else if (number != 0)
+		text = strerrordesc_np((int) number);
+	snprintf(x->response->error, sizeof(x->response->error), "could not connect: %s",
+			 text != NULL ? text : "no route or refused");
+}
+
+/* Static texts by class, for what needs no detail. */
+static void
+explain(tq_exchange *x, CURLcode code, const char *text)
+{
+	if (text != NULL)
+		snprintf(x->response->error, sizeof(x->response->error), "%s", text);
+	else if (code != CURLE_OK)
+		snprintf(x->response->error, sizeof(x->response->error), "%s", curl_easy_strerror(code));
+}
+
+static tq_class
+classify(const tq_exchange *x, CURLcode code, bool time_is_up)
+{
+	if (x->denied != NULL)
+		return TQ_CLASS_EGRESS_DENIED;
+	if (x->out_of_memory)
+		return TQ_CLASS_INTERNAL;
+	if (x->restarted)
+		return TQ_CLASS_RESET;
+	if (x->too_large)
+		return TQ_CLASS_TOO_LARGE;
+
+	/* The body was cut off by us, so the status stands. */
+	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->content.overflowed))
+		return x->status >= 100 && x->status <= 999 ? TQ_CLASS_HTTP : TQ_CLASS_PROTOCOL;
+
+	/* curl has a limit of its own for one header line, and calls it so. */
+	if (code == CURLE_OUT_OF_MEMORY && x->started)
+		return TQ_CLASS_TOO_LARGE;
+	if (tq_transfer_unreached(x, code))
+		return time_is_up ? TQ_CLASS_TIMEOUT : TQ_CLASS_CONNECT;
+	if (code == CURLE_OPERATION_TIMEDOUT && !x->started && !time_is_up)
+		return TQ_CLASS_TLS;
+	return tq_class_of_curl(code);
+}
+
+void
+tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
+{
+	tq_response *r = x->response;
+
+	r->cls = classify(x, code, time_is_up);
+	r->status = (x->status >= 200 && x->status <= 999) || r->cls == TQ_CLASS_HTTP ? x->status : 0;
+	r->truncated = r->cls == TQ_CLASS_HTTP && x->content.overflowed;
+	switch (r->cls)
+	{
+		case TQ_CLASS_HTTP:
+			break;
+		case TQ_CLASS_TLS:
+			explain_tls(x, code);
+			break;
+		case TQ_CLASS_CONNECT:
+			explain_connect(x, code);
+			break;
+		case TQ_CLASS_EGRESS_DENIED:
+			snprintf(r->error, sizeof(r->error), "address is not allowed: %s", x->denied);
+			break;
+		case TQ_CLASS_TIMEOUT:
+			explain(x, code, x->started ? "no complete answer in time" : "no connection in time");
+			break;
+		case TQ_CLASS_TOO_LARGE:
+			explain(x, code, "response headers are too large");
+			break;
+		case TQ_CLASS_PROTOCOL:
+			explain(x, code, "peer does not speak HTTP/1.1");
+			break;
+		case TQ_CLASS_RESET:
+			explain(x, code, x->restarted ? "connection was closed before an answer" : NULL);
+			break;
+		default:
+			explain(x, code, x->out_of_memory ? tq_out_of_memory : NULL);
+			break;
+	}
+}
+
+/* The value of the first header of that name, or NULL; memory running out counts as none. */
+static char *
+find_header(const char *head, const char *name)
+{
+	const char *line = head;
+	size_t		len = strlen(name);
+
+	while (line != NULL && *line != '\0')
+	{
+		const char *end = strstr(line, "\r\n");
+
+		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
+		{
+			const char *value = line + len + 1;
+
+			if (end == NULL)
+				end = value + strlen(value);
+			while (value < end && (*value == ' ' || *value == '\t'))
+				value++;
+			while (value < end && (end[-1] == ' ' || end[-1] == '\t'))
+				end--;
+			return strndup(value, (size_t) (end - value));
+		}
+		line = end != NULL ? end + 2 : NULL;
+	}
+	return NULL;
+}
+
+void
+tq_transfer_collect(tq_exchange *x)
+{
+	tq_response *r = x->response;
+
+	if (x->head.data != NULL)
+		r->retry_after = find_header(x->head.data, "Retry-After");
+	r->headers = tq_buffer_steal(&x->head, &r->headers_len);
+	r->body = tq_buffer_steal(&x->content, &r->body_len);
+}

@@ -1,0 +1,384 @@
+/*
+ * finish.c
+ *		How an attempt ends: finish, fail, release, cancel, a lost lease.
+ *
+ * Each begins by taking the guard row away, the lease of a running task or the
+ * ready row of a pending one; who deletes that row decides what becomes of the
+ * task, and everybody else finds nothing.  Locks are always taken in this
+ * order: guard row, then task row.
+ */
+#include "task.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#define MAX_RETRY_IN_US (366 * US_PER_DAY)
+#define MAX_LOOKS 1000
+
+/* Columns of taskq.attempt, all of them. */
+enum AttemptArgument
+{
+	ATT_TASK_ID, ATT_ATTEMPT, ATT_STARTED_AT, ATT_ENDED_AT, ATT_WORKER, ATT_CLASS, ATT_ERROR,
+	ATT_DETAIL, ATT_STATUS, ATT_HEADERS, ATT_BODY, ATT_TRUNCATED, ATT_ELAPSED, ATT_NARGS
+};
+
+static Statement insert_attempt = {
+	"insert into taskq.attempt values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+	ATT_NARGS,
+	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
+	INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID}, NULL
+};
+
+/* NULL: the task is dead. */
+static Statement select_retry_at = {
+	"select taskq._retry_at($1, $2, $3, $4, $5)", 5,
+	{TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}, NULL
+};
+
+Datum
+state_datum(TaskState state)
+{
+	static const char *const labels[] = {
+		[STATE_PENDING] = "pending", [STATE_RUNNING] = "running", [STATE_FINISHED] = "finished",
+		[STATE_DEAD] = "dead", [STATE_CANCELLED] = "cancelled", [STATE_EXPIRED] = "expired"
+	};
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("state"),
+									   ObjectIdGetDatum(get_namespace_oid("taskq", false)));
+
+	return DirectFunctionCall2(enum_in, CStringGetDatum(labels[state]), ObjectIdGetDatum(type));
+}
+
+void
+task_of(int64 id, Row *task)
+{
+	HotRelation r;
+
+	hot_open(&r, HOT_TASK);
+	if (!row_fetch(&r, id, task))
+		elog(ERROR, "task " INT64_FORMAT " has a guard row and no task row", id);
+	hot_close(&r);
+}
+
+void
+task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
+{
+	Ending		ending = {.state = STATE_FINISHED, .result = noresult ? (Datum) 0 : result,
+	.answer = answer};
+	Row			task;
+
+	task_of(ROW_INT64(lease, LEASE_ID), &task);
+	task_end(&task, lease, &ending);
+}
+
+/* The end of a task whose cancelling was asked for while it ran. */
+static void
+end_cancelled(const Row *task, const Row *lease, const Answer *answer)
+{
+	Ending		ending = {.state = STATE_CANCELLED, .answer = answer};
+
+	if (!lease->nulls[LEASE_CANCEL_REASON])
+		ending.error = DatumGetTextPP(lease->values[LEASE_CANCEL_REASON]);
+	task_end(task, lease, &ending);
+}
+
+/* Makes the task pending again, due at run_at, with that many attempts used up. */
+static void
+make_pending(Row *task, TimestampTz run_at, int32 attempts)
+{
+	HotRelation r;
+
+	task->values[TASK_RUN_AT] = TimestampTzGetDatum(run_at);
+	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
+	hot_open(&r, HOT_TASK);
+	if (row_update(&r, task) != ROW_DONE)
+		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", ROW_INT64(task, TASK_ID));
+	hot_close(&r);
+	task_make_ready(task);
+}
+
+static void
+set_attempt_answer(Datum *values, char *nulls, const Answer *answer)
+{
+	values[ATT_STATUS] = Int32GetDatum(answer->status);
+	values[ATT_HEADERS] = answer->headers;
+	values[ATT_BODY] = answer->body;
+	values[ATT_TRUNCATED] = BoolGetDatum(answer->truncated);
+	values[ATT_ELAPSED] = IntervalPGetDatum(answer->elapsed);
+	nulls[ATT_STATUS] = answer->present ? ' ' : 'n';
+	nulls[ATT_HEADERS] = answer->headers != 0 ? ' ' : 'n';
+	nulls[ATT_BODY] = answer->body != 0 ? ' ' : 'n';
+	nulls[ATT_TRUNCATED] = answer->present ? ' ' : 'n';
+	nulls[ATT_ELAPSED] = answer->elapsed != NULL ? ' ' : 'n';
+}
+
+static void
+record_attempt(const Row *lease, const Failure *failure)
+{
+	Datum		values[ATT_NARGS] = {0};
+	char		nulls[ATT_NARGS + 1];
+
+	memset(nulls, 'n', ATT_NARGS);
+	nulls[ATT_NARGS] = '\0';
+	memset(nulls, ' ', ATT_ENDED_AT + 1);
+	values[ATT_TASK_ID] = lease->values[LEASE_ID];
+	values[ATT_ATTEMPT] = lease->values[LEASE_ATTEMPT];
+	values[ATT_STARTED_AT] = lease->values[LEASE_STARTED_AT];
+	values[ATT_ENDED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[ATT_WORKER] = lease->values[LEASE_WORKER];
+	nulls[ATT_WORKER] = lease->nulls[LEASE_WORKER] ? 'n' : ' ';
+	if (failure->class != NULL)
+	{
+		values[ATT_CLASS] = CStringGetTextDatum(failure->class);
+		nulls[ATT_CLASS] = ' ';
+	}
+	if (failure->error != NULL)
+	{
+		values[ATT_ERROR] = PointerGetDatum(failure->error);
+		nulls[ATT_ERROR] = ' ';
+	}
+	if (failure->detail != 0)
+	{
+		values[ATT_DETAIL] = failure->detail;
+		nulls[ATT_DETAIL] = ' ';
+	}
+	if (failure->answer != NULL)
+		set_attempt_answer(values, nulls, failure->answer);
+	(void) owner_query(&insert_attempt, values, nulls, NULL, NULL, 0);
+}
+
+/* When the policy wants the task tried again; false: never. */
+static bool
+next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_at)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
+	Interval	retry_in = {.time = retry_in_us};
+	int			born = task->nulls[TASK_REVIVED_AT] ? TASK_SUBMITTED_AT : TASK_REVIVED_AT;
+	Datum		values[5];
+	char		nulls[6] = "     ";
+	Datum		result;
+	bool		isnull;
+
+	if (!task->nulls[TASK_RETRY])
+		values[0] = task->values[TASK_RETRY];
+	else
+		values[0] = CStringGetTextDatum(queue != NULL ? queue->retry : "default");
+	values[1] = lease->values[LEASE_ATTEMPT];
+	values[2] = task->values[TASK_MAX_ATTEMPTS];
+	values[3] = task->values[born];
+	values[4] = IntervalPGetDatum(&retry_in);
+	nulls[4] = retry_in_us < 0 ? 'n' : ' ';
+	if (!owner_query(&select_retry_at, values, nulls, &result, &isnull, 1) || isnull)
+		return false;
+	*run_at = DatumGetTimestampTz(result);
+	return true;
+}
+
+TaskState
+task_fail(const Row *lease, const Failure *failure)
+{
+	Ending		dead = {.state = STATE_DEAD, .error = failure->error, .answer = failure->answer};
+	TimestampTz run_at;
+	Row			task;
+
+	task_of(ROW_INT64(lease, LEASE_ID), &task);
+	record_attempt(lease, failure);
+	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
+	{
+		end_cancelled(&task, lease, failure->answer);
+		return STATE_CANCELLED;
+	}
+	if (!failure->permanent && next_try(&task, lease, failure->retry_in_us, &run_at))
+	{
+		make_pending(&task, run_at, ROW_INT32(lease, LEASE_ATTEMPT));
+		return STATE_PENDING;
+	}
+	task_end(&task, lease, &dead);
+	return STATE_DEAD;
+}
+
+TaskState
+task_lost(const Row *lease)
+{
+	Failure		failure = {.class = "lease_lost", .error = cstring_to_text("lease lost"),
+	.retry_in_us = 0};
+
+	return task_fail(lease, &failure);
+}
+
+void
+task_release(const Row *lease, int64 delay_us)
+{
+	Row			task;
+
+	task_of(ROW_INT64(lease, LEASE_ID), &task);
+	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
+		end_cancelled(&task, lease, NULL);
+	else
+		make_pending(&task, GetCurrentTimestamp() + delay_us, ROW_INT32(&task, TASK_ATTEMPT));
+}
+
+PG_FUNCTION_INFO_V1(taskq_finish);
+Datum
+taskq_finish(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, 0, "id");
+	int64		token = arg_id(fcinfo, 1, "token");
+	Row			lease;
+
+	require_writable("taskq.finish()");
+	if (!PG_ARGISNULL(2))
+		check_size(PG_GETARG_DATUM(2), "result");
+	if (!lease_take(id, token, &lease))
+		PG_RETURN_BOOL(false);
+	task_finish(&lease, PG_GETARG_DATUM(2), PG_ARGISNULL(2), NULL);
+	PG_RETURN_BOOL(true);
+}
+
+PG_FUNCTION_INFO_V1(taskq_fail);
+Datum
+taskq_fail(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, 0, "id");
+	int64		token = arg_id(fcinfo, 1, "token");
+	Failure		failure = {.error = arg_error(fcinfo, 2)};
+	Row			lease;
+
+	require_writable("taskq.fail()");
+	if (failure.error == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("error must not be NULL"),
+				 errdetail("A failed attempt is kept with the reason."),
+				 errhint("Say in a few words what went wrong.")));
+	if (!PG_ARGISNULL(3))
+		check_size(failure.detail = PG_GETARG_DATUM(3), "detail");
+	failure.retry_in_us = arg_interval_us(fcinfo, 4, "retry_in", -1, 0, MAX_RETRY_IN_US);
+	failure.permanent = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5);
+	if (!lease_take(id, token, &lease))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(state_datum(task_fail(&lease, &failure)));
+}
+
+PG_FUNCTION_INFO_V1(taskq_release);
+Datum
+taskq_release(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, 0, "id");
+	int64		token = arg_id(fcinfo, 1, "token");
+	int64		delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
+	Row			lease;
+
+	require_writable("taskq.release()");
+	if (!lease_take(id, token, &lease))
+		PG_RETURN_BOOL(false);
+	task_release(&lease, delay_us);
+	PG_RETURN_BOOL(true);
+}
+
+/* Ends a pending task whose ready row we get hold of. */
+static RowResult
+cancel_pending(const Row *task, text *reason)
+{
+	Ending		ending = {.state = STATE_CANCELLED, .error = reason};
+	HotRelation r;
+	Row			ready;
+	RowResult	result = ROW_GONE;
+
+	hot_open(&r, HOT_READY);
+	if (row_fetch_ready(&r, task, &ready))
+		result = row_delete(&r, &ready, true);
+	hot_close(&r);
+	if (result == ROW_DONE)
+	{
+		CommandCounterIncrement();
+		task_end(task, NULL, &ending);
+	}
+	return result;
+}
+
+/* Marks a running task; its worker, or the executor, will find the mark. */
+static RowResult
+cancel_running(int64 id, text *reason)
+{
+	HotRelation r;
+	Row			lease;
+	RowResult	result = ROW_GONE;
+
+	hot_open(&r, HOT_LEASE);
+	if (row_fetch(&r, id, &lease))
+	{
+		lease.values[LEASE_CANCEL_REQUESTED] = BoolGetDatum(true);
+		lease.nulls[LEASE_CANCEL_REASON] = reason == NULL;
+		lease.values[LEASE_CANCEL_REASON] = PointerGetDatum(reason);
+		result = row_update(&r, &lease);
+	}
+	hot_close(&r);
+	if (result == ROW_DONE)
+	{
+		CommandCounterIncrement();
+		wakeup_lease_check_at_commit();
+	}
+	return result;
+}
+
+/*
+ * The task may change hands between two looks at it, so they are repeated
+ * until one of the guards was ours or the task has ended.
+ */
+static bool
+cancel_task(int64 id, text *reason)
+{
+	for (int looks = 0; looks < MAX_LOOKS; looks++)
+	{
+		HotRelation r;
+		Row			task;
+		bool		live;
+
+		CHECK_FOR_INTERRUPTS();
+		hot_open(&r, HOT_TASK);
+		live = row_fetch(&r, id, &task);
+		hot_close(&r);
+		if (!live)
+			return false;
+		if (cancel_pending(&task, reason) == ROW_DONE || cancel_running(id, reason) == ROW_DONE)
+			return true;
+	}
+	elog(ERROR, "task " INT64_FORMAT " has neither a ready row nor a lease", id);
+	return false;				/* not reached */
+}
+
+PG_FUNCTION_INFO_V1(taskq_cancel);
+Datum
+taskq_cancel(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, 0, "id");
+	text	   *reason = arg_error(fcinfo, 1);
+
+	require_writable("taskq.cancel()");
+	PG_RETURN_BOOL(cancel_task(id, reason));
+}
+
+/* For drop_queue(): the attempt of a running task is ended too. */
+PG_FUNCTION_INFO_V1(taskq_cancel_task);
+Datum
+taskq_cancel_task(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, 0, "id");
+	text	   *reason = arg_error(fcinfo, 1);
+	HotRelation r;
+	Row			lease;
+	bool		running;
+
+	if (!cancel_task(id, reason))
+		PG_RETURN_BOOL(false);
+	hot_open(&r, HOT_LEASE);
+	running = row_fetch(&r, id, &lease);
+	hot_close(&r);
+	if (running && lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease))
+		(void) task_lost(&lease);
+	PG_RETURN_BOOL(true);
+}

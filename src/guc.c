@@ -1,0 +1,184 @@
+/*
+ * guc.c
+ *		Every setting, in alphabetical order, with its context and limits.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "core/egress.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+#define POLL_INTERVAL_DEFAULT_MS 500
+#define POLL_INTERVAL_MIN_MS 10
+#define POLL_INTERVAL_MAX_MS 60000
+
+#define PAYLOAD_DEFAULT (1024 * 1024)
+#define PAYLOAD_MIN 1024
+#define PAYLOAD_MAX (64 * 1024 * 1024)
+
+#define INFLIGHT_DEFAULT 100
+#define INFLIGHT_MAX 1000
+
+#define RESPONSE_DEFAULT (64 * 1024)
+#define RESPONSE_MAX (64 * 1024 * 1024)
+
+#define TIMEOUT_DEFAULT_MS 30000
+#define TIMEOUT_MIN_MS 100
+#define TIMEOUT_MAX_MS (60 * 60 * 1000)
+
+#define CONNECT_TIMEOUT_DEFAULT_MS 10000
+#define CONNECT_TIMEOUT_MIN_MS 10
+#define CONNECT_TIMEOUT_MAX_MS (5 * 60 * 1000)
+
+bool		taskq_executor = true;
+char	   *taskq_databases = NULL;
+int			taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
+int			taskq_max_payload = PAYLOAD_DEFAULT;
+char	   *taskq_http_allow = NULL;
+int			taskq_http_max_inflight = INFLIGHT_DEFAULT;
+int			taskq_http_max_response = RESPONSE_DEFAULT;
+int			taskq_http_timeout = TIMEOUT_DEFAULT_MS;
+int			taskq_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
+
+/* Splits a copy of the list; false if it is not one.  Names point into *copy. */
+static bool
+split_databases(const char *list, char **copy, List **names)
+{
+	*copy = pstrdup(list);
+	return SplitIdentifierString(*copy, ',', names);
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *copy;
+	List	   *names = NIL;
+	bool		ok = split_databases(*newval, &copy, &names);
+
+	if (!ok)
+		GUC_check_errdetail("It is not a list of database names separated by commas.");
+	list_free(names);
+	pfree(copy);
+	return ok;
+}
+
+bool
+guc_database_allowed(const char *name)
+{
+	char	   *copy;
+	List	   *names = NIL;
+	ListCell   *lc;
+	bool		allowed = false;
+
+	if (split_databases(taskq_databases, &copy, &names))
+	{
+		foreach(lc, names)
+		{
+			const char *element = lfirst(lc);
+
+			if (strcmp(element, "*") == 0 || strcmp(element, name) == 0)
+				allowed = true;
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return allowed;
+}
+
+static bool
+check_http_allow(char **newval, void **extra, GucSource source)
+{
+	tq_egress	egress = {0};
+	char		mistake[256];
+
+	if (!tq_egress_parse(&egress, *newval, mistake, sizeof(mistake)))
+	{
+		GUC_check_errdetail("%s", mistake);
+		GUC_check_errhint("It is a list of addresses and CIDR blocks separated by commas.");
+		return false;
+	}
+	tq_egress_free(&egress);
+	return true;
+}
+
+static void
+define_executor_settings(void)
+{
+	DefineCustomStringVariable("taskq.databases",
+							   "Databases that may have an executor.",
+							   "Names separated by commas, in double quotes where they have capitals; "
+							   "* stands for all. Reload the configuration to change it.",
+							   &taskq_databases, "*",
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
+	DefineCustomBoolVariable("taskq.executor",
+							 "Runs executors, which send push tasks and take back expired leases.",
+							 "Switch it off on a physical copy of a cluster that must not send "
+							 "anything. Reload the configuration to change it.",
+							 &taskq_executor, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_http_settings(void)
+{
+	DefineCustomStringVariable("taskq.http_allow",
+							   "Addresses that may be reached although they are not public.",
+							   "Addresses and CIDR blocks separated by commas, such as 10.1.2.0/24, ::1. "
+							   "Reload the configuration to change it.",
+							   &taskq_http_allow, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT | GUC_SUPERUSER_ONLY,
+							   check_http_allow, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_connect_timeout",
+							"Longest time to connect to one address.",
+							"In milliseconds when no unit is given. Reload the configuration to change it.",
+							&taskq_http_connect_timeout, CONNECT_TIMEOUT_DEFAULT_MS,
+							CONNECT_TIMEOUT_MIN_MS, CONNECT_TIMEOUT_MAX_MS,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_max_inflight",
+							"Most requests that one executor has under way.",
+							"Reload the configuration to change it.",
+							&taskq_http_max_inflight, INFLIGHT_DEFAULT, 1, INFLIGHT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_max_response",
+							"Bytes of a response body that are kept.",
+							"In bytes when no unit is given; what is longer is cut off and marked. "
+							"Reload the configuration to change it.",
+							&taskq_http_max_response, RESPONSE_DEFAULT, 0, RESPONSE_MAX,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_timeout",
+							"Longest time for a whole request of a task that names no timeout.",
+							"In milliseconds when no unit is given. Reload the configuration to change it.",
+							&taskq_http_timeout, TIMEOUT_DEFAULT_MS,
+							TIMEOUT_MIN_MS, TIMEOUT_MAX_MS,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+define_queue_settings(void)
+{
+	DefineCustomIntVariable("taskq.max_payload",
+							"Largest payload or body of a task, and largest result.",
+							"In bytes when no unit is given. Only superusers can change it, also for "
+							"a session, a role or a database.",
+							&taskq_max_payload, PAYLOAD_DEFAULT, PAYLOAD_MIN, PAYLOAD_MAX,
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.poll_interval",
+							"Longest time after which an executor looks for due tasks and expired leases.",
+							"In milliseconds when no unit is given; with the library preloaded a commit "
+							"wakes the executor at once. Reload the configuration to change it.",
+							&taskq_poll_interval, POLL_INTERVAL_DEFAULT_MS,
+							POLL_INTERVAL_MIN_MS, POLL_INTERVAL_MAX_MS,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+void
+guc_define(void)
+{
+	define_executor_settings();
+	define_http_settings();
+	define_queue_settings();
+	MarkGUCPrefixReserved("taskq");
+}

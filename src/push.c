@@ -1,0 +1,399 @@
+/*
+ * push.c
+ *		Push tasks as requests: claimed for the executor, reported by it.
+ *
+ * Whoever delivers, the background worker or another program, sees push tasks
+ * through these functions alone.  What they return can be sent as it is.
+ */
+#include "task.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/jsonb.h"
+#include "utils/tuplestore.h"
+
+#define JSON_TYPE "Content-Type: application/json"
+#define MAX_RESPONSE_FIELDS 1000
+
+/* The lines of a request's head, as they are collected. */
+typedef struct Lines
+{
+	Datum	   *line;
+	int			count;
+	bool		has_type;		/* the submitter gave a Content-Type */
+} Lines;
+
+static void
+add_line(Lines *lines, char *line)
+{
+	lines->line[lines->count++] = CStringGetTextDatum(line);
+}
+
+/* The submitter's headers, an object of strings: see check_headers() in submit.c. */
+static void
+add_headers(Lines *lines, Datum headers)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(headers);
+	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	char	   *name = "";
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = pnstrdup(v.val.string.val, v.val.string.len);
+		else if (token == WJB_VALUE && v.type == jbvString)
+		{
+			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
+			if (pg_strcasecmp(name, "content-type") == 0)
+				lines->has_type = true;
+		}
+	}
+}
+
+/* A queue's name as a header value: bytes outside ASCII are percent-encoded. */
+static char *
+header_name_of(const Queue *queue)
+{
+	StringInfoData value;
+
+	initStringInfo(&value);
+	for (const char *p = queue->name; *p != '\0'; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			appendStringInfo(&value, "%%%02X", (unsigned char) *p);
+		else
+			appendStringInfoChar(&value, *p);
+	}
+	return value.data;
+}
+
+/*
+ * Idempotency-Key is the same in every attempt, also after retry() and after
+ * a dump and restore; the time keeps it apart from a task of the same id in a
+ * copy of this database.
+ */
+static void
+add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
+{
+	int64		id = ROW_INT64(&claim->task, TASK_ID);
+
+	add_line(lines, "User-Agent: taskq/" TASKQ_VERSION);
+	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
+	add_line(lines, psprintf("X-Task-Queue: %s", header_name_of(queue)));
+	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
+	add_line(lines, psprintf("Idempotency-Key: " INT64_FORMAT "-%" INT64_MODIFIER "x", id,
+							 ROW_TIME(&claim->task, TASK_SUBMITTED_AT)));
+}
+
+static Datum
+head_of(const Queue *queue, const Claim *claim)
+{
+	const Row  *task = &claim->task;
+	Lines		lines = {.count = 0};
+	int			limit = 8;
+
+	if (!task->nulls[TASK_HEADERS])
+		limit += JB_ROOT_COUNT(DatumGetJsonbP(task->values[TASK_HEADERS]));
+	lines.line = palloc_array(Datum, limit);
+	if (!task->nulls[TASK_HEADERS])
+		add_headers(&lines, task->values[TASK_HEADERS]);
+	if (!lines.has_type && !task->nulls[TASK_PAYLOAD])
+		add_line(&lines, JSON_TYPE);
+	add_own_headers(&lines, queue, claim);
+	return PointerGetDatum(construct_array(lines.line, lines.count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* The payload as JSON in UTF-8, or the body; false if there is neither. */
+static bool
+body_of(const Row *task, Datum *body)
+{
+	Jsonb	   *payload;
+	char	   *json;
+
+	if (!task->nulls[TASK_BODY])
+	{
+		*body = task->values[TASK_BODY];
+		return true;
+	}
+	if (task->nulls[TASK_PAYLOAD])
+		return false;
+	payload = DatumGetJsonbP(task->values[TASK_PAYLOAD]);
+	json = JsonbToCString(NULL, &payload->root, VARSIZE(payload));
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		json = pg_server_to_any(json, strlen(json), PG_UTF8);
+	*body = CStringGetTextDatum(json);	/* a text and a bytea look alike */
+	return true;
+}
+
+static int64
+timeout_ms_of(const Row *task)
+{
+	if (task->nulls[TASK_TIMEOUT])
+		return taskq_http_timeout;
+	return interval_us(DatumGetIntervalP(task->values[TASK_TIMEOUT])) / US_PER_MS;
+}
+
+static void
+return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim)
+{
+	enum
+	{
+		ID, TOKEN, LEASE_MS, TIMEOUT_MS, METHOD, URL, HEADERS, BODY, NCOLUMNS
+	};
+	const Row  *task = &claim->task;
+	Datum		values[NCOLUMNS];
+	bool		nulls[NCOLUMNS] = {false};
+
+	values[ID] = task->values[TASK_ID];
+	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
+	values[LEASE_MS] = Int64GetDatum(ROW_INT64(&claim->lease, LEASE_US) / US_PER_MS);
+	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(task));
+	values[METHOD] = task->nulls[TASK_METHOD] ? CStringGetTextDatum("POST") : task->values[TASK_METHOD];
+	if (!task->nulls[TASK_URL])
+		values[URL] = task->values[TASK_URL];
+	else						/* a queue that lost its url sends nowhere: the engine refuses */
+		values[URL] = CStringGetTextDatum(queue->url != NULL ? queue->url : "");
+	values[HEADERS] = head_of(queue, claim);
+	nulls[BODY] = !body_of(task, &values[BODY]);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Each call begins with another queue, so that a busy one does not starve the others. */
+PG_FUNCTION_INFO_V1(taskq_push_claim);
+Datum
+taskq_push_claim(PG_FUNCTION_ARGS)
+{
+	static int	turn = 0;
+	int			max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
+	text	   *worker = cstring_to_text(EXECUTOR_WORKER);
+	Claim	   *claims = palloc_array(Claim, max);
+	int			count;
+	int32	   *ids = queue_push_ids(&count);
+
+	require_writable("taskq._push_claim()");
+	InitMaterializedSRF(fcinfo, 0);
+	turn++;
+	for (int i = 0; i < count && max > 0; i++)
+	{
+		const Queue *queue = queue_by_id(ids[(i + turn) % count]);
+		TimestampTz next_due;
+		int			claimed;
+
+		if (queue == NULL)
+			continue;
+		claimed = task_claim(queue, max, queue->lease_us, worker, claims, &next_due);
+		for (int j = 0; j < claimed; j++)
+			return_request((ReturnSetInfo *) fcinfo->resultinfo, queue, &claims[j]);
+		max -= claimed;
+	}
+	return (Datum) 0;
+}
+
+static bool
+take_none(HotRelation *ready, const Row *row, void *arg)
+{
+	*(bool *) arg = true;		/* one is due now */
+	return false;
+}
+
+PG_FUNCTION_INFO_V1(taskq_push_next_due);
+Datum
+taskq_push_next_due(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	bool		due = false;
+	HotRelation ready;
+	int			count;
+	int32	   *ids = queue_push_ids(&count);
+
+	hot_open(&ready, HOT_READY);
+	for (int i = 0; i < count && !due; i++)
+		next = Min(next, ready_walk(&ready, ids[i], now, take_none, &due));
+	hot_close(&ready);
+	if (due)
+		PG_RETURN_INT64(0);
+	if (next == DT_NOEND)
+		PG_RETURN_NULL();
+	/* Rounded up: a wake-up before the time would find nothing. */
+	PG_RETURN_INT64((next - now + US_PER_MS - 1) / US_PER_MS);
+}
+
+/* Bytes from a peer as text of this database: what is not valid in it becomes '?'. */
+static JsonbValue *
+safe_string(JsonbValue *v, const char *bytes, int len)
+{
+	char	   *copy = pnstrdup(bytes, len);
+	bool		valid = strlen(copy) == (size_t) len && GetDatabaseEncoding() != PG_SQL_ASCII &&
+		pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true);
+
+	for (int i = 0; i < len; i++)
+	{
+		if ((IS_HIGHBIT_SET(copy[i]) && !valid) || copy[i] == '\0')
+			copy[i] = '?';
+	}
+	v->type = jbvString;
+	v->val.string.val = copy;
+	v->val.string.len = len;
+	return v;
+}
+
+/* One header line of an answer. */
+typedef struct Field
+{
+	char	   *name;			/* in lower case */
+	const char *value;
+	int			value_len;
+	int			line;			/* keeps the order within a name */
+} Field;
+
+static int
+compare_fields(const void *a, const void *b)
+{
+	const Field *x = a;
+	const Field *y = b;
+	int			order = strcmp(x->name, y->name);
+
+	return order != 0 ? order : x->line - y->line;
+}
+
+/* Splits raw header lines; lines without a name are passed over. */
+static int
+split_fields(const char *raw, int len, Field *fields, int max)
+{
+	const char *end = raw + len;
+	int			count = 0;
+
+	while (raw < end && count < max)
+	{
+		const char *eol = memchr(raw, '\n', end - raw);
+		const char *stop = eol != NULL ? eol : end;
+		const char *colon = memchr(raw, ':', stop - raw);
+
+		if (colon != NULL && colon > raw)
+		{
+			const char *value = colon + 1;
+			const char *last = stop;
+			JsonbValue	name;
+
+			while (value < last && (*value == ' ' || *value == '\t'))
+				value++;
+			while (last > value && (last[-1] == '\r' || last[-1] == ' ' || last[-1] == '\t'))
+				last--;
+			(void) safe_string(&name, raw, colon - raw);
+			fields[count].name = asc_tolower(name.val.string.val, name.val.string.len);
+			fields[count].value = value;
+			fields[count].value_len = last - value;
+			fields[count].line = count;
+			count++;
+		}
+		raw = stop + 1;
+	}
+	return count;
+}
+
+/* {"name": "value", "name of several": ["value", …]} */
+static Datum
+headers_jsonb(const bytea *raw)
+{
+	int			len = VARSIZE_ANY_EXHDR(raw);
+	Field	   *fields = palloc_array(Field, MAX_RESPONSE_FIELDS);
+	int			count = split_fields(VARDATA_ANY(raw), len, fields, MAX_RESPONSE_FIELDS);
+	JsonbParseState *state = NULL;
+	JsonbValue	v;
+
+	qsort(fields, count, sizeof(Field), compare_fields);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count;)
+	{
+		int			same = 1;
+
+		while (i + same < count && strcmp(fields[i].name, fields[i + same].name) == 0)
+			same++;
+		pushJsonbValue(&state, WJB_KEY, safe_string(&v, fields[i].name, strlen(fields[i].name)));
+		if (same > 1)
+			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int j = i; j < i + same; j++)
+			pushJsonbValue(&state, same > 1 ? WJB_ELEM : WJB_VALUE,
+						   safe_string(&v, fields[j].value, fields[j].value_len));
+		if (same > 1)
+			pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+		i += same;
+	}
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* The arguments of _push_report(). */
+enum ReportArgument
+{
+	REP_ID, REP_TOKEN, REP_VERDICT, REP_CLASS, REP_STATUS, REP_HEADERS, REP_BODY, REP_TRUNCATED,
+	REP_ELAPSED, REP_ERROR, REP_RETRY_AFTER
+};
+
+static void
+read_answer(FunctionCallInfo fcinfo, Answer *answer)
+{
+	memset(answer, 0, sizeof(Answer));
+	if (!PG_ARGISNULL(REP_ELAPSED))
+		answer->elapsed = PG_GETARG_INTERVAL_P(REP_ELAPSED);
+	answer->present = !PG_ARGISNULL(REP_STATUS);
+	if (!answer->present)
+		return;
+	answer->status = PG_GETARG_INT32(REP_STATUS);
+	answer->truncated = !PG_ARGISNULL(REP_TRUNCATED) && PG_GETARG_BOOL(REP_TRUNCATED);
+	if (!PG_ARGISNULL(REP_HEADERS))
+		answer->headers = headers_jsonb(PG_GETARG_BYTEA_PP(REP_HEADERS));
+	if (!PG_ARGISNULL(REP_BODY))
+		answer->body = PG_GETARG_DATUM(REP_BODY);
+}
+
+static void
+read_failure(FunctionCallInfo fcinfo, const char *verdict, const Answer *answer, Failure *failure)
+{
+	memset(failure, 0, sizeof(Failure));
+	failure->class = PG_ARGISNULL(REP_CLASS) ? "internal" : text_to_cstring(PG_GETARG_TEXT_PP(REP_CLASS));
+	failure->error = arg_error(fcinfo, REP_ERROR);
+	if (failure->error == NULL && answer->present)
+		failure->error = cstring_to_text(psprintf("HTTP status %d", answer->status));
+	failure->permanent = strcmp(verdict, "permanent") == 0;
+	failure->retry_in_us = arg_interval_us(fcinfo, REP_RETRY_AFTER, "retry_after", -1, 0, MAX_DELAY_US);
+	failure->answer = answer;
+}
+
+PG_FUNCTION_INFO_V1(taskq_push_report);
+Datum
+taskq_push_report(PG_FUNCTION_ARGS)
+{
+	int64		id = arg_id(fcinfo, REP_ID, "id");
+	int64		token = arg_id(fcinfo, REP_TOKEN, "token");
+	char	   *verdict = PG_ARGISNULL(REP_VERDICT) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
+	bool		success = strcmp(verdict, "success") == 0;
+	Answer		answer;
+	Failure		failure;
+	Row			lease;
+
+	require_writable("taskq._push_report()");
+	if (!success && strcmp(verdict, "retry") != 0 && strcmp(verdict, "permanent") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("invalid verdict"),
+				 errdetail("It must be success, retry or permanent."),
+				 errhint("See src/core/outcome.h.")));
+	read_answer(fcinfo, &answer);
+	if (!lease_take(id, token, &lease))
+		PG_RETURN_BOOL(false);
+	if (success)
+		task_finish(&lease, (Datum) 0, true, &answer);
+	else
+	{
+		read_failure(fcinfo, verdict, &answer, &failure);
+		(void) task_fail(&lease, &failure);
+	}
+	PG_RETURN_BOOL(true);
+}

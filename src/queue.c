@@ -1,0 +1,265 @@
+/*
+ * queue.c
+ *		Queues as the session knows them.
+ *
+ * A queue's settings are read once and remembered until somebody changes a
+ * queue or a policy: whoever does calls _queues_changed(), which sends a
+ * relation invalidation for taskq.queue.  What a transaction remembered of its
+ * own uncommitted changes is forgotten when it, or a part of it, rolls back.
+ */
+#include "task.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "core/http.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "access/xlog.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#define QUEUE_COLUMNS \
+	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, q.name::text, " \
+	"(select p.max_attempts from taskq._retry_policies p where p.name in (q.retry, 'default') " \
+	"order by p.name = q.retry desc limit 1) from taskq._queues q "
+
+enum QueueColumn
+{
+	QUEUE_ID, QUEUE_PUSH, QUEUE_URL, QUEUE_RETRY, QUEUE_LEASE_FOR, QUEUE_KEEP_FINISHED,
+	QUEUE_KEEP_DEAD, QUEUE_NAME, QUEUE_MAX_ATTEMPTS, QUEUE_NCOLUMNS
+};
+
+static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
+static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
+static Statement select_push_ids = {
+	"select array_agg(q.id order by q.id) from taskq._queues q where q.mode = 'push'", 0, {0}, NULL
+};
+static Statement select_armed_once = {"select from taskq.arm", 0, {0}, NULL};
+static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
+
+/* Queues by name; entries are never removed, only marked invalid. */
+static HTAB *queues = NULL;
+static MemoryContext queue_context = NULL;
+
+static bool push_ids_valid = false;
+static int32 *push_ids = NULL;
+static int	npush_ids = 0;
+
+static bool arm_row_seen = false;
+
+/* The relation whose invalidation says that something changed. */
+static Oid	queue_relation = InvalidOid;
+
+static void
+forget_all(void)
+{
+	HASH_SEQ_STATUS status;
+	Queue	   *queue;
+
+	push_ids_valid = false;
+	arm_row_seen = false;
+	queue_relation = InvalidOid;	/* the extension may be another one by now */
+	hash_seq_init(&status, queues);
+	while ((queue = hash_seq_search(&status)) != NULL)
+		queue->valid = false;
+}
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == queue_relation)
+		forget_all();
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		forget_all();
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_all();
+}
+
+static void
+start_remembering(void)
+{
+	HASHCTL		ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
+
+	if (!OidIsValid(queue_relation))
+		queue_relation = taskq_relation("queue");
+	if (queues != NULL)
+		return;
+	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
+	ctl.hcxt = queue_context;
+	queues = hash_create("taskq queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
+}
+
+static char *
+keep_text(char *old, Datum value, bool isnull)
+{
+	if (old != NULL)
+		pfree(old);
+	return isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
+}
+
+static Queue *
+remember(const Datum *row, const bool *isnull)
+{
+	bool		found;
+	Queue	   *q = hash_search(queues, TextDatumGetCString(row[QUEUE_NAME]), HASH_ENTER, &found);
+
+	if (!found)
+		q->url = q->retry = NULL;
+	q->valid = false;
+	q->id = DatumGetInt32(row[QUEUE_ID]);
+	q->push = DatumGetBool(row[QUEUE_PUSH]);
+	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
+	q->retry = keep_text(q->retry, row[QUEUE_RETRY], isnull[QUEUE_RETRY]);
+	q->max_attempts = DatumGetInt32(row[QUEUE_MAX_ATTEMPTS]);
+	q->lease_us = interval_us(DatumGetIntervalP(row[QUEUE_LEASE_FOR]));
+	q->keep_finished_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_FINISHED]));
+	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));
+	q->valid = true;
+	return q;
+}
+
+const Queue *
+queue_by_name(text *name)
+{
+	char		key[NAMEDATALEN] = {0};
+	Datum		argument = PointerGetDatum(name);
+	Datum		row[QUEUE_NCOLUMNS];
+	bool		isnull[QUEUE_NCOLUMNS];
+	Queue	   *queue;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("queue must not be NULL"),
+				 errdetail("A call needs the name of a queue."),
+				 errhint("\"default\" exists from the start.")));
+	start_remembering();
+	text_to_cstring_buffer(name, key, sizeof(key));
+	queue = hash_search(queues, key, HASH_FIND, NULL);
+	if (queue != NULL && queue->valid)
+		return queue;
+	if (!owner_query(&select_by_name, &argument, NULL, row, isnull, QUEUE_NCOLUMNS))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
+				 errmsg("queue \"%s\" does not exist", key),
+				 errdetail("No queue of that name was created in this database."),
+				 errhint("Create it with taskq.create_queue(), or see taskq.queues for those that exist.")));
+	return remember(row, isnull);
+}
+
+const Queue *
+queue_by_id(int32 id)
+{
+	Datum		argument = Int32GetDatum(id);
+	Datum		row[QUEUE_NCOLUMNS];
+	bool		isnull[QUEUE_NCOLUMNS];
+	HASH_SEQ_STATUS status;
+	Queue	   *queue;
+
+	start_remembering();
+	hash_seq_init(&status, queues);
+	while ((queue = hash_seq_search(&status)) != NULL)
+	{
+		if (queue->valid && queue->id == id)
+		{
+			hash_seq_term(&status);
+			return queue;
+		}
+	}
+	if (!owner_query(&select_by_id, &argument, NULL, row, isnull, QUEUE_NCOLUMNS))
+		return NULL;
+	return remember(row, isnull);
+}
+
+int32 *
+queue_push_ids(int *count)
+{
+	start_remembering();
+	if (!push_ids_valid)
+	{
+		Datum		value;
+		bool		isnull;
+		ArrayType  *array;
+
+		if (!owner_query(&select_push_ids, NULL, NULL, &value, &isnull, 1) || isnull)
+			elog(ERROR, "there is no push queue");
+		array = DatumGetArrayTypeP(value);
+		if (push_ids != NULL)
+			pfree(push_ids);
+		npush_ids = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		push_ids = MemoryContextAlloc(queue_context, npush_ids * sizeof(int32));
+		memcpy(push_ids, ARR_DATA_PTR(array), npush_ids * sizeof(int32));
+		push_ids_valid = true;
+	}
+	*count = npush_ids;
+	return memcpy(palloc(npush_ids * sizeof(int32)), push_ids, npush_ids * sizeof(int32));
+}
+
+void
+queue_hold(void)
+{
+	LockRelationOid(taskq_relation("queue"), RowShareLock);
+}
+
+void
+queue_arm_if_new(void)
+{
+	if (arm_row_seen)
+		return;
+	start_remembering();
+	if (!owner_query(&select_armed_once, NULL, NULL, NULL, NULL, 0))
+		(void) owner_query(&arm_if_new, NULL, NULL, NULL, NULL, 0);
+	arm_row_seen = true;
+}
+
+PG_FUNCTION_INFO_V1(taskq_queues_changed);
+Datum
+taskq_queues_changed(PG_FUNCTION_ARGS)
+{
+	CacheInvalidateRelcacheByRelid(taskq_relation("queue"));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_check_url);
+Datum
+taskq_check_url(PG_FUNCTION_ARGS)
+{
+	const char *wrong;
+
+	if (PG_ARGISNULL(0))
+		wrong = "it is NULL";
+	else
+		wrong = tq_url_invalid(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("invalid url"),
+				 errdetail("The url cannot be used: %s.", wrong),
+				 errhint("Pass an absolute http or https URL without user name and password.")));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_system_identifier);
+Datum
+taskq_system_identifier(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) GetSystemIdentifier());
+}

@@ -1,0 +1,280 @@
+/*
+ * rows.c
+ *		The hot tables, by direct heap and index access.
+ *
+ * No planner and no executor, for two reasons.  A plan made while a queue is
+ * nearly empty becomes a sequential scan and stays one.  And the functions
+ * that end an attempt must act on the latest row at every isolation level,
+ * where UPDATE and DELETE in a REPEATABLE READ transaction give up.
+ *
+ * No permission is checked here: EXECUTE on the SQL function was the check.
+ */
+#include "task.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/nbtree.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+static const struct
+{
+	const char *heap;
+	const char *index;
+	int			ncolumns;
+}			hot_tables[] = {
+	[HOT_TASK] = {"task", "task_pkey", TASK_NCOLUMNS},
+	[HOT_READY] = {"ready", "ready_dispatch", READY_NCOLUMNS},
+	[HOT_LEASE] = {"lease", "lease_pkey", LEASE_NCOLUMNS}
+};
+
+Oid
+taskq_relation(const char *name)
+{
+	Oid			namespace = get_namespace_oid("taskq", true);
+	Oid			relation = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"taskq.%s\" does not exist", name),
+				 errdetail("The extension taskq was dropped or is damaged."),
+				 errhint("Run CREATE EXTENSION taskq.")));
+	return relation;
+}
+
+void
+hot_open(HotRelation *r, HotTable table)
+{
+	r->table = table;
+	r->heap = table_open(taskq_relation(hot_tables[table].heap), RowExclusiveLock);
+	r->index = index_open(taskq_relation(hot_tables[table].index), RowExclusiveLock);
+	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table taskq.%s is not the one this library was built for",
+						hot_tables[table].heap),
+				 errdetail("The library and the extension's objects are of different versions."),
+				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+}
+
+/* The locks stay until the transaction ends. */
+void
+hot_close(HotRelation *r)
+{
+	index_close(r->index, NoLock);
+	table_close(r->heap, NoLock);
+}
+
+void
+row_init(Row *row)
+{
+	ItemPointerSetInvalid(&row->tid);
+	memset(row->values, 0, sizeof(row->values));
+	memset(row->nulls, true, sizeof(row->nulls));
+}
+
+/* Copies what the slot holds into the current memory context. */
+static void
+read_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
+{
+	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+
+	row->tid = slot->tts_tid;
+	heap_deform_tuple(tuple, RelationGetDescr(r->heap), row->values, row->nulls);
+}
+
+/* The first row that the keys find in the latest snapshot. */
+static bool
+fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	IndexScanDesc scan = index_beginscan_compat(r->heap, r->index, snapshot, nkeys);
+	bool		found;
+
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (found)
+		read_slot(r, slot, row);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+bool
+row_fetch(HotRelation *r, int64 id, Row *row)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	return fetch_by_keys(r, &key, 1, row);
+}
+
+bool
+row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
+{
+	ScanKeyData keys[4];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, task->values[TASK_QUEUE_ID]);
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, task->values[TASK_PRIORITY]);
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, task->values[TASK_RUN_AT]);
+	ScanKeyInit(&keys[3], 4, BTEqualStrategyNumber, F_INT8EQ, task->values[TASK_ID]);
+	return fetch_by_keys(r, keys, 4, ready);
+}
+
+void
+row_insert(HotRelation *r, Row *row)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+
+	CatalogTupleInsert(r->heap, tuple);
+	row->tid = tuple->t_self;
+	heap_freetuple(tuple);
+}
+
+static RowResult
+row_result(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return ROW_DONE;
+		case TM_Deleted:
+		case TM_SelfModified:
+			return ROW_GONE;
+		case TM_Updated:
+			return ROW_CHANGED;
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			return ROW_BUSY;
+		default:
+			elog(ERROR, "unexpected result %d of a row operation", result);
+	}
+	return ROW_GONE;			/* not reached */
+}
+
+RowResult
+row_delete(HotRelation *r, const Row *row, bool wait)
+{
+	TM_FailureData failure;
+	ItemPointerData tid = row->tid;
+
+	return row_result(table_tuple_delete(r->heap, &tid, GetCurrentCommandId(true), InvalidSnapshot,
+										 InvalidSnapshot, wait, &failure, false));
+}
+
+RowResult
+row_update(HotRelation *r, const Row *row)
+{
+	TM_FailureData failure;
+	ItemPointerData tid = row->tid;
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	RowResult	result;
+
+	/* Locked first: the update itself treats a changed row as an internal error. */
+	result = row_result(table_tuple_lock(r->heap, &tid, snapshot, slot, GetCurrentCommandId(false),
+										 LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure));
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	if (result == ROW_DONE)
+	{
+		HeapTuple	tuple = heap_form_tuple(RelationGetDescr(r->heap),
+											(Datum *) row->values,
+											(bool *) row->nulls);
+
+		CatalogTupleUpdate(r->heap, &tid, tuple);
+		heap_freetuple(tuple);
+	}
+	return result;
+}
+
+/*
+ * One lane: the ready rows of (queue, priority) up to now.  Its first row may
+ * belong to a lower lane (a greater priority value); *priority says which.
+ * False when take() wants no more; *future becomes the lane's next run_at.
+ */
+static bool
+walk_lane(HotRelation *r, IndexScanDesc scan, TupleTableSlot *slot, int16 *priority,
+		  TimestampTz now, TimestampTz *future, ReadyTaker take, void *arg)
+{
+	bool		first = true;
+	Row			row;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_slot(r, slot, &row);
+		if (first)
+			*priority = ROW_INT16(&row, READY_PRIORITY);
+		first = false;
+		if (ROW_INT16(&row, READY_PRIORITY) != *priority)
+			return true;		/* the lane ends here */
+		if (ROW_TIME(&row, READY_RUN_AT) > now)
+		{
+			*future = ROW_TIME(&row, READY_RUN_AT);
+			return true;
+		}
+		if (!take(r, &row, arg))
+			return false;
+	}
+	if (first)
+		*priority = PG_INT16_MAX;	/* no lane is left */
+	return true;
+}
+
+TimestampTz
+ready_walk(HotRelation *r, int32 queue_id, TimestampTz now, ReadyTaker take, void *arg)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	IndexScanDesc scan = index_beginscan_compat(r->heap, r->index, snapshot, 2);
+	TimestampTz next_due = DT_NOEND;
+	int16		priority = PG_INT16_MIN;
+	bool		more = true;
+
+	while (more && priority < PG_INT16_MAX)
+	{
+		ScanKeyData keys[2];
+		TimestampTz future = DT_NOEND;
+
+		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+		ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT2GT, Int16GetDatum(priority));
+		index_rescan(scan, keys, 2, NULL, 0);
+		more = walk_lane(r, scan, slot, &priority, now, &future, take, arg);
+		next_due = Min(next_due, future);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	return next_due;
+}
+
+void
+lease_walk(HotRelation *r, LeaseVisitor visit, void *arg)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	TableScanDesc scan = table_beginscan(r->heap, snapshot, 0, NULL);
+	Row			row;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_slot(r, slot, &row);
+		visit(r, &row, arg);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+}

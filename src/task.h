@@ -1,0 +1,305 @@
+/*
+ * task.h
+ *		The life of a task, in sections, one per file.
+ */
+#ifndef TASKQ_TASK_H
+#define TASKQ_TASK_H
+
+#include "taskq.h"
+
+#include "access/htup.h"
+#include "executor/spi.h"
+#include "utils/relcache.h"
+
+/* ---- arg.c: arguments, judged in one place ------------------------------- */
+
+#define TASKQ_NAME_MAX 57			/* bytes, so that "taskq_" || name is a channel */
+#define TASKQ_MAX_BATCH 10000		/* tasks in one call */
+#define TASKQ_MAX_ERROR 8192		/* bytes of an error text that are kept */
+
+#define US_PER_MS INT64CONST(1000)
+#define US_PER_DAY INT64CONST(86400000000)
+#define MAX_DELAY_US (INT64CONST(36525) * US_PER_DAY)	/* 100 years */
+#define MIN_LEASE_US (100 * US_PER_MS)
+#define MAX_LEASE_US (30 * US_PER_DAY)
+
+/* An interval in microseconds, a month being 30 days; clamped to what int64 holds. */
+extern int64 interval_us(const Interval *interval);
+
+/* Argument n, or fallback when it is NULL; TQ004 when it is not in [min, max]. */
+extern int64 arg_interval_us(FunctionCallInfo fcinfo, int n, const char *name,
+							 int64 fallback, int64 min, int64 max);
+extern int32 arg_int32(FunctionCallInfo fcinfo, int n, const char *name,
+					   int32 fallback, int32 min, int32 max);
+
+/* TQ004 when argument n is NULL. */
+extern int64 arg_id(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* NULL stays NULL; TQ004 when it is empty, over TASKQ_NAME_MAX bytes or has control characters. */
+extern text *arg_name(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* NULL stays NULL; cut to TASKQ_MAX_ERROR bytes at a character's border. */
+extern text *arg_error(FunctionCallInfo fcinfo, int n);
+
+/* TQ006 when the datum, a varlena, is over taskq.max_payload bytes. */
+extern void check_size(Datum value, const char *name);
+
+/* Two bigint arrays of one length without NULLs; TQ004.  Returns the length. */
+extern int	arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens);
+
+/* Raises 25006 on a standby and in a read-only transaction. */
+extern void require_writable(const char *function);
+
+/* ---- owner.c: SQL run as taskq_owner -------------------------------------- */
+
+#define STATEMENT_MAX_ARGS 16
+
+/* A statement of ours; static, its plan is saved at first use. */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[STATEMENT_MAX_ARGS];
+	SPIPlanPtr	plan;
+} Statement;
+
+/*
+ * Runs it as taskq_owner, with search_path pinned, on the latest snapshot at
+ * any isolation level.  True, and the first row's ncols columns copied to the
+ * caller's memory context, if it returns a row.
+ */
+extern bool owner_query(Statement *statement, Datum *values, const char *nulls,
+						Datum *result, bool *isnull, int ncols);
+
+/* ---- queue.c: queues as the session knows them ---------------------------- */
+
+typedef struct Queue
+{
+	char		name[NAMEDATALEN];	/* hash key */
+	int32		id;
+	bool		valid;			/* false: to be read again */
+	bool		push;			/* mode */
+	char	   *url;			/* push: where payloads go; NULL: nowhere by default */
+	char	   *retry;			/* policy */
+	int32		max_attempts;	/* of that policy */
+	int64		lease_us;
+	int64		keep_finished_us;
+	int64		keep_dead_us;
+} Queue;
+
+/*
+ * The queue of that name: TQ004 for a bad name, TQ001 for an unknown one.
+ * The result stays in place for the session but its contents may change
+ * whenever a relation is locked.
+ */
+extern const Queue *queue_by_name(text *name);
+
+/* NULL when there is none. */
+extern const Queue *queue_by_id(int32 id);
+
+/* Ids of all push queues, palloc'd. */
+extern int32 *queue_push_ids(int *count);
+
+/* Until the transaction ends no queue is dropped. */
+extern void queue_hold(void);
+
+/* The first submit in a database arms it: see sql/60_control.sql. */
+extern void queue_arm_if_new(void);
+
+/* ---- rows.c: the hot tables, without planner or executor ------------------ */
+
+typedef enum HotTable
+{
+	HOT_TASK,
+	HOT_READY,
+	HOT_LEASE
+} HotTable;
+
+/* Columns as in sql/20_tables.sql, from zero. */
+enum TaskColumn
+{
+	TASK_ID, TASK_SUBMITTED_AT, TASK_RUN_AT, TASK_QUEUE_ID, TASK_ATTEMPT, TASK_MAX_ATTEMPTS,
+	TASK_PRIORITY, TASK_REVIVED_AT, TASK_TIMEOUT, TASK_KIND, TASK_RETRY, TASK_PAYLOAD,
+	TASK_METHOD, TASK_URL, TASK_HEADERS, TASK_BODY, TASK_NCOLUMNS
+};
+
+enum ReadyColumn
+{
+	READY_RUN_AT, READY_ID, READY_QUEUE_ID, READY_PRIORITY, READY_NCOLUMNS
+};
+
+enum LeaseColumn
+{
+	LEASE_ID, LEASE_TOKEN, LEASE_STARTED_AT, LEASE_UNTIL, LEASE_US, LEASE_QUEUE_ID, LEASE_ATTEMPT,
+	LEASE_CANCEL_REQUESTED, LEASE_DEADLINE, LEASE_WORKER, LEASE_CANCEL_REASON, LEASE_NCOLUMNS
+};
+
+#define ROW_MAX_COLUMNS TASK_NCOLUMNS
+
+/* A row read or to be written.  Its values live in the caller's memory context. */
+typedef struct Row
+{
+	ItemPointerData tid;		/* where it was read */
+	Datum		values[ROW_MAX_COLUMNS];
+	bool		nulls[ROW_MAX_COLUMNS];
+} Row;
+
+#define ROW_INT64(row, column) DatumGetInt64((row)->values[column])
+#define ROW_INT32(row, column) DatumGetInt32((row)->values[column])
+#define ROW_INT16(row, column) DatumGetInt16((row)->values[column])
+#define ROW_TIME(row, column) DatumGetTimestampTz((row)->values[column])
+#define ROW_BOOL(row, column) DatumGetBool((row)->values[column])
+
+typedef enum RowResult
+{
+	ROW_DONE,
+	ROW_GONE,					/* somebody deleted it */
+	ROW_CHANGED,				/* somebody updated it: read it again */
+	ROW_BUSY					/* somebody may be about to; only when not waiting */
+} RowResult;
+
+/* A hot table, opened for writing until hot_close(). */
+typedef struct HotRelation
+{
+	HotTable	table;
+	Relation	heap;
+	Relation	index;
+} HotRelation;
+
+extern void hot_open(HotRelation *r, HotTable table);
+extern void hot_close(HotRelation *r);
+
+/* Sets every column to NULL. */
+extern void row_init(Row *row);
+
+/* The row of task or lease with that id, as last committed (or written by ourselves). */
+extern bool row_fetch(HotRelation *r, int64 id, Row *row);
+
+/* The ready row of a pending task. */
+extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
+
+extern void row_insert(HotRelation *r, Row *row);
+
+/* Both look at the row as read: no change behind our back is overwritten. */
+extern RowResult row_delete(HotRelation *r, const Row *row, bool wait);
+extern RowResult row_update(HotRelation *r, const Row *row);
+
+/*
+ * Walks the lanes of a queue in the order of acquisition and calls take() with
+ * each ready row that is due, until it returns false.  Returns the earliest
+ * run_at met that lies after now, DT_NOEND if none.
+ */
+typedef bool (*ReadyTaker) (HotRelation *ready, const Row *row, void *arg);
+extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
+							  ReadyTaker take, void *arg);
+
+/* Calls visit() with every lease. */
+typedef void (*LeaseVisitor) (HotRelation *lease, const Row *row, void *arg);
+extern void lease_walk(HotRelation *lease, LeaseVisitor visit, void *arg);
+
+/* The schema's object of that name; an error if the extension is gone. */
+extern Oid	taskq_relation(const char *name);
+
+/* ---- token.c -------------------------------------------------------------- */
+
+/* A number that was never given out before: see there. */
+extern int64 token_next(void);
+
+/* ---- submit.c --------------------------------------------------------------- */
+
+/* Makes a task pending whose task row stands: inserts its ready row, wakes who waits for it. */
+extern void task_make_ready(const Row *task);
+
+/* ---- acquire.c -------------------------------------------------------------- */
+
+typedef struct Claim
+{
+	Row			task;
+	Row			lease;
+} Claim;
+
+/*
+ * Claims up to max due tasks of the queue for worker (text or NULL) into
+ * claims[]; returns how many.  *next_due as ready_walk() gives it.
+ */
+extern int	task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
+					   Claim *claims, TimestampTz *next_due);
+
+/* ---- lease.c ---------------------------------------------------------------- */
+
+#define EXECUTOR_WORKER "executor"	/* name of the executor's leases */
+
+/*
+ * Takes the lease away from whoever holds it: deletes it if it is still there
+ * with that token.  False: it was lost.
+ */
+extern bool lease_take(int64 id, int64 token, Row *lease);
+
+/*
+ * Ends the attempts of leases that have run out, of at most max tasks.
+ * Returns when the next one runs out, DT_NOEND if no task runs.
+ */
+extern TimestampTz lease_expire(int max);
+
+/* ---- finish.c: every way in which an attempt or a task ends ----------------- */
+
+/* An HTTP answer as it is stored.  Datums; NULL pointers for what is missing. */
+typedef struct Answer
+{
+	bool		present;
+	int32		status;
+	Datum		headers;		/* jsonb, or 0 */
+	Datum		body;			/* bytea, or 0 */
+	bool		truncated;
+	Interval   *elapsed;
+} Answer;
+
+/* Why an attempt failed. */
+typedef struct Failure
+{
+	const char *class;			/* NULL: reported by a worker */
+	text	   *error;			/* or NULL */
+	Datum		detail;			/* jsonb, or 0 */
+	bool		permanent;
+	int64		retry_in_us;	/* -1: by policy */
+	const Answer *answer;		/* or NULL */
+} Failure;
+
+typedef enum TaskState
+{
+	STATE_PENDING, STATE_RUNNING, STATE_FINISHED, STATE_DEAD, STATE_CANCELLED, STATE_EXPIRED
+} TaskState;
+
+/* The enum's value as SQL knows it. */
+extern Datum state_datum(TaskState state);
+
+/* The task row that belongs to a lease or ready row that we have just deleted. */
+extern void task_of(int64 id, Row *task);
+
+/* All three: the lease has been taken by the caller. */
+extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
+extern TaskState task_fail(const Row *lease, const Failure *failure);
+extern void task_release(const Row *lease, int64 delay_us);
+
+/* The lease was lost: uses up the attempt. */
+extern TaskState task_lost(const Row *lease);
+
+/* ---- history.c ---------------------------------------------------------------- */
+
+/* How a task ended. */
+typedef struct Ending
+{
+	TaskState	state;
+	Datum		result;			/* jsonb, or 0 */
+	text	   *error;			/* or NULL */
+	const Answer *answer;		/* of the last exchange, or NULL */
+} Ending;
+
+/*
+ * Moves the task into history: its task row goes, what is kept is written.
+ * lease is the one it last had, NULL if it was pending; that row, or its ready
+ * row, has been deleted by the caller.
+ */
+extern void task_end(const Row *task, const Row *lease, const Ending *ending);
+
+#endif

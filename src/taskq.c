@@ -1,0 +1,188 @@
+/*
+ * taskq.c
+ *		Module entry: settings, shared memory, registration of the launcher.
+ *
+ * Only a preloaded library gets shared memory, a launcher and the utility
+ * hook.  Everything else works without them, so whoever looks at taskq_shared
+ * must be ready to find NULL.
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "libpq/pqsignal.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/procsignal.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+TaskqShared *taskq_shared = NULL;
+volatile sig_atomic_t worker_stopping = false;
+
+static shmem_request_hook_type next_shmem_request = NULL;
+static shmem_startup_hook_type next_shmem_startup = NULL;
+
+static void
+request_shared_memory(void)
+{
+	if (next_shmem_request)
+		next_shmem_request();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
+	RequestNamedLWLockTranche("taskq", 1);
+}
+
+static void
+init_slot(TaskqDatabase *db)
+{
+	pg_atomic_init_u32(&db->procno, TASKQ_NO_PROC);
+	pg_atomic_init_u32(&db->poked, 0);
+	pg_atomic_init_u32(&db->tasks_due, 0);
+	pg_atomic_init_u32(&db->check_leases, 0);
+	SpinLockInit(&db->token_lock);
+}
+
+static void
+init_shared_memory(void)
+{
+	bool		found;
+
+	if (next_shmem_startup)
+		next_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	taskq_shared = ShmemInitStruct("taskq", sizeof(TaskqShared), &found);
+	if (!found)
+	{
+		memset(taskq_shared, 0, sizeof(TaskqShared));
+		taskq_shared->lock = &GetNamedLWLockTranche("taskq")->lock;
+		pg_atomic_init_u32(&taskq_shared->launcher_procno, TASKQ_NO_PROC);
+		for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+			init_slot(&taskq_shared->db[i]);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+_PG_init(void)
+{
+	guc_define();
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	next_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	next_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = init_shared_memory;
+	stepaside_install();
+	launcher_register();
+}
+
+TaskqDatabase *
+database_find(Oid oid)
+{
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	{
+		if (taskq_shared->db[i].oid == oid)
+			return &taskq_shared->db[i];
+	}
+	return NULL;
+}
+
+TaskqDatabase *
+database_make(Oid oid)
+{
+	TaskqDatabase *db = database_find(oid);
+
+	if (db != NULL)
+		return db;
+	db = database_find(InvalidOid);
+	if (db != NULL)
+		db->oid = oid;
+	return db;
+}
+
+void
+database_forget(TaskqDatabase *db)
+{
+	db->oid = InvalidOid;
+	db->used = db->wanted = db->stopped = db->serving = false;
+	db->held_aside = 0;
+	db->pid = 0;
+	db->ended = TASKQ_END_FAILED;
+	db->failures = 0;
+	db->retry_at = 0;
+	pg_atomic_write_u32(&db->procno, TASKQ_NO_PROC);
+	pg_atomic_write_u32(&db->poked, 0);
+	pg_atomic_write_u32(&db->tasks_due, 0);
+	pg_atomic_write_u32(&db->check_leases, 0);
+	db->token_next = db->token_end = 0;
+}
+
+TaskqDatabase *
+taskq_my_database(void)
+{
+	static TaskqDatabase *mine = NULL;
+
+	if (mine != NULL || taskq_shared == NULL || !OidIsValid(MyDatabaseId))
+		return mine;
+	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
+	mine = database_make(MyDatabaseId);
+	if (mine != NULL)
+		mine->used = true;
+	LWLockRelease(taskq_shared->lock);
+	return mine;
+}
+
+void
+process_wake(pg_atomic_uint32 *procno)
+{
+	uint32		n = pg_atomic_read_u32(procno);
+
+	if (n != TASKQ_NO_PROC)
+		SetLatch(&GetPGProcByNumber(n)->procLatch);
+}
+
+/*
+ * The query cancel ends a wait for a lock or for a synchronous standby, so
+ * that a stop is never held up by a transaction; the process itself sees
+ * worker_stopping between transactions and leaves in good order.
+ */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	worker_stopping = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+void
+worker_signals(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, on_sigterm);
+	BackgroundWorkerUnblockSignals();
+}
+
+void
+worker_absorb_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
+bool
+worker_reload_config(void)
+{
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}

@@ -1,0 +1,222 @@
+/*
+ * taskq.h
+ *		The module's header, in sections, one per file.
+ */
+#ifndef TASKQ_H
+#define TASKQ_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+
+/* SQLSTATEs of class TQ; each function's comment in sql/ says which it raises. */
+#define ERRCODE_TASKQ_UNKNOWN_QUEUE		MAKE_SQLSTATE('T','Q','0','0','1')
+#define ERRCODE_TASKQ_QUEUE_EXISTS		MAKE_SQLSTATE('T','Q','0','0','2')
+#define ERRCODE_TASKQ_DUPLICATE_KEY		MAKE_SQLSTATE('T','Q','0','0','3')
+#define ERRCODE_TASKQ_INVALID_ARGUMENT	MAKE_SQLSTATE('T','Q','0','0','4')
+#define ERRCODE_TASKQ_WRONG_MODE		MAKE_SQLSTATE('T','Q','0','0','5')
+#define ERRCODE_TASKQ_TOO_LARGE			MAKE_SQLSTATE('T','Q','0','0','6')
+#define ERRCODE_TASKQ_NOT_PERMITTED		MAKE_SQLSTATE('T','Q','0','0','7')
+#define ERRCODE_TASKQ_EGRESS_DENIED		MAKE_SQLSTATE('T','Q','0','0','8')
+#define ERRCODE_TASKQ_NOT_POSSIBLE		MAKE_SQLSTATE('T','Q','0','0','9')
+
+#define TASKQ_BGW_ROLE "taskq_bgw"
+#define TASKQ_OWNER_ROLE "taskq_owner"
+
+/* ---- taskq.c: module entry, shared state, signals ------------------------ */
+
+/* How many databases of a cluster can have an executor at the same time. */
+#define TASKQ_MAX_DATABASES 64
+
+#define TASKQ_EXTENSION "taskq"
+#define TASKQ_EXECUTOR_TYPE "taskq executor"	/* as in pg_stat_activity.backend_type */
+
+#define TASKQ_NO_PROC PG_UINT32_MAX
+
+/* Why the last executor of a database ended, or did not start. */
+typedef enum TaskqEnd
+{
+	TASKQ_END_FAILED,			/* error or crash: started again with back-off */
+	TASKQ_END_ASKED,			/* SIGTERM: started again after a second */
+	TASKQ_END_LEFT,				/* nothing to do here: started again when poked */
+	TASKQ_END_NO_WORKER			/* max_worker_processes used up: as FAILED */
+} TaskqEnd;
+
+/*
+ * One database that has, or may want, an executor.  The atomics may be read
+ * and written without the lock, also where nothing may fail; the token block
+ * has its spinlock; everything else is protected by TaskqShared->lock.
+ *
+ * A slot that a session has asked for stays with its database for as long as
+ * the database exists, because sessions remember it.
+ */
+typedef struct TaskqDatabase
+{
+	Oid			oid;			/* InvalidOid: slot is free */
+	bool		used;			/* sessions remember it */
+	bool		wanted;			/* should have an executor, as far as we know */
+	bool		stopped;		/* by stop_executor() */
+	bool		serving;		/* the process is past its probe: an executor */
+	int			held_aside;		/* > 0: commands need the database to themselves */
+	pid_t		pid;			/* of the executor or probe; 0: none is attached */
+	TaskqEnd	ended;			/* how the last one ended */
+	int			failures;		/* starts in a row that failed */
+	TimestampTz retry_at;		/* not started again before */
+
+	pg_atomic_uint32 procno;	/* of the executor, or TASKQ_NO_PROC */
+	pg_atomic_uint32 poked;		/* to be probed; set by committers, cleared by the launcher */
+	pg_atomic_uint32 tasks_due; /* set by committers, cleared by the executor */
+	pg_atomic_uint32 check_leases;	/* a running push task was cancelled */
+
+	/* Token block of this server start: see token.c. */
+	slock_t		token_lock;
+	int64		token_next;		/* 0: no block reserved yet */
+	int64		token_end;
+} TaskqDatabase;
+
+typedef struct TaskqShared
+{
+	LWLock	   *lock;
+	pid_t		launcher_pid;	/* 0: none; protected by lock */
+	pg_atomic_uint32 launcher_procno;
+	TaskqDatabase db[TASKQ_MAX_DATABASES];
+} TaskqShared;
+
+/* NULL when the library was not preloaded. */
+extern TaskqShared *taskq_shared;
+
+/*
+ * The slot of the current database, made if need be; NULL when not preloaded
+ * or all slots are taken.  Remembered per process, so cheap.
+ */
+extern TaskqDatabase *taskq_my_database(void);
+
+/* The slot of a database, or NULL.  The caller holds the lock. */
+extern TaskqDatabase *database_find(Oid oid);
+
+/* The same, made if need be; NULL when all are taken.  The caller holds the lock exclusively. */
+extern TaskqDatabase *database_make(Oid oid);
+
+/*
+ * Frees the slot of a database that no session remembers and that has no
+ * executor.  Only for the launcher, which holds the lock exclusively.
+ */
+extern void database_forget(TaskqDatabase *db);
+
+/*
+ * Wakes the process with that number, if there is one.  Never fails; a wake-up
+ * that reaches a successor in the same place does no harm.
+ */
+extern void process_wake(pg_atomic_uint32 *procno);
+
+/*
+ * Signals of our two background processes.  SIGTERM sets worker_stopping and
+ * cancels what the process waits for inside a transaction; it kills nothing.
+ */
+extern volatile sig_atomic_t worker_stopping;
+extern void worker_signals(void);
+
+/* Between transactions: answers barriers and the like, and forgets a query cancel. */
+extern void worker_absorb_interrupts(void);
+
+/* Re-reads the configuration files if SIGHUP said so; true if it did. */
+extern bool worker_reload_config(void);
+
+/* ---- guc.c: settings ---------------------------------------------------- */
+
+extern bool taskq_executor;			/* SIGHUP */
+extern char *taskq_databases;		/* SIGHUP */
+extern int	taskq_poll_interval;	/* SIGHUP, ms */
+extern int	taskq_max_payload;		/* SUSET, bytes */
+extern char *taskq_http_allow;		/* SIGHUP */
+extern int	taskq_http_max_inflight;	/* SIGHUP */
+extern int	taskq_http_max_response;	/* SIGHUP, bytes */
+extern int	taskq_http_timeout;		/* SIGHUP, ms: for tasks that name none */
+extern int	taskq_http_connect_timeout; /* SIGHUP, ms */
+
+extern void guc_define(void);
+
+/* Whether taskq.databases names it. */
+extern bool guc_database_allowed(const char *name);
+
+/* ---- wakeup.c: what happens at commit ------------------------------------ */
+
+/* At this transaction's commit the database's executor looks for due tasks. */
+extern void wakeup_executor_at_commit(void);
+
+/* At commit the executor asks which of its attempts were cancelled. */
+extern void wakeup_lease_check_at_commit(void);
+
+/* At commit the launcher probes the current database. */
+extern void wakeup_launcher_at_commit(void);
+
+/* ---- launcher.c: who gets an executor -------------------------------------- */
+
+/* Called once, while the library is preloaded. */
+extern void launcher_register(void);
+
+/* ---- executor.c: the executor's process ------------------------------------ */
+
+/* Describes the executor of a database to RegisterDynamicBackgroundWorker(). */
+extern void executor_describe(BackgroundWorker *worker, Oid database, const char *name, Oid role);
+
+/* Milliseconds on a clock that is never set back. */
+extern int64 executor_now_ms(void);
+
+/*
+ * Session-level locks that SQL cannot take.  An executor holds EXECUTOR_RUNS
+ * of its database for life; EXECUTOR_STOPS is held by whoever stops it.
+ */
+typedef enum ExecutorLock
+{
+	EXECUTOR_RUNS = 3,			/* SQL's advisory locks use 1 and 2 */
+	EXECUTOR_STOPS = 4
+} ExecutorLock;
+
+extern void executor_lock_tag(LOCKTAG *tag, Oid database, ExecutorLock which);
+
+/* ---- control.c: start_executor() and its kin ------------------------------- */
+
+/* Waits at most timeout_ms until the slot's executor has left the database; false if it has not. */
+extern bool control_wait_until_gone(TaskqDatabase *db, int timeout_ms);
+
+/* ---- stepaside.c: executors make room for commands ------------------------- */
+
+/* Called once, while the library is preloaded. */
+extern void stepaside_install(void);
+
+/* ---- store_spi.c: the engine's store, the only place with transactions ------ */
+
+struct tq_store;
+extern const struct tq_store store_spi;
+
+/* Remembers the extension that is served.  False: it is gone, or could not be looked for. */
+extern bool store_open(void);
+
+/* The extension was dropped, maybe made anew: there is nothing to serve any more. */
+extern bool store_gone(void);
+
+/* All three return false when it could not be done now. */
+extern bool store_recover(void);
+extern bool store_maintain_history(void);
+
+/* *next_ms: until the next lease runs out, -1 if none is held. */
+extern bool store_expire_leases(int64 *next_ms);
+
+/* ---- maintenance.c: leases and history -------------------------------------- */
+
+/* Does what is due. */
+extern void maintenance_run(void);
+
+/* Milliseconds until maintenance_run() has something to do. */
+extern int64 maintenance_due_in(void);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * token.c
+ *		The numbers that prove the ownership of an attempt.
+ *
+ * A token must never be given out twice, also when the acquire that got it is
+ * lost in a crash or in a failover to a standby that lags behind.  So a token
+ * is made of the timeline, which every promotion changes, the number of a
+ * block, which is taken from a sequence and made durable before use, and a
+ * number within the block:
+ *
+ *		timeline (13 bits) | block (40 bits) | number (10 bits)
+ *
+ * With shared memory the server takes a block for all its sessions; it is
+ * forgotten in a crash, and the next block is a new one.  Without, every
+ * acquire takes a block for itself and commits synchronously, which makes the
+ * sequence durable with it.
+ */
+#include "task.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/sequence.h"
+#include "storage/spin.h"
+
+#define NUMBER_BITS 10
+#define BLOCK_BITS 40
+#define TIMELINE_MASK 0x1fff
+
+static int64
+take_block(void)
+{
+	int64		timeline = GetWALInsertionTimeLine() & TIMELINE_MASK;
+	int64		block = nextval_internal(taskq_relation("token_block"), false);
+
+	return ((timeline << BLOCK_BITS) | block) << NUMBER_BITS;
+}
+
+/* A token of the shared block; 0 if that is used up. */
+static int64
+take_from_shared(TaskqDatabase *db)
+{
+	int64		token = 0;
+
+	SpinLockAcquire(&db->token_lock);
+	if (db->token_next < db->token_end)
+		token = db->token_next++;
+	SpinLockRelease(&db->token_lock);
+	return token;
+}
+
+int64
+token_next(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+	int64		token;
+
+	if (db == NULL)
+	{
+		ForceSyncCommit();
+		return take_block();
+	}
+	while ((token = take_from_shared(db)) == 0)
+	{
+		int64		block = take_block();
+
+		/* The sequence may have reserved this number long ago, but not durably. */
+		XLogFlush(GetXLogInsertRecPtr());
+
+		SpinLockAcquire(&db->token_lock);
+		/* Two sessions at once: the greater block stays, the other one is wasted. */
+		if (block > db->token_next)
+		{
+			db->token_next = block + 1;
+			db->token_end = block + (INT64CONST(1) << NUMBER_BITS);
+		}
+		SpinLockRelease(&db->token_lock);
+	}
+	return token;
+}

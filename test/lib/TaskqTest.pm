@@ -1,0 +1,254 @@
+# TaskqTest.pm
+#		What TAP tests of taskq share: a server with the extension, a receiver,
+#		and waiting for events.
+#
+#   use TaskqTest;
+#   my $node = taskq_node('main');
+#   my $receiver = TaskqTest::Receiver->start;
+#   $node->safe_psql('postgres', "select taskq.submit_http('" . $receiver->url('/ok') . "')");
+#   my @requests = $receiver->wait_requests(1);
+#
+# Nothing sleeps for a fixed time: every wait polls until its condition holds,
+# and dies after $PostgreSQL::Test::Utils::timeout_default seconds.
+
+package TaskqTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use Socket;
+use Time::HiRes qw(time usleep);
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(
+  taskq_node add_taskq wait_until wait_query wait_state wait_executor
+  executor_pid kill_process wait_process_gone kill_server refused_port);
+
+# A started node with the library preloaded, loopback allowed as a destination,
+# and the extension in database postgres.  Parameters:
+#   conf => further lines for postgresql.conf
+#   preload => 0: without shared_preload_libraries
+#   extension => 0: without CREATE EXTENSION
+sub taskq_node
+{
+	my ($name, %params) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'")
+	  if $params{preload} // 1;
+	$node->append_conf('postgresql.conf', "taskq.http_allow = '127.0.0.0/8, ::1'");
+	$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+	# In files of the data directory, so that nothing outlives it.
+	$node->append_conf('postgresql.conf', 'dynamic_shared_memory_type = mmap');
+	$node->append_conf('postgresql.conf', $params{conf}) if defined $params{conf};
+	$node->start;
+	add_taskq($node, 'postgres') if $params{extension} // 1;
+	return $node;
+}
+
+sub add_taskq
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database, 'create extension taskq');
+	return;
+}
+
+# Calls $condition until it is true and returns what it returned; dies, naming
+# $what, when that takes too long.
+sub wait_until
+{
+	my ($what, $condition, $timeout) = @_;
+	my $deadline = time() + ($timeout // $PostgreSQL::Test::Utils::timeout_default);
+
+	while (1)
+	{
+		my $answer = $condition->();
+		return $answer if $answer;
+		die "timed out waiting for $what" if time() > $deadline;
+		usleep(10_000);
+	}
+}
+
+# Waits until the query's output is $expected ('t' if not given).
+sub wait_query
+{
+	my ($node, $database, $query, $expected) = @_;
+
+	$expected = 't' unless defined $expected;
+	$node->poll_query_until($database, $query, $expected)
+	  or die "timed out waiting for: $query";
+	return;
+}
+
+# Waits until the task is in that state.
+sub wait_state
+{
+	my ($node, $id, $state, $database) = @_;
+
+	wait_query($node, $database // 'postgres', "select state from taskq.tasks where id = $id", $state);
+	return;
+}
+
+# Process id of a database's executor; '' if there is none.
+sub executor_pid
+{
+	my ($node, $database) = @_;
+
+	$database //= 'postgres';
+	return $node->safe_psql('template1',
+		"select pid from pg_catalog.pg_stat_activity"
+		  . " where backend_type = 'taskq executor' and datname = '$database'");
+}
+
+# Waits for a database's executor, one other than $not if that is given;
+# returns its process id.
+sub wait_executor
+{
+	my ($node, $database, $not) = @_;
+
+	return wait_until('the executor of ' . ($database // 'postgres'), sub {
+		my $pid = executor_pid($node, $database);
+		return $pid ne '' && $pid ne ($not // '') ? $pid : 0;
+	});
+}
+
+# kill -9 for a process of the test's own servers.
+sub kill_process
+{
+	my ($pid) = @_;
+
+	die "no process id" unless $pid =~ /^\d+$/ && $pid > 1;
+	kill('KILL', $pid) == 1 or die "could not kill $pid: $!";
+	return;
+}
+
+sub wait_process_gone
+{
+	my ($pid, $timeout) = @_;
+
+	wait_until("end of process $pid", sub { return !kill(0, $pid) }, $timeout);
+	return;
+}
+
+# kill -9 for a node's postmaster.  Waits until every process of the server has
+# noticed, for until then it cannot be started again; returns how many seconds
+# that took.
+sub kill_server
+{
+	my ($node, $timeout) = @_;
+	my $data = $node->data_dir;
+	my $postmaster = $node->{_pid};
+	my $start = time();
+
+	$node->kill9;
+	wait_until('end of the server of node ' . $node->name, sub {
+		return !kill(0, $postmaster) && !grep { (readlink($_) // '') eq $data } glob('/proc/[0-9]*/cwd');
+	}, $timeout);
+	return time() - $start;
+}
+
+# A port of 127.0.0.1 that refuses connections, and keeps refusing: it is bound
+# until the test ends, and nobody listens.
+my @bound;
+
+sub refused_port
+{
+	socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "could not make a socket: $!";
+	bind($socket, sockaddr_in(0, inet_aton('127.0.0.1'))) or die "could not bind: $!";
+	push @bound, $socket;
+	my ($port) = sockaddr_in(getsockname($socket));
+	return $port;
+}
+
+# ---- test/lib/receiver.py ---------------------------------------------------
+
+package TaskqTest::Receiver;
+
+use strict;
+use warnings FATAL => 'all';
+
+use File::Basename qw(dirname);
+use IPC::Run ();
+use JSON::PP ();
+
+use PostgreSQL::Test::Utils ();
+
+# A receiver that has its port.  It ends with stop(), or with the test.
+sub start
+{
+	my ($class) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $self = bless { log => "$dir/log" }, $class;
+
+	$self->{process} = IPC::Run::start(
+		[ 'python3', dirname(__FILE__) . '/receiver.py', '--port-file', "$dir/port", '--log', $self->{log} ],
+		'<', \undef, '>', "$dir/output", '2>&1');
+	TaskqTest::wait_until('the receiver', sub { return -s "$dir/port" });
+	$self->{port} = 0 + PostgreSQL::Test::Utils::slurp_file("$dir/port");
+	return $self;
+}
+
+sub port
+{
+	my ($self) = @_;
+
+	return $self->{port};
+}
+
+sub url
+{
+	my ($self, $path) = @_;
+
+	return "http://127.0.0.1:$self->{port}$path";
+}
+
+# The requests so far, in the order of their arrival, as hashes: see receiver.py.
+# Only those whose path begins with $path, if that is given.
+sub requests
+{
+	my ($self, $path) = @_;
+
+	return () unless -e $self->{log};
+	my $text = PostgreSQL::Test::Utils::slurp_file($self->{log});
+	$text =~ s/[^\n]*\z//;
+	my @requests = map { JSON::PP::decode_json($_) } split /\n/, $text;
+	return grep { !defined $path || index($_->{path}, $path) == 0 } @requests;
+}
+
+# Waits until there are at least $n of them and returns them.
+sub wait_requests
+{
+	my ($self, $n, $path, $timeout) = @_;
+	my @requests;
+
+	TaskqTest::wait_until("request $n" . (defined $path ? " for $path" : ''),
+		sub { @requests = $self->requests($path); return @requests >= $n }, $timeout);
+	return @requests;
+}
+
+sub stop
+{
+	my ($self) = @_;
+
+	return unless $self->{process};
+	$self->{process}->signal('TERM');
+	$self->{process}->finish;
+	delete $self->{process};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local $?;
+
+	$self->stop;
+	return;
+}
+
+1;

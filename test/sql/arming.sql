@@ -1,0 +1,33 @@
+-- Arming: what is new arms itself once, what was copied does not.
+create temp table before as select * from taskq.arm;
+delete from taskq.arm;
+select taskq._armed();
+select "check", ok, detail, hint from taskq.status() where "check" = 'armed';
+begin;
+select taskq.cancel(taskq.submit('default'));
+select taskq._armed();
+rollback;
+select taskq._armed();
+select taskq.cancel(taskq.submit('default'));
+select taskq._armed();
+-- A copy: the row says another database.
+update taskq.arm set database = 1;
+select taskq._armed();
+select taskq.cancel(taskq.submit('default'));
+select taskq._armed();
+select "check", ok, detail, hint from taskq.status() where "check" = 'armed';
+select taskq.arm();
+select taskq._armed();
+update taskq.arm set system_identifier = 1;
+select taskq._armed();
+select taskq.arm(), taskq.disarm();
+select taskq._armed();
+select taskq.create_queue('arming');
+select taskq._armed();
+delete from taskq.arm;
+select taskq.drop_queue('arming');
+select taskq.create_queue('arming');
+select taskq._armed();
+select taskq.drop_queue('arming');
+delete from taskq.arm;
+insert into taskq.arm select * from before;

@@ -1,0 +1,75 @@
+-- The push protocol: what the executor is given, and what becomes of its reports.
+-- The database is disarmed meanwhile, so the executor itself stays out of it.
+set timezone = 'UTC';
+select taskq.create_queue('hook', mode => 'push', url => 'https://hook.example/in', retry => 'default');
+select taskq.disarm();
+select taskq.submit('hook', '{"a": "ü"}') as a,
+	taskq.submit_http('http://b.example/x?y=1', method => 'PUT', headers => '{"X-Two": "2", "content-type": "text/plain"}', body => '\x00ff', timeout => '1500 ms') as b,
+	taskq.submit_http('http://c.example/', method => 'GET', delay => '1 hour') as c \gset
+select taskq._push_next_due();
+-- The position of own headers and the id differ from run to run.
+select method, url, timeout_ms, lease_ms, body,
+	array(select regexp_replace(regexp_replace(h, '(X-Task-Id|Idempotency-Key): .*', '\1: …'), 'taskq/.*', 'taskq/…')
+		from unnest(headers) h) as headers
+from taskq._push_claim(10) order by id;
+select taskq._push_next_due() between 3590000 and 3600000 as in_an_hour;
+select count(*) from taskq._push_claim(10);
+
+-- A failed exchange: the answer is kept, the task tried again.
+select taskq._push_report(id, token, 'retry', 'http', 503,
+	E'Content-Type: text/html\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nX-Bytes: \\377\\376\r\nbroken line\r\n: no name\r\n'::bytea,
+	'\x3c00ff', true, '250 ms', null, '20 s') from taskq.lease where id = :a;
+select state, attempt, error, run_at - now() between interval '15 s' and interval '25 s' as as_asked from taskq.tasks where id = :a;
+select * from taskq.response(:a);
+select attempt, worker, class, error, status, elapsed from taskq.attempts where task_id = :a;
+
+-- No answer at all; then success.
+update taskq.task set run_at = 'epoch' where id = :a;
+update taskq.ready set run_at = 'epoch' where id = :a;
+select attempt as header from taskq._push_claim(1) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
+select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null) from taskq.lease where id = :a;
+select status, elapsed from taskq.response(:a);
+update taskq.task set run_at = 'epoch' where id = :a;
+update taskq.ready set run_at = 'epoch' where id = :a;
+select count(*) from taskq._push_claim(1);
+select token from taskq.lease where id = :a \gset
+select taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null),
+	taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null) as again;
+select state, attempt, error, url from taskq.tasks where id = :a;
+select * from taskq.response(:a);
+select attempt, class, error, status from taskq.attempts where task_id = :a order by attempt;
+
+-- A permanent failure.
+select taskq._push_report(id, token, 'permanent', 'http', 410, null, null, false, '2 ms', null, null) from taskq.lease where id = :b;
+select state, error, method, url from taskq.tasks where id = :b;
+select taskq.retry(:b);
+select method, url, timeout_ms, body from taskq._push_claim(1);
+
+-- Leases: extended, given back, cancelled, recovered.
+select e.id = :b as ours from taskq.lease l, taskq._push_extend(array[l.id, l.id, 0], array[l.token, l.token - 1, 1]) as e (id)
+	where l.id = :b;
+select taskq._push_release(array[:b], array[0::bigint]), taskq._push_release(array[id], array[token]) from taskq.lease where id = :b;
+select state, attempt from taskq.tasks where id = :b;
+select count(*) from taskq._push_claim(1);
+select taskq.cancel(:b, 'never mind');
+select state, cancel_requested from taskq.tasks where id = :b;
+select taskq._push_extend(array[id], array[token]) = :b as lost from taskq.lease where id = :b;
+select state, error from taskq.tasks where id = :b;
+select taskq.retry(:b);
+select count(*) from taskq._push_claim(1);
+select taskq._push_recover(), taskq._push_recover() as again;
+select state, attempt, error from taskq.tasks where id = :b;
+
+-- A pull worker that calls itself executor is not recovered.
+select taskq.submit('default') as d \gset
+select count(*) from taskq.acquire('default', worker => 'executor');
+select taskq._push_recover();
+select taskq.finish(id, token) from taskq.lease where id = :d;
+
+\set VERBOSITY terse
+select taskq._push_report(1, 1, 'maybe', 'http', 200, null, null, false, null, null, null);
+select taskq._push_extend('{1}', '{}');
+select taskq._push_extend('{NULL}', '{1}');
+select taskq._push_claim(0);
+select taskq.cancel(:c), taskq.cancel(:b);
+select taskq.drop_queue('hook');

@@ -1,0 +1,42 @@
+-- Retry policies: the delay after each attempt, and when a task is given up.
+select taskq.create_retry_policy('gae', base => '10 s', max_delay => '300 s', max_doublings => 3);
+select taskq.create_retry_policy('power', 'power', base => '1 s', factor => 1.5, max_delay => '120 s');
+select taskq.create_retry_policy('linear', 'linear', base => '2 s', max_delay => '7 s');
+select taskq.create_retry_policy('fixed', 'fixed', base => '3 s');
+select taskq.create_retry_policy('schedule', 'schedule', delays => '{1 s, 1 min, 2 hours}');
+select taskq.create_retry_policy('nothing', base => '0');
+select taskq.create_retry_policy('old', base => '1 hour', max_age => '30 min', jitter => 0);
+
+select policy, array_agg(extract(epoch from taskq.backoff(policy, attempt))::numeric(10,2) order by attempt) as seconds
+from unnest(array['default', 'webhook', 'none', 'gae', 'power', 'linear', 'fixed', 'schedule', 'nothing']) as policy,
+	generate_series(1, 8) as attempt
+group by policy order by policy;
+
+-- No attempt is too great.
+select policy, taskq.backoff(policy, 1000), taskq.backoff(policy, 2147483647)
+from unnest(array['default', 'webhook', 'none', 'gae', 'power', 'linear', 'fixed', 'schedule', 'nothing']) as policy
+order by policy;
+
+-- Jitter stays within its bounds, and is there.
+select bool_and(d between interval '0.9 s' and interval '1.1 s') as within, count(distinct d) > 50 as varies
+from (select taskq._retry_at('default', 1, 25, clock_timestamp(), null) - clock_timestamp() as d from generate_series(1, 100)) as x;
+
+-- Given up: attempts used up, or too old for another try.
+select taskq._retry_at('default', 25, 25, now(), null) is null as attempts_used_up,
+	taskq._retry_at('old', 1, 25, now(), null) is null as too_old,
+	taskq._retry_at('old', 1, 25, now(), '1 min') is not null as young_enough,
+	taskq._retry_at('none', 1, 1, now(), null) is null as none;
+
+-- A delay that was asked for is taken, clamped.
+select taskq._retry_at('default', 1, 25, now(), '5 min') - now() between interval '5 min' and interval '6 min' as asked,
+	taskq._retry_at('default', 1, 25, now(), '-5 min') - now() < interval '1 min' as negative,
+	taskq._retry_at('default', 1, 25, now(), '170000000 years') - now() < interval '367 days' as huge;
+
+-- Policies apply by queue and by task.
+select taskq.create_queue('strict', retry => 'none');
+select taskq.submit('strict') as a, taskq.submit('strict', retry => 'fixed') as b, taskq.submit('strict', retry => 'fixed', max_attempts => 3) as c \gset
+select max_attempts from taskq.tasks where id in (:a, :b, :c) order by id;
+select count(*) from taskq.acquire('strict', 10);
+select l.id = :a as is_a, taskq.fail(l.id, l.token, 'x') from taskq.lease l order by l.id;
+select run_at - now() between interval '2 s' and interval '4 s' as in_three_seconds from taskq.tasks where id in (:b, :c);
+select taskq.drop_queue('strict', true);

@@ -1,0 +1,377 @@
+/*
+ * server.c
+ *		A web server in a child process that misbehaves as the path asks it to.
+ *
+ * One poll loop; a connection's answer is a text that is written as far as
+ * the socket takes it, repeated for ever or dripped byte by byte.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server.h"
+
+#define MAX_CONNECTIONS 200
+#define MAX_INPUT 65536
+#define DRIP_MS 20
+
+typedef enum ending
+{
+	KEEP,						/* the connection, for the next request */
+	CLOSE,
+	RESET,
+	STALL,						/* says nothing more */
+	REPEAT						/* the answer's last part, without end */
+} ending;
+
+typedef struct script
+{
+	const char *path;
+	const char *answer;
+	ending		end;
+	bool		drip;			/* a byte every DRIP_MS */
+	const char *repeat;			/* for REPEAT */
+} script;
+
+#define OK_HEAD "HTTP/1.1 200 OK\r\n"
+
+static const script scripts[] = {
+	{"/ok", OK_HEAD "Content-Length: 2\r\nX-Test: yes\r\n\r\nok", KEEP, false, NULL},
+	{"/204", "HTTP/1.1 204 No Content\r\n\r\n", KEEP, false, NULL},
+	{"/500", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", KEEP, false, NULL},
+	{"/503", "HTTP/1.1 503 Busy\r\nretry-after: \t7 \r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/302", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/head", OK_HEAD "Content-Length: 1000\r\n\r\n", KEEP, false, NULL},
+	{"/early", "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n" OK_HEAD
+	"X-Late: yes\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/trailer", OK_HEAD "Transfer-Encoding: chunked\r\nX-Head: yes\r\n\r\n2\r\nok\r\n0\r\n"
+	"HTTP/1.1: trailer\r\nX-Trailer: yes\r\n\r\n", KEEP, false, NULL},
+	{"/gzip", OK_HEAD "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08!", KEEP, false,
+	NULL},
+	{"/101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", CLOSE, false, NULL},
+	{"/099", "HTTP/1.1 099 What\r\nContent-Length: 0\r\n\r\n", CLOSE, false, NULL},
+	{"/lf", "HTTP/1.1 200 OK\nX-A: 1\nX-B: 2\nContent-Length: 0\n\n", KEEP, false, NULL},
+	{"/mute", "", STALL, false, NULL},
+	{"/half", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", CLOSE, false, NULL},
+	{"/hang", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", STALL, false, NULL},
+	{"/drip", OK_HEAD "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+	STALL, true, NULL},
+	{"/reset", "", RESET, false, NULL},
+	{"/close", "", CLOSE, false, NULL},
+	{"/heads", OK_HEAD, REPEAT, false, "X-Header: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"},
+	{"/line", OK_HEAD "X-Header: ", REPEAT, false, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+	{"/hints", "", REPEAT, false, "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n"},
+	{"/endless", OK_HEAD "Transfer-Encoding: chunked\r\n\r\n", REPEAT, false, "4\r\nabcd\r\n"},
+	{"/09", "hello, I am not HTTP\n", CLOSE, false, NULL},
+	{"/smtp", "220 mail.example ESMTP\r\n", STALL, false, NULL},
+};
+
+typedef struct connection
+{
+	int			fd;				/* -1: free */
+	char		input[MAX_INPUT];
+	size_t		input_len;
+	const script *script;		/* NULL: reading a request */
+	char	   *answer;			/* owned */
+	size_t		answer_len;
+	size_t		sent;
+	int			answered;		/* requests */
+} connection;
+
+server_stats *server_seen;
+
+static connection connections[MAX_CONNECTIONS];
+static pid_t child;
+
+static void
+drop(connection *c)
+{
+	close(c->fd);
+	free(c->answer);
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+}
+
+static void
+answer_with(connection *c, const script *s, const char *text, size_t len)
+{
+	c->script = s;
+	c->answer = malloc(len + 1);
+	memcpy(c->answer, text, len);
+	c->answer_len = len;
+	c->sent = 0;
+}
+
+/* Answers the request's own bytes. */
+static void
+answer_echo(connection *c, size_t len)
+{
+	static const script echo = {"/echo", "", KEEP, false, NULL};
+	static char text[MAX_INPUT + 100];
+	int			head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
+
+	memcpy(text + head, c->input, len);
+	answer_with(c, &echo, text, (size_t) head + len);
+}
+
+static void
+answer_body(connection *c, size_t len)
+{
+	static const script body = {"/body", "", KEEP, false, NULL};
+	static char text[MAX_INPUT + 100];
+	int			head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
+
+	memset(text + head, 'x', len);
+	answer_with(c, &body, text, (size_t) head + len);
+}
+
+static void
+choose_answer(connection *c, size_t len)
+{
+	static const script close_now = {"/once", "", CLOSE, false, NULL};
+	const char *path = strchr(c->input, ' ') + 1;
+	size_t		path_len = strcspn(path, " ?");
+	size_t		i;
+
+	if (strncmp(path, "/echo", path_len) == 0)
+		answer_echo(c, len);
+	else if (strncmp(path, "/body/", 6) == 0)
+		answer_body(c, (size_t) atoi(path + 6));
+	else if (strncmp(path, "/once", path_len) == 0 && c->answered > 0)
+		answer_with(c, &close_now, "", 0);
+	else
+	{
+		const script *s = &scripts[0];
+
+		for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+			if (strlen(scripts[i].path) == path_len && strncmp(path, scripts[i].path, path_len) == 0)
+				s = &scripts[i];
+		answer_with(c, s, s->answer, strlen(s->answer));
+	}
+}
+
+static void
+take_input(connection *c)
+{
+	ssize_t		n = read(c->fd, c->input + c->input_len, MAX_INPUT - 1 - c->input_len);
+	const char *end;
+	const char *length;
+	size_t		len;
+
+	if (n <= 0)
+	{
+		drop(c);
+		return;
+	}
+	c->input_len += (size_t) n;
+	c->input[c->input_len] = '\0';
+	if (c->input[0] == 0x16 && c->script == NULL)	/* a TLS client: plain text for it */
+	{
+		static const script plain = {"/400", "", CLOSE, false, NULL};
+
+		answer_with(c, &plain, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+		return;
+	}
+	end = strstr(c->input, "\r\n\r\n");
+	if (end == NULL || c->script != NULL)
+		return;
+	length = strcasestr(c->input, "\r\nContent-Length:");
+	len = (size_t) (end - c->input) + 4;
+	if (length != NULL && length < end)
+		len += (size_t) atoi(length + 17);
+	if (c->input_len < len)
+		return;
+	atomic_fetch_add(&server_seen->requests, 1);
+	choose_answer(c, len);
+}
+
+static void
+end_answer(connection *c)
+{
+	struct linger hard = {1, 0};
+
+	switch (c->script->end)
+	{
+		case KEEP:
+			free(c->answer);
+			c->answer = NULL;
+			c->script = NULL;
+			c->input_len = 0;
+			c->answered++;
+			break;
+		case RESET:
+			setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+			drop(c);
+			break;
+		case CLOSE:
+			drop(c);
+			break;
+		case REPEAT:
+			free(c->answer);
+			answer_with(c, c->script, c->script->repeat, strlen(c->script->repeat));
+			break;
+		case STALL:
+			break;
+	}
+}
+
+static void
+give_output(connection *c)
+{
+	size_t		left = c->answer_len - c->sent;
+	ssize_t		n;
+
+	if (left > 0)
+	{
+		n = send(c->fd, c->answer + c->sent, c->script->drip ? 1 : left, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN)
+		{
+			drop(c);
+			return;
+		}
+		if (n > 0)
+			c->sent += (size_t) n;
+	}
+	if (c->sent == c->answer_len)
+		end_answer(c);
+}
+
+static void
+take_connection(int listener)
+{
+	int			fd = accept(listener, NULL, NULL);
+	int			i;
+
+	if (fd < 0)
+		return;
+	atomic_fetch_add(&server_seen->connections, 1);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	for (i = 0; i < MAX_CONNECTIONS; i++)
+	{
+		if (connections[i].fd >= 0)
+			continue;
+		connections[i].fd = fd;
+		return;
+	}
+	close(fd);
+}
+
+static short
+wanted_events(const connection *c)
+{
+	bool		stalled = c->script != NULL && c->script->end == STALL && c->sent == c->answer_len;
+
+	if (c->script == NULL || c->script->drip || stalled)
+		return POLLIN;
+	return POLLOUT;
+}
+
+static void
+serve(int listener)
+{
+	struct pollfd fds[MAX_CONNECTIONS + 1];
+	int			i;
+
+	for (;;)
+	{
+		fds[MAX_CONNECTIONS] = (struct pollfd) {listener, POLLIN, 0};
+		for (i = 0; i < MAX_CONNECTIONS; i++)
+			fds[i] = (struct pollfd) {connections[i].fd, wanted_events(&connections[i]), 0};
+		if (poll(fds, MAX_CONNECTIONS + 1, DRIP_MS) < 0)
+			continue;
+		for (i = 0; i < MAX_CONNECTIONS; i++)
+		{
+			connection *c = &connections[i];
+
+			if (fds[i].revents & POLLOUT)
+				give_output(c);
+			else if (fds[i].revents != 0)
+				take_input(c);
+			else if (c->script != NULL && c->script->drip && c->sent < c->answer_len)
+				give_output(c);
+		}
+		if (fds[MAX_CONNECTIONS].revents & POLLIN)
+			take_connection(listener);
+	}
+}
+
+/* Binds a free port of 127.0.0.1. */
+static int
+bind_any(int *port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	socklen_t	len = sizeof(addr);
+	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
+		getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
+	{
+		perror("bind");
+		exit(1);
+	}
+	*port = ntohs(addr.sin_port);
+	return fd;
+}
+
+int
+server_start(void)
+{
+	int			port;
+	int			listener = bind_any(&port);
+	pid_t		parent = getpid();
+	int			i;
+
+	server_seen = mmap(NULL, sizeof(*server_seen), PROT_READ | PROT_WRITE,
+					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (server_seen == MAP_FAILED || listen(listener, 128) != 0)
+	{
+		perror("server");
+		exit(1);
+	}
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(0);
+		for (i = 0; i < MAX_CONNECTIONS; i++)
+			connections[i].fd = -1;
+		serve(listener);
+	}
+	close(listener);
+	return port;
+}
+
+void
+server_stop(void)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	munmap(server_seen, sizeof(*server_seen));
+}
+
+int
+refused_port(void)
+{
+	int			port;
+
+	bind_any(&port);			/* kept, so that nobody else listens there meanwhile */
+	return port;
+}

@@ -1,0 +1,28 @@
+/*
+ * server.h
+ *		A web server in a child process that misbehaves as the path asks it to.
+ *
+ * It counts in shared memory, so a test sees what has really arrived.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+typedef struct server_stats
+{
+	atomic_int	connections;
+	atomic_int	requests;		/* complete heads received */
+} server_stats;
+
+extern server_stats *server_seen;	/* valid after server_start() */
+
+/* Listens on 127.0.0.1 and returns the port; the child ends with this process. */
+extern int	server_start(void);
+extern void server_stop(void);
+
+/* A port of 127.0.0.1 on which nobody listens. */
+extern int	refused_port(void);
+
+#endif

@@ -1,0 +1,638 @@
+/*
+ * test_deliver.c
+ *		The delivery loop on a fake store and a fake clock.
+ *
+ * Time passes only when a test says so.  Tasks with an invalid URL end at
+ * once and without a network; those sent to /mute never end.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/deliver.h"
+#include "server.h"
+#include "unit.h"
+
+#define MAX_SEEN 4096
+
+static int	port;
+
+/* ---- the fake host -------------------------------------------------------- */
+
+typedef struct fake_host
+{
+	int64_t		now;
+	int			wake;			/* what the next wait answers */
+	bool		stopping;
+	int64_t		waited;			/* timeout of the last wait */
+	int			lines;
+	char		line[200];		/* the last one logged */
+} fake_host;
+
+static fake_host the_host;
+
+static int64_t
+host_now(void *self)
+{
+	return ((fake_host *) self)->now;
+}
+
+static int64_t
+host_wall(void *self)
+{
+	(void) self;
+	return 784111777;
+}
+
+/* Real time passes only as long as the engine has something to wait for. */
+static int
+host_wait(void *self, int fd, int64_t timeout_ms)
+{
+	fake_host  *h = self;
+	struct pollfd p = {fd, POLLIN, 0};
+	int			wake = h->wake;
+
+	h->waited = timeout_ms;
+	h->wake = 0;
+	if (poll(&p, 1, timeout_ms > 2 ? 2 : (int) timeout_ms) > 0)
+		wake |= TQ_WAKE_IO;
+	return wake;
+}
+
+static bool
+host_stopping(void *self)
+{
+	return ((fake_host *) self)->stopping;
+}
+
+static void
+host_log(void *self, const char *line)
+{
+	fake_host  *h = self;
+
+	h->lines++;
+	snprintf(h->line, sizeof(h->line), "%s", line);
+}
+
+static const tq_host host = {host_now, host_wall, host_wait, host_stopping, host_log, &the_host};
+
+/* ---- the fake store ------------------------------------------------------- */
+
+typedef struct fake_store
+{
+	int			available;		/* tasks that are due */
+	char		url[200];		/* what they are sent to */
+	int64_t		lease_ms;
+	int64_t		next_due_ms;
+	int64_t		next_id;
+	int64_t		lose;			/* id whose lease is lost at the next extend */
+	bool		fail_claim;
+	bool		fail_report;
+	bool		fail_extend;
+	bool		fail_release;
+
+	/* what was seen */
+	int			claims;
+	int			claim_max;		/* of the last claim */
+	int			claimed;
+	int			reports;
+	int			report_size;	/* of the last report */
+	int			reported;		/* successfully */
+	int			report_of[MAX_SEEN];	/* how often, by id */
+	tq_outcome	outcome;		/* of the last result */
+	tq_class	cls;
+	int			status;
+	int			extends;
+	int			extend_size;
+	int64_t		extended_token;
+	int			releases;
+	int			release_size;
+} fake_store;
+
+static fake_store the_store;
+
+static tq_task *
+make_task(fake_store *s)
+{
+	tq_task    *t = calloc(1, sizeof(*t));
+
+	t->id = s->next_id++;
+	t->token = t->id + 100000;
+	t->lease_ms = s->lease_ms;
+	t->timeout_ms = 60000;
+	t->method = strdup("POST");
+	t->url = strdup(s->url);
+	t->headers = calloc(1, sizeof(*t->headers));
+	t->headers[0] = strdup("X-Task-Id: 1");
+	t->nheaders = 1;
+	t->body = strdup("{}");
+	t->body_len = 2;
+	return t;
+}
+
+static int
+store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
+{
+	fake_store *s = self;
+	int			n;
+
+	s->claims++;
+	s->claim_max = max;
+	if (s->fail_claim)
+		return -1;
+	for (n = 0; n < max && s->available > 0; n++, s->available--)
+		tasks[n] = make_task(s);
+	*next_due_ms = s->next_due_ms;
+	s->claimed += n;
+	return n;
+}
+
+static int
+store_report(void *self, const tq_result *results, int n)
+{
+	fake_store *s = self;
+	int			i;
+
+	s->reports++;
+	s->report_size = n;
+	if (s->fail_report)
+		return -1;
+	for (i = 0; i < n; i++)
+	{
+		if (results[i].token != results[i].id + 100000 || results[i].response == NULL)
+			exit(1);
+		s->report_of[results[i].id]++;
+		s->outcome = results[i].outcome;
+		s->cls = results[i].response->cls;
+		s->status = results[i].response->status;
+	}
+	s->reported += n;
+	return 0;
+}
+
+static int
+store_extend(void *self, tq_lease *leases, int n)
+{
+	fake_store *s = self;
+	int			i;
+
+	s->extends++;
+	s->extend_size = n;
+	if (s->fail_extend)
+		return -1;
+	for (i = 0; i < n; i++)
+	{
+		leases[i].lost = leases[i].id == s->lose;
+		s->extended_token = leases[i].token;
+	}
+	return 0;
+}
+
+static int
+store_release(void *self, const tq_lease *leases, int n)
+{
+	fake_store *s = self;
+
+	(void) leases;
+	s->releases++;
+	s->release_size = n;
+	return s->fail_release ? -1 : 0;
+}
+
+static const tq_store store = {store_claim, store_report, store_extend, store_release, &the_store};
+
+/* ---- common to the tests -------------------------------------------------- */
+
+static tq_deliver *
+start(int max_inflight, const char *path)
+{
+	tq_egress	egress = {NULL, 0};
+	tq_deliver_config config = {max_inflight, 10000, {1000, 8192, 2000}, &egress};
+	char		err[100];
+	tq_deliver *d;
+
+	memset(&the_host, 0, sizeof(the_host));
+	memset(&the_store, 0, sizeof(the_store));
+	the_host.now = 1000000;
+	the_store.lease_ms = 60000;
+	the_store.next_due_ms = -1;
+	the_store.lose = -1;
+	if (path == NULL)
+		strcpy(the_store.url, "nonsense");
+	else
+		snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.1:%d%s", port, path);
+	tq_egress_parse(&egress, "127.0.0.0/8", err, sizeof(err));
+	d = tq_deliver_new(&config, &store, &host);
+	tq_egress_free(&egress);
+	if (d == NULL)
+		exit(1);
+	return d;
+}
+
+static void
+turns(tq_deliver *d, int n)
+{
+	while (n-- > 0)
+		tq_deliver_turn(d, 1000);
+}
+
+static void
+pass(tq_deliver *d, int64_t ms)
+{
+	the_host.now += ms;
+	tq_deliver_turn(d, 1000);
+}
+
+/* ---- tests ---------------------------------------------------------------- */
+
+static void
+test_slots(void)
+{
+	tq_deliver *d = start(10, "/mute");
+
+	the_store.available = 25;
+	turns(d, 3);
+	is_int(the_store.claims, 1, "one claim");
+	is_int(the_store.claim_max, 10, "for all slots");
+	is_int(tq_deliver_inflight(d), 10, "ten in flight");
+	pass(d, 20000);
+	tq_deliver_wake(d);
+	turns(d, 3);
+	is_int(the_store.claims, 1, "no claim without a free slot");
+	tq_deliver_free(d);
+}
+
+static void
+test_refill(void)
+{
+	tq_deliver *d = start(10, NULL);
+	int			i;
+	bool		once = true;
+
+	the_store.available = 1000;
+	for (i = 0; i < 1000 && the_store.reported < 1000; i++)
+		pass(d, 1);
+	is_int(the_store.reported, 1000, "all are reported");
+	for (i = 0; i < 1000; i++)
+		once = once && the_store.report_of[i] == 1;
+	ok(once, "each once");
+	ok(the_store.claims < 200, "by claims of several (%d)", the_store.claims);
+	ok(the_store.reports < 40, "and reports of several (%d)", the_store.reports);
+	is_int(the_store.cls, TQ_CLASS_INVALID, "class");
+	is_int(the_store.outcome.verdict, TQ_PERMANENT, "verdict");
+	is_int(tq_deliver_inflight(d), 0, "nothing is held");
+	tq_deliver_free(d);
+}
+
+static void
+test_real_answers(void)
+{
+	tq_deliver *d = start(10, "/503");
+	int			i;
+
+	the_store.available = 100;
+	for (i = 0; i < 10000 && the_store.reported < 100; i++)
+		pass(d, 1);
+	is_int(the_store.reported, 100, "100 answers over HTTP");
+	is_int(the_store.status, 503, "status");
+	is_int(the_store.outcome.verdict, TQ_RETRY, "verdict");
+	is_int(the_store.outcome.retry_after_ms, 7000, "Retry-After");
+	tq_deliver_free(d);
+}
+
+static void
+test_report_timing(void)
+{
+	tq_deliver *d = start(100, NULL);
+
+	the_store.available = 10;
+	turns(d, 3);
+	is_int(the_store.reports, 0, "a few results wait");
+	ok(the_host.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
+	pass(d, TQ_REPORT_DELAY_MS - 1);
+	is_int(the_store.reports, 0, "not for long");
+	pass(d, 1);
+	is_int(the_store.reports, 1, "one report");
+	is_int(the_store.report_size, 10, "of all");
+
+	the_store.available = 70;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(the_store.reports, 2, "a full batch goes at once");
+	is_int(the_store.report_size, 70, "with all that is there");
+	tq_deliver_free(d);
+}
+
+static void
+test_when_to_claim(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	turns(d, 3);
+	is_int(the_store.claims, 1, "one at the start");
+	ok(the_host.waited == 1000, "then it waits as long as it may");
+	pass(d, 9999);
+	is_int(the_store.claims, 1, "none before the poll interval");
+	ok(the_host.waited <= 1, "which bounds the wait");
+	pass(d, 1);
+	is_int(the_store.claims, 2, "one after it");
+
+	the_host.wake = TQ_WAKE_TASKS;
+	turns(d, 2);
+	is_int(the_store.claims, 3, "one when woken");
+	the_host.wake = TQ_WAKE_IO;
+	turns(d, 2);
+	is_int(the_store.claims, 3, "none for readiness");
+
+	the_store.next_due_ms = 300;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(the_store.claims, 4, "woken by its owner");
+	ok(the_host.waited <= 300, "the next task due bounds the wait");
+	the_store.next_due_ms = -1;
+	pass(d, 299);
+	is_int(the_store.claims, 4, "not before that");
+	pass(d, 1);
+	is_int(the_store.claims, 5, "but then");
+	tq_deliver_turn(d, 17);
+	is_int(the_host.waited, 17, "the caller bounds the wait");
+	tq_deliver_turn(d, -1);
+	is_int(the_host.waited, 0, "and never makes it negative");
+	tq_deliver_free(d);
+}
+
+static void
+test_failing_report(void)
+{
+	tq_deliver *d = start(10, NULL);
+	int64_t		back_off = 100;
+	int			before;
+	int			i;
+
+	the_store.available = 10;
+	the_store.fail_report = true;
+	turns(d, 1);
+	before = the_store.claims;
+	pass(d, 5);
+	the_store.available = 20;
+	is_int(the_store.reports, 1, "a report is tried");
+	is_int(the_host.lines, 1, "one line tells that it failed");
+	is_str(the_host.line, "could not report results, will try again until it works", "which says so");
+	for (i = 0; i < 8; i++)
+	{
+		tq_deliver_wake(d);
+		pass(d, back_off - 1);
+		is_int(the_store.reports, 1 + i, "not before %d ms", (int) back_off);
+		ok(the_host.waited <= 1, "the back-off bounds the wait");
+		pass(d, 1);
+		is_int(the_store.reports, 2 + i, "but then");
+		is_int(the_store.report_size, 10, "the same batch");
+		back_off = back_off * 2 < 5000 ? back_off * 2 : 5000;
+	}
+	is_int(the_store.claims, before, "nothing is claimed meanwhile");
+	is_int(the_host.lines, 1, "and nothing more is said");
+
+	the_store.fail_report = false;
+	pass(d, 5000);
+	is_int(the_store.reported, 10, "at last");
+	is_int(the_host.lines, 2, "one line tells that it works");
+	is_str(the_host.line, "the task store works again", "which says so");
+	for (i = 0; i < 100; i++)
+		pass(d, 1);
+	is_int(the_store.reported, 30, "the rest follows");
+	for (i = 0; i < 30; i++)
+		if (the_store.report_of[i] != 1)
+			break;
+	is_int(i, 30, "each was reported once");
+	tq_deliver_free(d);
+}
+
+static void
+test_failing_claim(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	the_store.fail_claim = true;
+	turns(d, 3);
+	is_int(the_store.claims, 1, "a claim fails");
+	is_int(the_host.lines, 1, "one line");
+	pass(d, 100);
+	is_int(the_store.claims, 2, "again after 100 ms");
+	pass(d, 199);
+	is_int(the_store.claims, 2, "then after 200");
+	pass(d, 1);
+	is_int(the_store.claims, 3, "which is now");
+	pass(d, 99);
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(the_store.claims, 3, "a wake-up does not hurry it below 100 ms");
+	pass(d, 1);
+	is_int(the_store.claims, 4, "but to that");
+	the_store.fail_claim = false;
+	the_store.available = 1;
+	pass(d, 5000);
+	is_int(the_store.claimed, 1, "it works again");
+	is_int(the_host.lines, 2, "and says so");
+	tq_deliver_free(d);
+}
+
+static void
+test_extension(void)
+{
+	tq_deliver *d = start(10, "/mute");
+
+	the_store.available = 2;
+	turns(d, 2);
+	pass(d, 15000);
+	the_store.available = 1;
+	the_store.lease_ms = 100000;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(tq_deliver_inflight(d), 3, "two older, one younger");
+	pass(d, 14999);
+	is_int(the_store.extends, 0, "not before half of the lease");
+	ok(the_host.waited <= 1, "which bounds the wait");
+	pass(d, 1);
+	is_int(the_store.extends, 1, "at its half");
+	is_int(the_store.extend_size, 2, "those that have used over a third");
+	turns(d, 3);
+	is_int(the_store.extends, 1, "once");
+
+	/* The younger one is half through at 65 s, the others have used more than a third then. */
+	pass(d, 29999);
+	is_int(the_store.extends, 1, "extended leases are whole again");
+	pass(d, 1);
+	is_int(the_store.extends, 2, "until they are half used");
+	is_int(the_store.extend_size, 3, "with the younger one, past its third");
+
+	the_store.fail_extend = true;
+	pass(d, 30000);
+	is_int(the_store.extends, 3, "an extension fails");
+	is_int(the_host.lines, 1, "one line");
+	pass(d, 99);
+	is_int(the_store.extends, 3, "it is not tried again at once");
+	pass(d, 1);
+	is_int(the_store.extends, 4, "but soon");
+	tq_deliver_wake(d);
+	the_store.available = 1;
+	turns(d, 2);
+	is_int(tq_deliver_inflight(d), 3, "and nothing is claimed meanwhile");
+	the_store.fail_extend = false;
+	pass(d, 200);
+	is_int(the_host.lines, 2, "until it works");
+	is_int(tq_deliver_inflight(d), 4, "and then it is");
+	tq_deliver_free(d);
+}
+
+static void
+test_lost_lease(void)
+{
+	tq_deliver *d = start(3, "/mute");
+
+	the_store.available = 3;
+	turns(d, 3);
+	the_store.lose = 1;
+	tq_deliver_check_leases(d);
+	turns(d, 1);
+	is_int(the_store.extends, 1, "leases are looked at when asked");
+	is_int(the_store.extend_size, 3, "all of them");
+	is_int(tq_deliver_inflight(d), 2, "the lost one is given up");
+	turns(d, 2);
+	is_int(the_store.extends, 1, "once");
+	pass(d, 50);
+	is_int(the_store.reports, 0, "its result is dropped");
+	the_store.available = 1;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(tq_deliver_inflight(d), 3, "its slot is free");
+	tq_deliver_free(d);
+}
+
+/* A result that cannot be reported yet still needs its lease. */
+static void
+test_extension_of_results(void)
+{
+	tq_deliver *d = start(3, NULL);
+
+	the_store.available = 3;
+	the_store.lease_ms = 1000;
+	the_store.fail_report = true;
+	turns(d, 2);
+	pass(d, 5);
+	is_int(the_store.reports, 1, "a report fails");
+	pass(d, 500);
+	is_int(the_store.extends, 1, "the leases are extended");
+	is_int(the_store.extend_size, 3, "of all results");
+
+	/* Told that one is lost, it is reported all the same: its token says enough. */
+	the_store.lose = 2;
+	pass(d, 600);
+	is_int(the_store.extends, 2, "again");
+	the_store.fail_report = false;
+	pass(d, 5000);
+	is_int(the_store.reported, 3, "all are reported at last");
+	tq_deliver_free(d);
+}
+
+static void
+test_drain(void)
+{
+	tq_deliver *d = start(8, "/mute");
+	int64_t		before;
+
+	the_store.available = 5;
+	turns(d, 2);
+	strcpy(the_store.url, "nonsense");
+	the_store.available = 2;
+	tq_deliver_wake(d);
+	turns(d, 1);
+	the_store.available = 10;
+	the_host.stopping = true;
+	before = clock_ms();
+	ok(!tq_deliver_turn(d, 1000), "the loop is through");
+	ok(clock_ms() - before < 50, "at once");
+	is_int(the_store.reports, 1, "one report");
+	is_int(the_store.report_size, 2, "of what was finished");
+	is_int(the_store.releases, 1, "one release");
+	is_int(the_store.release_size, 5, "of the rest");
+	is_int(the_store.claimed, 7, "nothing is claimed");
+	ok(!tq_deliver_turn(d, 1000), "and stays so");
+	is_int(the_store.reports + the_store.releases, 2, "without another call");
+	is_int(tq_deliver_inflight(d), 0, "nothing is held");
+	tq_deliver_free(d);
+
+	d = start(8, "/mute");
+	turns(d, 1);
+	the_host.stopping = true;
+	ok(!tq_deliver_turn(d, 1000), "an idle loop ends, too");
+	is_int(the_store.reports + the_store.releases, 0, "without a call");
+	tq_deliver_free(d);
+}
+
+static void
+test_drain_of_failing_store(void)
+{
+	tq_deliver *d = start(8, "/mute");
+
+	the_store.available = 2;
+	turns(d, 2);
+	strcpy(the_store.url, "nonsense");
+	the_store.available = 3;
+	the_store.fail_report = true;
+	the_store.fail_release = true;
+	tq_deliver_wake(d);
+	turns(d, 1);
+	pass(d, 5);
+	the_host.stopping = true;
+	ok(!tq_deliver_turn(d, 1000), "it does not insist");
+	is_int(the_store.reports, 2, "one more report");
+	is_int(the_store.releases, 1, "one release");
+	is_int(the_store.release_size, 2, "not of what has a result");
+	tq_deliver_free(d);
+}
+
+static void
+test_configure(void)
+{
+	tq_deliver *d = start(10, "/mute");
+	tq_deliver_config config = {2, 500, {1000, 8192, 2000}, NULL};
+
+	the_store.available = 5;
+	turns(d, 2);
+	ok(tq_deliver_configure(d, &config), "new settings");
+	is_int(tq_deliver_inflight(d), 5, "what is in flight goes on");
+	the_store.available = 5;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(tq_deliver_inflight(d), 5, "fewer slots take no more");
+	config.max_inflight = 8;
+	tq_deliver_configure(d, &config);
+	turns(d, 1);
+	is_int(the_store.claimed, 10, "more slots do");
+	is_int(the_store.cls, 0, "no result so far");
+	pass(d, 5);
+	is_int(the_store.cls, TQ_CLASS_EGRESS_DENIED, "the new list of addresses holds");
+	tq_deliver_free(d);
+}
+
+int
+main(void)
+{
+	port = server_start();
+	test_slots();
+	test_refill();
+	test_real_answers();
+	test_report_timing();
+	test_when_to_claim();
+	test_failing_report();
+	test_failing_claim();
+	test_extension();
+	test_lost_lease();
+	test_extension_of_results();
+	test_drain();
+	test_drain_of_failing_store();
+	test_configure();
+	server_stop();
+	return done();
+}

@@ -1,0 +1,692 @@
+/*
+ * test_http.c
+ *		The engine against a server that misbehaves, on loopback only.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/http.h"
+#include "server.h"
+#include "unit.h"
+
+#define BASIC_LIMITS {1000, 8192, 2000}
+
+static int	port;
+static int	most_threads;
+
+/* ---- driving the engine --------------------------------------------------- */
+
+static tq_http *
+new_engine(const tq_http_limits *limits, const char *allow)
+{
+	tq_http    *h = tq_http_new(limits);
+	tq_egress	egress = {NULL, 0};
+	char		err[100];
+
+	if (h == NULL || !tq_egress_parse(&egress, allow, err, sizeof(err)) ||
+		!tq_http_set_egress(h, &egress))
+		exit(1);
+	tq_egress_free(&egress);
+	return h;
+}
+
+static tq_response *
+next_response(tq_http *h)
+{
+	int64_t		give_up = clock_ms() + 20000;
+	tq_response *r;
+
+	while ((r = tq_http_next_finished(h)) == NULL && clock_ms() < give_up)
+	{
+		struct pollfd fd = {tq_http_fd(h), POLLIN, 0};
+		int64_t		timeout = tq_http_timeout(h);
+		int			threads = count_threads();
+
+		if (threads > most_threads)
+			most_threads = threads;
+		poll(&fd, 1, timeout < 0 || timeout > 20000 ? 20000 : (int) timeout);
+		tq_http_step(h);
+	}
+	if (r == NULL)
+	{
+		printf("Bail out! no response\n");
+		exit(1);
+	}
+	return r;
+}
+
+static tq_response *
+perform(tq_http *h, const tq_request *request)
+{
+	if (!tq_http_submit(h, request, NULL))
+		exit(1);
+	return next_response(h);
+}
+
+static tq_response *
+get_url(tq_http *h, const char *url, int64_t timeout_ms)
+{
+	tq_request	request = {.method = "GET", .url = url, .timeout_ms = timeout_ms};
+
+	return perform(h, &request);
+}
+
+static tq_response *
+get(tq_http *h, const char *path)
+{
+	char		url[200];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path);
+	return get_url(h, url, 5000);
+}
+
+/* Checks class, status and error, and frees the response. */
+static void
+expect(tq_response *r, const char *cls, int status, const char *error, const char *what)
+{
+	is_str(tq_class_name(r->cls), cls, "%s: class", what);
+	is_int(r->status, status, "%s: status", what);
+	if (error != NULL)
+		is_str(r->error, error, "%s: error", what);
+	tq_response_free(r);
+}
+
+/* Accepts nothing, and has next to no room for those that wait. */
+static int
+silent_listener(struct sockaddr_in *addr)
+{
+	socklen_t	len = sizeof(*addr);
+	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *) addr, sizeof(*addr)) != 0 ||
+		getsockname(fd, (struct sockaddr *) addr, &len) != 0 || listen(fd, 0) != 0)
+		exit(1);
+	return fd;
+}
+
+/* ---- answers -------------------------------------------------------------- */
+
+static void
+test_plain_answers(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_response *r = get(h, "/ok");
+
+	is_str(tq_class_name(r->cls), "http", "200: class");
+	is_int(r->status, 200, "200: status");
+	is_str(r->headers, "Content-Length: 2\r\nX-Test: yes", "200: headers");
+	is_int(r->headers_len, 30, "200: length of headers");
+	is_str(r->body, "ok", "200: body");
+	is_int(r->body_len, 2, "200: length of body");
+	ok(!r->truncated && r->retry_after == NULL, "200: nothing else");
+	is_str(r->error, "", "200: no error");
+	ok(r->elapsed_us > 0 && r->elapsed_us < 5000000, "200: elapsed time");
+	tq_response_free(r);
+
+	expect(get(h, "/204"), "http", 204, "", "204");
+	expect(get(h, "/101"), "reset", 0, NULL, "101 that nobody asked for");
+	expect(get(h, "/099"), "protocol", 0, NULL, "status 099");
+
+	r = get(h, "/500");
+	is_str(r->body, "oops", "500: body");
+	expect(r, "http", 500, "", "500");
+
+	r = get(h, "/503");
+	is_str(r->retry_after, "7", "503: Retry-After");
+	expect(r, "http", 503, "", "503");
+
+	r = get(h, "/302");
+	is_str(r->headers, "Location: /ok\r\nContent-Length: 0", "302: headers");
+	expect(r, "http", 302, "", "302 is not followed");
+
+	r = get(h, "/early");
+	is_str(r->headers, "X-Late: yes\r\nContent-Length: 0", "103: the final headers only");
+	expect(r, "http", 200, "", "103");
+
+	r = get(h, "/trailer");
+	is_str(r->headers, "Transfer-Encoding: chunked\r\nX-Head: yes", "trailers are no headers");
+	is_str(r->body, "ok", "chunked: body");
+	expect(r, "http", 200, "", "chunked");
+
+	r = get(h, "/gzip");
+	is_str(r->body, "\x1f\x8b\x08!", "a compressed body is kept as it is");
+	expect(r, "http", 200, "", "compressed");
+
+	r = get(h, "/lf");
+	is_str(r->headers, "X-A: 1\r\nX-B: 2\r\nContent-Length: 0", "bare line feeds");
+	expect(r, "http", 200, "", "bare line feeds");
+	tq_http_free(h);
+}
+
+static void
+test_faults(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_response *r;
+	char		url[200];
+
+	expect(get(h, "/reset"), "reset", 0, NULL, "reset");
+	expect(get(h, "/close"), "reset", 0, NULL, "close without an answer");
+	expect(get(h, "/half"), "reset", 200, NULL, "half a body");
+	expect(get(h, "/09"), "protocol", 0, "peer does not speak HTTP/1.1", "HTTP/0.9");
+	expect(get(h, "/smtp"), "protocol", 0, NULL, "another protocol");
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", refused_port());
+	expect(get_url(h, url, 5000), "connect", 0, "could not connect: Connection refused", "refused");
+
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", port);
+	r = get_url(h, url, 5000);
+	ok(strncmp(r->error, "TLS: ", 5) == 0, "plain text on a TLS port: error");
+	expect(r, "tls", 0, NULL, "plain text on a TLS port");
+	tq_http_free(h);
+}
+
+/* Connects that nobody accepts: TCP stands for the first ones, then no more. */
+static void
+test_connect_timeout(void)
+{
+	tq_http_limits limits = {1000, 8192, 200};
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	int			fds[8];
+	char		url[200];
+	int			silent = silent_listener(&addr);
+	int			i;
+
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", ntohs(addr.sin_port));
+	expect(get_url(h, url, 5000), "tls", 0, "TLS: handshake took too long", "handshake without end");
+	expect(get_url(h, url, 100), "timeout", 0, "no connection in time", "and less time in all");
+
+	for (i = 0; i < 8; i++)
+	{
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		connect(fds[i], (struct sockaddr *) &addr, sizeof(addr));
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(addr.sin_port));
+	expect(get_url(h, url, 5000), "connect", 0, "could not connect: connect timeout", "silence");
+	expect(get_url(h, url, 100), "timeout", 0, "no connection in time", "and less time in all");
+	for (i = 0; i < 8; i++)
+		close(fds[i]);
+	close(silent);
+	tq_http_free(h);
+}
+
+static void
+test_deadlines(void)
+{
+	static const char *const paths[] = {"/mute", "/drip", "/hang"};
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	char		url[200];
+	size_t		i;
+
+	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+	{
+		int64_t		start = clock_ms();
+		int64_t		took;
+		tq_response *r;
+
+		snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, paths[i]);
+		r = get_url(h, url, 300);
+		took = clock_ms() - start;
+		ok(took >= 290 && took < 1500, "%s ends in time (%d ms)", paths[i], (int) took);
+		expect(r, "timeout", i == 2 ? 200 : 0, "no complete answer in time", paths[i]);
+	}
+	expect(get_url(h, url, 0), "timeout", 0, NULL, "no time at all");
+	expect(get_url(h, url, -5), "timeout", 0, NULL, "less than none");
+	tq_http_free(h);
+}
+
+static void
+test_limits(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_response *r = get(h, "/body/1000");
+
+	is_int(r->body_len, 1000, "a body at the limit");
+	ok(!r->truncated, "is whole");
+	expect(r, "http", 200, "", "a body at the limit");
+
+	r = get(h, "/body/1001");
+	is_int(r->body_len, 1000, "a longer one is cut");
+	ok(r->truncated, "and marked");
+	expect(r, "http", 200, "", "a longer one");
+
+	r = get(h, "/endless");
+	is_int(r->body_len, 1000, "an endless one is cut");
+	ok(r->truncated, "and marked");
+	expect(r, "http", 200, "", "an endless one");
+
+	r = get(h, "/heads");
+	ok(r->headers_len <= 8192, "headers are bounded");
+	expect(r, "too_large", 200, "response headers are too large", "endless headers");
+	expect(get(h, "/hints"), "too_large", 0, NULL, "endless interim answers");
+
+	/* curl's own limit for a line is above the first and below the second. */
+	expect(get(h, "/line"), "too_large", 200, NULL, "an endless header line");
+	limits.max_headers = 1000000;
+	tq_http_set_limits(h, &limits);
+	expect(get(h, "/line"), "too_large", 200, NULL, "an endless line with a high limit");
+	expect(get(h, "/heads"), "too_large", 200, NULL, "endless headers with a high limit");
+
+	limits.max_response = 0;
+	tq_http_set_limits(h, &limits);
+	r = get(h, "/ok");
+	ok(r->body_len == 0 && r->truncated, "a limit of 0 keeps nothing");
+	expect(r, "http", 200, "", "a limit of 0");
+	tq_http_free(h);
+}
+
+/* ---- requests ------------------------------------------------------------- */
+
+/* Sends it to /echo and compares what has arrived; %d in want is the port. */
+static void
+expect_echo(tq_http *h, tq_request *request, const char *want, const char *what)
+{
+	char		url[200];
+	char		wanted[2000];
+	tq_response *r;
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/echo?q=1", port);
+	snprintf(wanted, sizeof(wanted), want, port);
+	request->url = url;
+	request->timeout_ms = 5000;
+	r = perform(h, request);
+	is_str(r->body, wanted, "%s: on the wire", what);
+	tq_response_free(r);
+}
+
+static void
+test_requests(void)
+{
+	static const char *const headers[] = {
+		"Content-Type: application/json; charset=utf-8", "User-Agent: taskq/1", "X-Empty:", "X-Blank: ",
+		"x-lower:tight", "X-Two:  two  blanks\tand a tab", "X-Bytes: \xc3\xbc\xff", "Accept: a/b",
+		"Cookie: c=d", "Authorization: Basic eA=="
+	};
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request	full = {.method = "POST", .headers = headers, .nheaders = 10, .body = "{\"a\": 1}",
+	.body_len = 8};
+	tq_request	bare = {.method = "POST"};
+
+	expect_echo(h, &full, "POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+				"Content-Type: application/json; charset=utf-8\r\nUser-Agent: taskq/1\r\n"
+				"X-Empty:\r\nX-Blank:\r\nx-lower:tight\r\nX-Two:  two  blanks\tand a tab\r\n"
+				"X-Bytes: \xc3\xbc\xff\r\nAccept: a/b\r\nCookie: c=d\r\n"
+				"Authorization: Basic eA==\r\nContent-Length: 8\r\n\r\n{\"a\": 1}", "headers and body");
+	expect_echo(h, &bare, "POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+				"POST without a body");
+	bare.method = "PUT";
+	expect_echo(h, &bare, "PUT /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+				"PUT without a body");
+	bare.method = "PATCH";
+	expect_echo(h, &bare, "PATCH /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+				"PATCH without a body");
+	bare.method = "GET";
+	expect_echo(h, &bare, "GET /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", "GET");
+	bare.method = "DELETE";
+	expect_echo(h, &bare, "DELETE /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", "DELETE");
+	bare.method = "m-search";
+	expect_echo(h, &bare, "m-search /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", "any token");
+	bare.method = "GET";
+	bare.body = "x";
+	bare.body_len = 1;
+	expect_echo(h, &bare, "GET /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+				"Content-Length: 1\r\n\r\nx", "GET with a body");
+	bare.method = "DELETE";
+	bare.body_len = 0;
+	expect_echo(h, &bare, "DELETE /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+				"Content-Length: 0\r\n\r\n", "an empty body");
+	tq_http_free(h);
+}
+
+static void
+test_head(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request	head = {.method = "HEAD", .timeout_ms = 3000};
+	char		url[200];
+	tq_response *r;
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/head", port);
+	head.url = url;
+	r = perform(h, &head);
+	is_str(r->headers, "Content-Length: 1000", "HEAD: headers");
+	is_int(r->body_len, 0, "HEAD: no body is waited for");
+	expect(r, "http", 200, "", "HEAD");
+	head.body = "abc";
+	head.body_len = 3;
+	expect(perform(h, &head), "invalid", 0, "a HEAD request cannot have a body", "HEAD with a body");
+	expect(get(h, "/ok"), "http", 200, "", "GET after HEAD");
+	tq_http_free(h);
+}
+
+/* Bodies over a megabyte are where curl would ask with Expect. */
+static void
+test_large_request(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	size_t		len = 60000;
+	char	   *body = malloc(len);
+	tq_request	request = {.method = "POST", .body = body, .body_len = len};
+	char		url[200];
+	tq_response *r;
+
+	memset(body, 'b', len);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/echo", port);
+	request.url = url;
+	request.timeout_ms = 5000;
+	if (!tq_http_submit(h, &request, NULL))
+		exit(1);
+	memset(body, 'X', len);
+	free(body);
+	r = next_response(h);
+	ok(r->body != NULL && strstr(r->body, "\r\n\r\nbbbb") != NULL, "the body was copied");
+	expect(r, "http", 200, "", "a large body");
+	tq_http_free(h);
+}
+
+static void
+test_invalid(void)
+{
+	static const char *const injected[] = {"X-Api: secret\r\nAuthorization: injected"};
+	static const char *const no_colon[] = {"nonsense"};
+	static const char *const host[] = {"Host: other"};
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	int			before = atomic_load(&server_seen->connections);
+	tq_request	request = {.method = "GET", .timeout_ms = 5000};
+	char		url[200];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
+	expect(get_url(h, "nonsense", 5000), "invalid", 0, NULL, "no URL");
+	expect(get_url(h, "http://u:secret@127.0.0.1/", 5000), "invalid", 0,
+		   "URL has user information", "user information");
+	expect(get_url(h, "file:///etc/passwd", 5000), "invalid", 0, NULL, "another scheme");
+
+	request.url = url;
+	request.nheaders = 1;
+	request.headers = injected;
+	expect(perform(h, &request), "invalid", 0, "header value has a control character", "injection");
+	request.headers = no_colon;
+	expect(perform(h, &request), "invalid", 0, "header line has no colon", "no colon");
+	request.headers = host;
+	expect(perform(h, &request), "invalid", 0, "header may not be set", "Host");
+	request.nheaders = 0;
+	request.method = "GET / HTTP/1.1\r\nX: y\r\n\r\nGET";
+	expect(perform(h, &request), "invalid", 0, "method is not a token", "method");
+	is_int(atomic_load(&server_seen->connections), before, "nothing of that was sent");
+	tq_http_free(h);
+}
+
+/* ---- connections ---------------------------------------------------------- */
+
+static void
+test_keep_alive(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	int			before = atomic_load(&server_seen->connections);
+	int			requests;
+	int			i;
+
+	for (i = 0; i < 20; i++)
+		tq_response_free(get(h, "/ok"));
+	is_int(atomic_load(&server_seen->connections) - before, 1, "20 requests on one connection");
+
+	before = atomic_load(&server_seen->connections);
+	for (i = 0; i < 3; i++)
+	{
+		char		url[100];
+		tq_request	request = {.method = "GET", .url = url, .timeout_ms = 5000};
+		int			n;
+
+		snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
+		for (n = 0; n < 50; n++)
+			tq_http_submit(h, &request, NULL);
+		is_int(tq_http_inflight(h), 50, "50 in flight");
+		for (n = 0; n < 50; n++)
+			expect(next_response(h), "http", 200, "", "one of 50");
+		is_int(tq_http_inflight(h), 0, "none in flight");
+	}
+
+	/* An answer may be there before the next request has asked for a connection. */
+	ok(atomic_load(&server_seen->connections) - before <= 49, "150 requests on 50 connections at most");
+	tq_http_free(h);
+
+	/* A kept connection that breaks under a request: it may have been read. */
+	h = new_engine(&limits, "127.0.0.0/8");
+	requests = atomic_load(&server_seen->requests);
+	expect(get(h, "/once"), "http", 200, "", "first request");
+	expect(get(h, "/once"), "reset", 0, "connection was closed before an answer", "second request");
+	is_int(atomic_load(&server_seen->requests) - requests, 2, "it was not sent again");
+	tq_http_free(h);
+}
+
+static void
+test_cancel(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	char		url[100];
+	tq_request	request = {.method = "GET", .url = url, .timeout_ms = 20000};
+	int			requests = atomic_load(&server_seen->requests);
+	int			tags[3];
+	int64_t		start;
+	tq_response *r;
+	int			i;
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/mute", port);
+	for (i = 0; i < 3; i++)
+		tq_http_submit(h, &request, &tags[i]);
+	while (atomic_load(&server_seen->requests) - requests < 3)
+	{
+		struct pollfd fd = {tq_http_fd(h), POLLIN, 0};
+
+		poll(&fd, 1, 1);
+		tq_http_step(h);
+	}
+	start = clock_ms();
+	ok(tq_http_cancel(h, &tags[1]), "cancel one of three");
+	ok(clock_ms() - start <= 5, "at once");
+	ok(!tq_http_cancel(h, &tags[1]), "not twice");
+	is_int(tq_http_inflight(h), 2, "two are left");
+	is_int(tq_http_timeout(h), 0, "the engine has something to say");
+	r = next_response(h);
+	ok(r->tag == &tags[1], "the right one");
+	expect(r, "cancelled", 0, "given up", "cancelled");
+	start = clock_ms();
+	tq_http_free(h);
+	ok(clock_ms() - start <= 5, "freed at once with two in flight");
+}
+
+/* ---- addresses ------------------------------------------------------------ */
+
+static void
+test_egress_denied(void)
+{
+	static const char *const hosts[] = {
+		"127.0.0.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "127.1", "0", "0.0.0.0",
+		"[::ffff:127.0.0.1]", "[::1]", "[::]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]",
+		"[2002:7f00:1::1]", "localhost", "LOCALHOST", "%31%32%37.0.0.1",
+		"169.254.169.254", "10.0.0.5"
+	};
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "");
+	int			before = atomic_load(&server_seen->connections);
+	char		url[200];
+	size_t		i;
+
+	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+	{
+		tq_response *r;
+
+		snprintf(url, sizeof(url), "http://%s:%d/ok", hosts[i], port);
+		r = get_url(h, url, 5000);
+		ok(strncmp(r->error, "address is not allowed: ", 24) == 0, "%s: error", url);
+		ok(strstr(r->error, "127.") == NULL, "%s: no address in it", url);
+		expect(r, "egress_denied", 0, NULL, url);
+	}
+	is_int(atomic_load(&server_seen->connections), before, "not one connection");
+	tq_http_free(h);
+
+	/* A pooled connection does not outlive the rule that let it be made. */
+	h = new_engine(&limits, "127.0.0.0/8");
+	expect(get(h, "/ok"), "http", 200, "", "while allowed");
+	if (!tq_http_set_egress(h, NULL))
+		exit(1);
+	before = atomic_load(&server_seen->requests);
+	expect(get(h, "/ok"), "egress_denied", 0, "address is not allowed: loopback", "no longer");
+	is_int(atomic_load(&server_seen->requests), before, "nothing was sent");
+	tq_http_free(h);
+}
+
+/* The rules change between resolution and connect, or while the connection waits in the pool. */
+static void
+test_egress_late(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	int			before = atomic_load(&server_seen->connections);
+	char		url[200];
+	tq_request	request = {.method = "GET", .url = url, .timeout_ms = 5000};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
+	tq_http_submit(h, &request, NULL);
+	tq_http_set_egress(h, NULL);
+	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback", "at the socket");
+	is_int(atomic_load(&server_seen->connections), before, "no connection");
+	tq_http_free(h);
+
+	h = new_engine(&limits, "127.0.0.0/8");
+	expect(get(h, "/ok"), "http", 200, "", "a connection is pooled");
+	before = atomic_load(&server_seen->requests);
+	tq_http_submit(h, &request, NULL);
+	tq_http_set_egress(h, NULL);
+	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback", "at its reuse");
+	is_int(atomic_load(&server_seen->requests), before, "no request");
+	tq_http_free(h);
+}
+
+/* localhost has two addresses, and on one of them nobody listens. */
+static void
+test_next_address(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8 ::1");
+	char		url[200];
+
+	snprintf(url, sizeof(url), "http://localhost:%d/ok", port);
+	expect(get_url(h, url, 5000), "http", 200, "", "the address that answers is found");
+	expect(get_url(h, url, 5000), "http", 200, "", "again from the cache");
+	snprintf(url, sizeof(url), "http://localhost:%d/ok", refused_port());
+	expect(get_url(h, url, 5000), "connect", 0, "could not connect: Connection refused",
+		   "no address is left");
+	tq_http_free(h);
+}
+
+/* A name server that takes every question and says nothing. */
+static int
+mute_name_server(char *servers, size_t len)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	socklen_t	addr_len = sizeof(addr);
+	int			fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
+		getsockname(fd, (struct sockaddr *) &addr, &addr_len) != 0)
+		exit(1);
+	snprintf(servers, len, "127.0.0.1:%d", ntohs(addr.sin_port));
+	return fd;
+}
+
+static void
+test_mute_resolver(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request	request = {.method = "GET", .url = "http://mute.test/?secret", .timeout_ms = 300};
+	char		servers[64];
+	int			fd = mute_name_server(servers, sizeof(servers));
+	int64_t		start = clock_ms();
+	int			tags[2];
+	tq_response *r;
+
+	ok(tq_http_set_servers(h, servers), "another name server");
+	tq_http_submit(h, &request, &tags[0]);
+	request.timeout_ms = 20000;
+	tq_http_submit(h, &request, &tags[1]);
+	ok(clock_ms() - start < 50, "submit does not wait for names");
+
+	/* Others go on meanwhile. */
+	expect(get(h, "/ok"), "http", 200, "", "beside a look-up");
+	r = next_response(h);
+	ok(r->tag == &tags[0], "the one with little time ends");
+	ok(clock_ms() - start >= 290 && clock_ms() - start < 1000, "at its deadline");
+	expect(r, "timeout", 0, "host was not resolved in time", "mute name server");
+
+	start = clock_ms();
+	ok(tq_http_cancel(h, &tags[1]), "a look-up can be given up");
+	ok(clock_ms() - start <= 5, "at once");
+	expect(next_response(h), "cancelled", 0, "given up", "look-up given up");
+
+	tq_http_submit(h, &request, &tags[1]);
+	start = clock_ms();
+	tq_http_free(h);
+	ok(clock_ms() - start <= 5, "freed at once while looking up");
+	close(fd);
+}
+
+/* What the environment says must not matter. */
+static void
+poison_environment(void)
+{
+	char		proxy[64];
+
+	snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", refused_port());
+	setenv("http_proxy", proxy, 1);
+	setenv("HTTPS_PROXY", proxy, 1);
+	setenv("ALL_PROXY", proxy, 1);
+	setenv("SSLKEYLOGFILE", "/nonexistent/keys", 1);
+	setenv("SSL_CERT_FILE", "/nonexistent/ca", 1);
+	setenv("CURL_CA_BUNDLE", "/nonexistent/ca", 1);
+}
+
+int
+main(void)
+{
+	port = server_start();
+	poison_environment();
+	test_plain_answers();
+	test_faults();
+	test_connect_timeout();
+	test_deadlines();
+	test_limits();
+	test_requests();
+	test_head();
+	test_large_request();
+	test_invalid();
+	test_keep_alive();
+	test_cancel();
+	test_egress_denied();
+	test_egress_late();
+	test_next_address();
+	test_mute_resolver();
+	is_int(most_threads, 1, "never a second thread");
+	server_stop();
+	return done();
+}

@@ -1,0 +1,160 @@
+/*
+ * test_request.c
+ *		Which URLs, methods and headers a task may have.
+ */
+#include <string.h>
+
+#include "core/http.h"
+#include "unit.h"
+
+static void
+test_urls(void)
+{
+	static const char *const good[] = {
+		"http://example.com", "https://example.com/", "HTTP://EXAMPLE.COM/x",
+		"http://example.com:8080/a/b?c=d&e=f#g", "http://example.com./", "http://127.0.0.1/",
+		"http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://0/",
+		"http://[::1]/", "http://[::ffff:127.0.0.1]:81/", "http://xn--bcher-kva.example/",
+		"http://example.com?q", "http://example.com/@user", "http://example.com/a:b",
+		"http://example.com:65535/", "http://a_b.example/", "http://example.com/%0d%0a",
+		"http://example.com/\xc3\xbc",
+	};
+	static const struct
+	{
+		const char *url;
+		const char *problem;
+	}			bad[] = {
+		{"", "URL does not begin with http:// or https://"},
+		{"example.com", "URL does not begin with http:// or https://"},
+		{"ftp://example.com/", "URL does not begin with http:// or https://"},
+		{"file:///etc/passwd", "URL does not begin with http:// or https://"},
+		{"gopher://example.com/", "URL does not begin with http:// or https://"},
+		{"javascript:alert(1)", "URL does not begin with http:// or https://"},
+		{"http:/example.com", "URL does not begin with http:// or https://"},
+		{"http:example.com", "URL does not begin with http:// or https://"},
+		{"//example.com", "URL does not begin with http:// or https://"},
+		{"http:\\\\example.com", "URL does not begin with http:// or https://"},
+		{"http://", "URL has no host"}, {"http:///x", "URL has no host"},
+		{"http:////example.com", "URL has no host"}, {"http://?q", "URL has no host"},
+		{"http://:80/", "URL has no host"}, {"http://#", "URL has no host"},
+		{"http://./", "URL has no host"},
+		{"http://user@example.com/", "URL has user information"},
+		{"http://user:pass@example.com/", "URL has user information"},
+		{"http://@example.com/", "URL has user information"},
+		{"http://:@example.com/", "URL has user information"},
+		{"http://ok.test\\@10.0.0.5/", "URL has user information"},
+		{"http://ok.test@10.0.0.5#@x", "URL has user information"},
+		{"http://example.com/ x", "URL has a blank"}, {" http://example.com/", "URL has a blank"},
+		{"http://exa mple.com/", "URL has a blank"},
+		{"http://example.com/\r\nX: y", "URL has a control character"},
+		{"http://example.com/\t", "URL has a control character"},
+		{"http://example.com/\x7f", "URL has a control character"},
+		{"\x01http://example.com/", "URL has a control character"},
+		{"http://example.com:65536/", "URL has a bad port"},
+		{"http://example.com:0/", "URL has a bad port"},
+		{"http://example.com:00000/", "URL has a bad port"},
+		{"http://example.com:+80/", "URL has a bad port"},
+		{"http://example.com:8x/", "URL has a bad port"},
+		{"http://example.com:-1/", "URL has a bad port"},
+		{"http://[fe80::1%25eth0]/", "URL has an IPv6 zone"},
+		{"http://b\xc3\xbc" "cher.example/", "host name in URL is not ASCII: use its xn-- form"},
+	};
+
+	/* Refused; the reason is curl's and no matter. */
+	static const char *const odd[] = {
+		"http://exa%00mple.com/", "http://exa%0ample.com/", "http://a|b/%", "http://[::1/",
+		"http://[1:2:3/", "http://[zz::1]/", "http://ex<am>ple/", "http://a\\b/", "http://[]/",
+		"http://%b\xc3\xbc/", "http://a,b/", "http://example.com:80:80/", "http://[::1]x/",
+	};
+	size_t		i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		is_str(tq_url_invalid(good[i]), NULL, "%s", good[i]);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		is_str(tq_url_invalid(bad[i].url), bad[i].problem, "bad URL %d", (int) i);
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		if (!ok(tq_url_invalid(odd[i]) != NULL, "odd URL %d", (int) i))
+			note("%s", odd[i]);
+}
+
+static void
+test_url_lengths(void)
+{
+	char		url[70000];
+
+	memset(url, 'a', sizeof(url));
+	memcpy(url, "http://x/", 9);
+	url[8192] = '\0';
+	is_str(tq_url_invalid(url), NULL, "8192 bytes");
+	url[8192] = 'a';
+	url[8193] = '\0';
+	is_str(tq_url_invalid(url), "URL is too long", "8193 bytes");
+
+	memset(url, 'a', sizeof(url));
+	memcpy(url, "http://", 7);
+	url[7 + 255] = '\0';
+	is_str(tq_url_invalid(url), NULL, "a host of 255 bytes");
+	url[7 + 255] = 'a';
+	url[7 + 256] = '\0';
+	ok(tq_url_invalid(url) != NULL, "a host of 256 bytes");
+	url[7 + 256] = 'a';
+	url[65000] = '\0';
+	is_str(tq_url_invalid(url), "URL is too long", "a host of 65 kB");
+}
+
+static void
+test_methods(void)
+{
+	static const char *const bad[] = {
+		"", "GE T", "GET ", " GET", "GET\r\n", "GET / HTTP/1.1\r\nX: y", "G\x80T", "(GET)", "GET,POST",
+		"A23456789012345678901234567890123"
+	};
+	size_t		i;
+
+	is_str(tq_method_invalid("GET"), NULL, "GET");
+	is_str(tq_method_invalid("post"), NULL, "lower case");
+	is_str(tq_method_invalid("M-SEARCH"), NULL, "M-SEARCH");
+	is_str(tq_method_invalid("!#$%&'*+-.^_`|~09azAZ"), NULL, "every kind of token character");
+	is_str(tq_method_invalid("A2345678901234567890123456789012"), NULL, "32 bytes");
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(tq_method_invalid(bad[i]) != NULL, "bad method %d", (int) i);
+}
+
+static void
+test_headers(void)
+{
+	static const char *const names[] = {
+		"", "X A", "X:", ":", "X\r", "X\n", " X", "X ", "X\tA", "X\x80", "X(", "\x7f"
+	};
+	static const char *const values[] = {
+		"\r", "\n", "a\r\nAuthorization: injected", "a\nb", "\x01", "\x7f", "a\r\n b", "\x1b[31m"
+	};
+	static const char *const reserved[] = {
+		"Host", "host", "Content-Length", "CONTENT-LENGTH", "Transfer-Encoding", "connection"
+	};
+	size_t		i;
+
+	is_str(tq_header_invalid("X-A", "b"), NULL, "a header");
+	is_str(tq_header_invalid("X-A", ""), NULL, "an empty value");
+	is_str(tq_header_invalid("X-A", "a\tb: c;\"\\"), NULL, "a tab and marks");
+	is_str(tq_header_invalid("X-A", "\xc3\xbc\xff"), NULL, "bytes above ASCII");
+	is_str(tq_header_invalid("Hosts", "b"), NULL, "Hosts is not Host");
+	is_str(tq_header_invalid("Hos", "b"), NULL, "nor is Hos");
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		is_str(tq_header_invalid(names[i], "v"), "header name is not a token", "name %d", (int) i);
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		is_str(tq_header_invalid("X", values[i]), "header value has a control character",
+			   "value %d", (int) i);
+	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		is_str(tq_header_invalid(reserved[i], "v"), "header may not be set", "%s", reserved[i]);
+}
+
+int
+main(void)
+{
+	test_urls();
+	test_url_lengths();
+	test_methods();
+	test_headers();
+	return done();
+}
