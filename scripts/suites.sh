@@ -6,7 +6,7 @@
 #
 # Started by test.sh as an unprivileged user in the copy of the source tree
 # that lies in DIRECTORY.  Every test program prints TAP; one line a program
-# is shown, the whole output of those that failed at the end.  Leaves
+# is shown, at the end what those that failed printed about it.  Leaves
 # "PASSED FAILED" in DIRECTORY/totals.
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -138,7 +138,7 @@ finish()
 	local log
 	for log in ${failing[@]+"${failing[@]}"}; do
 		printf '\n==== %s\n' "$(basename "$log" .log)"
-		cat "$log"
+		grep -v '^ok ' "$log"
 	done
 	say "$passed $failed" >"$work/totals"
 	exit 0

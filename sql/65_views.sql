@@ -109,12 +109,13 @@ begin
 	return next;
 
 	"check" := 'last error';
-	select a.task_id, a.ended_at, a.class, a.error into failed from taskq.attempt a order by a.ended_at desc limit 1;
+	select a.task_id, a.ended_at, a.class, a.status into failed from taskq.attempt a order by a.ended_at desc limit 1;
 	ok := failed.task_id is null;
 	detail := case when ok then 'No live task has a failed attempt.'
-		else format('Task %s failed at %s: %s', failed.task_id, failed.ended_at,
-			coalesce(failed.error, failed.class, 'no reason given')) end;
-	hint := case when not ok then 'See taskq.attempts.' end;
+		else format('An attempt of task %s failed at %s (%s).', failed.task_id, failed.ended_at,
+			coalesce('HTTP status ' || failed.status, failed.class, 'reported by its worker')) end;
+	-- The text of the error is for those who may see tasks, not for all who may see this.
+	hint := case when not ok then format('See the error in taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 
 	"check" := 'xmin holders';

@@ -41,7 +41,7 @@ PGDLLEXPORT void taskq_launcher_main(Datum arg);
 typedef struct Child
 {
 	bool		running;		/* started by us, or found, and not yet seen to end */
-	BackgroundWorkerHandle *handle; /* NULL if it was found, or could not be registered */
+	BackgroundWorkerHandle *handle; /* NULL if an earlier launcher started it */
 	TimestampTz started_at;
 	NameData	name;			/* of the database, for the log */
 } Child;
@@ -50,6 +50,10 @@ static Child children[TASKQ_MAX_DATABASES];
 
 /* Databases found by a scan that have no slot yet; in TopMemoryContext. */
 static List *candidates = NIL;
+
+/* While no background worker is free, nothing is started before this time. */
+static int	shortages = 0;		/* in a row */
+static TimestampTz shortage_until = 0;
 
 static uint32 wait_event = 0;
 
@@ -208,39 +212,25 @@ plan_after_end(TaskqDatabase *db, const Child *child)
 	return delay_ms;
 }
 
-static void
-log_backoff(const Child *child, TaskqEnd ended, int delay_ms)
-{
-	if (ended == TASKQ_END_NO_WORKER)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker is free for the executor of database \"%s\"; next try in %d s",
-						NameStr(child->name), delay_ms / 1000),
-				 errhint("Raise max_worker_processes.")));
-	else
-		ereport(LOG,
-				(errmsg("executor of database \"%s\" failed; next start in %d s",
-						NameStr(child->name), delay_ms / 1000)));
-}
-
+/* Its worker slot is free now, so a shortage may be over. */
 static void
 bury(int i)
 {
-	TaskqDatabase *db = &taskq_shared->db[i];
 	Child	   *child = &children[i];
-	TaskqEnd	ended;
 	int			delay_ms;
 
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
-	ended = db->ended;
-	delay_ms = plan_after_end(db, child);
+	delay_ms = plan_after_end(&taskq_shared->db[i], child);
 	LWLockRelease(taskq_shared->lock);
 	if (delay_ms > 0)
-		log_backoff(child, ended, delay_ms);
+		ereport(LOG,
+				(errmsg("executor of database \"%s\" failed; next start in %d s",
+						NameStr(child->name), delay_ms / 1000)));
 	if (child->handle != NULL)
 		pfree(child->handle);
 	child->handle = NULL;
 	child->running = false;
+	shortage_until = 0;
 }
 
 static bool
@@ -284,6 +274,7 @@ take_pokes(void)
 			db->wanted = true;
 			db->failures = 0;
 			db->retry_at = 0;
+			shortage_until = 0;
 		}
 	}
 	LWLockRelease(taskq_shared->lock);
@@ -308,10 +299,12 @@ drop_wish(int i, Verdict verdict)
 		(verdict == DATABASE_GONE || !db->used))
 		database_forget(db);
 	LWLockRelease(taskq_shared->lock);
+	/* A candidate may be waiting for the slot. */
+	SetLatch(MyLatch);
 }
 
-/* Registers it, or notes that it could not be registered. */
-static void
+/* False: no background worker is free. */
+static bool
 register_executor(int i, Oid role)
 {
 	TaskqDatabase *db = &taskq_shared->db[i];
@@ -320,21 +313,50 @@ register_executor(int i, Oid role)
 	BackgroundWorker worker;
 
 	executor_describe(&worker, db->oid, NameStr(child->name), role);
-	child->running = true;
-	child->started_at = GetCurrentTimestamp();
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
+	if (db->ended == TASKQ_END_NO_WORKER)
+		db->failures = 0;
+	child->running = RegisterDynamicBackgroundWorker(&worker, &child->handle);
 	/* What its end is taken for unless it says otherwise. */
-	db->ended = TASKQ_END_FAILED;
-	if (!RegisterDynamicBackgroundWorker(&worker, &child->handle))
-	{
-		child->handle = NULL;
-		db->ended = TASKQ_END_NO_WORKER;
-	}
+	db->ended = child->running ? TASKQ_END_FAILED : TASKQ_END_NO_WORKER;
 	LWLockRelease(taskq_shared->lock);
+	child->started_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
+	return child->running;
 }
 
+static int
+count_probes(void)
+{
+	int			probes = 0;
+
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+		probes += children[i].running && !taskq_shared->db[i].serving;
+	return probes;
+}
+
+/* While a probe runs there is none yet: it will end soon and leave its worker slot. */
 static void
+note_shortage(int i)
+{
+	bool		real = count_probes() == 0;
+	int			delay_ms = real ? backoff_ms(++shortages) : BACKOFF_MIN_MS;
+
+	shortage_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
+	if (!real)
+		return;
+	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
+	taskq_shared->db[i].failures++;
+	LWLockRelease(taskq_shared->lock);
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free for the executor of database \"%s\"; next try in %d s",
+					NameStr(children[i].name), delay_ms / 1000),
+			 errhint("Raise max_worker_processes.")));
+}
+
+/* False: no background worker is free. */
+static bool
 start_executor(int i)
 {
 	Oid			role = InvalidOid;
@@ -344,45 +366,48 @@ start_executor(int i)
 	verdict = judge_database(taskq_shared->db[i].oid, &children[i].name, &role);
 	CommitTransactionCommand();
 	if (verdict == DATABASE_FIT)
-		register_executor(i, role);
-	else
-		drop_wish(i, verdict);
-	/* Without a running child nobody would make us look at the slot again. */
-	if (children[i].handle == NULL)
-		SetLatch(MyLatch);
+		return register_executor(i, role);
+	drop_wish(i, verdict);
+	return true;
 }
 
-/* Starts what is due; returns the milliseconds until something else is, -1: nothing. */
-static long
+/* Starts what is due, as far as worker slots are free. */
+static void
 start_wanted(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long		wait_ms = -1;
-	int			probes = 0;
 
-	if (!taskq_executor)
-		return -1;
-	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
-		probes += children[i].running && !taskq_shared->db[i].serving;
-	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	if (!taskq_executor || shortage_until > now)
+		return;
+	for (int i = 0; i < TASKQ_MAX_DATABASES && count_probes() < MAX_PROBES; i++)
 	{
 		TaskqDatabase *db = &taskq_shared->db[i];
 
-		if (!may_start(db, &children[i]))
+		if (!may_start(db, &children[i]) || db->retry_at > now)
 			continue;
-		if (db->retry_at > now)
+		if (!start_executor(i))
 		{
-			long		ms = TimestampDifferenceMilliseconds(now, db->retry_at) + 1;
-
-			wait_ms = wait_ms < 0 ? ms : Min(wait_ms, ms);
+			note_shortage(i);
+			return;
 		}
-		else if (probes < MAX_PROBES)
-		{
-			start_executor(i);
-			probes++;
-		}
+		shortages = 0;
 	}
-	return wait_ms;
+}
+
+/* When start_wanted() has something to do that nobody will tell us of; DT_NOEND: never. */
+static TimestampTz
+next_start(void)
+{
+	TimestampTz at = DT_NOEND;
+
+	if (!taskq_executor || count_probes() >= MAX_PROBES)
+		return at;
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	{
+		if (may_start(&taskq_shared->db[i], &children[i]))
+			at = Min(at, taskq_shared->db[i].retry_at);
+	}
+	return at == DT_NOEND ? at : Max(at, shortage_until);
 }
 
 /* Probes that found nothing need no slot any more. */
@@ -426,12 +451,16 @@ sign_on(void)
 }
 
 static void
-wait_for_news(long timeout_ms)
+wait_for_news(TimestampTz until)
 {
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long		timeout_ms = -1;
 
-	if (timeout_ms >= 0)
+	if (until != DT_NOEND)
+	{
 		events |= WL_TIMEOUT;
+		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+	}
 	(void) WaitLatch(MyLatch, events, timeout_ms, wait_event);
 	ResetLatch(MyLatch);
 	worker_absorb_interrupts();
@@ -462,14 +491,12 @@ taskq_launcher_main(Datum arg)
 
 	while (!worker_stopping)
 	{
-		long		next_ms;
-
 		bury_ended();
 		take_pokes();
 		free_idle_slots();
 		admit_candidates();
-		next_ms = start_wanted();
-		wait_for_news(next_ms);
+		start_wanted();
+		wait_for_news(next_start());
 		if (wishes_changed())
 			scan_databases();
 	}

@@ -272,7 +272,7 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 		return 0;
 	}
 	ev.data.u64 = (uint64_t) fd;
-	ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+	ev.events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
 	if (epoll_ctl(h->epfd, EPOLL_CTL_MOD, fd, &ev) != 0 &&
 		epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
 		return -1;

@@ -5,10 +5,13 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/http.h"
@@ -188,6 +191,79 @@ test_faults(void)
 	ok(strncmp(r->error, "TLS: ", 5) == 0, "plain text on a TLS port: error");
 	expect(r, "tls", 0, NULL, "plain text on a TLS port");
 	tq_http_free(h);
+}
+
+/*
+ * A TLS server with a certificate that it has signed itself, in directory;
+ * returns its process and fills in its port, or returns -1.
+ */
+static pid_t
+start_tls_server(const char *directory, int *tls_port)
+{
+	char		command[512];
+	char		line[200];
+	int			out[2];
+	pid_t		pid;
+	FILE	   *f;
+
+	snprintf(command, sizeof(command), "cd %s && openssl req -x509 -newkey ec -pkeyopt "
+			 "ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 2 -subj /CN=localhost "
+			 "-addext subjectAltName=IP:127.0.0.1 2>/dev/null", directory);
+	if (system(command) != 0 || pipe(out) != 0)
+		return -1;
+	pid = fork();
+	if (pid == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(out[1], STDOUT_FILENO);
+		if (chdir(directory) == 0)
+			execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-key", "key",
+				   "-cert", "cert", "-www", (char *) NULL);
+		_exit(1);
+	}
+	close(out[1]);
+	f = fdopen(out[0], "r");
+	*tls_port = 0;
+	while (*tls_port == 0 && fgets(line, sizeof(line), f) != NULL)
+		sscanf(line, "ACCEPT 127.0.0.1:%d", tls_port);
+	fclose(f);
+	return pid;
+}
+
+static void
+test_untrusted_certificate(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http    *h;
+	char		directory[] = "/tmp/test_http.XXXXXX";
+	char		path[100];
+	char		url[200];
+	int			tls_port;
+	pid_t		pid;
+
+	if (mkdtemp(directory) == NULL)
+		exit(1);
+	pid = start_tls_server(directory, &tls_port);
+	snprintf(path, sizeof(path), "%s/cert", directory);
+	if (pid < 0)
+		skip("no openssl program");
+	else
+	{
+		/* The environment would make it a trusted one. */
+		setenv("SSL_CERT_FILE", path, 1);
+		setenv("CURL_CA_BUNDLE", path, 1);
+		h = new_engine(&limits, "127.0.0.0/8");
+		snprintf(url, sizeof(url), "https://127.0.0.1:%d/", tls_port);
+		expect(get_url(h, url, 5000), "tls", 0, "TLS: SSL certificate problem: self-signed certificate",
+			   "a certificate that nobody vouches for");
+		tq_http_free(h);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/key", directory);
+	unlink(path);
+	rmdir(directory);
 }
 
 /* Connects that nobody accepts: TCP stands for the first ones, then no more. */
@@ -673,6 +749,7 @@ main(void)
 	poison_environment();
 	test_plain_answers();
 	test_faults();
+	test_untrusted_certificate();
 	test_connect_timeout();
 	test_deadlines();
 	test_limits();
