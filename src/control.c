@@ -18,8 +18,8 @@
 #include "utils/builtins.h"
 
 #define START_MS 5000
-#define STOP_MS 5000
-#define NAP_MS 5
+#define STOP_MS  5000
+#define NAP_MS   5
 
 PG_FUNCTION_INFO_V1(taskq_start_executor);
 PG_FUNCTION_INFO_V1(taskq_stop_executor);
@@ -41,7 +41,7 @@ nap(void)
 static pid_t
 executor_pid(TaskqDatabase *db)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	LWLockAcquire(taskq_shared->lock, LW_SHARED);
 	pid = db->pid;
@@ -52,7 +52,7 @@ executor_pid(TaskqDatabase *db)
 bool
 control_wait_until_gone(TaskqDatabase *db, int timeout_ms)
 {
-	int64		until = executor_now_ms() + timeout_ms;
+	int64 until = executor_now_ms() + timeout_ms;
 
 	while (executor_pid(db) != 0)
 	{
@@ -89,7 +89,7 @@ require_settings(void)
 static Oid
 require_role(void)
 {
-	Oid			role = get_role_oid(TASKQ_BGW_ROLE, true);
+	Oid role = get_role_oid(TASKQ_BGW_ROLE, true);
 
 	if (!OidIsValid(role))
 		ereport(ERROR,
@@ -151,22 +151,24 @@ typedef enum Start
 {
 	START_DONE,
 	START_UNDER_WAY,
-	START_REFUSED,				/* the probe found nothing to serve */
+	START_REFUSED, /* the probe found nothing to serve */
 	START_NO_WORKER
 } Start;
 
 static Start
 look_at_start(TaskqDatabase *db)
 {
-	Start		start = START_UNDER_WAY;
+	Start start = START_UNDER_WAY;
 
 	LWLockAcquire(taskq_shared->lock, LW_SHARED);
 	if (db->pid != 0)
 		start = db->serving ? START_DONE : START_UNDER_WAY;
-	else if (db->failures > 0 && db->ended == TASKQ_END_NO_WORKER)
-		start = START_NO_WORKER;
-	else if (!db->wanted && pg_atomic_read_u32(&db->poked) == 0)
+	else if (pg_atomic_read_u32(&db->poked) != 0)
+		start = START_UNDER_WAY;
+	else if (!db->wanted)
 		start = START_REFUSED;
+	else if (taskq_shared->shortages > 0)
+		start = START_NO_WORKER;
 	LWLockRelease(taskq_shared->lock);
 	return start;
 }
@@ -175,8 +177,8 @@ static bool
 start_by_launcher(void)
 {
 	TaskqDatabase *db = require_slot();
-	int64		until = executor_now_ms() + START_MS;
-	Start		start;
+	int64 until = executor_now_ms() + START_MS;
+	Start start;
 
 	ask_launcher(db);
 	while ((start = look_at_start(db)) == START_UNDER_WAY && executor_now_ms() < until)
@@ -190,7 +192,7 @@ static bool
 stop_by_slot(void)
 {
 	TaskqDatabase *db = require_slot();
-	bool		was_running;
+	bool was_running;
 
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
 	db->stopped = true;
@@ -214,8 +216,8 @@ find_executor(void)
 {
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
-		PGPROC	   *proc = GetPGProcByNumber(i);
-		pid_t		pid = proc->pid;
+		PGPROC *proc = GetPGProcByNumber(i);
+		pid_t pid = proc->pid;
 		const char *type;
 
 		if (pid == 0 || proc->databaseId != MyDatabaseId)
@@ -230,10 +232,10 @@ find_executor(void)
 static bool
 start_by_postmaster(Oid role)
 {
-	int64		until = executor_now_ms() + START_MS;
+	int64 until = executor_now_ms() + START_MS;
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
-	pid_t		pid;
+	pid_t pid;
 
 	if (find_executor() != 0)
 		return true;
@@ -253,10 +255,10 @@ start_by_postmaster(Oid role)
 static bool
 stop_by_signal(void)
 {
-	int64		until = executor_now_ms() + STOP_MS;
-	LOCKTAG		stops;
-	pid_t		pid;
-	bool		was_running;
+	int64 until = executor_now_ms() + STOP_MS;
+	LOCKTAG stops;
+	pid_t pid;
+	bool was_running;
 
 	executor_lock_tag(&stops, MyDatabaseId, EXECUTOR_STOPS);
 	(void) LockAcquire(&stops, ExclusiveLock, false, false);
@@ -282,7 +284,7 @@ stop_by_signal(void)
 Datum
 taskq_start_executor(PG_FUNCTION_ARGS)
 {
-	Oid			role;
+	Oid role;
 
 	require_settings();
 	role = require_role();
@@ -298,8 +300,13 @@ taskq_stop_executor(PG_FUNCTION_ARGS)
 /* Columns of _executor_state(). */
 enum
 {
-	STATE_PRELOADED, STATE_PID, STATE_HELD_ASIDE, STATE_LAUNCHER_PID, STATE_FAILURES,
-	STATE_RETRY_AT, STATE_NCOLUMNS
+	STATE_PRELOADED,
+	STATE_PID,
+	STATE_HELD_ASIDE,
+	STATE_LAUNCHER_PID,
+	STATE_FAILURES,
+	STATE_RETRY_AT,
+	STATE_NCOLUMNS
 };
 
 static void
@@ -307,6 +314,19 @@ set_pid(Datum *values, bool *nulls, int n, pid_t pid)
 {
 	values[n] = Int32GetDatum((int32) pid);
 	nulls[n] = pid == 0;
+}
+
+/* A start that waits for a free background worker counts as failed too. */
+static void
+set_next_start(Datum *values, bool *nulls, const TaskqDatabase *db)
+{
+	int failures = Max(db->failures, taskq_shared->shortages);
+
+	if (db->pid != 0 || !db->wanted || failures == 0)
+		return;
+	values[STATE_FAILURES] = Int32GetDatum(failures);
+	values[STATE_RETRY_AT] = TimestampTzGetDatum(Max(db->retry_at, taskq_shared->shortage_until));
+	nulls[STATE_RETRY_AT] = false;
 }
 
 static void
@@ -321,9 +341,7 @@ read_slot(Datum *values, bool *nulls)
 	{
 		set_pid(values, nulls, STATE_PID, db->serving ? db->pid : 0);
 		values[STATE_HELD_ASIDE] = BoolGetDatum(db->held_aside > 0 || db->stopped);
-		values[STATE_FAILURES] = Int32GetDatum(db->failures);
-		values[STATE_RETRY_AT] = TimestampTzGetDatum(db->retry_at);
-		nulls[STATE_RETRY_AT] = db->pid != 0 || db->failures == 0;
+		set_next_start(values, nulls, db);
 	}
 	LWLockRelease(taskq_shared->lock);
 }
@@ -332,8 +350,8 @@ Datum
 taskq_executor_state(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[STATE_NCOLUMNS] = {0};
-	bool		nulls[STATE_NCOLUMNS] = {0};
+	Datum values[STATE_NCOLUMNS] = {0};
+	bool nulls[STATE_NCOLUMNS] = {0};
 
 	nulls[STATE_PID] = nulls[STATE_LAUNCHER_PID] = nulls[STATE_RETRY_AT] = true;
 	values[STATE_PRELOADED] = BoolGetDatum(taskq_shared != NULL);

@@ -34,21 +34,21 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
-#define MAX_RESPONSE_HEADERS (32 * 1024)
-#define RECOVER_EVERY_MS 1000
+#define MAX_RESPONSE_HEADERS       (32 * 1024)
+#define RECOVER_EVERY_MS           1000
 #define RESTART_WITHOUT_LAUNCHER_S 1
 
 PGDLLEXPORT void taskq_executor_main(Datum database);
 
-static Oid	database;
-static Oid	role;
-static TaskqDatabase *slot = NULL;	/* ours from announce() on; NULL without preload */
+static Oid database;
+static Oid role;
+static TaskqDatabase *slot = NULL; /* ours from announce() on; NULL without preload */
 static TaskqEnd end_reason = TASKQ_END_FAILED;
 static bool connecting = false;
 
 static tq_deliver *engine = NULL;
 static WaitEventSet *wait_set = NULL;
-static int	wait_set_fd = -1;
+static int wait_set_fd = -1;
 static uint32 wait_event = 0;
 
 /* ---- identity ------------------------------------------------------------- */
@@ -72,7 +72,6 @@ executor_describe(BackgroundWorker *worker, Oid oid, const char *name, Oid role_
 void
 executor_lock_tag(LOCKTAG *tag, Oid oid, ExecutorLock which)
 {
-	/* The first three fields spell "taskq" nowhere; the fourth keeps SQL out. */
 	SET_LOCKTAG_ADVISORY(*tag, oid, 0, 0, which);
 }
 
@@ -114,8 +113,8 @@ forget_unconnectable(int code, Datum arg)
 static void
 leave(TaskqEnd reason)
 {
-	LOCKTAG		stops;
-	bool		for_ever = reason == TASKQ_END_LEFT;
+	LOCKTAG stops;
+	bool for_ever = reason == TASKQ_END_LEFT;
 
 	end_reason = reason;
 	if (taskq_shared == NULL && reason == TASKQ_END_ASKED)
@@ -130,7 +129,7 @@ leave(TaskqEnd reason)
 static void
 announce(void)
 {
-	bool		welcome = false;
+	bool welcome = false;
 
 	if (taskq_shared == NULL)
 	{
@@ -224,8 +223,7 @@ static const Pin pins[] = {
 	{"enable_nestloop", "on"},
 	{"enable_seqscan", "on"},
 	{"enable_sort", "on"},
-	{"enable_tidscan", "on"}
-};
+	{"enable_tidscan", "on"}};
 
 static void
 pin_settings(void)
@@ -245,16 +243,16 @@ pin_settings(void)
 static bool
 role_is_harmless(void)
 {
-	bool		harmless;
+	bool harmless;
 
 	StartTransactionCommand();
 	harmless = GetUserId() == role && GetSessionUserId() == role &&
-		!superuser_arg(role) && !has_bypassrls_privilege(role);
+			   !superuser_arg(role) && !has_bypassrls_privilege(role);
 	CommitTransactionCommand();
 	if (!harmless)
 		ereport(LOG,
 				(errcode(ERRCODE_TASKQ_NOT_PERMITTED),
-				 errmsg("executor does not run: role \"%s\" must be neither a superuser nor exempt from row security",
+				 errmsg("executor does not run: role \"%s\" has too many rights",
 						TASKQ_BGW_ROLE),
 				 errhint("Run ALTER ROLE %s NOSUPERUSER NOBYPASSRLS.", TASKQ_BGW_ROLE)));
 	return harmless;
@@ -263,7 +261,7 @@ role_is_harmless(void)
 static bool
 settings_want_us(void)
 {
-	bool		wanted = taskq_executor;
+	bool wanted = taskq_executor;
 
 	if (wanted)
 	{
@@ -278,8 +276,8 @@ settings_want_us(void)
 static bool
 keep_others_out(void)
 {
-	LOCKTAG		runs;
-	bool		alone;
+	LOCKTAG runs;
+	bool alone;
 
 	executor_lock_tag(&runs, database, EXECUTOR_RUNS);
 	StartTransactionCommand();
@@ -331,7 +329,7 @@ static bool
 tasks_are_due(void)
 {
 	return slot != NULL && pg_atomic_read_u32(&slot->tasks_due) != 0 &&
-		pg_atomic_exchange_u32(&slot->tasks_due, 0) != 0;
+		   pg_atomic_exchange_u32(&slot->tasks_due, 0) != 0;
 }
 
 static bool
@@ -347,9 +345,9 @@ leases_to_be_checked(void)
 static int
 host_wait(void *self, int fd, int64_t timeout_ms)
 {
-	WaitEvent	events[3];
-	int			bits = tasks_are_due() ? TQ_WAKE_TASKS : 0;
-	int			n;
+	WaitEvent events[3];
+	int bits = tasks_are_due() ? TQ_WAKE_TASKS : 0;
+	int n;
 
 	if (wait_set == NULL || fd != wait_set_fd)
 		watch(fd);
@@ -375,26 +373,23 @@ static const tq_host host = {
 	.wall_s = host_wall_s,
 	.wait = host_wait,
 	.stopping = host_stopping,
-	.log = host_log
-};
+	.log = host_log};
 
 /* Makes the engine, or gives it the settings as they are now. */
 static void
 configure_engine(void)
 {
-	tq_egress	egress = {0};
-	char		mistake[256];
-	bool		done;
+	tq_egress egress = {0};
+	char mistake[256];
+	bool done;
 	tq_deliver_config config = {
 		.max_inflight = taskq_http_max_inflight,
 		.poll_interval_ms = taskq_poll_interval,
 		.limits = {
 			.max_response = taskq_http_max_response,
 			.max_headers = MAX_RESPONSE_HEADERS,
-			.connect_timeout_ms = taskq_http_connect_timeout
-		},
-		.egress = &egress
-	};
+			.connect_timeout_ms = taskq_http_connect_timeout},
+		.egress = &egress};
 
 	if (!tq_egress_parse(&egress, taskq_http_allow, mistake, sizeof(mistake)))
 		elog(ERROR, "could not read taskq.http_allow: %s", mistake);
@@ -474,7 +469,7 @@ serve(void)
 {
 	MemoryContext turn = AllocSetContextCreate(TopMemoryContext, "taskq executor turn",
 											   ALLOCSET_DEFAULT_SIZES);
-	bool		more = true;
+	bool more = true;
 
 	/* Everything of a turn is allocated in the context of the turn; transactions have their own. */
 	while (more && !store_gone())

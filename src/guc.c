@@ -12,36 +12,36 @@
 #include "utils/varlena.h"
 
 #define POLL_INTERVAL_DEFAULT_MS 500
-#define POLL_INTERVAL_MIN_MS 10
-#define POLL_INTERVAL_MAX_MS 60000
+#define POLL_INTERVAL_MIN_MS     10
+#define POLL_INTERVAL_MAX_MS     60000
 
 #define PAYLOAD_DEFAULT (1024 * 1024)
-#define PAYLOAD_MIN 1024
-#define PAYLOAD_MAX (64 * 1024 * 1024)
+#define PAYLOAD_MIN     1024
+#define PAYLOAD_MAX     (64 * 1024 * 1024)
 
 #define INFLIGHT_DEFAULT 100
-#define INFLIGHT_MAX 1000
+#define INFLIGHT_MAX     1000
 
 #define RESPONSE_DEFAULT (64 * 1024)
-#define RESPONSE_MAX (64 * 1024 * 1024)
+#define RESPONSE_MAX     (64 * 1024 * 1024)
 
 #define TIMEOUT_DEFAULT_MS 30000
-#define TIMEOUT_MIN_MS 100
-#define TIMEOUT_MAX_MS (60 * 60 * 1000)
+#define TIMEOUT_MIN_MS     100
+#define TIMEOUT_MAX_MS     (60 * 60 * 1000)
 
 #define CONNECT_TIMEOUT_DEFAULT_MS 10000
-#define CONNECT_TIMEOUT_MIN_MS 10
-#define CONNECT_TIMEOUT_MAX_MS (5 * 60 * 1000)
+#define CONNECT_TIMEOUT_MIN_MS     10
+#define CONNECT_TIMEOUT_MAX_MS     (5 * 60 * 1000)
 
-bool		taskq_executor = true;
-char	   *taskq_databases = NULL;
-int			taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
-int			taskq_max_payload = PAYLOAD_DEFAULT;
-char	   *taskq_http_allow = NULL;
-int			taskq_http_max_inflight = INFLIGHT_DEFAULT;
-int			taskq_http_max_response = RESPONSE_DEFAULT;
-int			taskq_http_timeout = TIMEOUT_DEFAULT_MS;
-int			taskq_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
+bool taskq_executor = true;
+char *taskq_databases = NULL;
+int taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
+int taskq_max_payload = PAYLOAD_DEFAULT;
+char *taskq_http_allow = NULL;
+int taskq_http_max_inflight = INFLIGHT_DEFAULT;
+int taskq_http_max_response = RESPONSE_DEFAULT;
+int taskq_http_timeout = TIMEOUT_DEFAULT_MS;
+int taskq_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
 
 /* Splits a copy of the list; false if it is not one.  Names point into *copy. */
 static bool
@@ -54,9 +54,9 @@ split_databases(const char *list, char **copy, List **names)
 static bool
 check_databases(char **newval, void **extra, GucSource source)
 {
-	char	   *copy;
-	List	   *names = NIL;
-	bool		ok = split_databases(*newval, &copy, &names);
+	char *copy;
+	List *names = NIL;
+	bool ok = split_databases(*newval, &copy, &names);
 
 	if (!ok)
 		GUC_check_errdetail("It is not a list of database names separated by commas.");
@@ -68,14 +68,14 @@ check_databases(char **newval, void **extra, GucSource source)
 bool
 guc_database_allowed(const char *name)
 {
-	char	   *copy;
-	List	   *names = NIL;
-	ListCell   *lc;
-	bool		allowed = false;
+	char *copy;
+	List *names = NIL;
+	ListCell *lc;
+	bool allowed = false;
 
 	if (split_databases(taskq_databases, &copy, &names))
 	{
-		foreach(lc, names)
+		foreach (lc, names)
 		{
 			const char *element = lfirst(lc);
 
@@ -91,8 +91,8 @@ guc_database_allowed(const char *name)
 static bool
 check_http_allow(char **newval, void **extra, GucSource source)
 {
-	tq_egress	egress = {0};
-	char		mistake[256];
+	tq_egress egress = {0};
+	char mistake[256];
 
 	if (!tq_egress_parse(&egress, *newval, mistake, sizeof(mistake)))
 	{

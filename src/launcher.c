@@ -40,20 +40,16 @@ PGDLLEXPORT void taskq_launcher_main(Datum arg);
 /* What the launcher knows of the executor in the slot of the same number. */
 typedef struct Child
 {
-	bool		running;		/* started by us, or found, and not yet seen to end */
+	bool running;                   /* started by us, or found, and not yet seen to end */
 	BackgroundWorkerHandle *handle; /* NULL if an earlier launcher started it */
 	TimestampTz started_at;
-	NameData	name;			/* of the database, for the log */
+	NameData name; /* of the database, for the log */
 } Child;
 
 static Child children[TASKQ_MAX_DATABASES];
 
 /* Databases found by a scan that have no slot yet; in TopMemoryContext. */
 static List *candidates = NIL;
-
-/* While no background worker is free, nothing is started before this time. */
-static int	shortages = 0;		/* in a row */
-static TimestampTz shortage_until = 0;
 
 static uint32 wait_event = 0;
 
@@ -77,7 +73,7 @@ launcher_register(void)
 typedef enum Verdict
 {
 	DATABASE_GONE,
-	DATABASE_UNFIT,				/* no executor as things stand */
+	DATABASE_UNFIT, /* no executor as things stand */
 	DATABASE_FIT
 } Verdict;
 
@@ -85,17 +81,17 @@ static bool
 is_fit(Form_pg_database form, Oid role)
 {
 	return form->datallowconn && !form->datistemplate &&
-		form->datconnlimit != DATCONNLIMIT_INVALID_DB &&
-		guc_database_allowed(NameStr(form->datname)) &&
-		compat_may_connect(form->oid, role);
+		   form->datconnlimit != DATCONNLIMIT_INVALID_DB &&
+		   guc_database_allowed(NameStr(form->datname)) &&
+		   compat_may_connect(form->oid, role);
 }
 
 /* Must be in a transaction.  name is filled unless the database is gone. */
 static Verdict
 judge_database(Oid oid, NameData *name, Oid *role)
 {
-	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(oid));
-	Verdict		verdict = DATABASE_UNFIT;
+	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(oid));
+	Verdict verdict = DATABASE_UNFIT;
 	Form_pg_database form;
 
 	if (!HeapTupleIsValid(tuple))
@@ -113,10 +109,10 @@ judge_database(Oid oid, NameData *name, Oid *role)
 static void
 scan_databases(void)
 {
-	Relation	rel;
+	Relation rel;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			role;
+	HeapTuple tuple;
+	Oid role;
 
 	list_free(candidates);
 	candidates = NIL;
@@ -141,11 +137,23 @@ scan_databases(void)
 	CommitTransactionCommand();
 }
 
-/* Gives candidates a slot, as far as there are any. */
+static bool
+all_slots_serve(void)
+{
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	{
+		if (!taskq_shared->db[i].serving && !taskq_shared->db[i].used)
+			return false;
+	}
+	return true;
+}
+
+/* Gives candidates a slot, as far as there are any; the others wait for probes to end. */
 static void
 admit_candidates(void)
 {
 	static bool said = false;
+	bool full;
 
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
 	while (candidates != NIL)
@@ -157,15 +165,14 @@ admit_candidates(void)
 		db->wanted = true;
 		candidates = list_delete_first(candidates);
 	}
+	full = candidates != NIL && all_slots_serve();
 	LWLockRelease(taskq_shared->lock);
-	if (candidates != NIL && !said)
-	{
+	if (full && !said)
 		ereport(LOG,
 				(errmsg("taskq launcher serves no more than %d databases at a time",
 						TASKQ_MAX_DATABASES),
 				 errhint("Name those that need an executor in taskq.databases.")));
-		said = true;
-	}
+	said = full;
 }
 
 /* ---- executors that ended --------------------------------------------------------- */
@@ -174,7 +181,7 @@ admit_candidates(void)
 static int
 backoff_ms(int failures)
 {
-	int			ms = BACKOFF_MIN_MS;
+	int ms = BACKOFF_MIN_MS;
 
 	for (int i = 1; i < failures && ms < BACKOFF_MAX_MS; i++)
 		ms *= 2;
@@ -194,7 +201,7 @@ plan_next_start(TaskqDatabase *db, int delay_ms)
 static int
 plan_after_end(TaskqDatabase *db, const Child *child)
 {
-	int			delay_ms;
+	int delay_ms;
 
 	if (db->ended == TASKQ_END_LEFT)
 		db->wanted = false;
@@ -212,15 +219,16 @@ plan_after_end(TaskqDatabase *db, const Child *child)
 	return delay_ms;
 }
 
-/* Its worker slot is free now, so a shortage may be over. */
 static void
 bury(int i)
 {
-	Child	   *child = &children[i];
-	int			delay_ms;
+	Child *child = &children[i];
+	int delay_ms;
 
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
 	delay_ms = plan_after_end(&taskq_shared->db[i], child);
+	/* Its worker slot is free now. */
+	taskq_shared->shortage_until = 0;
 	LWLockRelease(taskq_shared->lock);
 	if (delay_ms > 0)
 		ereport(LOG,
@@ -230,18 +238,17 @@ bury(int i)
 		pfree(child->handle);
 	child->handle = NULL;
 	child->running = false;
-	shortage_until = 0;
 }
 
 static bool
 has_ended(const TaskqDatabase *db, const Child *child)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	if (db->pid != 0)
 		return false;
 	return child->handle == NULL ||
-		GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED;
+		   GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED;
 }
 
 static void
@@ -274,7 +281,8 @@ take_pokes(void)
 			db->wanted = true;
 			db->failures = 0;
 			db->retry_at = 0;
-			shortage_until = 0;
+			taskq_shared->shortages = 0;
+			taskq_shared->shortage_until = 0;
 		}
 	}
 	LWLockRelease(taskq_shared->lock);
@@ -284,7 +292,7 @@ static bool
 may_start(const TaskqDatabase *db, const Child *child)
 {
 	return OidIsValid(db->oid) && db->wanted && !child->running && db->pid == 0 &&
-		db->held_aside == 0 && !db->stopped;
+		   db->held_aside == 0 && !db->stopped;
 }
 
 /* A slot that is of no use is freed, unless sessions remember it. */
@@ -308,17 +316,17 @@ static bool
 register_executor(int i, Oid role)
 {
 	TaskqDatabase *db = &taskq_shared->db[i];
-	Child	   *child = &children[i];
+	Child *child = &children[i];
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	BackgroundWorker worker;
 
 	executor_describe(&worker, db->oid, NameStr(child->name), role);
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
-	if (db->ended == TASKQ_END_NO_WORKER)
-		db->failures = 0;
 	child->running = RegisterDynamicBackgroundWorker(&worker, &child->handle);
 	/* What its end is taken for unless it says otherwise. */
-	db->ended = child->running ? TASKQ_END_FAILED : TASKQ_END_NO_WORKER;
+	db->ended = TASKQ_END_FAILED;
+	if (child->running)
+		taskq_shared->shortages = 0;
 	LWLockRelease(taskq_shared->lock);
 	child->started_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
@@ -328,39 +336,39 @@ register_executor(int i, Oid role)
 static int
 count_probes(void)
 {
-	int			probes = 0;
+	int probes = 0;
 
 	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
 		probes += children[i].running && !taskq_shared->db[i].serving;
 	return probes;
 }
 
-/* While a probe runs there is none yet: it will end soon and leave its worker slot. */
+/* While a probe runs it is none: the probe will end soon and leave its worker slot. */
 static void
 note_shortage(int i)
 {
-	bool		real = count_probes() == 0;
-	int			delay_ms = real ? backoff_ms(++shortages) : BACKOFF_MIN_MS;
+	int delay_ms = BACKOFF_MIN_MS;
+	bool real = count_probes() == 0;
 
-	shortage_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
-	if (!real)
-		return;
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
-	taskq_shared->db[i].failures++;
+	if (real)
+		delay_ms = backoff_ms(++taskq_shared->shortages);
+	taskq_shared->shortage_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 	LWLockRelease(taskq_shared->lock);
-	ereport(WARNING,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("no background worker is free for the executor of database \"%s\"; next try in %d s",
-					NameStr(children[i].name), delay_ms / 1000),
-			 errhint("Raise max_worker_processes.")));
+	if (real)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free for the executor of database \"%s\"; next try in %d s",
+						NameStr(children[i].name), delay_ms / 1000),
+				 errhint("Raise max_worker_processes.")));
 }
 
 /* False: no background worker is free. */
 static bool
 start_executor(int i)
 {
-	Oid			role = InvalidOid;
-	Verdict		verdict;
+	Oid role = InvalidOid;
+	Verdict verdict;
 
 	StartTransactionCommand();
 	verdict = judge_database(taskq_shared->db[i].oid, &children[i].name, &role);
@@ -377,7 +385,7 @@ start_wanted(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!taskq_executor || shortage_until > now)
+	if (!taskq_executor || taskq_shared->shortage_until > now)
 		return;
 	for (int i = 0; i < TASKQ_MAX_DATABASES && count_probes() < MAX_PROBES; i++)
 	{
@@ -390,7 +398,6 @@ start_wanted(void)
 			note_shortage(i);
 			return;
 		}
-		shortages = 0;
 	}
 }
 
@@ -407,7 +414,7 @@ next_start(void)
 		if (may_start(&taskq_shared->db[i], &children[i]))
 			at = Min(at, taskq_shared->db[i].retry_at);
 	}
-	return at == DT_NOEND ? at : Max(at, shortage_until);
+	return at == DT_NOEND ? at : Max(at, taskq_shared->shortage_until);
 }
 
 /* Probes that found nothing need no slot any more. */
@@ -453,8 +460,8 @@ sign_on(void)
 static void
 wait_for_news(TimestampTz until)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-	long		timeout_ms = -1;
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long timeout_ms = -1;
 
 	if (until != DT_NOEND)
 	{
@@ -470,12 +477,12 @@ wait_for_news(TimestampTz until)
 static bool
 wishes_changed(void)
 {
-	bool		was_on = taskq_executor;
-	char	   *had = pstrdup(taskq_databases);
-	bool		changed;
+	bool was_on = taskq_executor;
+	char *had = pstrdup(taskq_databases);
+	bool changed;
 
 	changed = worker_reload_config() &&
-		(was_on != taskq_executor || strcmp(had, taskq_databases) != 0);
+			  (was_on != taskq_executor || strcmp(had, taskq_databases) != 0);
 	pfree(had);
 	return changed;
 }

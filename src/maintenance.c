@@ -21,7 +21,7 @@ static int64 history_at = 0;
 static void
 take_back_leases(int64 now)
 {
-	int64		next_ms = -1;
+	int64 next_ms = -1;
 
 	polled_at = now;
 	lease_ends_at = PG_INT64_MAX;
@@ -34,7 +34,7 @@ take_back_leases(int64 now)
 void
 maintenance_run(void)
 {
-	int64		now = executor_now_ms();
+	int64 now = executor_now_ms();
 
 	if (now >= lease_ends_at || now >= polled_at + taskq_poll_interval * 3 / 4)
 		take_back_leases(now);
@@ -48,7 +48,7 @@ maintenance_run(void)
 int64
 maintenance_due_in(void)
 {
-	int64		at = polled_at + taskq_poll_interval * 5 / 4;
+	int64 at = polled_at + taskq_poll_interval * 5 / 4;
 
 	at = Min(at, lease_ends_at);
 	at = Min(at, history_at);

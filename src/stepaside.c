@@ -19,16 +19,16 @@
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 
-#define STEP_ASIDE_MS 5000
+#define STEP_ASIDE_MS    5000
 #define DEFAULT_TEMPLATE "template1"
 
 static ProcessUtility_hook_type next_process_utility = NULL;
 
 /* Of the current transaction, by slot: how often we hold it aside, and whether it was dropped. */
-static int	holds[TASKQ_MAX_DATABASES];
+static int holds[TASKQ_MAX_DATABASES];
 static bool drops[TASKQ_MAX_DATABASES];
 static bool holding = false;
-static Oid	copied_to = InvalidOid; /* a database made from one with an executor */
+static Oid copied_to = InvalidOid; /* a database made from one with an executor */
 
 /* ---- holding ---------------------------------------------------------------------- */
 
@@ -90,7 +90,7 @@ hold_aside(Oid database)
 {
 	static bool registered = false;
 	TaskqDatabase *db;
-	int			n = -1;
+	int n = -1;
 
 	if (!registered)
 	{
@@ -120,11 +120,11 @@ hold_aside(Oid database)
 static const char *
 option_text(List *options, const char *name, const char *fallback)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, options)
+	foreach (lc, options)
 	{
-		DefElem    *option = lfirst_node(DefElem, lc);
+		DefElem *option = lfirst_node(DefElem, lc);
 
 		if (strcmp(option->defname, name) == 0 && option->arg != NULL)
 			return defGetString(option);
@@ -164,9 +164,9 @@ worth_stepping_aside(Node *statement, Oid database)
 static int
 make_room_for(Node *statement, ProcessUtilityContext context)
 {
-	bool		top_level = context == PROCESS_UTILITY_TOPLEVEL;
+	bool top_level = context == PROCESS_UTILITY_TOPLEVEL;
 	const char *name;
-	Oid			database;
+	Oid database;
 
 	/* Cheap first: this is called for every utility command. */
 	if (!IsA(statement, DropdbStmt) && !IsA(statement, CreatedbStmt) &&
@@ -198,7 +198,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	int			held = make_room_for(pstmt->utilityStmt, context);
+	int held = make_room_for(pstmt->utilityStmt, context);
 
 	if (next_process_utility)
 		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, completion);

@@ -36,9 +36,9 @@
 /* What the executor does, as the log and pg_stat_activity name it. */
 typedef struct Operation
 {
-	const char *name;			/* completes "could not ..." */
-	int			failure_level;
-	bool		failing;		/* the last time it failed, and the log says so */
+	const char *name; /* completes "could not ..." */
+	int failure_level;
+	bool failing; /* the last time it failed, and the log says so */
 } Operation;
 
 static Operation op_open = {.name = "look for the extension", .failure_level = WARNING};
@@ -56,50 +56,47 @@ static Operation op_history = {.name = "maintain history", .failure_level = DEBU
 typedef struct ProtocolCall
 {
 	const char *sql;
-	int			nargs;
-	Oid			argtypes[MAX_ARGS];
-	SPIPlanPtr	plan;
+	int nargs;
+	Oid argtypes[MAX_ARGS];
+	SPIPlanPtr plan;
 } ProtocolCall;
 
 static ProtocolCall call_armed = {.sql = "select taskq._armed()"};
 static ProtocolCall call_claim = {
-	.sql = "select id, token, lease_ms, timeout_ms, method, url, headers, body from taskq._push_claim($1)",
+	.sql = "select id, token, lease_ms, timeout_ms, method, url, headers, body"
+		   " from taskq._push_claim($1)",
 	.nargs = 1,
-	.argtypes = {INT4OID}
-};
+	.argtypes = {INT4OID}};
 static ProtocolCall call_next_due = {.sql = "select taskq._push_next_due()"};
 static ProtocolCall call_report = {
 	.sql = "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 	.nargs = 11,
 	.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, BOOLOID,
-	INTERVALOID, TEXTOID, INTERVALOID}
-};
+				 INTERVALOID, TEXTOID, INTERVALOID}};
 static ProtocolCall call_extend = {
 	.sql = "select taskq._push_extend($1, $2)",
 	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}
-};
+	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_release = {
 	.sql = "select taskq._push_release($1, $2)",
 	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}
-};
+	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
 static ProtocolCall call_expire = {.sql = "select taskq._expire_leases()"};
 static ProtocolCall call_history = {.sql = "select taskq._maintain_history()"};
 
-static Oid	extension = InvalidOid;
+static Oid extension = InvalidOid;
 static bool gone = false;
-static int	failure_sqlstate = 0;	/* of the last failure */
+static int failure_sqlstate = 0; /* of the last failure */
 
 /* ---- transactions ---------------------------------------------------------- */
 
-typedef void (*Work) (void *arg);
+typedef void (*Work)(void *arg);
 
 static bool
 extension_there(void)
 {
-	Oid			now = get_extension_oid(TASKQ_EXTENSION, true);
+	Oid now = get_extension_oid(TASKQ_EXTENSION, true);
 
 	if (!OidIsValid(extension))
 		extension = now;
@@ -112,7 +109,7 @@ static bool
 arm_drain_timeout(void)
 {
 	static int64 until = 0;
-	int64		left;
+	int64 left;
 
 	if (until == 0)
 		until = executor_now_ms() + DRAIN_MS;
@@ -132,7 +129,7 @@ static ErrorData *
 try_transaction(Work work, void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorData  *volatile failure = NULL;
+	ErrorData *volatile failure = NULL;
 
 	PG_TRY();
 	{
@@ -163,7 +160,7 @@ try_transaction(Work work, void *arg)
 static void
 log_failure(Operation *op, const ErrorData *failure)
 {
-	bool		cancelled = worker_stopping && failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	bool cancelled = worker_stopping && failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	failure_sqlstate = failure->sqlerrcode;
 	if (op->failing || cancelled)
@@ -181,7 +178,7 @@ log_failure(Operation *op, const ErrorData *failure)
 static bool
 transact(Operation *op, Work work, void *arg)
 {
-	ErrorData  *failure;
+	ErrorData *failure;
 
 	/* In this order: a stop that comes later cancels the transaction itself. */
 	QueryCancelPending = false;
@@ -204,11 +201,11 @@ transact(Operation *op, Work work, void *arg)
 static uint64
 call(ProtocolCall *c, Datum *values, const char *nulls)
 {
-	int			rc;
+	int rc;
 
 	if (c->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(c->sql, c->nargs, c->argtypes);
+		SPIPlanPtr plan = SPI_prepare(c->sql, c->nargs, c->argtypes);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", c->sql, SPI_result_code_string(SPI_result));
@@ -231,8 +228,8 @@ column(uint64 row, int n, bool *isnull)
 static int64
 call_for_int64(ProtocolCall *c)
 {
-	bool		isnull = true;
-	Datum		value = 0;
+	bool isnull = true;
+	Datum value = 0;
 
 	if (call(c, NULL, NULL) > 0)
 		value = column(0, 1, &isnull);
@@ -243,10 +240,10 @@ call_for_int64(ProtocolCall *c)
 
 typedef struct ClaimArgs
 {
-	int			max;
-	tq_task   **tasks;
-	int			n;
-	int64		next_due_ms;
+	int max;
+	tq_task **tasks;
+	int n;
+	int64 next_due_ms;
 } ClaimArgs;
 
 static void *
@@ -260,7 +257,7 @@ check_malloc(void *p)
 static char *
 copy_bytes(const struct varlena *v, size_t *len)
 {
-	char	   *copy;
+	char *copy;
 
 	*len = VARSIZE_ANY_EXHDR(v);
 	copy = check_malloc(malloc(*len + 1));
@@ -272,7 +269,7 @@ copy_bytes(const struct varlena *v, size_t *len)
 static char *
 copy_text(Datum value)
 {
-	size_t		len;
+	size_t len;
 
 	return copy_bytes(PG_DETOAST_DATUM_PACKED(value), &len);
 }
@@ -280,9 +277,9 @@ copy_text(Datum value)
 static void
 copy_headers(tq_task *task, Datum value)
 {
-	Datum	   *lines;
-	bool	   *nulls;
-	int			n;
+	Datum *lines;
+	bool *nulls;
+	int n;
 
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
 					  &lines, &nulls, &n);
@@ -298,8 +295,8 @@ copy_headers(tq_task *task, Datum value)
 static void
 copy_task(tq_task *task, uint64 row)
 {
-	bool		isnull;
-	Datum		value;
+	bool isnull;
+	Datum value;
 
 	task->id = DatumGetInt64(column(row, 1, &isnull));
 	task->token = DatumGetInt64(column(row, 2, &isnull));
@@ -320,9 +317,9 @@ copy_task(tq_task *task, uint64 row)
 static bool
 armed(void)
 {
-	static int	said = -1;
-	bool		isnull = true;
-	bool		is = call(&call_armed, NULL, NULL) > 0 && DatumGetBool(column(0, 1, &isnull)) && !isnull;
+	static int said = -1;
+	bool isnull = true;
+	bool is = call(&call_armed, NULL, NULL) > 0 && DatumGetBool(column(0, 1, &isnull)) && !isnull;
 
 	if (!is && said != 0)
 		ereport(LOG,
@@ -338,9 +335,9 @@ armed(void)
 static void
 work_claim(void *arg)
 {
-	ClaimArgs  *args = arg;
-	Datum		values[1] = {Int32GetDatum(args->max)};
-	uint64		rows;
+	ClaimArgs *args = arg;
+	Datum values[1] = {Int32GetDatum(args->max)};
+	uint64 rows;
 
 	if (!armed())
 		return;
@@ -357,7 +354,7 @@ work_claim(void *arg)
 static int
 store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 {
-	ClaimArgs	args = {max, tasks, 0, -1};
+	ClaimArgs args = {max, tasks, 0, -1};
 
 	if (!transact(&op_claim, work_claim, &args))
 	{
@@ -374,8 +371,8 @@ store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 typedef struct ReportArgs
 {
 	const tq_result *results;
-	int			n;
-	bool		bare;			/* without anything that the peer has sent */
+	int n;
+	bool bare; /* without anything that the peer has sent */
 } ReportArgs;
 
 static const char *
@@ -397,7 +394,7 @@ verdict_name(tq_verdict verdict)
 static Datum
 printable_ascii(const char *s)
 {
-	char	   *copy = pstrdup(s);
+	char *copy = pstrdup(s);
 
 	for (char *c = copy; *c != '\0'; c++)
 	{
@@ -410,7 +407,7 @@ printable_ascii(const char *s)
 static Datum
 bytes_datum(const char *data, size_t len)
 {
-	bytea	   *b = palloc(VARHDRSZ + len);
+	bytea *b = palloc(VARHDRSZ + len);
 
 	SET_VARSIZE(b, VARHDRSZ + len);
 	memcpy(VARDATA(b), data, len);
@@ -420,7 +417,7 @@ bytes_datum(const char *data, size_t len)
 static Datum
 interval_datum(int64 us)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 
 	interval->time = Max(us, 0);
 	return IntervalPGetDatum(interval);
@@ -430,9 +427,9 @@ static void
 report_one(const tq_result *result, bool bare)
 {
 	const tq_response *r = result->response;
-	bool		isnull;
-	char		nulls[] = "           ";
-	Datum		values[MAX_ARGS] = {
+	bool isnull;
+	char nulls[] = "           ";
+	Datum values[MAX_ARGS] = {
 		Int64GetDatum(result->id),
 		Int64GetDatum(result->token),
 		CStringGetTextDatum(verdict_name(result->outcome.verdict)),
@@ -442,8 +439,7 @@ report_one(const tq_result *result, bool bare)
 		BoolGetDatum(r->truncated || bare),
 		interval_datum(r->elapsed_us),
 		0,
-		interval_datum(result->outcome.retry_after_ms * US_PER_MS)
-	};
+		interval_datum(result->outcome.retry_after_ms * US_PER_MS)};
 
 	nulls[4] = r->status == 0 ? 'n' : ' ';
 	nulls[5] = nulls[6] = 'n';
@@ -488,7 +484,7 @@ failure_may_pass(void)
 		case ERRCODE_INVALID_TRANSACTION_STATE: /* read-only */
 		case ERRCODE_TRANSACTION_ROLLBACK:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:	/* lock not available */
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE: /* lock not available */
 		case ERRCODE_OPERATOR_INTERVENTION:
 		case ERRCODE_SYSTEM_ERROR:
 			return true;
@@ -505,7 +501,7 @@ failure_may_pass(void)
 static bool
 report_alone(const tq_result *result)
 {
-	ReportArgs	args = {result, 1, false};
+	ReportArgs args = {result, 1, false};
 
 	if (transact(&op_report, work_report, &args) || gone)
 		return true;
@@ -529,7 +525,7 @@ report_alone(const tq_result *result)
 static int
 store_report(void *self, const tq_result *results, int n)
 {
-	ReportArgs	args = {results, n, false};
+	ReportArgs args = {results, n, false};
 
 	if (transact(&op_report, work_report, &args) || gone)
 		return n;
@@ -548,15 +544,15 @@ store_report(void *self, const tq_result *results, int n)
 typedef struct LeaseArgs
 {
 	const tq_lease *leases;
-	tq_lease   *marked;			/* where lost ones are marked, or NULL */
-	int			n;
+	tq_lease *marked; /* where lost ones are marked, or NULL */
+	int n;
 	ProtocolCall *call;
 } LeaseArgs;
 
 static Datum
 int8_array(const tq_lease *leases, int n, bool tokens)
 {
-	Datum	   *values = palloc(sizeof(Datum) * n);
+	Datum *values = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 		values[i] = Int64GetDatum(tokens ? leases[i].token : leases[i].id);
@@ -577,10 +573,10 @@ mark_lost(tq_lease *leases, int n, int64 id)
 static void
 work_leases(void *arg)
 {
-	LeaseArgs  *args = arg;
-	Datum		values[2];
-	uint64		rows;
-	bool		isnull;
+	LeaseArgs *args = arg;
+	Datum values[2];
+	uint64 rows;
+	bool isnull;
 
 	values[0] = int8_array(args->leases, args->n, false);
 	values[1] = int8_array(args->leases, args->n, true);
@@ -592,7 +588,7 @@ work_leases(void *arg)
 static int
 store_extend(void *self, tq_lease *leases, int n)
 {
-	LeaseArgs	args = {leases, leases, n, &call_extend};
+	LeaseArgs args = {leases, leases, n, &call_extend};
 
 	return transact(&op_extend, work_leases, &args) || gone ? n : -1;
 }
@@ -600,7 +596,7 @@ store_extend(void *self, tq_lease *leases, int n)
 static int
 store_release(void *self, const tq_lease *leases, int n)
 {
-	LeaseArgs	args = {leases, NULL, n, &call_release};
+	LeaseArgs args = {leases, NULL, n, &call_release};
 
 	return transact(&op_release, work_leases, &args) || gone ? n : -1;
 }
@@ -609,8 +605,7 @@ const tq_store store_spi = {
 	.claim = store_claim,
 	.report = store_report,
 	.extend = store_extend,
-	.release = store_release
-};
+	.release = store_release};
 
 /* ---- beside the engine --------------------------------------------------------- */
 

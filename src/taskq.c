@@ -49,7 +49,7 @@ init_slot(TaskqDatabase *db)
 static void
 init_shared_memory(void)
 {
-	bool		found;
+	bool found;
 
 	if (next_shmem_startup)
 		next_shmem_startup();
@@ -139,7 +139,7 @@ taskq_my_database(void)
 void
 process_wake(pg_atomic_uint32 *procno)
 {
-	uint32		n = pg_atomic_read_u32(procno);
+	uint32 n = pg_atomic_read_u32(procno);
 
 	if (n != TASKQ_NO_PROC)
 		SetLatch(&GetPGProcByNumber(n)->procLatch);
@@ -153,7 +153,7 @@ process_wake(pg_atomic_uint32 *procno)
 static void
 on_sigterm(SIGNAL_ARGS)
 {
-	int			save_errno = errno;
+	int save_errno = errno;
 
 	worker_stopping = true;
 	QueryCancelPending = true;

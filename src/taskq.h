@@ -18,17 +18,17 @@
 #include "compat.h"
 
 /* SQLSTATEs of class TQ; each function's comment in sql/ says which it raises. */
-#define ERRCODE_TASKQ_UNKNOWN_QUEUE		MAKE_SQLSTATE('T','Q','0','0','1')
-#define ERRCODE_TASKQ_QUEUE_EXISTS		MAKE_SQLSTATE('T','Q','0','0','2')
-#define ERRCODE_TASKQ_DUPLICATE_KEY		MAKE_SQLSTATE('T','Q','0','0','3')
-#define ERRCODE_TASKQ_INVALID_ARGUMENT	MAKE_SQLSTATE('T','Q','0','0','4')
-#define ERRCODE_TASKQ_WRONG_MODE		MAKE_SQLSTATE('T','Q','0','0','5')
-#define ERRCODE_TASKQ_TOO_LARGE			MAKE_SQLSTATE('T','Q','0','0','6')
-#define ERRCODE_TASKQ_NOT_PERMITTED		MAKE_SQLSTATE('T','Q','0','0','7')
-#define ERRCODE_TASKQ_EGRESS_DENIED		MAKE_SQLSTATE('T','Q','0','0','8')
-#define ERRCODE_TASKQ_NOT_POSSIBLE		MAKE_SQLSTATE('T','Q','0','0','9')
+#define ERRCODE_TASKQ_UNKNOWN_QUEUE    MAKE_SQLSTATE('T', 'Q', '0', '0', '1')
+#define ERRCODE_TASKQ_QUEUE_EXISTS     MAKE_SQLSTATE('T', 'Q', '0', '0', '2')
+#define ERRCODE_TASKQ_DUPLICATE_KEY    MAKE_SQLSTATE('T', 'Q', '0', '0', '3')
+#define ERRCODE_TASKQ_INVALID_ARGUMENT MAKE_SQLSTATE('T', 'Q', '0', '0', '4')
+#define ERRCODE_TASKQ_WRONG_MODE       MAKE_SQLSTATE('T', 'Q', '0', '0', '5')
+#define ERRCODE_TASKQ_TOO_LARGE        MAKE_SQLSTATE('T', 'Q', '0', '0', '6')
+#define ERRCODE_TASKQ_NOT_PERMITTED    MAKE_SQLSTATE('T', 'Q', '0', '0', '7')
+#define ERRCODE_TASKQ_EGRESS_DENIED    MAKE_SQLSTATE('T', 'Q', '0', '0', '8')
+#define ERRCODE_TASKQ_NOT_POSSIBLE     MAKE_SQLSTATE('T', 'Q', '0', '0', '9')
 
-#define TASKQ_BGW_ROLE "taskq_bgw"
+#define TASKQ_BGW_ROLE   "taskq_bgw"
 #define TASKQ_OWNER_ROLE "taskq_owner"
 
 /* ---- taskq.c: module entry, shared state, signals ------------------------ */
@@ -36,18 +36,17 @@
 /* How many databases of a cluster can have an executor at the same time. */
 #define TASKQ_MAX_DATABASES 64
 
-#define TASKQ_EXTENSION "taskq"
-#define TASKQ_EXECUTOR_TYPE "taskq executor"	/* as in pg_stat_activity.backend_type */
+#define TASKQ_EXTENSION     "taskq"
+#define TASKQ_EXECUTOR_TYPE "taskq executor" /* as in pg_stat_activity.backend_type */
 
 #define TASKQ_NO_PROC PG_UINT32_MAX
 
-/* Why the last executor of a database ended, or did not start. */
+/* Why the last executor of a database ended. */
 typedef enum TaskqEnd
 {
-	TASKQ_END_FAILED,			/* error or crash: started again with back-off */
-	TASKQ_END_ASKED,			/* SIGTERM: started again after a second */
-	TASKQ_END_LEFT,				/* nothing to do here: started again when poked */
-	TASKQ_END_NO_WORKER			/* max_worker_processes used up: as FAILED */
+	TASKQ_END_FAILED, /* error or crash: started again with back-off */
+	TASKQ_END_ASKED,  /* SIGTERM: started again after a second */
+	TASKQ_END_LEFT    /* nothing to do here: started again when poked */
 } TaskqEnd;
 
 /*
@@ -60,32 +59,34 @@ typedef enum TaskqEnd
  */
 typedef struct TaskqDatabase
 {
-	Oid			oid;			/* InvalidOid: slot is free */
-	bool		used;			/* sessions remember it */
-	bool		wanted;			/* should have an executor, as far as we know */
-	bool		stopped;		/* by stop_executor() */
-	bool		serving;		/* the process is past its probe: an executor */
-	int			held_aside;		/* > 0: commands need the database to themselves */
-	pid_t		pid;			/* of the executor or probe; 0: none is attached */
-	TaskqEnd	ended;			/* how the last one ended */
-	int			failures;		/* starts in a row that failed */
-	TimestampTz retry_at;		/* not started again before */
+	Oid oid;              /* InvalidOid: slot is free */
+	bool used;            /* sessions remember it */
+	bool wanted;          /* should have an executor, as far as we know */
+	bool stopped;         /* by stop_executor() */
+	bool serving;         /* the process is past its probe: an executor */
+	int held_aside;       /* > 0: commands need the database to themselves */
+	pid_t pid;            /* of the executor or probe; 0: none is attached */
+	TaskqEnd ended;       /* how the last one ended */
+	int failures;         /* starts in a row that failed */
+	TimestampTz retry_at; /* not started again before */
 
-	pg_atomic_uint32 procno;	/* of the executor, or TASKQ_NO_PROC */
-	pg_atomic_uint32 poked;		/* to be probed; set by committers, cleared by the launcher */
-	pg_atomic_uint32 tasks_due; /* set by committers, cleared by the executor */
-	pg_atomic_uint32 check_leases;	/* a running push task was cancelled */
+	pg_atomic_uint32 procno;       /* of the executor, or TASKQ_NO_PROC */
+	pg_atomic_uint32 poked;        /* to be probed; set by committers, cleared by the launcher */
+	pg_atomic_uint32 tasks_due;    /* set by committers, cleared by the executor */
+	pg_atomic_uint32 check_leases; /* a running push task was cancelled */
 
 	/* Token block of this server start: see token.c. */
-	slock_t		token_lock;
-	int64		token_next;		/* 0: no block reserved yet */
-	int64		token_end;
+	slock_t token_lock;
+	int64 token_next; /* 0: no block reserved yet */
+	int64 token_end;
 } TaskqDatabase;
 
 typedef struct TaskqShared
 {
-	LWLock	   *lock;
-	pid_t		launcher_pid;	/* 0: none; protected by lock */
+	LWLock *lock;               /* protects all but the atomics */
+	pid_t launcher_pid;         /* 0: none */
+	int shortages;              /* starts in a row for which no background worker was free */
+	TimestampTz shortage_until; /* nothing is started before */
 	pg_atomic_uint32 launcher_procno;
 	TaskqDatabase db[TASKQ_MAX_DATABASES];
 } TaskqShared;
@@ -132,15 +133,15 @@ extern bool worker_reload_config(void);
 
 /* ---- guc.c: settings ---------------------------------------------------- */
 
-extern bool taskq_executor;			/* SIGHUP */
-extern char *taskq_databases;		/* SIGHUP */
-extern int	taskq_poll_interval;	/* SIGHUP, ms */
-extern int	taskq_max_payload;		/* SUSET, bytes */
-extern char *taskq_http_allow;		/* SIGHUP */
-extern int	taskq_http_max_inflight;	/* SIGHUP */
-extern int	taskq_http_max_response;	/* SIGHUP, bytes */
-extern int	taskq_http_timeout;		/* SIGHUP, ms: for tasks that name none */
-extern int	taskq_http_connect_timeout; /* SIGHUP, ms */
+extern bool taskq_executor;            /* SIGHUP */
+extern char *taskq_databases;          /* SIGHUP */
+extern int taskq_poll_interval;        /* SIGHUP, ms */
+extern int taskq_max_payload;          /* SUSET, bytes */
+extern char *taskq_http_allow;         /* SIGHUP */
+extern int taskq_http_max_inflight;    /* SIGHUP */
+extern int taskq_http_max_response;    /* SIGHUP, bytes */
+extern int taskq_http_timeout;         /* SIGHUP, ms: for tasks that name none */
+extern int taskq_http_connect_timeout; /* SIGHUP, ms */
 
 extern void guc_define(void);
 
@@ -177,8 +178,8 @@ extern int64 executor_now_ms(void);
  */
 typedef enum ExecutorLock
 {
-	EXECUTOR_RUNS = 3,			/* SQL's advisory locks use 1 and 2 */
-	EXECUTOR_STOPS = 4
+	EXECUTOR_RUNS = 0x5451, /* SQL's advisory locks use 1 and 2 */
+	EXECUTOR_STOPS = 0x5452
 } ExecutorLock;
 
 extern void executor_lock_tag(LOCKTAG *tag, Oid database, ExecutorLock which);

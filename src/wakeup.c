@@ -12,12 +12,12 @@
 
 #include "access/xact.h"
 
-#define TELL_TASKS 1
-#define TELL_LEASES 2
+#define TELL_TASKS    1
+#define TELL_LEASES   2
 #define TELL_LAUNCHER 4
 
 /* Of the current transaction. */
-static int	to_tell = 0;
+static int to_tell = 0;
 static TaskqDatabase *slot = NULL;
 
 /* Only the one who raises the flag wakes the process: it clears the flag before it looks. */
@@ -31,7 +31,7 @@ raise_flag(pg_atomic_uint32 *flag, pg_atomic_uint32 *procno)
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	int			tell = to_tell;
+	int tell = to_tell;
 
 	switch (event)
 	{

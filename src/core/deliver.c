@@ -9,8 +9,10 @@
  *
  * While more tasks wait than there are slots, a claim for every slot that
  * gets free would be a transaction a task.  Such a refill therefore waits for
- * a quarter of the slots, for a report (its transaction wakes the store
- * anyway) or for TQ_REPORT_DELAY_MS, whichever comes first.
+ * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
+ *
+ * What is held is bounded by the slots and one batch of results: a full batch
+ * is reported before anything is claimed, and while a report fails nothing is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,12 +313,9 @@ static int64_t
 claim_due_at(const tq_deliver *d)
 {
 	int			slots = d->max_inflight - d->nsending;
-	int			limit = d->max_inflight > TQ_REPORT_BATCH ? d->max_inflight : TQ_REPORT_BATCH;
 	int64_t		at = d->claim_at_ms;
 
-	if (slots <= 0 || d->nresults >= limit)
-		return NEVER;
-	if (is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
+	if (slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
 		return NEVER;
 	if (d->claim_now || (d->more && slots >= d->max_inflight / 4))
 		at = 0;
@@ -393,8 +392,6 @@ report(tq_deliver *d)
 	if (!store_worked(d, CALL_REPORT, rc))
 		return;
 	forget_results(d);
-	if (d->more)
-		d->refill_at_ms = now(d);
 }
 
 /* ---- extend --------------------------------------------------------------- */

@@ -26,7 +26,7 @@
 #include "server.h"
 
 #define MAX_CONNECTIONS 200
-#define MAX_INPUT 65536
+#define MAX_INPUT (2 * 1024 * 1024)
 #define DRIP_MS 20
 
 typedef enum ending
@@ -84,7 +84,7 @@ static const script scripts[] = {
 typedef struct connection
 {
 	int			fd;				/* -1: free */
-	char		input[MAX_INPUT];
+	char	   *input;			/* owned, MAX_INPUT bytes */
 	size_t		input_len;
 	const script *script;		/* NULL: reading a request */
 	char	   *answer;			/* owned */
@@ -97,12 +97,14 @@ server_stats *server_seen;
 
 static connection connections[MAX_CONNECTIONS];
 static pid_t child;
+static pid_t name_child;
 
 static void
 drop(connection *c)
 {
 	close(c->fd);
 	free(c->answer);
+	free(c->input);
 	memset(c, 0, sizeof(*c));
 	c->fd = -1;
 }
@@ -266,6 +268,7 @@ take_connection(int listener)
 		if (connections[i].fd >= 0)
 			continue;
 		connections[i].fd = fd;
+		connections[i].input = malloc(MAX_INPUT);
 		return;
 	}
 	close(fd);
@@ -312,11 +315,11 @@ serve(int listener)
 
 /* Binds a free port of 127.0.0.1. */
 static int
-bind_any(int *port)
+bind_any(int type, int *port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	socklen_t	len = sizeof(addr);
-	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int			fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
@@ -329,12 +332,29 @@ bind_any(int *port)
 	return fd;
 }
 
+/* A child process that ends with this one; 0 in the child. */
+static pid_t
+start_child(void)
+{
+	pid_t		parent = getpid();
+	pid_t		pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(0);
+	}
+	return pid;
+}
+
 int
 server_start(void)
 {
 	int			port;
-	int			listener = bind_any(&port);
-	pid_t		parent = getpid();
+	int			listener = bind_any(SOCK_STREAM, &port);
 	int			i;
 
 	server_seen = mmap(NULL, sizeof(*server_seen), PROT_READ | PROT_WRITE,
@@ -344,13 +364,9 @@ server_start(void)
 		perror("server");
 		exit(1);
 	}
-	fflush(stdout);
-	child = fork();
+	child = start_child();
 	if (child == 0)
 	{
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(0);
 		for (i = 0; i < MAX_CONNECTIONS; i++)
 			connections[i].fd = -1;
 		serve(listener);
@@ -367,11 +383,61 @@ server_stop(void)
 	munmap(server_seen, sizeof(*server_seen));
 }
 
+/* Every name has two addresses, and nobody listens on the first. */
+static void
+serve_names(int fd)
+{
+	static const char records[] = "\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\2"
+		"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1";
+
+	for (;;)
+	{
+		char		packet[1024];
+		struct sockaddr_in from;
+		socklen_t	from_len = sizeof(from);
+		ssize_t		n = recvfrom(fd, packet, 512, 0, (struct sockaddr *) &from, &from_len);
+		bool		wants_ipv4;
+
+		if (n < 17)
+			continue;
+		wants_ipv4 = packet[n - 3] == 1;
+		packet[2] = (char) 0x81;
+		packet[3] = (char) 0x80;
+		packet[7] = wants_ipv4 ? 2 : 0;
+		if (wants_ipv4)
+		{
+			memcpy(packet + n, records, sizeof(records) - 1);
+			n += (ssize_t) sizeof(records) - 1;
+		}
+		sendto(fd, packet, (size_t) n, 0, (struct sockaddr *) &from, from_len);
+	}
+}
+
+int
+name_server_start(void)
+{
+	int			port;
+	int			fd = bind_any(SOCK_DGRAM, &port);
+
+	name_child = start_child();
+	if (name_child == 0)
+		serve_names(fd);
+	close(fd);
+	return port;
+}
+
+void
+name_server_stop(void)
+{
+	kill(name_child, SIGKILL);
+	waitpid(name_child, NULL, 0);
+}
+
 int
 refused_port(void)
 {
 	int			port;
 
-	bind_any(&port);			/* kept, so that nobody else listens there meanwhile */
+	bind_any(SOCK_STREAM, &port);			/* kept, so that nobody else listens there meanwhile */
 	return port;
 }

@@ -22,6 +22,10 @@ extern server_stats *server_seen;	/* valid after server_start() */
 extern int	server_start(void);
 extern void server_stop(void);
 
+/* A name server that gives every name the addresses 127.0.0.2 and 127.0.0.1; returns its port. */
+extern int	name_server_start(void);
+extern void name_server_stop(void);
+
 /* A port of 127.0.0.1 on which nobody listens. */
 extern int	refused_port(void);
 

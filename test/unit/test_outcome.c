@@ -77,6 +77,7 @@ test_retry_after(void)
 		   "a clock far in the past");
 	is_int(tq_retry_after_parse("Thu, 01 Jan 2099 00:00:00 GMT", INT64_MAX), 0,
 		   "a clock far in the future");
+	is_int(tq_retry_after_parse("Wed, 01 Jan 1000 00:00:00 GMT", INT64_MAX), 0, "as far apart as can be");
 	is_int(tq_retry_after_parse("Sunday, 06-Nov-94 08:49:40 GMT", INT64_MAX), 0,
 		   "a clock without a calendar");
 }
