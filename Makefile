@@ -28,10 +28,10 @@ SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sq
 	sql/80_push.sql sql/85_maintenance.sql sql/90_grants.sql
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c
-REGRESS = arguments retry life push history arming
+REGRESS = arguments retry life push history arming roles
 ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels
 TAP =
-UNIT = test_buffer test_egress test_outcome test_request test_http
+UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)

@@ -57,7 +57,10 @@ find_clang_format()
 
 layout()
 {
-	c_files | xargs "$formatter" --style=file --dry-run --Werror 2>&1 | grep -E 'error:' || true
+	local file
+	for file in $(c_files); do
+		"$formatter" --style=file "$file" | diff -q "$file" - >/dev/null || say "$file"
+	done
 }
 
 line_length()
@@ -81,7 +84,7 @@ blanks()
 
 warnings()
 {
-	private_make -j2 all unit COPT=-Werror UNIT_CFLAGS='-O2 -g -Werror' 2>&1 |
+	private_make -j2 -k all unit COPT=-Werror UNIT_CFLAGS='-O2 -g -Werror' 2>&1 |
 		grep -E '(error|warning):|\*\*\*|undefined reference' || true
 }
 
@@ -114,7 +117,7 @@ includes()
 {
 	grep -nE '^[[:blank:]]*#[[:blank:]]*include' -r src/core --include='*.[ch]' |
 		grep -vE '"core/[a-z_]+\.h"|<[a-z0-9_/]+\.h>' | sed 's/$/: the core includes only itself and system headers/'
-	grep -nE '#[[:blank:]]*include.*(postgres|libpq|fmgr|pg_config|c\.h[">]|utils/|storage/)' -r src/core test/unit --include='*.[ch]' |
+	grep -nE '#[[:blank:]]*include[[:blank:]]*[<"](postgres|libpq|fmgr|pg_config|c\.h|utils/|storage/)' -r src/core test/unit --include='*.[ch]' |
 		sed 's/$/: the core knows no PostgreSQL/'
 	grep -nE '#[[:blank:]]*include.*worker/' -r src --include='*.[ch]' | sed 's/$/: src does not know worker/'
 	[ ! -d worker ] || grep -nE '#[[:blank:]]*include.*("(\.\./)?src/|"taskq\.h"|postgres\.h)' -r worker --include='*.[ch]' |

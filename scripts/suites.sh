@@ -147,7 +147,7 @@ finish()
 private_config=$(make_server_tree "$work/pg" "$config")
 say "taskq $(list TASKQ_VERSION), $("$config" --version)"
 prepare build build
-program lint - scripts/lint.sh "$private_config"
+program lint checks scripts/lint.sh "$private_config"
 unit_suite
 installed_suites
 tap_suite

@@ -91,12 +91,13 @@ comment on function taskq.response(bigint) is
 create function taskq._system_identifier() returns bigint
 language c stable strict as 'MODULE_PATHNAME', 'taskq_system_identifier';
 
+-- NULL: nothing was submitted here yet.
 create function taskq._armed() returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(bool_and(a.system_identifier = taskq._system_identifier()
-		and a.database = (select d.oid from pg_database d where d.datname = current_database())), false)
+	select bool_and(a.system_identifier = taskq._system_identifier()
+		and a.database = (select d.oid from pg_database d where d.datname = current_database()))
 	from taskq.arm a
 $$;
 

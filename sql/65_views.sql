@@ -93,7 +93,7 @@ begin
 	return next;
 
 	"check" := 'armed';
-	ok := taskq._armed();
+	ok := coalesce(taskq._armed(), false);
 	detail := case
 		when ok then 'Requests are sent from this database.'
 		when exists (select from taskq.arm) then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'

@@ -21,19 +21,19 @@ typedef struct Claiming
 	HotRelation task;
 	HotRelation lease;
 	TimestampTz now;
-	int64		lease_us;
-	text	   *worker;
-	bool		push;			/* the executor minds timeouts itself */
-	Claim	   *claims;
-	int			count;
-	int			max;
+	int64 lease_us;
+	text *worker;
+	bool push; /* the executor minds timeouts itself */
+	Claim *claims;
+	int count;
+	int max;
 } Claiming;
 
 /* When heartbeats end: started + timeout, if the task has one. */
 static TimestampTz
 deadline_of(const Claiming *c, const Row *task)
 {
-	int64		timeout_us;
+	int64 timeout_us;
 
 	if (c->push || task->nulls[TASK_TIMEOUT])
 		return DT_NOEND;
@@ -66,15 +66,16 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 static bool
 take_ready(HotRelation *ready, const Row *row, void *arg)
 {
-	Claiming   *c = arg;
-	Claim	   *claim = &c->claims[c->count];
+	Claiming *c = arg;
+	Claim *claim = &c->claims[c->count];
 
 	if (c->count >= c->max)
 		return false;
 	if (row_delete(ready, row, false) != ROW_DONE)
-		return true;			/* somebody else has it */
+		return true; /* somebody else has it */
 	if (!row_fetch(&c->task, ROW_INT64(row, READY_ID), &claim->task))
-		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row", ROW_INT64(row, READY_ID));
+		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row",
+			 ROW_INT64(row, READY_ID));
 	fill_lease(&claim->lease, c, &claim->task);
 	row_insert(&c->lease, &claim->lease);
 	c->count++;
@@ -85,8 +86,14 @@ int
 task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *claims,
 		   TimestampTz *next_due)
 {
-	Claiming	c = {.now = GetCurrentTimestamp(), .lease_us = lease_us, .worker = worker,
-	.push = queue->push, .claims = claims, .max = max};
+	Claiming c = {
+		.now = GetCurrentTimestamp(),
+		.lease_us = lease_us,
+		.worker = worker,
+		.push = queue->push,
+		.claims = claims,
+		.max = max,
+	};
 	HotRelation ready;
 
 	hot_open(&ready, HOT_READY);
@@ -123,11 +130,20 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 {
 	enum
 	{
-		ID, TOKEN, KIND, PAYLOAD, ATTEMPT, MAX_ATTEMPTS, UNTIL, SUBMITTED_AT, PRIORITY, NCOLUMNS
+		ID,
+		TOKEN,
+		KIND,
+		PAYLOAD,
+		ATTEMPT,
+		MAX_ATTEMPTS,
+		UNTIL,
+		SUBMITTED_AT,
+		PRIORITY,
+		NCOLUMNS,
 	};
-	const Row  *task = &claim->task;
-	Datum		values[NCOLUMNS];
-	bool		nulls[NCOLUMNS] = {false};
+	const Row *task = &claim->task;
+	Datum values[NCOLUMNS];
+	bool nulls[NCOLUMNS] = {false};
 
 	values[ID] = task->values[TASK_ID];
 	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
@@ -156,7 +172,7 @@ require_acquirable(const Queue *queue)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("taskq.acquire() cannot run at this isolation level"),
-				 errdetail("A transaction that keeps its snapshot would not see which tasks are taken."),
+				 errdetail("A transaction that keeps its snapshot does not see what is taken."),
 				 errhint("Call it in a READ COMMITTED transaction.")));
 }
 
@@ -166,11 +182,11 @@ taskq_acquire(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
 	TimestampTz next_due;
-	int			max;
-	int64		lease_us;
-	text	   *worker;
-	Claim	   *claims;
-	int			count;
+	int max;
+	int64 lease_us;
+	text *worker;
+	Claim *claims;
+	int count;
 
 	require_writable("taskq.acquire()");
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));

@@ -20,8 +20,8 @@
 int64
 interval_us(const Interval *interval)
 {
-	int64		days = (int64) interval->month * 30 + interval->day;
-	int64		us;
+	int64 days = (int64) interval->month * 30 + interval->day;
+	int64 us;
 
 	if (pg_mul_s64_overflow(days, US_PER_DAY, &us))
 		return days < 0 ? PG_INT64_MIN : PG_INT64_MAX;
@@ -53,7 +53,7 @@ int64
 arg_interval_us(FunctionCallInfo fcinfo, int n, const char *name, int64 fallback, int64 min,
 				int64 max)
 {
-	int64		us;
+	int64 us;
 
 	if (PG_ARGISNULL(n))
 		return fallback;
@@ -70,7 +70,7 @@ arg_interval_us(FunctionCallInfo fcinfo, int n, const char *name, int64 fallback
 int32
 arg_int32(FunctionCallInfo fcinfo, int n, const char *name, int32 fallback, int32 min, int32 max)
 {
-	int32		value;
+	int32 value;
 
 	if (PG_ARGISNULL(n))
 		return fallback;
@@ -95,8 +95,8 @@ arg_id(FunctionCallInfo fcinfo, int n, const char *name)
 text *
 arg_name(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	text	   *value;
-	int			length;
+	text *value;
+	int length;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -125,8 +125,8 @@ arg_name(FunctionCallInfo fcinfo, int n, const char *name)
 text *
 arg_error(FunctionCallInfo fcinfo, int n)
 {
-	text	   *value;
-	int			length;
+	text *value;
+	int length;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -141,13 +141,14 @@ arg_error(FunctionCallInfo fcinfo, int n)
 void
 check_size(Datum value, const char *name)
 {
-	Size		size = toast_raw_datum_size(value) - VARHDRSZ;
+	Size size = toast_raw_datum_size(value) - VARHDRSZ;
 
 	if (size > (Size) taskq_max_payload)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_TOO_LARGE),
 				 errmsg("%s is too large", name),
-				 errdetail("It has %zu bytes; taskq.max_payload allows %d.", size, taskq_max_payload),
+				 errdetail("It has %zu bytes; taskq.max_payload allows %d.", size,
+						   taskq_max_payload),
 				 errhint("Store it elsewhere and pass a reference to it.")));
 }
 
@@ -167,8 +168,8 @@ bigint_array(ArrayType *array, const char *name, int *count)
 int
 arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens)
 {
-	int			nids;
-	int			ntokens;
+	int nids;
+	int ntokens;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		null_argument(PG_ARGISNULL(0) ? "ids" : "tokens");

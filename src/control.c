@@ -77,12 +77,12 @@ require_settings(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("cannot start an executor: taskq.executor is off"),
-				 errhint("Set taskq.executor = on in postgresql.conf and reload the configuration.")));
+				 errhint("Set taskq.executor = on and reload the configuration.")));
 	if (!guc_database_allowed(get_database_name(MyDatabaseId)))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("cannot start an executor: taskq.databases does not name this database"),
-				 errhint("Add it to taskq.databases in postgresql.conf and reload the configuration.")));
+				 errhint("Add it to taskq.databases and reload the configuration.")));
 }
 
 /* The role of executors, fit to be used. */
@@ -99,7 +99,8 @@ require_role(void)
 	if (superuser_arg(role) || has_bypassrls_privilege(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: role \"%s\" has too many rights", TASKQ_BGW_ROLE),
+				 errmsg("cannot start an executor: role \"%s\" has too many rights",
+						TASKQ_BGW_ROLE),
 				 errhint("Run ALTER ROLE %s NOSUPERUSER NOBYPASSRLS.", TASKQ_BGW_ROLE)));
 	if (!compat_may_connect(MyDatabaseId, role))
 		ereport(ERROR,
@@ -279,7 +280,7 @@ stop_by_signal(void)
 	return was_running;
 }
 
-/* ---- SQL -------------------------------------------------------------------------------------- */
+/* ---- SQL ------------------------------------------------------------------------ */
 
 Datum
 taskq_start_executor(PG_FUNCTION_ARGS)
@@ -306,7 +307,7 @@ enum
 	STATE_LAUNCHER_PID,
 	STATE_FAILURES,
 	STATE_RETRY_AT,
-	STATE_NCOLUMNS
+	STATE_NCOLUMNS,
 };
 
 static void

@@ -95,7 +95,9 @@ retire(int code, Datum arg)
 	{
 		slot->pid = 0;
 		slot->serving = false;
-		slot->ended = end_reason == TASKQ_END_FAILED && worker_stopping ? TASKQ_END_ASKED : end_reason;
+		slot->ended = end_reason;
+		if (end_reason == TASKQ_END_FAILED && worker_stopping)
+			slot->ended = TASKQ_END_ASKED;
 		pg_atomic_write_u32(&slot->procno, TASKQ_NO_PROC);
 	}
 	LWLockRelease(taskq_shared->lock);

@@ -17,37 +17,56 @@
 #include "utils/syscache.h"
 
 #define MAX_RETRY_IN_US (366 * US_PER_DAY)
-#define MAX_LOOKS 1000
+#define MAX_LOOKS       1000
 
 /* Columns of taskq.attempt, all of them. */
 enum AttemptArgument
 {
-	ATT_TASK_ID, ATT_ATTEMPT, ATT_STARTED_AT, ATT_ENDED_AT, ATT_WORKER, ATT_CLASS, ATT_ERROR,
-	ATT_DETAIL, ATT_STATUS, ATT_HEADERS, ATT_BODY, ATT_TRUNCATED, ATT_ELAPSED, ATT_NARGS
+	ATT_TASK_ID,
+	ATT_ATTEMPT,
+	ATT_STARTED_AT,
+	ATT_ENDED_AT,
+	ATT_WORKER,
+	ATT_CLASS,
+	ATT_ERROR,
+	ATT_DETAIL,
+	ATT_STATUS,
+	ATT_HEADERS,
+	ATT_BODY,
+	ATT_TRUNCATED,
+	ATT_ELAPSED,
+	ATT_NARGS,
 };
 
 static Statement insert_attempt = {
 	"insert into taskq.attempt values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 	ATT_NARGS,
 	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID}, NULL
+	 INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID},
+	NULL,
 };
 
 /* NULL: the task is dead. */
 static Statement select_retry_at = {
-	"select taskq._retry_at($1, $2, $3, $4, $5)", 5,
-	{TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}, NULL
+	"select taskq._retry_at($1, $2, $3, $4, $5)",
+	5,
+	{TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INTERVALOID},
+	NULL,
 };
 
 Datum
 state_datum(TaskState state)
 {
 	static const char *const labels[] = {
-		[STATE_PENDING] = "pending", [STATE_RUNNING] = "running", [STATE_FINISHED] = "finished",
-		[STATE_DEAD] = "dead", [STATE_CANCELLED] = "cancelled", [STATE_EXPIRED] = "expired"
+		[STATE_PENDING] = "pending",
+		[STATE_RUNNING] = "running",
+		[STATE_FINISHED] = "finished",
+		[STATE_DEAD] = "dead",
+		[STATE_CANCELLED] = "cancelled",
+		[STATE_EXPIRED] = "expired",
 	};
-	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("state"),
-									   ObjectIdGetDatum(get_namespace_oid("taskq", false)));
+	Oid type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("state"),
+							   ObjectIdGetDatum(get_namespace_oid("taskq", false)));
 
 	return DirectFunctionCall2(enum_in, CStringGetDatum(labels[state]), ObjectIdGetDatum(type));
 }
@@ -66,9 +85,12 @@ task_of(int64 id, Row *task)
 void
 task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 {
-	Ending		ending = {.state = STATE_FINISHED, .result = noresult ? (Datum) 0 : result,
-	.answer = answer};
-	Row			task;
+	Ending ending = {
+		.state = STATE_FINISHED,
+		.result = noresult ? (Datum) 0 : result,
+		.answer = answer,
+	};
+	Row task;
 
 	task_of(ROW_INT64(lease, LEASE_ID), &task);
 	task_end(&task, lease, &ending);
@@ -78,7 +100,7 @@ task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 static void
 end_cancelled(const Row *task, const Row *lease, const Answer *answer)
 {
-	Ending		ending = {.state = STATE_CANCELLED, .answer = answer};
+	Ending ending = {.state = STATE_CANCELLED, .answer = answer};
 
 	if (!lease->nulls[LEASE_CANCEL_REASON])
 		ending.error = DatumGetTextPP(lease->values[LEASE_CANCEL_REASON]);
@@ -95,7 +117,8 @@ make_pending(Row *task, TimestampTz run_at, int32 attempts)
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
 	hot_open(&r, HOT_TASK);
 	if (row_update(&r, task) != ROW_DONE)
-		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", ROW_INT64(task, TASK_ID));
+		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
+			 ROW_INT64(task, TASK_ID));
 	hot_close(&r);
 	task_make_ready(task);
 }
@@ -118,8 +141,8 @@ set_attempt_answer(Datum *values, char *nulls, const Answer *answer)
 static void
 record_attempt(const Row *lease, const Failure *failure)
 {
-	Datum		values[ATT_NARGS] = {0};
-	char		nulls[ATT_NARGS + 1];
+	Datum values[ATT_NARGS] = {0};
+	char nulls[ATT_NARGS + 1];
 
 	memset(nulls, 'n', ATT_NARGS);
 	nulls[ATT_NARGS] = '\0';
@@ -155,12 +178,12 @@ static bool
 next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_at)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
-	Interval	retry_in = {.time = retry_in_us};
-	int			born = task->nulls[TASK_REVIVED_AT] ? TASK_SUBMITTED_AT : TASK_REVIVED_AT;
-	Datum		values[5];
-	char		nulls[6] = "     ";
-	Datum		result;
-	bool		isnull;
+	Interval retry_in = {.time = retry_in_us};
+	int born = task->nulls[TASK_REVIVED_AT] ? TASK_SUBMITTED_AT : TASK_REVIVED_AT;
+	Datum values[5];
+	char nulls[6] = "     ";
+	Datum result;
+	bool isnull;
 
 	if (!task->nulls[TASK_RETRY])
 		values[0] = task->values[TASK_RETRY];
@@ -180,9 +203,9 @@ next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_
 TaskState
 task_fail(const Row *lease, const Failure *failure)
 {
-	Ending		dead = {.state = STATE_DEAD, .error = failure->error, .answer = failure->answer};
+	Ending dead = {.state = STATE_DEAD, .error = failure->error, .answer = failure->answer};
 	TimestampTz run_at;
-	Row			task;
+	Row task;
 
 	task_of(ROW_INT64(lease, LEASE_ID), &task);
 	record_attempt(lease, failure);
@@ -203,8 +226,11 @@ task_fail(const Row *lease, const Failure *failure)
 TaskState
 task_lost(const Row *lease)
 {
-	Failure		failure = {.class = "lease_lost", .error = cstring_to_text("lease lost"),
-	.retry_in_us = 0};
+	Failure failure = {
+		.class = "lease_lost",
+		.error = cstring_to_text("lease lost"),
+		.retry_in_us = 0,
+	};
 
 	return task_fail(lease, &failure);
 }
@@ -212,7 +238,7 @@ task_lost(const Row *lease)
 void
 task_release(const Row *lease, int64 delay_us)
 {
-	Row			task;
+	Row task;
 
 	task_of(ROW_INT64(lease, LEASE_ID), &task);
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
@@ -225,9 +251,9 @@ PG_FUNCTION_INFO_V1(taskq_finish);
 Datum
 taskq_finish(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	int64		token = arg_id(fcinfo, 1, "token");
-	Row			lease;
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	Row lease;
 
 	require_writable("taskq.finish()");
 	if (!PG_ARGISNULL(2))
@@ -242,10 +268,10 @@ PG_FUNCTION_INFO_V1(taskq_fail);
 Datum
 taskq_fail(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	int64		token = arg_id(fcinfo, 1, "token");
-	Failure		failure = {.error = arg_error(fcinfo, 2)};
-	Row			lease;
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	Failure failure = {.error = arg_error(fcinfo, 2)};
+	Row lease;
 
 	require_writable("taskq.fail()");
 	if (failure.error == NULL)
@@ -267,10 +293,10 @@ PG_FUNCTION_INFO_V1(taskq_release);
 Datum
 taskq_release(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	int64		token = arg_id(fcinfo, 1, "token");
-	int64		delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
-	Row			lease;
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
+	Row lease;
 
 	require_writable("taskq.release()");
 	if (!lease_take(id, token, &lease))
@@ -283,10 +309,10 @@ taskq_release(PG_FUNCTION_ARGS)
 static RowResult
 cancel_pending(const Row *task, text *reason)
 {
-	Ending		ending = {.state = STATE_CANCELLED, .error = reason};
+	Ending ending = {.state = STATE_CANCELLED, .error = reason};
 	HotRelation r;
-	Row			ready;
-	RowResult	result = ROW_GONE;
+	Row ready;
+	RowResult result = ROW_GONE;
 
 	hot_open(&r, HOT_READY);
 	if (row_fetch_ready(&r, task, &ready))
@@ -305,8 +331,8 @@ static RowResult
 cancel_running(int64 id, text *reason)
 {
 	HotRelation r;
-	Row			lease;
-	RowResult	result = ROW_GONE;
+	Row lease;
+	RowResult result = ROW_GONE;
 
 	hot_open(&r, HOT_LEASE);
 	if (row_fetch(&r, id, &lease))
@@ -335,8 +361,8 @@ cancel_task(int64 id, text *reason)
 	for (int looks = 0; looks < MAX_LOOKS; looks++)
 	{
 		HotRelation r;
-		Row			task;
-		bool		live;
+		Row task;
+		bool live;
 
 		CHECK_FOR_INTERRUPTS();
 		hot_open(&r, HOT_TASK);
@@ -348,15 +374,15 @@ cancel_task(int64 id, text *reason)
 			return true;
 	}
 	elog(ERROR, "task " INT64_FORMAT " has neither a ready row nor a lease", id);
-	return false;				/* not reached */
+	return false; /* not reached */
 }
 
 PG_FUNCTION_INFO_V1(taskq_cancel);
 Datum
 taskq_cancel(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	text	   *reason = arg_error(fcinfo, 1);
+	int64 id = arg_id(fcinfo, 0, "id");
+	text *reason = arg_error(fcinfo, 1);
 
 	require_writable("taskq.cancel()");
 	PG_RETURN_BOOL(cancel_task(id, reason));
@@ -367,11 +393,11 @@ PG_FUNCTION_INFO_V1(taskq_cancel_task);
 Datum
 taskq_cancel_task(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	text	   *reason = arg_error(fcinfo, 1);
+	int64 id = arg_id(fcinfo, 0, "id");
+	text *reason = arg_error(fcinfo, 1);
 	HotRelation r;
-	Row			lease;
-	bool		running;
+	Row lease;
+	bool running;
 
 	if (!cancel_task(id, reason))
 		PG_RETURN_BOOL(false);

@@ -109,8 +109,8 @@ define_executor_settings(void)
 {
 	DefineCustomStringVariable("taskq.databases",
 							   "Databases that may have an executor.",
-							   "Names separated by commas, in double quotes where they have capitals; "
-							   "* stands for all. Reload the configuration to change it.",
+							   "Names separated by commas, in double quotes where they have "
+							   "capitals; * stands for all. Reload the configuration to change it.",
 							   &taskq_databases, "*",
 							   PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomBoolVariable("taskq.executor",
@@ -126,14 +126,15 @@ define_http_settings(void)
 {
 	DefineCustomStringVariable("taskq.http_allow",
 							   "Addresses that may be reached although they are not public.",
-							   "Addresses and CIDR blocks separated by commas, such as 10.1.2.0/24, ::1. "
-							   "Reload the configuration to change it.",
+							   "Addresses and CIDR blocks separated by commas, such as "
+							   "10.1.2.0/24, ::1. Reload the configuration to change it.",
 							   &taskq_http_allow, "",
 							   PGC_SIGHUP, GUC_LIST_INPUT | GUC_SUPERUSER_ONLY,
 							   check_http_allow, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_connect_timeout",
 							"Longest time to connect to one address.",
-							"In milliseconds when no unit is given. Reload the configuration to change it.",
+							"In milliseconds when no unit is given. "
+							"Reload the configuration to change it.",
 							&taskq_http_connect_timeout, CONNECT_TIMEOUT_DEFAULT_MS,
 							CONNECT_TIMEOUT_MIN_MS, CONNECT_TIMEOUT_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
@@ -150,7 +151,8 @@ define_http_settings(void)
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_timeout",
 							"Longest time for a whole request of a task that names no timeout.",
-							"In milliseconds when no unit is given. Reload the configuration to change it.",
+							"In milliseconds when no unit is given. "
+							"Reload the configuration to change it.",
 							&taskq_http_timeout, TIMEOUT_DEFAULT_MS,
 							TIMEOUT_MIN_MS, TIMEOUT_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
@@ -161,14 +163,15 @@ define_queue_settings(void)
 {
 	DefineCustomIntVariable("taskq.max_payload",
 							"Largest payload or body of a task, and largest result.",
-							"In bytes when no unit is given. Only superusers can change it, also for "
-							"a session, a role or a database.",
+							"In bytes when no unit is given. Only superusers can change it, "
+							"also for a session, a role or a database.",
 							&taskq_max_payload, PAYLOAD_DEFAULT, PAYLOAD_MIN, PAYLOAD_MAX,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.poll_interval",
-							"Longest time after which an executor looks for due tasks and expired leases.",
-							"In milliseconds when no unit is given; with the library preloaded a commit "
-							"wakes the executor at once. Reload the configuration to change it.",
+							"Time between an executor's looks for due tasks and expired leases.",
+							"In milliseconds when no unit is given; with the library preloaded "
+							"a commit wakes the executor besides. "
+							"Reload the configuration to change it.",
 							&taskq_poll_interval, POLL_INTERVAL_DEFAULT_MS,
 							POLL_INTERVAL_MIN_MS, POLL_INTERVAL_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);

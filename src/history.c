@@ -23,29 +23,57 @@
 /* Columns of taskq.history, from zero. */
 enum HistoryColumn
 {
-	HIST_BUCKET, HIST_ID, HIST_STATE, HIST_PRIORITY, HIST_ATTEMPT, HIST_MAX_ATTEMPTS,
-	HIST_SUBMITTED_AT, HIST_RUN_AT, HIST_STARTED_AT, HIST_ENDED_AT, HIST_QUEUE, HIST_KIND,
-	HIST_WORKER, HIST_TIMEOUT, HIST_RETRY, HIST_RESULT, HIST_ERROR, HIST_PAYLOAD, HIST_METHOD,
-	HIST_URL, HIST_HEADERS, HIST_BODY, HIST_STATUS, HIST_RESPONSE_HEADERS, HIST_RESPONSE_BODY,
-	HIST_TRUNCATED, HIST_ELAPSED, HIST_ATTEMPTS, HIST_NCOLUMNS
+	HIST_BUCKET,
+	HIST_ID,
+	HIST_STATE,
+	HIST_PRIORITY,
+	HIST_ATTEMPT,
+	HIST_MAX_ATTEMPTS,
+	HIST_SUBMITTED_AT,
+	HIST_RUN_AT,
+	HIST_STARTED_AT,
+	HIST_ENDED_AT,
+	HIST_QUEUE,
+	HIST_KIND,
+	HIST_WORKER,
+	HIST_TIMEOUT,
+	HIST_RETRY,
+	HIST_RESULT,
+	HIST_ERROR,
+	HIST_PAYLOAD,
+	HIST_METHOD,
+	HIST_URL,
+	HIST_HEADERS,
+	HIST_BODY,
+	HIST_STATUS,
+	HIST_RESPONSE_HEADERS,
+	HIST_RESPONSE_BODY,
+	HIST_TRUNCATED,
+	HIST_ELAPSED,
+	HIST_ATTEMPTS,
+	HIST_NCOLUMNS,
 };
 
 typedef struct HistoryRow
 {
-	Datum		values[HIST_NCOLUMNS];
-	bool		nulls[HIST_NCOLUMNS];
+	Datum values[HIST_NCOLUMNS];
+	bool nulls[HIST_NCOLUMNS];
 } HistoryRow;
 
 /* The failed tries of a task that ends, and the last HTTP answer among them. */
 static Statement take_attempts = {
 	"with gone as (delete from taskq.attempt where task_id = $1 returning *), "
-	"last as (select * from gone where status is not null order by attempt desc, ended_at desc limit 1) "
-	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'started_at', started_at, "
+	"last as (select * from gone where status is not null "
+	"order by attempt desc, ended_at desc limit 1) "
+	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
+	"'started_at', started_at, "
 	"'ended_at', ended_at, 'worker', worker, 'class', class, 'error', error, 'detail', detail, "
 	"'status', status, 'elapsed', elapsed)) order by attempt, ended_at), "
 	"(select status from last), (select headers from last), (select body from last), "
 	"(select truncated from last), (select elapsed from last) from gone",
-	1, {INT8OID}, NULL
+	1,
+	{INT8OID},
+	NULL,
 };
 
 static void
@@ -81,11 +109,17 @@ put_attempts(HistoryRow *h, const Row *task, const Ending *ending)
 {
 	enum
 	{
-		ATTEMPTS, STATUS, HEADERS, BODY, TRUNCATED, ELAPSED, NCOLUMNS
+		ATTEMPTS,
+		STATUS,
+		HEADERS,
+		BODY,
+		TRUNCATED,
+		ELAPSED,
+		NCOLUMNS,
 	};
-	Datum		values[NCOLUMNS];
-	bool		nulls[NCOLUMNS];
-	Datum		id = task->values[TASK_ID];
+	Datum values[NCOLUMNS];
+	bool nulls[NCOLUMNS];
+	Datum id = task->values[TASK_ID];
 
 	if (!owner_query(&take_attempts, &id, NULL, values, nulls, NCOLUMNS))
 		return;
@@ -144,10 +178,11 @@ static int32
 bucket_of(TimestampTz ended_at, int64 keep_us)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
+	fsec_t fsec;
 
 	if (timestamp2tm(ended_at + keep_us, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
 	if (keep_us > MAX_DAILY_KEEP_US)
 		return tm.tm_year * 100 + tm.tm_mon;
 	return (tm.tm_year * 100 + tm.tm_mon) * 100 + tm.tm_mday;
@@ -163,9 +198,9 @@ taskq_bucket(PG_FUNCTION_ARGS)
 static Relation
 open_leaf(int32 bucket)
 {
-	char		name[NAMEDATALEN];
-	Oid			leaf;
-	Relation	relation;
+	char name[NAMEDATALEN];
+	Oid leaf;
+	Relation relation;
 
 	snprintf(name, sizeof(name), "history_%d", bucket);
 	leaf = get_relname_relid(name, get_namespace_oid("taskq", false));
@@ -182,9 +217,9 @@ static void
 append(HistoryRow *h, int64 keep_us)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int32		bucket = bucket_of(now, keep_us);
-	Relation	relation = open_leaf(bucket);
-	HeapTuple	tuple;
+	int32 bucket = bucket_of(now, keep_us);
+	Relation relation = open_leaf(bucket);
+	HeapTuple tuple;
 
 	put(h, HIST_BUCKET, Int32GetDatum(bucket));
 	put(h, HIST_ENDED_AT, TimestampTzGetDatum(now));
@@ -201,7 +236,8 @@ delete_task(const Row *task)
 
 	hot_open(&r, HOT_TASK);
 	if (row_delete(&r, task, true) != ROW_DONE)
-		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", ROW_INT64(task, TASK_ID));
+		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
+			 ROW_INT64(task, TASK_ID));
 	hot_close(&r);
 }
 
@@ -209,8 +245,8 @@ void
 task_end(const Row *task, const Row *lease, const Ending *ending)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
-	HistoryRow	h;
-	int64		keep_us;
+	HistoryRow h;
+	int64 keep_us;
 
 	if (queue == NULL)
 		elog(ERROR, "task " INT64_FORMAT " is in no queue", ROW_INT64(task, TASK_ID));

@@ -358,7 +358,7 @@ note_shortage(int i)
 	if (real)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker is free for the executor of database \"%s\"; next try in %d s",
+				 errmsg("no background worker is free for database \"%s\"; next try in %d s",
 						NameStr(children[i].name), delay_ms / 1000),
 				 errhint("Raise max_worker_processes.")));
 }

@@ -19,7 +19,7 @@ bool
 lease_take(int64 id, int64 token, Row *lease)
 {
 	HotRelation r;
-	RowResult	result = ROW_GONE;
+	RowResult result = ROW_GONE;
 
 	hot_open(&r, HOT_LEASE);
 	do
@@ -41,7 +41,7 @@ static bool
 extend(int64 id, int64 token, int64 extend_us, Row *lease)
 {
 	HotRelation r;
-	RowResult	result = ROW_GONE;
+	RowResult result = ROW_GONE;
 
 	hot_open(&r, HOT_LEASE);
 	do
@@ -68,18 +68,18 @@ PG_FUNCTION_INFO_V1(taskq_heartbeat);
 Datum
 taskq_heartbeat(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, 0, "id");
-	int64		token = arg_id(fcinfo, 1, "token");
-	int64		extend_us = arg_interval_us(fcinfo, 2, "extend_by", 0, MIN_LEASE_US, MAX_LEASE_US);
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	int64 extend_us = arg_interval_us(fcinfo, 2, "extend_by", 0, MIN_LEASE_US, MAX_LEASE_US);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Row			lease;
+	Row lease;
 
 	require_writable("taskq.heartbeat()");
 	InitMaterializedSRF(fcinfo, 0);
 	if (extend(id, token, extend_us, &lease))
 	{
-		Datum		values[2] = {lease.values[LEASE_UNTIL], lease.values[LEASE_CANCEL_REQUESTED]};
-		bool		nulls[2] = {false, false};
+		Datum values[2] = {lease.values[LEASE_UNTIL], lease.values[LEASE_CANCEL_REQUESTED]};
+		bool nulls[2] = {false, false};
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
@@ -92,17 +92,17 @@ Datum
 taskq_push_extend(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64	   *ids;
-	int64	   *tokens;
-	int			count = arg_id_arrays(fcinfo, &ids, &tokens);
+	int64 *ids;
+	int64 *tokens;
+	int count = arg_id_arrays(fcinfo, &ids, &tokens);
 
 	require_writable("taskq._push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
-		Row			lease;
-		Datum		value = Int64GetDatum(ids[i]);
-		bool		isnull = false;
+		Row lease;
+		Datum value = Int64GetDatum(ids[i]);
+		bool isnull = false;
 
 		if (extend(ids[i], tokens[i], 0, &lease) && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
@@ -118,15 +118,15 @@ PG_FUNCTION_INFO_V1(taskq_push_release);
 Datum
 taskq_push_release(PG_FUNCTION_ARGS)
 {
-	int64	   *ids;
-	int64	   *tokens;
-	int			count = arg_id_arrays(fcinfo, &ids, &tokens);
-	int			released = 0;
+	int64 *ids;
+	int64 *tokens;
+	int count = arg_id_arrays(fcinfo, &ids, &tokens);
+	int released = 0;
 
 	require_writable("taskq._push_release()");
 	for (int i = 0; i < count; i++)
 	{
-		Row			lease;
+		Row lease;
 
 		if (!lease_take(ids[i], tokens[i], &lease))
 			continue;
@@ -140,15 +140,15 @@ taskq_push_release(PG_FUNCTION_ARGS)
 typedef struct Losing
 {
 	TimestampTz now;
-	TimestampTz next;			/* when the next one of the others runs out */
-	List	   *leases;			/* of Row */
-	int			max;
+	TimestampTz next; /* when the next one of the others runs out */
+	List *leases;     /* of Row */
+	int max;
 } Losing;
 
 static void
 remember(Losing *l, const Row *lease)
 {
-	Row		   *copy = palloc_object(Row);
+	Row *copy = palloc_object(Row);
 
 	*copy = *lease;
 	l->leases = lappend(l->leases, copy);
@@ -157,7 +157,7 @@ remember(Losing *l, const Row *lease)
 static void
 visit_expired(HotRelation *r, const Row *lease, void *arg)
 {
-	Losing	   *l = arg;
+	Losing *l = arg;
 	TimestampTz until = ROW_TIME(lease, LEASE_UNTIL);
 
 	if (until <= l->now && list_length(l->leases) < l->max)
@@ -175,13 +175,13 @@ static int
 lose(List *leases)
 {
 	HotRelation r;
-	ListCell   *cell;
-	int			lost = 0;
+	ListCell *cell;
+	int lost = 0;
 
 	hot_open(&r, HOT_LEASE);
-	foreach(cell, leases)
+	foreach (cell, leases)
 	{
-		const Row  *lease = lfirst(cell);
+		const Row *lease = lfirst(cell);
 
 		if (row_delete(&r, lease, false) != ROW_DONE)
 			continue;
@@ -210,7 +210,7 @@ lose_where(LeaseVisitor visit, Losing *l)
 TimestampTz
 lease_expire(int max)
 {
-	Losing		l = {.max = max};
+	Losing l = {.max = max};
 
 	(void) lose_where(visit_expired, &l);
 	return l.next;
@@ -246,7 +246,7 @@ PG_FUNCTION_INFO_V1(taskq_push_recover);
 Datum
 taskq_push_recover(PG_FUNCTION_ARGS)
 {
-	Losing		l = {.max = 0};
+	Losing l = {.max = 0};
 
 	require_writable("taskq._push_recover()");
 	PG_RETURN_INT32(lose_where(visit_executors, &l));

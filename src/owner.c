@@ -17,10 +17,11 @@
 static void
 prepare(Statement *statement)
 {
-	SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs, statement->argtypes);
+	SPIPlanPtr plan = SPI_prepare(statement->sql, statement->nargs, statement->argtypes);
 
 	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
+			 SPI_result_code_string(SPI_result));
 	statement->plan = plan;
 }
 
@@ -28,12 +29,12 @@ prepare(Statement *statement)
 static void
 copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
 {
-	TupleDesc	desc = SPI_tuptable->tupdesc;
+	TupleDesc desc = SPI_tuptable->tupdesc;
 
 	for (int i = 0; i < ncols; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &isnull[i]);
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &isnull[i]);
 		MemoryContext old = MemoryContextSwitchTo(target);
 
 		result[i] = isnull[i] ? (Datum) 0 : datumCopy(value, att->attbyval, att->attlen);
@@ -46,11 +47,11 @@ owner_query(Statement *statement, Datum *values, const char *nulls, Datum *resul
 			int ncols)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			save_user;
-	int			save_context;
-	int			save_level = NewGUCNestLevel();
-	int			rc;
-	bool		found;
+	Oid save_user;
+	int save_context;
+	int save_level = NewGUCNestLevel();
+	int rc;
+	bool found;
 
 	GetUserIdAndSecContext(&save_user, &save_context);
 	SetUserIdAndSecContext(get_role_oid(TASKQ_OWNER_ROLE, false),

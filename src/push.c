@@ -16,15 +16,15 @@
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
-#define JSON_TYPE "Content-Type: application/json"
+#define JSON_TYPE           "Content-Type: application/json"
 #define MAX_RESPONSE_FIELDS 1000
 
 /* The lines of a request's head, as they are collected. */
 typedef struct Lines
 {
-	Datum	   *line;
-	int			count;
-	bool		has_type;		/* the submitter gave a Content-Type */
+	Datum *line;
+	int count;
+	bool has_type; /* the submitter gave a Content-Type */
 } Lines;
 
 static void
@@ -37,11 +37,11 @@ add_line(Lines *lines, char *line)
 static void
 add_headers(Lines *lines, Datum headers)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(headers);
+	Jsonb *jsonb = DatumGetJsonbP(headers);
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-	JsonbValue	v;
+	JsonbValue v;
 	JsonbIteratorToken token;
-	char	   *name = "";
+	char *name = "";
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
@@ -81,7 +81,7 @@ header_name_of(const Queue *queue)
 static void
 add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 {
-	int64		id = ROW_INT64(&claim->task, TASK_ID);
+	int64 id = ROW_INT64(&claim->task, TASK_ID);
 
 	add_line(lines, "User-Agent: taskq/" TASKQ_VERSION);
 	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
@@ -94,9 +94,9 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 static Datum
 head_of(const Queue *queue, const Claim *claim)
 {
-	const Row  *task = &claim->task;
-	Lines		lines = {.count = 0};
-	int			limit = 8;
+	const Row *task = &claim->task;
+	Lines lines = {.count = 0};
+	int limit = 8;
 
 	if (!task->nulls[TASK_HEADERS])
 		limit += JB_ROOT_COUNT(DatumGetJsonbP(task->values[TASK_HEADERS]));
@@ -106,15 +106,16 @@ head_of(const Queue *queue, const Claim *claim)
 	if (!lines.has_type && !task->nulls[TASK_PAYLOAD])
 		add_line(&lines, JSON_TYPE);
 	add_own_headers(&lines, queue, claim);
-	return PointerGetDatum(construct_array(lines.line, lines.count, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(construct_array(lines.line, lines.count, TEXTOID, -1, false,
+										   TYPALIGN_INT));
 }
 
 /* The payload as JSON in UTF-8, or the body; false if there is neither. */
 static bool
 body_of(const Row *task, Datum *body)
 {
-	Jsonb	   *payload;
-	char	   *json;
+	Jsonb *payload;
+	char *json;
 
 	if (!task->nulls[TASK_BODY])
 	{
@@ -127,7 +128,7 @@ body_of(const Row *task, Datum *body)
 	json = JsonbToCString(NULL, &payload->root, VARSIZE(payload));
 	if (GetDatabaseEncoding() != PG_SQL_ASCII)
 		json = pg_server_to_any(json, strlen(json), PG_UTF8);
-	*body = CStringGetTextDatum(json);	/* a text and a bytea look alike */
+	*body = CStringGetTextDatum(json); /* a text and a bytea look alike */
 	return true;
 }
 
@@ -144,20 +145,31 @@ return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim)
 {
 	enum
 	{
-		ID, TOKEN, LEASE_MS, TIMEOUT_MS, METHOD, URL, HEADERS, BODY, NCOLUMNS
+		ID,
+		TOKEN,
+		LEASE_MS,
+		TIMEOUT_MS,
+		METHOD,
+		URL,
+		HEADERS,
+		BODY,
+		NCOLUMNS,
 	};
-	const Row  *task = &claim->task;
-	Datum		values[NCOLUMNS];
-	bool		nulls[NCOLUMNS] = {false};
+	const Row *task = &claim->task;
+	Datum values[NCOLUMNS];
+	bool nulls[NCOLUMNS] = {false};
 
 	values[ID] = task->values[TASK_ID];
 	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
 	values[LEASE_MS] = Int64GetDatum(ROW_INT64(&claim->lease, LEASE_US) / US_PER_MS);
 	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(task));
-	values[METHOD] = task->nulls[TASK_METHOD] ? CStringGetTextDatum("POST") : task->values[TASK_METHOD];
+	if (task->nulls[TASK_METHOD])
+		values[METHOD] = CStringGetTextDatum("POST");
+	else
+		values[METHOD] = task->values[TASK_METHOD];
 	if (!task->nulls[TASK_URL])
 		values[URL] = task->values[TASK_URL];
-	else						/* a queue that lost its url sends nowhere: the engine refuses */
+	else /* a queue that lost its url sends nowhere: the engine refuses */
 		values[URL] = CStringGetTextDatum(queue->url != NULL ? queue->url : "");
 	values[HEADERS] = head_of(queue, claim);
 	nulls[BODY] = !body_of(task, &values[BODY]);
@@ -169,12 +181,12 @@ PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
 taskq_push_claim(PG_FUNCTION_ARGS)
 {
-	static int	turn = 0;
-	int			max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
-	text	   *worker = cstring_to_text(EXECUTOR_WORKER);
-	Claim	   *claims = palloc_array(Claim, max);
-	int			count;
-	int32	   *ids = queue_push_ids(&count);
+	static int turn = 0;
+	int max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
+	text *worker = cstring_to_text(EXECUTOR_WORKER);
+	Claim *claims = palloc_array(Claim, max);
+	int count;
+	int32 *ids = queue_push_ids(&count);
 
 	require_writable("taskq._push_claim()");
 	InitMaterializedSRF(fcinfo, 0);
@@ -183,7 +195,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	{
 		const Queue *queue = queue_by_id(ids[(i + turn) % count]);
 		TimestampTz next_due;
-		int			claimed;
+		int claimed;
 
 		if (queue == NULL)
 			continue;
@@ -198,7 +210,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 static bool
 take_none(HotRelation *ready, const Row *row, void *arg)
 {
-	*(bool *) arg = true;		/* one is due now */
+	*(bool *) arg = true; /* one is due now */
 	return false;
 }
 
@@ -208,10 +220,10 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	bool		due = false;
+	bool due = false;
 	HotRelation ready;
-	int			count;
-	int32	   *ids = queue_push_ids(&count);
+	int count;
+	int32 *ids = queue_push_ids(&count);
 
 	hot_open(&ready, HOT_READY);
 	for (int i = 0; i < count && !due; i++)
@@ -229,9 +241,9 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 static JsonbValue *
 safe_string(JsonbValue *v, const char *bytes, int len)
 {
-	char	   *copy = pnstrdup(bytes, len);
-	bool		valid = strlen(copy) == (size_t) len && GetDatabaseEncoding() != PG_SQL_ASCII &&
-		pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true);
+	char *copy = pnstrdup(bytes, len);
+	bool valid = strlen(copy) == (size_t) len && GetDatabaseEncoding() != PG_SQL_ASCII &&
+				 pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true);
 
 	for (int i = 0; i < len; i++)
 	{
@@ -247,10 +259,10 @@ safe_string(JsonbValue *v, const char *bytes, int len)
 /* One header line of an answer. */
 typedef struct Field
 {
-	char	   *name;			/* in lower case */
+	char *name; /* in lower case */
 	const char *value;
-	int			value_len;
-	int			line;			/* keeps the order within a name */
+	int value_len;
+	int line; /* keeps the order within a name */
 } Field;
 
 static int
@@ -258,7 +270,7 @@ compare_fields(const void *a, const void *b)
 {
 	const Field *x = a;
 	const Field *y = b;
-	int			order = strcmp(x->name, y->name);
+	int order = strcmp(x->name, y->name);
 
 	return order != 0 ? order : x->line - y->line;
 }
@@ -268,7 +280,7 @@ static int
 split_fields(const char *raw, int len, Field *fields, int max)
 {
 	const char *end = raw + len;
-	int			count = 0;
+	int count = 0;
 
 	while (raw < end && count < max)
 	{
@@ -280,7 +292,7 @@ split_fields(const char *raw, int len, Field *fields, int max)
 		{
 			const char *value = colon + 1;
 			const char *last = stop;
-			JsonbValue	name;
+			JsonbValue name;
 
 			while (value < last && (*value == ' ' || *value == '\t'))
 				value++;
@@ -302,17 +314,17 @@ split_fields(const char *raw, int len, Field *fields, int max)
 static Datum
 headers_jsonb(const bytea *raw)
 {
-	int			len = VARSIZE_ANY_EXHDR(raw);
-	Field	   *fields = palloc_array(Field, MAX_RESPONSE_FIELDS);
-	int			count = split_fields(VARDATA_ANY(raw), len, fields, MAX_RESPONSE_FIELDS);
+	int len = VARSIZE_ANY_EXHDR(raw);
+	Field *fields = palloc_array(Field, MAX_RESPONSE_FIELDS);
+	int count = split_fields(VARDATA_ANY(raw), len, fields, MAX_RESPONSE_FIELDS);
 	JsonbParseState *state = NULL;
-	JsonbValue	v;
+	JsonbValue v;
 
 	qsort(fields, count, sizeof(Field), compare_fields);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < count;)
 	{
-		int			same = 1;
+		int same = 1;
 
 		while (i + same < count && strcmp(fields[i].name, fields[i + same].name) == 0)
 			same++;
@@ -332,8 +344,17 @@ headers_jsonb(const bytea *raw)
 /* The arguments of _push_report(). */
 enum ReportArgument
 {
-	REP_ID, REP_TOKEN, REP_VERDICT, REP_CLASS, REP_STATUS, REP_HEADERS, REP_BODY, REP_TRUNCATED,
-	REP_ELAPSED, REP_ERROR, REP_RETRY_AFTER
+	REP_ID,
+	REP_TOKEN,
+	REP_VERDICT,
+	REP_CLASS,
+	REP_STATUS,
+	REP_HEADERS,
+	REP_BODY,
+	REP_TRUNCATED,
+	REP_ELAPSED,
+	REP_ERROR,
+	REP_RETRY_AFTER,
 };
 
 static void
@@ -357,12 +378,15 @@ static void
 read_failure(FunctionCallInfo fcinfo, const char *verdict, const Answer *answer, Failure *failure)
 {
 	memset(failure, 0, sizeof(Failure));
-	failure->class = PG_ARGISNULL(REP_CLASS) ? "internal" : text_to_cstring(PG_GETARG_TEXT_PP(REP_CLASS));
+	failure->class = "internal";
+	if (!PG_ARGISNULL(REP_CLASS))
+		failure->class = text_to_cstring(PG_GETARG_TEXT_PP(REP_CLASS));
 	failure->error = arg_error(fcinfo, REP_ERROR);
 	if (failure->error == NULL && answer->present)
 		failure->error = cstring_to_text(psprintf("HTTP status %d", answer->status));
 	failure->permanent = strcmp(verdict, "permanent") == 0;
-	failure->retry_in_us = arg_interval_us(fcinfo, REP_RETRY_AFTER, "retry_after", -1, 0, MAX_DELAY_US);
+	failure->retry_in_us = arg_interval_us(fcinfo, REP_RETRY_AFTER, "retry_after", -1, 0,
+										   MAX_DELAY_US);
 	failure->answer = answer;
 }
 
@@ -370,15 +394,18 @@ PG_FUNCTION_INFO_V1(taskq_push_report);
 Datum
 taskq_push_report(PG_FUNCTION_ARGS)
 {
-	int64		id = arg_id(fcinfo, REP_ID, "id");
-	int64		token = arg_id(fcinfo, REP_TOKEN, "token");
-	char	   *verdict = PG_ARGISNULL(REP_VERDICT) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
-	bool		success = strcmp(verdict, "success") == 0;
-	Answer		answer;
-	Failure		failure;
-	Row			lease;
+	int64 id = arg_id(fcinfo, REP_ID, "id");
+	int64 token = arg_id(fcinfo, REP_TOKEN, "token");
+	char *verdict = "";
+	bool success;
+	Answer answer;
+	Failure failure;
+	Row lease;
 
 	require_writable("taskq._push_report()");
+	if (!PG_ARGISNULL(REP_VERDICT))
+		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
+	success = strcmp(verdict, "success") == 0;
 	if (!success && strcmp(verdict, "retry") != 0 && strcmp(verdict, "permanent") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),

@@ -23,21 +23,33 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define QUEUE_COLUMNS \
-	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, q.name::text, " \
-	"(select p.max_attempts from taskq._retry_policies p where p.name in (q.retry, 'default') " \
-	"order by p.name = q.retry desc limit 1) from taskq._queues q "
+#define QUEUE_COLUMNS                                                                           \
+	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
+	"q.name::text, (select p.max_attempts from taskq._retry_policies p "                        \
+	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1) "             \
+	"from taskq._queues q "
 
 enum QueueColumn
 {
-	QUEUE_ID, QUEUE_PUSH, QUEUE_URL, QUEUE_RETRY, QUEUE_LEASE_FOR, QUEUE_KEEP_FINISHED,
-	QUEUE_KEEP_DEAD, QUEUE_NAME, QUEUE_MAX_ATTEMPTS, QUEUE_NCOLUMNS
+	QUEUE_ID,
+	QUEUE_PUSH,
+	QUEUE_URL,
+	QUEUE_RETRY,
+	QUEUE_LEASE_FOR,
+	QUEUE_KEEP_FINISHED,
+	QUEUE_KEEP_DEAD,
+	QUEUE_NAME,
+	QUEUE_MAX_ATTEMPTS,
+	QUEUE_NCOLUMNS,
 };
 
 static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
 static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
 static Statement select_push_ids = {
-	"select array_agg(q.id order by q.id) from taskq._queues q where q.mode = 'push'", 0, {0}, NULL
+	"select array_agg(q.id order by q.id) from taskq._queues q where q.mode = 'push'",
+	0,
+	{0},
+	NULL,
 };
 static Statement select_armed_once = {"select from taskq.arm", 0, {0}, NULL};
 static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
@@ -48,22 +60,22 @@ static MemoryContext queue_context = NULL;
 
 static bool push_ids_valid = false;
 static int32 *push_ids = NULL;
-static int	npush_ids = 0;
+static int npush_ids = 0;
 
 static bool arm_row_seen = false;
 
 /* The relation whose invalidation says that something changed. */
-static Oid	queue_relation = InvalidOid;
+static Oid queue_relation = InvalidOid;
 
 static void
 forget_all(void)
 {
 	HASH_SEQ_STATUS status;
-	Queue	   *queue;
+	Queue *queue;
 
 	push_ids_valid = false;
 	arm_row_seen = false;
-	queue_relation = InvalidOid;	/* the extension may be another one by now */
+	queue_relation = InvalidOid; /* the extension may be another one by now */
 	hash_seq_init(&status, queues);
 	while ((queue = hash_seq_search(&status)) != NULL)
 		queue->valid = false;
@@ -93,7 +105,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 static void
 start_remembering(void)
 {
-	HASHCTL		ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
+	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
 
 	if (!OidIsValid(queue_relation))
 		queue_relation = taskq_relation("queue");
@@ -118,8 +130,8 @@ keep_text(char *old, Datum value, bool isnull)
 static Queue *
 remember(const Datum *row, const bool *isnull)
 {
-	bool		found;
-	Queue	   *q = hash_search(queues, TextDatumGetCString(row[QUEUE_NAME]), HASH_ENTER, &found);
+	bool found;
+	Queue *q = hash_search(queues, TextDatumGetCString(row[QUEUE_NAME]), HASH_ENTER, &found);
 
 	if (!found)
 		q->url = q->retry = NULL;
@@ -139,11 +151,11 @@ remember(const Datum *row, const bool *isnull)
 const Queue *
 queue_by_name(text *name)
 {
-	char		key[NAMEDATALEN] = {0};
-	Datum		argument = PointerGetDatum(name);
-	Datum		row[QUEUE_NCOLUMNS];
-	bool		isnull[QUEUE_NCOLUMNS];
-	Queue	   *queue;
+	char key[NAMEDATALEN] = {0};
+	Datum argument = PointerGetDatum(name);
+	Datum row[QUEUE_NCOLUMNS];
+	bool isnull[QUEUE_NCOLUMNS];
+	Queue *queue;
 
 	if (name == NULL)
 		ereport(ERROR,
@@ -161,18 +173,18 @@ queue_by_name(text *name)
 				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
 				 errmsg("queue \"%s\" does not exist", key),
 				 errdetail("No queue of that name was created in this database."),
-				 errhint("Create it with taskq.create_queue(), or see taskq.queues for those that exist.")));
+				 errhint("taskq.create_queue() creates it; taskq.queues shows all there are.")));
 	return remember(row, isnull);
 }
 
 const Queue *
 queue_by_id(int32 id)
 {
-	Datum		argument = Int32GetDatum(id);
-	Datum		row[QUEUE_NCOLUMNS];
-	bool		isnull[QUEUE_NCOLUMNS];
+	Datum argument = Int32GetDatum(id);
+	Datum row[QUEUE_NCOLUMNS];
+	bool isnull[QUEUE_NCOLUMNS];
 	HASH_SEQ_STATUS status;
-	Queue	   *queue;
+	Queue *queue;
 
 	start_remembering();
 	hash_seq_init(&status, queues);
@@ -195,9 +207,9 @@ queue_push_ids(int *count)
 	start_remembering();
 	if (!push_ids_valid)
 	{
-		Datum		value;
-		bool		isnull;
-		ArrayType  *array;
+		Datum value;
+		bool isnull;
+		ArrayType *array;
 
 		if (!owner_query(&select_push_ids, NULL, NULL, &value, &isnull, 1) || isnull)
 			elog(ERROR, "there is no push queue");

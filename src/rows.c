@@ -29,18 +29,18 @@ static const struct
 {
 	const char *heap;
 	const char *index;
-	int			ncolumns;
-}			hot_tables[] = {
+	int ncolumns;
+} hot_tables[] = {
 	[HOT_TASK] = {"task", "task_pkey", TASK_NCOLUMNS},
 	[HOT_READY] = {"ready", "ready_dispatch", READY_NCOLUMNS},
-	[HOT_LEASE] = {"lease", "lease_pkey", LEASE_NCOLUMNS}
+	[HOT_LEASE] = {"lease", "lease_pkey", LEASE_NCOLUMNS},
 };
 
 Oid
 taskq_relation(const char *name)
 {
-	Oid			namespace = get_namespace_oid("taskq", true);
-	Oid			relation = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+	Oid namespace = get_namespace_oid("taskq", true);
+	Oid relation = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
 
 	if (!OidIsValid(relation))
 		ereport(ERROR,
@@ -86,7 +86,7 @@ row_init(Row *row)
 static void
 read_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 {
-	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+	HeapTuple tuple = ExecCopySlotHeapTuple(slot);
 
 	row->tid = slot->tts_tid;
 	heap_deform_tuple(tuple, RelationGetDescr(r->heap), row->values, row->nulls);
@@ -96,10 +96,10 @@ read_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 static bool
 fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
 	IndexScanDesc scan = index_beginscan_compat(r->heap, r->index, snapshot, nkeys);
-	bool		found;
+	bool found;
 
 	index_rescan(scan, keys, nkeys, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
@@ -135,7 +135,7 @@ row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
 void
 row_insert(HotRelation *r, Row *row)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
 
 	CatalogTupleInsert(r->heap, tuple);
 	row->tid = tuple->t_self;
@@ -160,7 +160,7 @@ row_result(TM_Result result)
 		default:
 			elog(ERROR, "unexpected result %d of a row operation", result);
 	}
-	return ROW_GONE;			/* not reached */
+	return ROW_GONE; /* not reached */
 }
 
 RowResult
@@ -179,8 +179,8 @@ row_update(HotRelation *r, const Row *row)
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
 	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RowResult	result;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	RowResult result;
 
 	/* Locked first: the update itself treats a changed row as an internal error. */
 	result = row_result(table_tuple_lock(r->heap, &tid, snapshot, slot, GetCurrentCommandId(false),
@@ -189,9 +189,9 @@ row_update(HotRelation *r, const Row *row)
 	ExecDropSingleTupleTableSlot(slot);
 	if (result == ROW_DONE)
 	{
-		HeapTuple	tuple = heap_form_tuple(RelationGetDescr(r->heap),
-											(Datum *) row->values,
-											(bool *) row->nulls);
+		HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap),
+										  (Datum *) row->values,
+										  (bool *) row->nulls);
 
 		CatalogTupleUpdate(r->heap, &tid, tuple);
 		heap_freetuple(tuple);
@@ -208,8 +208,8 @@ static bool
 walk_lane(HotRelation *r, IndexScanDesc scan, TupleTableSlot *slot, int16 *priority,
 		  TimestampTz now, TimestampTz *future, ReadyTaker take, void *arg)
 {
-	bool		first = true;
-	Row			row;
+	bool first = true;
+	Row row;
 
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
@@ -219,7 +219,7 @@ walk_lane(HotRelation *r, IndexScanDesc scan, TupleTableSlot *slot, int16 *prior
 			*priority = ROW_INT16(&row, READY_PRIORITY);
 		first = false;
 		if (ROW_INT16(&row, READY_PRIORITY) != *priority)
-			return true;		/* the lane ends here */
+			return true; /* the lane ends here */
 		if (ROW_TIME(&row, READY_RUN_AT) > now)
 		{
 			*future = ROW_TIME(&row, READY_RUN_AT);
@@ -229,19 +229,19 @@ walk_lane(HotRelation *r, IndexScanDesc scan, TupleTableSlot *slot, int16 *prior
 			return false;
 	}
 	if (first)
-		*priority = PG_INT16_MAX;	/* no lane is left */
+		*priority = PG_INT16_MAX; /* no lane is left */
 	return true;
 }
 
 TimestampTz
 ready_walk(HotRelation *r, int32 queue_id, TimestampTz now, ReadyTaker take, void *arg)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
 	IndexScanDesc scan = index_beginscan_compat(r->heap, r->index, snapshot, 2);
 	TimestampTz next_due = DT_NOEND;
-	int16		priority = PG_INT16_MIN;
-	bool		more = true;
+	int16 priority = PG_INT16_MIN;
+	bool more = true;
 
 	while (more && priority < PG_INT16_MAX)
 	{
@@ -263,10 +263,10 @@ ready_walk(HotRelation *r, int32 queue_id, TimestampTz now, ReadyTaker take, voi
 void
 lease_walk(HotRelation *r, LeaseVisitor visit, void *arg)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
 	TableScanDesc scan = table_beginscan(r->heap, snapshot, 0, NULL);
-	Row			row;
+	Row row;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

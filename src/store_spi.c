@@ -46,7 +46,7 @@ static Operation op_claim = {.name = "claim tasks", .failure_level = WARNING};
 static Operation op_report = {.name = "report results", .failure_level = WARNING};
 static Operation op_extend = {.name = "extend leases", .failure_level = WARNING};
 static Operation op_release = {.name = "release tasks", .failure_level = WARNING};
-static Operation op_recover = {.name = "recover tasks of an earlier executor", .failure_level = WARNING};
+static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
 static Operation op_history = {.name = "maintain history", .failure_level = DEBUG1};
 
@@ -314,20 +314,26 @@ copy_task(tq_task *task, uint64 row)
 		task->body = copy_bytes(PG_DETOAST_DATUM_PACKED(value), &task->body_len);
 }
 
+/* Not armed and never was, before the first submit, is nothing to speak of. */
 static bool
 armed(void)
 {
 	static int said = -1;
 	bool isnull = true;
-	bool is = call(&call_armed, NULL, NULL) > 0 && DatumGetBool(column(0, 1, &isnull)) && !isnull;
+	bool is = false;
 
+	if (call(&call_armed, NULL, NULL) > 0)
+		is = DatumGetBool(column(0, 1, &isnull));
+	if (isnull)
+		return false;
 	if (!is && said != 0)
 		ereport(LOG,
 				(errmsg("executor in database \"%s\" sends nothing: the database is not armed",
 						get_database_name(MyDatabaseId)),
 				 errhint("Call taskq.arm() if requests are to be sent from here.")));
 	else if (is && said == 0)
-		ereport(LOG, (errmsg("executor in database \"%s\" is armed", get_database_name(MyDatabaseId))));
+		ereport(LOG,
+				(errmsg("executor in database \"%s\" is armed", get_database_name(MyDatabaseId))));
 	said = is;
 	return is;
 }
@@ -463,7 +469,7 @@ report_one(const tq_result *result, bool bare)
 
 	call(&call_report, values, nulls);
 	if (SPI_processed > 0 && !DatumGetBool(column(0, 1, &isnull)))
-		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost", result->id);
+		elog(DEBUG1, "result of task " INT64_FORMAT " is dropped: lease lost", result->id);
 }
 
 static void

@@ -15,37 +15,40 @@
 #include "utils/datetime.h"
 #include "utils/jsonb.h"
 
-#define MIN_PRIORITY (-16)
-#define MAX_PRIORITY 15
-#define MAX_TIMEOUT_US US_PER_DAY
-#define MAX_URL 8192
-#define MAX_METHOD 32
-#define MAX_HEADERS 100
+#define MIN_PRIORITY     (-16)
+#define MAX_PRIORITY     15
+#define MAX_TIMEOUT_US   US_PER_DAY
+#define MAX_URL          8192
+#define MAX_METHOD       32
+#define MAX_HEADERS      100
 #define MAX_HEADERS_SIZE 32768
 
 /* Where the arguments that both functions share begin; the same order in both. */
 typedef struct Shared
 {
-	int			priority;
-	int			run_at;
-	int			delay;
-	int			timeout;
-	int			retry;
-	int			max_attempts;
-	int			kind;
+	int priority;
+	int run_at;
+	int delay;
+	int timeout;
+	int retry;
+	int max_attempts;
+	int kind;
 } Shared;
 
 static const Shared submit_args = {2, 3, 4, 5, 6, 7, 8};
 static const Shared submit_http_args = {6, 7, 8, 9, 10, 11, 12};
 
 static Statement select_policy = {
-	"select p.max_attempts from taskq._retry_policies p where p.name = $1", 1, {TEXTOID}, NULL
+	"select p.max_attempts from taskq._retry_policies p where p.name = $1",
+	1,
+	{TEXTOID},
+	NULL,
 };
 
 static TimestampTz
 arg_run_at(FunctionCallInfo fcinfo, const Shared *args, TimestampTz now)
 {
-	int64		delay = arg_interval_us(fcinfo, args->delay, "delay", 0, 0, MAX_DELAY_US);
+	int64 delay = arg_interval_us(fcinfo, args->delay, "delay", 0, 0, MAX_DELAY_US);
 
 	if (PG_ARGISNULL(args->run_at))
 		return now + delay;
@@ -63,13 +66,13 @@ arg_run_at(FunctionCallInfo fcinfo, const Shared *args, TimestampTz now)
 static int32
 arg_max_attempts(FunctionCallInfo fcinfo, const Shared *args, const Queue *queue, text *policy)
 {
-	int32		of_policy = queue->max_attempts;
+	int32 of_policy = queue->max_attempts;
 
 	if (policy != NULL)
 	{
-		Datum		argument = PointerGetDatum(policy);
-		Datum		value;
-		bool		isnull;
+		Datum argument = PointerGetDatum(policy);
+		Datum value;
+		bool isnull;
 
 		if (!owner_query(&select_policy, &argument, NULL, &value, &isnull, 1))
 			ereport(ERROR,
@@ -108,8 +111,8 @@ static void
 fill_task(Row *task, FunctionCallInfo fcinfo, const Shared *args, const Queue *queue)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	text	   *policy = arg_name(fcinfo, args->retry, "retry");
-	int16		priority = arg_int32(fcinfo, args->priority, "priority", 0, MIN_PRIORITY, MAX_PRIORITY);
+	text *policy = arg_name(fcinfo, args->retry, "retry");
+	int16 priority = arg_int32(fcinfo, args->priority, "priority", 0, MIN_PRIORITY, MAX_PRIORITY);
 
 	(void) arg_interval_us(fcinfo, args->timeout, "timeout", US_PER_MS, US_PER_MS, MAX_TIMEOUT_US);
 	set_value(task, TASK_SUBMITTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
@@ -133,9 +136,9 @@ fill_task(Row *task, FunctionCallInfo fcinfo, const Shared *args, const Queue *q
 static void
 check_convertible(const Row *task)
 {
-	int			encoding = GetDatabaseEncoding();
-	Jsonb	   *payload;
-	char	   *json;
+	int encoding = GetDatabaseEncoding();
+	Jsonb *payload;
+	char *json;
 
 	if (task->nulls[TASK_PAYLOAD] || encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return;
@@ -170,7 +173,7 @@ task_make_ready(const Row *task)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 	HotRelation ready;
-	Row			row;
+	Row row;
 
 	row_init(&row);
 	set_value(&row, READY_RUN_AT, task->values[TASK_RUN_AT]);
@@ -190,7 +193,7 @@ Datum
 taskq_submit(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
-	Row			task;
+	Row task;
 
 	require_writable("taskq.submit()");
 	queue_hold();
@@ -235,7 +238,7 @@ is_ascii(const char *value)
 static char *
 arg_wire_text(FunctionCallInfo fcinfo, int n, const char *what, int max)
 {
-	char	   *value;
+	char *value;
 
 	if (PG_ARGISNULL(n))
 		invalid_request(what, "it is NULL");
@@ -251,11 +254,18 @@ static bool
 is_reserved(const char *name)
 {
 	static const char *const reserved[] = {
-		"Host", "Content-Length", "Transfer-Encoding", "Connection", "User-Agent", "X-Task-Id",
-		"X-Task-Queue", "X-Task-Attempt", "Idempotency-Key"
+		"Host",
+		"Content-Length",
+		"Transfer-Encoding",
+		"Connection",
+		"User-Agent",
+		"X-Task-Id",
+		"X-Task-Queue",
+		"X-Task-Attempt",
+		"Idempotency-Key",
 	};
 
-	for (int i = 0; i < lengthof(reserved); i++)
+	for (size_t i = 0; i < lengthof(reserved); i++)
 	{
 		if (pg_strcasecmp(name, reserved[i]) == 0)
 			return true;
@@ -267,7 +277,7 @@ is_reserved(const char *name)
 static void
 check_header(const char *name, const JsonbValue *value)
 {
-	char	   *text;
+	char *text;
 
 	if (is_reserved(name))
 		invalid_request("headers", psprintf("\"%s\" is not the submitter's to set", name));
@@ -283,12 +293,12 @@ check_header(const char *name, const JsonbValue *value)
 static void
 check_headers(Datum headers)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(headers);
+	Jsonb *jsonb = DatumGetJsonbP(headers);
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-	JsonbValue	v;
+	JsonbValue v;
 	JsonbIteratorToken token;
-	char	   *name = NULL;
-	int			count = 0;
+	char *name = NULL;
+	int count = 0;
 
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		invalid_request("headers", "they are not a JSON object");
@@ -309,8 +319,8 @@ check_headers(Datum headers)
 static void
 fill_request(Row *task, FunctionCallInfo fcinfo)
 {
-	char	   *url = arg_wire_text(fcinfo, 0, "url", MAX_URL);
-	char	   *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
+	char *url = arg_wire_text(fcinfo, 0, "url", MAX_URL);
+	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
 
 	if (tq_url_invalid(url) != NULL)
 		invalid_request("url", tq_url_invalid(url));
@@ -336,7 +346,7 @@ Datum
 taskq_submit_http(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
-	Row			task;
+	Row task;
 
 	require_writable("taskq.submit_http()");
 	queue_hold();

@@ -13,13 +13,13 @@
 
 /* ---- arg.c: arguments, judged in one place ------------------------------- */
 
-#define TASKQ_NAME_MAX 57			/* bytes, so that "taskq_" || name is a channel */
-#define TASKQ_MAX_BATCH 10000		/* tasks in one call */
-#define TASKQ_MAX_ERROR 8192		/* bytes of an error text that are kept */
+#define TASKQ_NAME_MAX  57    /* bytes, so that "taskq_" || name is a channel */
+#define TASKQ_MAX_BATCH 10000 /* tasks in one call */
+#define TASKQ_MAX_ERROR 8192  /* bytes of an error text that are kept */
 
-#define US_PER_MS INT64CONST(1000)
-#define US_PER_DAY INT64CONST(86400000000)
-#define MAX_DELAY_US (INT64CONST(36525) * US_PER_DAY)	/* 100 years */
+#define US_PER_MS    INT64CONST(1000)
+#define US_PER_DAY   INT64CONST(86400000000)
+#define MAX_DELAY_US (INT64CONST(36525) * US_PER_DAY) /* 100 years */
 #define MIN_LEASE_US (100 * US_PER_MS)
 #define MAX_LEASE_US (30 * US_PER_DAY)
 
@@ -45,7 +45,7 @@ extern text *arg_error(FunctionCallInfo fcinfo, int n);
 extern void check_size(Datum value, const char *name);
 
 /* Two bigint arrays of one length without NULLs; TQ004.  Returns the length. */
-extern int	arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens);
+extern int arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens);
 
 /* Raises 25006 on a standby and in a read-only transaction. */
 extern void require_writable(const char *function);
@@ -58,9 +58,9 @@ extern void require_writable(const char *function);
 typedef struct Statement
 {
 	const char *sql;
-	int			nargs;
-	Oid			argtypes[STATEMENT_MAX_ARGS];
-	SPIPlanPtr	plan;
+	int nargs;
+	Oid argtypes[STATEMENT_MAX_ARGS];
+	SPIPlanPtr plan;
 } Statement;
 
 /*
@@ -75,16 +75,16 @@ extern bool owner_query(Statement *statement, Datum *values, const char *nulls,
 
 typedef struct Queue
 {
-	char		name[NAMEDATALEN];	/* hash key */
-	int32		id;
-	bool		valid;			/* false: to be read again */
-	bool		push;			/* mode */
-	char	   *url;			/* push: where payloads go; NULL: nowhere by default */
-	char	   *retry;			/* policy */
-	int32		max_attempts;	/* of that policy */
-	int64		lease_us;
-	int64		keep_finished_us;
-	int64		keep_dead_us;
+	char name[NAMEDATALEN]; /* hash key */
+	int32 id;
+	bool valid;         /* false: to be read again */
+	bool push;          /* mode */
+	char *url;          /* push: where payloads go; NULL: nowhere by default */
+	char *retry;        /* policy */
+	int32 max_attempts; /* of that policy */
+	int64 lease_us;
+	int64 keep_finished_us;
+	int64 keep_dead_us;
 } Queue;
 
 /*
@@ -118,20 +118,48 @@ typedef enum HotTable
 /* Columns as in sql/20_tables.sql, from zero. */
 enum TaskColumn
 {
-	TASK_ID, TASK_SUBMITTED_AT, TASK_RUN_AT, TASK_QUEUE_ID, TASK_ATTEMPT, TASK_MAX_ATTEMPTS,
-	TASK_PRIORITY, TASK_REVIVED_AT, TASK_TIMEOUT, TASK_KIND, TASK_RETRY, TASK_PAYLOAD,
-	TASK_METHOD, TASK_URL, TASK_HEADERS, TASK_BODY, TASK_NCOLUMNS
+	TASK_ID,
+	TASK_SUBMITTED_AT,
+	TASK_RUN_AT,
+	TASK_QUEUE_ID,
+	TASK_ATTEMPT,
+	TASK_MAX_ATTEMPTS,
+	TASK_PRIORITY,
+	TASK_REVIVED_AT,
+	TASK_TIMEOUT,
+	TASK_KIND,
+	TASK_RETRY,
+	TASK_PAYLOAD,
+	TASK_METHOD,
+	TASK_URL,
+	TASK_HEADERS,
+	TASK_BODY,
+	TASK_NCOLUMNS
 };
 
 enum ReadyColumn
 {
-	READY_RUN_AT, READY_ID, READY_QUEUE_ID, READY_PRIORITY, READY_NCOLUMNS
+	READY_RUN_AT,
+	READY_ID,
+	READY_QUEUE_ID,
+	READY_PRIORITY,
+	READY_NCOLUMNS
 };
 
 enum LeaseColumn
 {
-	LEASE_ID, LEASE_TOKEN, LEASE_STARTED_AT, LEASE_UNTIL, LEASE_US, LEASE_QUEUE_ID, LEASE_ATTEMPT,
-	LEASE_CANCEL_REQUESTED, LEASE_DEADLINE, LEASE_WORKER, LEASE_CANCEL_REASON, LEASE_NCOLUMNS
+	LEASE_ID,
+	LEASE_TOKEN,
+	LEASE_STARTED_AT,
+	LEASE_UNTIL,
+	LEASE_US,
+	LEASE_QUEUE_ID,
+	LEASE_ATTEMPT,
+	LEASE_CANCEL_REQUESTED,
+	LEASE_DEADLINE,
+	LEASE_WORKER,
+	LEASE_CANCEL_REASON,
+	LEASE_NCOLUMNS
 };
 
 #define ROW_MAX_COLUMNS TASK_NCOLUMNS
@@ -139,31 +167,31 @@ enum LeaseColumn
 /* A row read or to be written.  Its values live in the caller's memory context. */
 typedef struct Row
 {
-	ItemPointerData tid;		/* where it was read */
-	Datum		values[ROW_MAX_COLUMNS];
-	bool		nulls[ROW_MAX_COLUMNS];
+	ItemPointerData tid; /* where it was read */
+	Datum values[ROW_MAX_COLUMNS];
+	bool nulls[ROW_MAX_COLUMNS];
 } Row;
 
 #define ROW_INT64(row, column) DatumGetInt64((row)->values[column])
 #define ROW_INT32(row, column) DatumGetInt32((row)->values[column])
 #define ROW_INT16(row, column) DatumGetInt16((row)->values[column])
-#define ROW_TIME(row, column) DatumGetTimestampTz((row)->values[column])
-#define ROW_BOOL(row, column) DatumGetBool((row)->values[column])
+#define ROW_TIME(row, column)  DatumGetTimestampTz((row)->values[column])
+#define ROW_BOOL(row, column)  DatumGetBool((row)->values[column])
 
 typedef enum RowResult
 {
 	ROW_DONE,
-	ROW_GONE,					/* somebody deleted it */
-	ROW_CHANGED,				/* somebody updated it: read it again */
-	ROW_BUSY					/* somebody may be about to; only when not waiting */
+	ROW_GONE,    /* somebody deleted it */
+	ROW_CHANGED, /* somebody updated it: read it again */
+	ROW_BUSY     /* somebody may be about to; only when not waiting */
 } RowResult;
 
 /* A hot table, opened for writing until hot_close(). */
 typedef struct HotRelation
 {
-	HotTable	table;
-	Relation	heap;
-	Relation	index;
+	HotTable table;
+	Relation heap;
+	Relation index;
 } HotRelation;
 
 extern void hot_open(HotRelation *r, HotTable table);
@@ -189,16 +217,16 @@ extern RowResult row_update(HotRelation *r, const Row *row);
  * each ready row that is due, until it returns false.  Returns the earliest
  * run_at met that lies after now, DT_NOEND if none.
  */
-typedef bool (*ReadyTaker) (HotRelation *ready, const Row *row, void *arg);
+typedef bool (*ReadyTaker)(HotRelation *ready, const Row *row, void *arg);
 extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
 							  ReadyTaker take, void *arg);
 
 /* Calls visit() with every lease. */
-typedef void (*LeaseVisitor) (HotRelation *lease, const Row *row, void *arg);
+typedef void (*LeaseVisitor)(HotRelation *lease, const Row *row, void *arg);
 extern void lease_walk(HotRelation *lease, LeaseVisitor visit, void *arg);
 
 /* The schema's object of that name; an error if the extension is gone. */
-extern Oid	taskq_relation(const char *name);
+extern Oid taskq_relation(const char *name);
 
 /* ---- token.c -------------------------------------------------------------- */
 
@@ -214,20 +242,20 @@ extern void task_make_ready(const Row *task);
 
 typedef struct Claim
 {
-	Row			task;
-	Row			lease;
+	Row task;
+	Row lease;
 } Claim;
 
 /*
  * Claims up to max due tasks of the queue for worker (text or NULL) into
  * claims[]; returns how many.  *next_due as ready_walk() gives it.
  */
-extern int	task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
-					   Claim *claims, TimestampTz *next_due);
+extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
+					  Claim *claims, TimestampTz *next_due);
 
 /* ---- lease.c ---------------------------------------------------------------- */
 
-#define EXECUTOR_WORKER "executor"	/* name of the executor's leases */
+#define EXECUTOR_WORKER "executor" /* name of the executor's leases */
 
 /*
  * Takes the lease away from whoever holds it: deletes it if it is still there
@@ -246,28 +274,33 @@ extern TimestampTz lease_expire(int max);
 /* An HTTP answer as it is stored.  Datums; NULL pointers for what is missing. */
 typedef struct Answer
 {
-	bool		present;
-	int32		status;
-	Datum		headers;		/* jsonb, or 0 */
-	Datum		body;			/* bytea, or 0 */
-	bool		truncated;
-	Interval   *elapsed;
+	bool present;
+	int32 status;
+	Datum headers; /* jsonb, or 0 */
+	Datum body;    /* bytea, or 0 */
+	bool truncated;
+	Interval *elapsed;
 } Answer;
 
 /* Why an attempt failed. */
 typedef struct Failure
 {
-	const char *class;			/* NULL: reported by a worker */
-	text	   *error;			/* or NULL */
-	Datum		detail;			/* jsonb, or 0 */
-	bool		permanent;
-	int64		retry_in_us;	/* -1: by policy */
-	const Answer *answer;		/* or NULL */
+	const char *class; /* NULL: reported by a worker */
+	text *error;       /* or NULL */
+	Datum detail;      /* jsonb, or 0 */
+	bool permanent;
+	int64 retry_in_us;    /* -1: by policy */
+	const Answer *answer; /* or NULL */
 } Failure;
 
 typedef enum TaskState
 {
-	STATE_PENDING, STATE_RUNNING, STATE_FINISHED, STATE_DEAD, STATE_CANCELLED, STATE_EXPIRED
+	STATE_PENDING,
+	STATE_RUNNING,
+	STATE_FINISHED,
+	STATE_DEAD,
+	STATE_CANCELLED,
+	STATE_EXPIRED
 } TaskState;
 
 /* The enum's value as SQL knows it. */
@@ -289,10 +322,10 @@ extern TaskState task_lost(const Row *lease);
 /* How a task ended. */
 typedef struct Ending
 {
-	TaskState	state;
-	Datum		result;			/* jsonb, or 0 */
-	text	   *error;			/* or NULL */
-	const Answer *answer;		/* of the last exchange, or NULL */
+	TaskState state;
+	Datum result;         /* jsonb, or 0 */
+	text *error;          /* or NULL */
+	const Answer *answer; /* of the last exchange, or NULL */
 } Ending;
 
 /*

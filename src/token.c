@@ -22,15 +22,15 @@
 #include "commands/sequence.h"
 #include "storage/spin.h"
 
-#define NUMBER_BITS 10
-#define BLOCK_BITS 40
+#define NUMBER_BITS   10
+#define BLOCK_BITS    40
 #define TIMELINE_MASK 0x1fff
 
 static int64
 take_block(void)
 {
-	int64		timeline = GetWALInsertionTimeLine() & TIMELINE_MASK;
-	int64		block = nextval_internal(taskq_relation("token_block"), false);
+	int64 timeline = GetWALInsertionTimeLine() & TIMELINE_MASK;
+	int64 block = nextval_internal(taskq_relation("token_block"), false);
 
 	return ((timeline << BLOCK_BITS) | block) << NUMBER_BITS;
 }
@@ -39,7 +39,7 @@ take_block(void)
 static int64
 take_from_shared(TaskqDatabase *db)
 {
-	int64		token = 0;
+	int64 token = 0;
 
 	SpinLockAcquire(&db->token_lock);
 	if (db->token_next < db->token_end)
@@ -52,7 +52,7 @@ int64
 token_next(void)
 {
 	TaskqDatabase *db = taskq_my_database();
-	int64		token;
+	int64 token;
 
 	if (db == NULL)
 	{
@@ -61,7 +61,7 @@ token_next(void)
 	}
 	while ((token = take_from_shared(db)) == 0)
 	{
-		int64		block = take_block();
+		int64 block = take_block();
 
 		/* The sequence may have reserved this number long ago, but not durably. */
 		XLogFlush(GetXLogInsertRecPtr());

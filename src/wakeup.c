@@ -2,15 +2,19 @@
  * wakeup.c
  *		What a committed transaction tells the background processes.
  *
- * A transaction notes what it has to tell; the callback tells it once the
- * changes can be seen.  The callback runs where nothing may fail: it writes
- * atomics and sets latches and does nothing else, so the slot is looked up
- * beforehand.  A prepared transaction tells nothing, its tasks are found by
+ * A transaction notes what it has to tell, and tells it once the changes can
+ * be seen.  That is not yet so when the callbacks for the commit run: the
+ * rows are visible then, but cached catalog entries elsewhere, such as queues,
+ * roles and databases, are invalidated only afterwards.  So it is told when
+ * the transaction's last resources are released.  Nothing may fail there: it
+ * writes atomics and sets latches and does nothing else, so the slot is looked
+ * up beforehand.  A prepared transaction tells nothing, its tasks are found by
  * polling.
  */
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "utils/resowner.h"
 
 #define TELL_TASKS    1
 #define TELL_LEASES   2
@@ -29,27 +33,25 @@ raise_flag(pg_atomic_uint32 *flag, pg_atomic_uint32 *procno)
 }
 
 static void
-on_transaction_end(XactEvent event, void *arg)
+forget(XactEvent event, void *arg)
 {
-	int tell = to_tell;
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		to_tell = 0;
+}
 
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			break;
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			to_tell = 0;
-			return;
-		default:
-			return;
-	}
+static void
+tell(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	int what = to_tell;
+
+	if (what == 0 || !is_top_level || !is_commit || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
 	to_tell = 0;
-	if (tell & TELL_TASKS)
+	if (what & TELL_TASKS)
 		raise_flag(&slot->tasks_due, &slot->procno);
-	if (tell & TELL_LEASES)
+	if (what & TELL_LEASES)
 		raise_flag(&slot->check_leases, &slot->procno);
-	if (tell & TELL_LAUNCHER)
+	if (what & TELL_LAUNCHER)
 	{
 		pg_atomic_write_u32(&slot->poked, 1);
 		process_wake(&taskq_shared->launcher_procno);
@@ -66,7 +68,8 @@ tell_at_commit(int what)
 		return;
 	if (!registered)
 	{
-		RegisterXactCallback(on_transaction_end, NULL);
+		RegisterXactCallback(forget, NULL);
+		RegisterResourceReleaseCallback(tell, NULL);
 		registered = true;
 	}
 	to_tell |= what;

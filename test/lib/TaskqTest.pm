@@ -18,14 +18,16 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 use Socket;
+use Test::More;
 use Time::HiRes qw(time usleep);
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
-  taskq_node add_taskq wait_until wait_query wait_state wait_executor
-  executor_pid kill_process wait_process_gone kill_server refused_port);
+  taskq_node add_taskq wait_until wait_query wait_state wait_executor wait_polls wait_log
+  executor_pid kill_process wait_process_gone kill_server refused_port
+  reconfigure seconds log_size log_since log_is_clean);
 
 # A started node with the library preloaded, loopback allowed as a destination,
 # and the extension in database postgres.  Parameters:
@@ -94,6 +96,32 @@ sub wait_state
 	return;
 }
 
+# Waits until the server log has a match since $offset; returns the log since then.
+sub wait_log
+{
+	my ($node, $pattern, $offset) = @_;
+
+	return wait_until("'$pattern' in the log", sub {
+		my $log = log_since($node, $offset);
+		return $log =~ $pattern ? $log : 0;
+	});
+}
+
+# Waits until a database's executor has looked for tasks at least once since the
+# call: it has run a transaction more than a poll interval from now.
+sub wait_polls
+{
+	my ($node, $database) = @_;
+	my $poll = $node->safe_psql('template1', 'show taskq.poll_interval');
+	my $since = $node->safe_psql('template1', "select clock_timestamp() + interval '$poll' * 1.5");
+
+	$database //= 'postgres';
+	wait_query($node, 'template1',
+		"select state_change > '$since' from pg_catalog.pg_stat_activity"
+		  . " where backend_type = 'taskq executor' and datname = '$database'");
+	return;
+}
+
 # Process id of a database's executor; '' if there is none.
 sub executor_pid
 {
@@ -115,6 +143,57 @@ sub wait_executor
 		my $pid = executor_pid($node, $database);
 		return $pid ne '' && $pid ne ($not // '') ? $pid : 0;
 	});
+}
+
+# Changes settings for the whole server, NAME => VALUE, without a restart.
+sub reconfigure
+{
+	my ($node, %settings) = @_;
+
+	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'") foreach sort keys %settings;
+	$node->reload;
+	return;
+}
+
+# How long that takes.
+sub seconds
+{
+	my ($work) = @_;
+	my $start = time();
+
+	$work->();
+	return time() - $start;
+}
+
+# Where the server log ends now, for log_since() and wait_log().
+sub log_size
+{
+	my ($node) = @_;
+
+	return -s $node->logfile;
+}
+
+sub log_since
+{
+	my ($node, $offset) = @_;
+
+	return PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset // 0);
+}
+
+# One test: the server log tells of no crash, but those that the test made, whose
+# process ids are given, and of no stuck process.
+sub log_is_clean
+{
+	my ($node, @killed) = @_;
+	my $killed = join '|', @killed, 'none';
+	my @bad = grep {
+		/PANIC:|terminated by signal|invalid memory alloc|still waiting for backend|TRAP:/
+		  && !/\(PID (?:$killed)\) was terminated by signal 9/
+	} split /\n/, log_since($node);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(join("\n", @bad), '', 'server log of node ' . $node->name . ' is clean');
+	return;
 }
 
 # kill -9 for a process of the test's own servers.

@@ -25,6 +25,7 @@ Paths, arguments may be followed by ?name=value:
     /fail/N         500 to the first N requests of each task, then 200
     /slow/MS        200 after MS milliseconds
     /hang           never answered; held until the peer leaves
+    /hang/N         the first N requests of each task as /hang, then 200
     /half           the head and half of the promised body, then as /hang
     /reset          the connection is reset
     /close          the connection is closed without an answer
@@ -174,7 +175,8 @@ class Receiver:
     async def reply(self, request, seen, reader, writer):
         """Answers as the path says; False: the connection is done."""
         odd = getattr(self, "do_" + request.program.replace("-", "_"), None)
-        if odd is not None:
+        held = request.program != "hang" or not request.argument or seen < request.argument
+        if odd is not None and held:
             return await odd(request, reader, writer)
         if request.program == "slow":
             await asyncio.sleep(request.argument / 1000)
@@ -186,7 +188,7 @@ class Receiver:
     def plain(request, seen):
         """Answers that any web server could give."""
         n = request.argument
-        if request.program in ("ok", "slow") or (request.program == "fail" and seen >= n):
+        if request.program in ("ok", "slow", "hang") or (request.program == "fail" and seen >= n):
             return answer(200, b'{"ok": true}\n', [("Content-Type", "application/json")])
         if request.program == "fail":
             return answer(500, b"not yet\n")

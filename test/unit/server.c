@@ -26,25 +26,25 @@
 #include "server.h"
 
 #define MAX_CONNECTIONS 200
-#define MAX_INPUT (2 * 1024 * 1024)
-#define DRIP_MS 20
+#define MAX_INPUT       (2 * 1024 * 1024)
+#define DRIP_MS         20
 
 typedef enum ending
 {
-	KEEP,						/* the connection, for the next request */
+	KEEP, /* the connection, for the next request */
 	CLOSE,
 	RESET,
-	STALL,						/* says nothing more */
-	REPEAT						/* the answer's last part, without end */
+	STALL, /* says nothing more */
+	REPEAT /* the answer's last part, without end */
 } ending;
 
 typedef struct script
 {
 	const char *path;
 	const char *answer;
-	ending		end;
-	bool		drip;			/* a byte every DRIP_MS */
-	const char *repeat;			/* for REPEAT */
+	ending end;
+	bool drip;          /* a byte every DRIP_MS */
+	const char *repeat; /* for REPEAT */
 } script;
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
@@ -53,15 +53,18 @@ static const script scripts[] = {
 	{"/ok", OK_HEAD "Content-Length: 2\r\nX-Test: yes\r\n\r\nok", KEEP, false, NULL},
 	{"/204", "HTTP/1.1 204 No Content\r\n\r\n", KEEP, false, NULL},
 	{"/500", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", KEEP, false, NULL},
-	{"/503", "HTTP/1.1 503 Busy\r\nretry-after: \t7 \r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/503", "HTTP/1.1 503 Busy\r\nretry-after: \t7 \r\nContent-Length: 0\r\n\r\n", KEEP, false,
+	 NULL},
 	{"/302", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
 	{"/head", OK_HEAD "Content-Length: 1000\r\n\r\n", KEEP, false, NULL},
-	{"/early", "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n" OK_HEAD
-	"X-Late: yes\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/early",
+	 "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n" OK_HEAD "X-Late: yes\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
 	{"/trailer", OK_HEAD "Transfer-Encoding: chunked\r\nX-Head: yes\r\n\r\n2\r\nok\r\n0\r\n"
-	"HTTP/1.1: trailer\r\nX-Trailer: yes\r\n\r\n", KEEP, false, NULL},
-	{"/gzip", OK_HEAD "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08!", KEEP, false,
-	NULL},
+						 "HTTP/1.1: trailer\r\nX-Trailer: yes\r\n\r\n",
+	 KEEP, false, NULL},
+	{"/gzip", OK_HEAD "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08!", KEEP,
+	 false,
+	 NULL},
 	{"/101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", CLOSE, false, NULL},
 	{"/099", "HTTP/1.1 099 What\r\nContent-Length: 0\r\n\r\n", CLOSE, false, NULL},
 	{"/lf", "HTTP/1.1 200 OK\nX-A: 1\nX-B: 2\nContent-Length: 0\n\n", KEEP, false, NULL},
@@ -69,8 +72,8 @@ static const script scripts[] = {
 	{"/half", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", CLOSE, false, NULL},
 	{"/hang", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", STALL, false, NULL},
 	{"/drip", OK_HEAD "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
-	STALL, true, NULL},
+					  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+	 STALL, true, NULL},
 	{"/reset", "", RESET, false, NULL},
 	{"/close", "", CLOSE, false, NULL},
 	{"/heads", OK_HEAD, REPEAT, false, "X-Header: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"},
@@ -83,14 +86,14 @@ static const script scripts[] = {
 
 typedef struct connection
 {
-	int			fd;				/* -1: free */
-	char	   *input;			/* owned, MAX_INPUT bytes */
-	size_t		input_len;
-	const script *script;		/* NULL: reading a request */
-	char	   *answer;			/* owned */
-	size_t		answer_len;
-	size_t		sent;
-	int			answered;		/* requests */
+	int fd;      /* -1: free */
+	char *input; /* owned, MAX_INPUT bytes */
+	size_t input_len;
+	const script *script; /* NULL: reading a request */
+	char *answer;         /* owned */
+	size_t answer_len;
+	size_t sent;
+	int answered; /* requests */
 } connection;
 
 server_stats *server_seen;
@@ -125,7 +128,7 @@ answer_echo(connection *c, size_t len)
 {
 	static const script echo = {"/echo", "", KEEP, false, NULL};
 	static char text[MAX_INPUT + 100];
-	int			head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
+	int head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
 
 	memcpy(text + head, c->input, len);
 	answer_with(c, &echo, text, (size_t) head + len);
@@ -136,7 +139,7 @@ answer_body(connection *c, size_t len)
 {
 	static const script body = {"/body", "", KEEP, false, NULL};
 	static char text[MAX_INPUT + 100];
-	int			head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
+	int head = sprintf(text, OK_HEAD "Content-Length: %zu\r\n\r\n", len);
 
 	memset(text + head, 'x', len);
 	answer_with(c, &body, text, (size_t) head + len);
@@ -147,8 +150,8 @@ choose_answer(connection *c, size_t len)
 {
 	static const script close_now = {"/once", "", CLOSE, false, NULL};
 	const char *path = strchr(c->input, ' ') + 1;
-	size_t		path_len = strcspn(path, " ?");
-	size_t		i;
+	size_t path_len = strcspn(path, " ?");
+	size_t i;
 
 	if (strncmp(path, "/echo", path_len) == 0)
 		answer_echo(c, len);
@@ -161,7 +164,8 @@ choose_answer(connection *c, size_t len)
 		const script *s = &scripts[0];
 
 		for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
-			if (strlen(scripts[i].path) == path_len && strncmp(path, scripts[i].path, path_len) == 0)
+			if (strlen(scripts[i].path) == path_len && strncmp(path, scripts[i].path,
+															   path_len) == 0)
 				s = &scripts[i];
 		answer_with(c, s, s->answer, strlen(s->answer));
 	}
@@ -170,10 +174,10 @@ choose_answer(connection *c, size_t len)
 static void
 take_input(connection *c)
 {
-	ssize_t		n = read(c->fd, c->input + c->input_len, MAX_INPUT - 1 - c->input_len);
+	ssize_t n = read(c->fd, c->input + c->input_len, MAX_INPUT - 1 - c->input_len);
 	const char *end;
 	const char *length;
-	size_t		len;
+	size_t len;
 
 	if (n <= 0)
 	{
@@ -182,7 +186,7 @@ take_input(connection *c)
 	}
 	c->input_len += (size_t) n;
 	c->input[c->input_len] = '\0';
-	if (c->input[0] == 0x16 && c->script == NULL)	/* a TLS client: plain text for it */
+	if (c->input[0] == 0x16 && c->script == NULL) /* a TLS client: plain text for it */
 	{
 		static const script plain = {"/400", "", CLOSE, false, NULL};
 
@@ -235,8 +239,8 @@ end_answer(connection *c)
 static void
 give_output(connection *c)
 {
-	size_t		left = c->answer_len - c->sent;
-	ssize_t		n;
+	size_t left = c->answer_len - c->sent;
+	ssize_t n;
 
 	if (left > 0)
 	{
@@ -256,8 +260,8 @@ give_output(connection *c)
 static void
 take_connection(int listener)
 {
-	int			fd = accept(listener, NULL, NULL);
-	int			i;
+	int fd = accept(listener, NULL, NULL);
+	int i;
 
 	if (fd < 0)
 		return;
@@ -277,7 +281,7 @@ take_connection(int listener)
 static short
 wanted_events(const connection *c)
 {
-	bool		stalled = c->script != NULL && c->script->end == STALL && c->sent == c->answer_len;
+	bool stalled = c->script != NULL && c->script->end == STALL && c->sent == c->answer_len;
 
 	if (c->script == NULL || c->script->drip || stalled)
 		return POLLIN;
@@ -288,13 +292,13 @@ static void
 serve(int listener)
 {
 	struct pollfd fds[MAX_CONNECTIONS + 1];
-	int			i;
+	int i;
 
 	for (;;)
 	{
-		fds[MAX_CONNECTIONS] = (struct pollfd) {listener, POLLIN, 0};
+		fds[MAX_CONNECTIONS] = (struct pollfd){listener, POLLIN, 0};
 		for (i = 0; i < MAX_CONNECTIONS; i++)
-			fds[i] = (struct pollfd) {connections[i].fd, wanted_events(&connections[i]), 0};
+			fds[i] = (struct pollfd){connections[i].fd, wanted_events(&connections[i]), 0};
 		if (poll(fds, MAX_CONNECTIONS + 1, DRIP_MS) < 0)
 			continue;
 		for (i = 0; i < MAX_CONNECTIONS; i++)
@@ -318,8 +322,8 @@ static int
 bind_any(int type, int *port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(addr);
-	int			fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
@@ -336,8 +340,8 @@ bind_any(int type, int *port)
 static pid_t
 start_child(void)
 {
-	pid_t		parent = getpid();
-	pid_t		pid;
+	pid_t parent = getpid();
+	pid_t pid;
 
 	fflush(stdout);
 	pid = fork();
@@ -353,9 +357,9 @@ start_child(void)
 int
 server_start(void)
 {
-	int			port;
-	int			listener = bind_any(SOCK_STREAM, &port);
-	int			i;
+	int port;
+	int listener = bind_any(SOCK_STREAM, &port);
+	int i;
 
 	server_seen = mmap(NULL, sizeof(*server_seen), PROT_READ | PROT_WRITE,
 					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -388,15 +392,15 @@ static void
 serve_names(int fd)
 {
 	static const char records[] = "\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\2"
-		"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1";
+								  "\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1";
 
 	for (;;)
 	{
-		char		packet[1024];
+		char packet[1024];
 		struct sockaddr_in from;
-		socklen_t	from_len = sizeof(from);
-		ssize_t		n = recvfrom(fd, packet, 512, 0, (struct sockaddr *) &from, &from_len);
-		bool		wants_ipv4;
+		socklen_t from_len = sizeof(from);
+		ssize_t n = recvfrom(fd, packet, 512, 0, (struct sockaddr *) &from, &from_len);
+		bool wants_ipv4;
 
 		if (n < 17)
 			continue;
@@ -416,8 +420,8 @@ serve_names(int fd)
 int
 name_server_start(void)
 {
-	int			port;
-	int			fd = bind_any(SOCK_DGRAM, &port);
+	int port;
+	int fd = bind_any(SOCK_DGRAM, &port);
 
 	name_child = start_child();
 	if (name_child == 0)
@@ -436,8 +440,8 @@ name_server_stop(void)
 int
 refused_port(void)
 {
-	int			port;
+	int port;
 
-	bind_any(SOCK_STREAM, &port);			/* kept, so that nobody else listens there meanwhile */
+	bind_any(SOCK_STREAM, &port); /* kept, so that nobody else listens there meanwhile */
 	return port;
 }

@@ -12,21 +12,21 @@
 
 typedef struct server_stats
 {
-	atomic_int	connections;
-	atomic_int	requests;		/* complete heads received */
+	atomic_int connections;
+	atomic_int requests; /* complete heads received */
 } server_stats;
 
-extern server_stats *server_seen;	/* valid after server_start() */
+extern server_stats *server_seen; /* valid after server_start() */
 
 /* Listens on 127.0.0.1 and returns the port; the child ends with this process. */
-extern int	server_start(void);
+extern int server_start(void);
 extern void server_stop(void);
 
 /* A name server that gives every name the addresses 127.0.0.2 and 127.0.0.1; returns its port. */
-extern int	name_server_start(void);
+extern int name_server_start(void);
 extern void name_server_stop(void);
 
 /* A port of 127.0.0.1 on which nobody listens. */
-extern int	refused_port(void);
+extern int refused_port(void);
 
 #endif

@@ -11,9 +11,9 @@
 static void
 test_append(void)
 {
-	tq_buffer	b;
-	char	   *data;
-	size_t		len;
+	tq_buffer b;
+	char *data;
+	size_t len;
 
 	tq_buffer_init(&b, 10);
 	ok(b.data == NULL && b.len == 0, "empty at first");
@@ -40,7 +40,7 @@ test_append(void)
 static void
 test_cut(void)
 {
-	tq_buffer	b;
+	tq_buffer b;
 
 	tq_buffer_init(&b, 4);
 	ok(!tq_buffer_append(&b, "abcdef", 6), "too long");
@@ -60,14 +60,14 @@ test_cut(void)
 static void
 test_growth(void)
 {
-	tq_buffer	b;
-	size_t		i;
-	bool		right = true;
+	tq_buffer b;
+	size_t i;
+	bool right = true;
 
 	tq_buffer_init(&b, 100000);
 	for (i = 0; i < 100000; i++)
 	{
-		char		c = (char) (i % 251);
+		char c = (char) (i % 251);
 
 		right = right && tq_buffer_append(&b, &c, 1);
 	}

@@ -16,18 +16,18 @@
 
 #define MAX_SEEN 4096
 
-static int	port;
+static int port;
 
 /* ---- the fake host -------------------------------------------------------- */
 
 typedef struct fake_host
 {
-	int64_t		now;
-	int			wake;			/* what the next wait answers */
-	bool		stopping;
-	int64_t		waited;			/* timeout of the last wait */
-	int			lines;
-	char		line[200];		/* the last one logged */
+	int64_t now;
+	int wake; /* what the next wait answers */
+	bool stopping;
+	int64_t waited; /* timeout of the last wait */
+	int lines;
+	char line[200]; /* the last one logged */
 } fake_host;
 
 static fake_host the_host;
@@ -49,9 +49,9 @@ host_wall(void *self)
 static int
 host_wait(void *self, int fd, int64_t timeout_ms)
 {
-	fake_host  *h = self;
+	fake_host *h = self;
 	struct pollfd p = {fd, POLLIN, 0};
-	int			wake = h->wake;
+	int wake = h->wake;
 
 	h->waited = timeout_ms;
 	h->wake = 0;
@@ -69,7 +69,7 @@ host_stopping(void *self)
 static void
 host_log(void *self, const char *line)
 {
-	fake_host  *h = self;
+	fake_host *h = self;
 
 	h->lines++;
 	snprintf(h->line, sizeof(h->line), "%s", line);
@@ -81,33 +81,33 @@ static const tq_host host = {host_now, host_wall, host_wait, host_stopping, host
 
 typedef struct fake_store
 {
-	int			available;		/* tasks that are due */
-	char		url[200];		/* what they are sent to */
-	int64_t		lease_ms;
-	int64_t		next_due_ms;
-	int64_t		next_id;
-	int64_t		lose;			/* id whose lease is lost at the next extend */
-	bool		fail_claim;
-	bool		fail_report;
-	bool		fail_extend;
-	bool		fail_release;
+	int available; /* tasks that are due */
+	char url[200]; /* what they are sent to */
+	int64_t lease_ms;
+	int64_t next_due_ms;
+	int64_t next_id;
+	int64_t lose; /* id whose lease is lost at the next extend */
+	bool fail_claim;
+	bool fail_report;
+	bool fail_extend;
+	bool fail_release;
 
 	/* what was seen */
-	int			claims;
-	int			claim_max;		/* of the last claim */
-	int			claimed;
-	int			reports;
-	int			report_size;	/* of the last report */
-	int			reported;		/* successfully */
-	int			report_of[MAX_SEEN];	/* how often, by id */
-	tq_outcome	outcome;		/* of the last result */
-	tq_class	cls;
-	int			status;
-	int			extends;
-	int			extend_size;
-	int64_t		extended_token;
-	int			releases;
-	int			release_size;
+	int claims;
+	int claim_max; /* of the last claim */
+	int claimed;
+	int reports;
+	int report_size;         /* of the last report */
+	int reported;            /* successfully */
+	int report_of[MAX_SEEN]; /* how often, by id */
+	tq_outcome outcome;      /* of the last result */
+	tq_class cls;
+	int status;
+	int extends;
+	int extend_size;
+	int64_t extended_token;
+	int releases;
+	int release_size;
 } fake_store;
 
 static fake_store the_store;
@@ -115,7 +115,7 @@ static fake_store the_store;
 static tq_task *
 make_task(fake_store *s)
 {
-	tq_task    *t = calloc(1, sizeof(*t));
+	tq_task *t = calloc(1, sizeof(*t));
 
 	t->id = s->next_id++;
 	t->token = t->id + 100000;
@@ -135,7 +135,7 @@ static int
 store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 {
 	fake_store *s = self;
-	int			n;
+	int n;
 
 	s->claims++;
 	s->claim_max = max;
@@ -152,7 +152,7 @@ static int
 store_report(void *self, const tq_result *results, int n)
 {
 	fake_store *s = self;
-	int			i;
+	int i;
 
 	s->reports++;
 	s->report_size = n;
@@ -175,7 +175,7 @@ static int
 store_extend(void *self, tq_lease *leases, int n)
 {
 	fake_store *s = self;
-	int			i;
+	int i;
 
 	s->extends++;
 	s->extend_size = n;
@@ -207,9 +207,9 @@ static const tq_store store = {store_claim, store_report, store_extend, store_re
 static tq_deliver *
 start(int max_inflight, const char *path)
 {
-	tq_egress	egress = {NULL, 0};
+	tq_egress egress = {NULL, 0};
 	tq_deliver_config config = {max_inflight, 10000, {1000, 8192, 2000}, &egress};
-	char		err[100];
+	char err[100];
 	tq_deliver *d;
 
 	memset(&the_host, 0, sizeof(the_host));
@@ -267,8 +267,8 @@ static void
 test_refill(void)
 {
 	tq_deliver *d = start(10, NULL);
-	int			i;
-	bool		once = true;
+	int i;
+	bool once = true;
 
 	the_store.available = 1000;
 	for (i = 0; i < 1000 && the_store.reported < 1000; i++)
@@ -289,7 +289,7 @@ static void
 test_real_answers(void)
 {
 	tq_deliver *d = start(10, "/503");
-	int			i;
+	int i;
 
 	the_store.available = 100;
 	for (i = 0; i < 10000 && the_store.reported < 100; i++)
@@ -366,9 +366,9 @@ static void
 test_failing_report(void)
 {
 	tq_deliver *d = start(10, NULL);
-	int64_t		back_off = 100;
-	int			before;
-	int			i;
+	int64_t back_off = 100;
+	int before;
+	int i;
 
 	the_store.available = 10;
 	the_store.fail_report = true;
@@ -378,7 +378,8 @@ test_failing_report(void)
 	the_store.available = 20;
 	is_int(the_store.reports, 1, "a report is tried");
 	is_int(the_host.lines, 1, "one line tells that it failed");
-	is_str(the_host.line, "could not report results, will try again until it works", "which says so");
+	is_str(the_host.line, "could not report results, will try again until it works",
+		   "which says so");
 	for (i = 0; i < 8; i++)
 	{
 		tq_deliver_wake(d);
@@ -539,7 +540,7 @@ static void
 test_drain(void)
 {
 	tq_deliver *d = start(8, "/mute");
-	int64_t		before;
+	int64_t before;
 
 	the_store.available = 5;
 	turns(d, 2);

@@ -30,48 +30,80 @@ test_denied(void)
 	{
 		const char *addr;
 		const char *rule;
-	}			cases[] = {
-		{"0.0.0.0", "this network"}, {"0.255.255.255", "this network"},
-		{"10.0.0.0", "private"}, {"10.255.255.255", "private"},
-		{"100.64.0.0", "shared address space"}, {"100.127.255.255", "shared address space"},
+	} cases[] = {
+		{"0.0.0.0", "this network"},
+		{"0.255.255.255", "this network"},
+		{"10.0.0.0", "private"},
+		{"10.255.255.255", "private"},
+		{"100.64.0.0", "shared address space"},
+		{"100.127.255.255", "shared address space"},
 		{"100.100.100.200", "shared address space"},
-		{"127.0.0.1", "loopback"}, {"127.255.255.255", "loopback"},
+		{"127.0.0.1", "loopback"},
+		{"127.255.255.255", "loopback"},
 		{"168.63.129.16", "metadata"},
-		{"169.254.169.254", "link-local"}, {"169.254.0.0", "link-local"},
-		{"172.16.0.0", "private"}, {"172.31.255.255", "private"},
-		{"192.0.0.192", "protocol assignments"}, {"192.0.2.1", "documentation"},
-		{"192.31.196.1", "special purpose"}, {"192.52.193.1", "special purpose"},
-		{"192.88.99.1", "6to4 relay"}, {"192.168.0.0", "private"},
-		{"192.168.255.255", "private"}, {"192.175.48.1", "special purpose"},
-		{"198.18.0.0", "benchmarking"}, {"198.19.255.255", "benchmarking"},
-		{"198.51.100.7", "documentation"}, {"203.0.113.9", "documentation"},
-		{"224.0.0.1", "multicast"}, {"239.255.255.255", "multicast"},
-		{"240.0.0.1", "reserved"}, {"255.255.255.254", "reserved"},
+		{"169.254.169.254", "link-local"},
+		{"169.254.0.0", "link-local"},
+		{"172.16.0.0", "private"},
+		{"172.31.255.255", "private"},
+		{"192.0.0.192", "protocol assignments"},
+		{"192.0.2.1", "documentation"},
+		{"192.31.196.1", "special purpose"},
+		{"192.52.193.1", "special purpose"},
+		{"192.88.99.1", "6to4 relay"},
+		{"192.168.0.0", "private"},
+		{"192.168.255.255", "private"},
+		{"192.175.48.1", "special purpose"},
+		{"198.18.0.0", "benchmarking"},
+		{"198.19.255.255", "benchmarking"},
+		{"198.51.100.7", "documentation"},
+		{"203.0.113.9", "documentation"},
+		{"224.0.0.1", "multicast"},
+		{"239.255.255.255", "multicast"},
+		{"240.0.0.1", "reserved"},
+		{"255.255.255.254", "reserved"},
 		{"255.255.255.255", "broadcast"},
 
-		{"::", "unspecified"}, {"::1", "loopback"},
-		{"fe80::1", "link-local"}, {"febf::1", "link-local"}, {"fec0::1", "site-local"},
-		{"fc00::1", "unique local"}, {"fd00:ec2::254", "unique local"},
-		{"ff02::1", "multicast"}, {"2001::1", "teredo"}, {"2001:2::1", "protocol assignments"},
-		{"2001:10::1", "protocol assignments"}, {"2001:20::1", "protocol assignments"},
+		{"::", "unspecified"},
+		{"::1", "loopback"},
+		{"fe80::1", "link-local"},
+		{"febf::1", "link-local"},
+		{"fec0::1", "site-local"},
+		{"fc00::1", "unique local"},
+		{"fd00:ec2::254", "unique local"},
+		{"ff02::1", "multicast"},
+		{"2001::1", "teredo"},
+		{"2001:2::1", "protocol assignments"},
+		{"2001:10::1", "protocol assignments"},
+		{"2001:20::1", "protocol assignments"},
 		{"2001:1ff::1", "protocol assignments"},
-		{"2001:db8::1", "documentation"}, {"3fff::1", "documentation"},
-		{"3fff:fff::1", "documentation"}, {"2620:4f:8000::1", "special purpose"},
-		{"100::1", "reserved"}, {"64:ff9b:1::1", "reserved"}, {"5f00::1", "reserved"},
-		{"4000::1", "reserved"}, {"1fff::1", "reserved"},
+		{"2001:db8::1", "documentation"},
+		{"3fff::1", "documentation"},
+		{"3fff:fff::1", "documentation"},
+		{"2620:4f:8000::1", "special purpose"},
+		{"100::1", "reserved"},
+		{"64:ff9b:1::1", "reserved"},
+		{"5f00::1", "reserved"},
+		{"4000::1", "reserved"},
+		{"1fff::1", "reserved"},
 
 		/* IPv4 in IPv6 */
-		{"::ffff:127.0.0.1", "loopback"}, {"::ffff:169.254.169.254", "link-local"},
-		{"::ffff:0.0.0.0", "this network"}, {"::ffff:10.1.2.3", "private"},
-		{"::127.0.0.1", "reserved"}, {"::8.8.8.8", "reserved"},
+		{"::ffff:127.0.0.1", "loopback"},
+		{"::ffff:169.254.169.254", "link-local"},
+		{"::ffff:0.0.0.0", "this network"},
+		{"::ffff:10.1.2.3", "private"},
+		{"::127.0.0.1", "reserved"},
+		{"::8.8.8.8", "reserved"},
 		{"::ffff:0:127.0.0.1", "reserved"},
-		{"64:ff9b::127.0.0.1", "loopback"}, {"64:ff9b::10.0.0.1", "private"},
+		{"64:ff9b::127.0.0.1", "loopback"},
+		{"64:ff9b::10.0.0.1", "private"},
 		{"64:ff9b::169.254.169.254", "link-local"},
-		{"2002:7f00:1::1", "loopback"}, {"2002:a00:1::", "private"},
-		{"2002:a9fe:a9fe::1", "link-local"}, {"2002:c0a8:101::5", "private"},
+		{"2002:7f00:1::1", "loopback"},
+		{"2002:a00:1::", "private"},
+		{"2002:a9fe:a9fe::1", "link-local"},
+		{"2002:c0a8:101::5", "private"},
 		{"2001:0:7f00:1::", "teredo"},
 	};
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_str(judge(NULL, cases[i].addr), cases[i].rule, "%s is refused", cases[i].addr);
@@ -88,11 +120,10 @@ test_public(void)
 		"198.51.99.255", "203.0.114.0", "223.255.255.255",
 		"2606:4700:4700::1111", "2a00:1450:4001::1", "2001:200::1", "2001:4860:4860::8888",
 		"2001:db7:ffff::1", "2001:db9::1", "3ffe::1", "2003::1", "2400:cb00::1",
-		"::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"
-	};
-	tq_egress	empty = {NULL, 0};
+		"::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"};
+	tq_egress empty = {NULL, 0};
 	struct sockaddr un = {.sa_family = AF_UNIX};
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < sizeof(public) / sizeof(public[0]); i++)
 		is_str(judge(&empty, public[i]), NULL, "%s is public", public[i]);
@@ -102,8 +133,8 @@ test_public(void)
 static void
 test_allow(void)
 {
-	tq_egress	e = {NULL, 0};
-	char		err[128] = "";
+	tq_egress e = {NULL, 0};
+	char err[128] = "";
 
 	ok(tq_egress_parse(&e, " 10.0.0.5,127.0.0.0/8\t::1 fd00::/8, 64:ff9b::/96 ,", err, sizeof(err)),
 	   "a list of all forms");
@@ -114,7 +145,8 @@ test_allow(void)
 	is_str(judge(&e, "127.255.0.1"), NULL, "a block is open");
 	is_str(judge(&e, "::ffff:127.0.0.1"), NULL, "also in its mapped form");
 	is_str(judge(&e, "64:ff9b::127.0.0.1"), NULL, "also by NAT64");
-	is_str(judge(&e, "64:ff9b::10.0.0.6"), "private", "an open prefix does not open what it carries");
+	is_str(judge(&e, "64:ff9b::10.0.0.6"), "private",
+		   "an open prefix does not open what it carries");
 	is_str(judge(&e, "2002:7f00:1::1"), NULL, "6to4 carries an open address");
 	is_str(judge(&e, "::1"), NULL, "IPv6 loopback is open");
 	is_str(judge(&e, "::2"), "reserved", "its neighbour is not");
@@ -144,7 +176,7 @@ test_mistakes(void)
 	{
 		const char *list;
 		const char *err;
-	}			cases[] = {
+	} cases[] = {
 		{"localhost", "\"localhost\" is not an IP address or CIDR block"},
 		{"10.0.0.1, 10.0.0", "\"10.0.0\" is not an IP address or CIDR block"},
 		{"127.1", "\"127.1\" is not an IP address or CIDR block"},
@@ -161,16 +193,17 @@ test_mistakes(void)
 		{"fe80::1%eth0", "\"fe80::1%eth0\" is not an IP address or CIDR block"},
 		{"10.0.0.0;8", "\"10.0.0.0;8\" is not an IP address or CIDR block"},
 	};
-	tq_egress	e = {NULL, 0};
-	char		err[128];
-	char		small[8];
-	char		list[16 * 1025 + 1] = "";
-	size_t		i;
+	tq_egress e = {NULL, 0};
+	char err[128];
+	char small[8];
+	char list[16 * 1025 + 1] = "";
+	size_t i;
 
 	tq_egress_parse(&e, "192.168.1.1", err, sizeof(err));
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		ok(!tq_egress_parse(&e, cases[i].list, err, sizeof(err)), "\"%s\" is refused", cases[i].list);
+		ok(!tq_egress_parse(&e, cases[i].list, err, sizeof(err)), "\"%s\" is refused",
+		   cases[i].list);
 		is_str(err, cases[i].err, "with a reason");
 	}
 	is_str(judge(&e, "192.168.1.1"), NULL, "the old list stays after a mistake");

@@ -18,20 +18,23 @@
 #include "server.h"
 #include "unit.h"
 
-#define BASIC_LIMITS {1000, 8192, 2000}
+#define BASIC_LIMITS     \
+	{                    \
+		1000, 8192, 2000 \
+	}
 
-static int	port;
-static int	most_threads;
-static char key_log[100];		/* must never come to be */
+static int port;
+static int most_threads;
+static char key_log[100]; /* must never come to be */
 
 /* ---- driving the engine --------------------------------------------------- */
 
 static tq_http *
 new_engine(const tq_http_limits *limits, const char *allow)
 {
-	tq_http    *h = tq_http_new(limits);
-	tq_egress	egress = {NULL, 0};
-	char		err[100];
+	tq_http *h = tq_http_new(limits);
+	tq_egress egress = {NULL, 0};
+	char err[100];
 
 	if (h == NULL || !tq_egress_parse(&egress, allow, err, sizeof(err)) ||
 		!tq_http_set_egress(h, &egress))
@@ -43,14 +46,14 @@ new_engine(const tq_http_limits *limits, const char *allow)
 static tq_response *
 next_response(tq_http *h)
 {
-	int64_t		give_up = clock_ms() + 20000;
+	int64_t give_up = clock_ms() + 20000;
 	tq_response *r;
 
 	while ((r = tq_http_next_finished(h)) == NULL && clock_ms() < give_up)
 	{
 		struct pollfd fd = {tq_http_fd(h), POLLIN, 0};
-		int64_t		timeout = tq_http_timeout(h);
-		int			threads = count_threads();
+		int64_t timeout = tq_http_timeout(h);
+		int threads = count_threads();
 
 		if (threads > most_threads)
 			most_threads = threads;
@@ -76,7 +79,7 @@ perform(tq_http *h, const tq_request *request)
 static tq_response *
 get_url(tq_http *h, const char *url, int64_t timeout_ms)
 {
-	tq_request	request = {.method = "GET", .url = url, .timeout_ms = timeout_ms};
+	tq_request request = {.method = "GET", .url = url, .timeout_ms = timeout_ms};
 
 	return perform(h, &request);
 }
@@ -84,7 +87,7 @@ get_url(tq_http *h, const char *url, int64_t timeout_ms)
 static tq_response *
 get(tq_http *h, const char *path)
 {
-	char		url[200];
+	char url[200];
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path);
 	return get_url(h, url, 5000);
@@ -105,8 +108,8 @@ expect(tq_response *r, const char *cls, int status, const char *error, const cha
 static int
 silent_listener(struct sockaddr_in *addr)
 {
-	socklen_t	len = sizeof(*addr);
-	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || bind(fd, (struct sockaddr *) addr, sizeof(*addr)) != 0 ||
@@ -121,7 +124,7 @@ static void
 test_plain_answers(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
 	tq_response *r = get(h, "/ok");
 
 	is_str(tq_class_name(r->cls), "http", "200: class");
@@ -174,9 +177,9 @@ static void
 test_faults(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
 	tq_response *r;
-	char		url[200];
+	char url[200];
 
 	expect(get(h, "/reset"), "reset", 0, NULL, "reset");
 	expect(get(h, "/close"), "reset", 0, NULL, "close without an answer");
@@ -201,15 +204,16 @@ test_faults(void)
 static pid_t
 start_tls_server(const char *directory, int *tls_port)
 {
-	char		command[512];
-	char		line[200];
-	int			out[2];
-	pid_t		pid;
-	FILE	   *f;
+	char command[512];
+	char line[200];
+	int out[2];
+	pid_t pid;
+	FILE *f;
 
 	snprintf(command, sizeof(command), "cd %s && openssl req -x509 -newkey ec -pkeyopt "
-			 "ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 2 -subj /CN=localhost "
-			 "-addext subjectAltName=IP:127.0.0.1 2>/dev/null", directory);
+									   "ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 2 -subj /CN=localhost "
+									   "-addext subjectAltName=IP:127.0.0.1 2>/dev/null",
+			 directory);
 	if (system(command) != 0 || pipe(out) != 0)
 		return -1;
 	pid = fork();
@@ -237,12 +241,12 @@ static void
 test_untrusted_certificate(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h;
-	char		directory[] = "/tmp/test_http.XXXXXX";
-	char		path[100];
-	char		url[200];
-	int			tls_port;
-	pid_t		pid;
+	tq_http *h;
+	char directory[] = "/tmp/test_http.XXXXXX";
+	char path[100];
+	char url[200];
+	int tls_port;
+	pid_t pid;
 
 	if (mkdtemp(directory) == NULL)
 		exit(1);
@@ -257,7 +261,8 @@ test_untrusted_certificate(void)
 		setenv("CURL_CA_BUNDLE", path, 1);
 		h = new_engine(&limits, "127.0.0.0/8");
 		snprintf(url, sizeof(url), "https://127.0.0.1:%d/", tls_port);
-		expect(get_url(h, url, 5000), "tls", 0, "TLS: SSL certificate problem: self-signed certificate",
+		expect(get_url(h, url, 5000), "tls", 0,
+			   "TLS: SSL certificate problem: self-signed certificate",
 			   "a certificate that nobody vouches for");
 		ok(access(key_log, F_OK) != 0, "no TLS keys are written down");
 		tq_http_free(h);
@@ -275,15 +280,16 @@ static void
 test_connect_timeout(void)
 {
 	tq_http_limits limits = {1000, 8192, 200};
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	int			fds[8];
-	char		url[200];
-	int			silent = silent_listener(&addr);
-	int			i;
+	int fds[8];
+	char url[200];
+	int silent = silent_listener(&addr);
+	int i;
 
 	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", ntohs(addr.sin_port));
-	expect(get_url(h, url, 5000), "tls", 0, "TLS: handshake took too long", "handshake without end");
+	expect(get_url(h, url, 5000), "tls", 0, "TLS: handshake took too long",
+		   "handshake without end");
 	expect(get_url(h, url, 100), "timeout", 0, "no connection in time", "and less time in all");
 
 	for (i = 0; i < 8; i++)
@@ -305,14 +311,14 @@ test_deadlines(void)
 {
 	static const char *const paths[] = {"/mute", "/drip", "/hang"};
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	char		url[200];
-	size_t		i;
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	char url[200];
+	size_t i;
 
 	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 	{
-		int64_t		start = clock_ms();
-		int64_t		took;
+		int64_t start = clock_ms();
+		int64_t took;
 		tq_response *r;
 
 		snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, paths[i]);
@@ -322,7 +328,9 @@ test_deadlines(void)
 		expect(r, "timeout", i == 2 ? 200 : 0, "no complete answer in time", paths[i]);
 	}
 	expect(get_url(h, url, 0), "timeout", 0, NULL, "no time at all");
-	expect(get_url(h, url, -5), "timeout", 0, NULL, "less than none");
+	expect(get_url(h, url, INT64_MIN), "timeout", 0, NULL, "less than none");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
+	expect(get_url(h, url, INT64_MAX), "http", 200, "", "all the time there is");
 	tq_http_free(h);
 }
 
@@ -330,7 +338,7 @@ static void
 test_limits(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
 	tq_response *r = get(h, "/body/1000");
 
 	is_int(r->body_len, 1000, "a body at the limit");
@@ -373,8 +381,8 @@ test_limits(void)
 static void
 expect_echo(tq_http *h, tq_request *request, const char *want, const char *what)
 {
-	char		url[200];
-	char		wanted[2000];
+	char url[200];
+	char wanted[2000];
 	tq_response *r;
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/echo?q=1", port);
@@ -390,28 +398,31 @@ static void
 test_requests(void)
 {
 	static const char *const headers[] = {
-		"Content-Type: application/json; charset=utf-8", "User-Agent: taskq/1", "X-Empty:", "X-Blank: ",
+		"Content-Type: application/json; charset=utf-8", "User-Agent: taskq/1", "X-Empty:",
+		"X-Blank: ",
 		"x-lower:tight", "X-Two:  two  blanks\tand a tab", "X-Bytes: \xc3\xbc\xff", "Accept: a/b",
-		"Cookie: c=d", "Authorization: Basic eA=="
-	};
+		"Cookie: c=d", "Authorization: Basic eA=="};
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	tq_request	full = {.method = "POST", .headers = headers, .nheaders = 10, .body = "{\"a\": 1}",
-	.body_len = 8};
-	tq_request	bare = {.method = "POST"};
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request full = {.method = "POST", .headers = headers, .nheaders = 10, .body = "{\"a\": 1}", .body_len = 8};
+	tq_request bare = {.method = "POST"};
 
 	expect_echo(h, &full, "POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-				"Content-Type: application/json; charset=utf-8\r\nUser-Agent: taskq/1\r\n"
-				"X-Empty:\r\nX-Blank:\r\nx-lower:tight\r\nX-Two:  two  blanks\tand a tab\r\n"
-				"X-Bytes: \xc3\xbc\xff\r\nAccept: a/b\r\nCookie: c=d\r\n"
-				"Authorization: Basic eA==\r\nContent-Length: 8\r\n\r\n{\"a\": 1}", "headers and body");
-	expect_echo(h, &bare, "POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+						  "Content-Type: application/json; charset=utf-8\r\nUser-Agent: taskq/1\r\n"
+						  "X-Empty:\r\nX-Blank:\r\nx-lower:tight\r\nX-Two:  two  blanks\tand a tab\r\n"
+						  "X-Bytes: \xc3\xbc\xff\r\nAccept: a/b\r\nCookie: c=d\r\n"
+						  "Authorization: Basic eA==\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
+				"headers and body");
+	expect_echo(h, &bare,
+				"POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
 				"POST without a body");
 	bare.method = "PUT";
-	expect_echo(h, &bare, "PUT /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+	expect_echo(h, &bare,
+				"PUT /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
 				"PUT without a body");
 	bare.method = "PATCH";
-	expect_echo(h, &bare, "PATCH /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
+	expect_echo(h, &bare,
+				"PATCH /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 0\r\n\r\n",
 				"PATCH without a body");
 	bare.method = "GET";
 	expect_echo(h, &bare, "GET /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", "GET");
@@ -423,11 +434,13 @@ test_requests(void)
 	bare.body = "x";
 	bare.body_len = 1;
 	expect_echo(h, &bare, "GET /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-				"Content-Length: 1\r\n\r\nx", "GET with a body");
+						  "Content-Length: 1\r\n\r\nx",
+				"GET with a body");
 	bare.method = "DELETE";
 	bare.body_len = 0;
 	expect_echo(h, &bare, "DELETE /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-				"Content-Length: 0\r\n\r\n", "an empty body");
+						  "Content-Length: 0\r\n\r\n",
+				"an empty body");
 	tq_http_free(h);
 }
 
@@ -435,9 +448,9 @@ static void
 test_head(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	tq_request	head = {.method = "HEAD", .timeout_ms = 3000};
-	char		url[200];
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request head = {.method = "HEAD", .timeout_ms = 3000};
+	char url[200];
 	tq_response *r;
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/head", port);
@@ -448,7 +461,8 @@ test_head(void)
 	expect(r, "http", 200, "", "HEAD");
 	head.body = "abc";
 	head.body_len = 3;
-	expect(perform(h, &head), "invalid", 0, "a HEAD request cannot have a body", "HEAD with a body");
+	expect(perform(h, &head), "invalid", 0, "a HEAD request cannot have a body",
+		   "HEAD with a body");
 	expect(get(h, "/ok"), "http", 200, "", "GET after HEAD");
 	tq_http_free(h);
 }
@@ -458,25 +472,27 @@ static void
 test_large_request(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	size_t		len = 1500000;
-	char	   *body = malloc(len);
-	tq_request	request = {.method = "POST", .body = body, .body_len = len, .timeout_ms = 10000};
-	char		url[200];
-	char		want[200];
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	size_t len = 1500000;
+	char *body = malloc(len);
+	tq_request request = {.method = "POST", .body = body, .body_len = len, .timeout_ms = 10000};
+	char url[200];
+	char want[200];
 	tq_response *r;
 
 	memset(body, 'b', len);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/echo", port);
 	snprintf(want, sizeof(want), "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-			 "Content-Length: 1500000\r\n\r\nbbbb", port);
+								 "Content-Length: 1500000\r\n\r\nbbbb",
+			 port);
 	request.url = url;
 	if (!tq_http_submit(h, &request, NULL))
 		exit(1);
 	memset(body, 'X', len);
 	free(body);
 	r = next_response(h);
-	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0, "a large body, copied, without Expect");
+	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0,
+	   "a large body, copied, without Expect");
 	expect(r, "http", 200, "", "a large body");
 	tq_http_free(h);
 }
@@ -488,10 +504,10 @@ test_invalid(void)
 	static const char *const no_colon[] = {"nonsense"};
 	static const char *const host[] = {"Host: other"};
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	int			before = atomic_load(&server_seen->connections);
-	tq_request	request = {.method = "GET", .timeout_ms = 5000};
-	char		url[200];
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	int before = atomic_load(&server_seen->connections);
+	tq_request request = {.method = "GET", .timeout_ms = 5000};
+	char url[200];
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
 	expect(get_url(h, "nonsense", 5000), "invalid", 0, NULL, "no URL");
@@ -520,10 +536,10 @@ static void
 test_keep_alive(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	int			before = atomic_load(&server_seen->connections);
-	int			requests;
-	int			i;
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	int before = atomic_load(&server_seen->connections);
+	int requests;
+	int i;
 
 	for (i = 0; i < 20; i++)
 		tq_response_free(get(h, "/ok"));
@@ -532,9 +548,9 @@ test_keep_alive(void)
 	before = atomic_load(&server_seen->connections);
 	for (i = 0; i < 3; i++)
 	{
-		char		url[100];
-		tq_request	request = {.method = "GET", .url = url, .timeout_ms = 5000};
-		int			n;
+		char url[100];
+		tq_request request = {.method = "GET", .url = url, .timeout_ms = 5000};
+		int n;
 
 		snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
 		for (n = 0; n < 50; n++)
@@ -546,7 +562,8 @@ test_keep_alive(void)
 	}
 
 	/* An answer may be there before the next request has asked for a connection. */
-	ok(atomic_load(&server_seen->connections) - before <= 49, "150 requests on 50 connections at most");
+	ok(atomic_load(&server_seen->connections) - before <= 49,
+	   "150 requests on 50 connections at most");
 	tq_http_free(h);
 
 	/* A kept connection that breaks under a request: it may have been read. */
@@ -562,14 +579,14 @@ static void
 test_cancel(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	char		url[100];
-	tq_request	request = {.method = "GET", .url = url, .timeout_ms = 20000};
-	int			requests = atomic_load(&server_seen->requests);
-	int			tags[3];
-	int64_t		start;
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	char url[100];
+	tq_request request = {.method = "GET", .url = url, .timeout_ms = 20000};
+	int requests = atomic_load(&server_seen->requests);
+	int tags[3];
+	int64_t start;
 	tq_response *r;
-	int			i;
+	int i;
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/mute", port);
 	for (i = 0; i < 3; i++)
@@ -604,13 +621,12 @@ test_egress_denied(void)
 		"127.0.0.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "127.1", "0", "0.0.0.0",
 		"[::ffff:127.0.0.1]", "[::1]", "[::]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]",
 		"[2002:7f00:1::1]", "localhost", "LOCALHOST", "%31%32%37.0.0.1",
-		"169.254.169.254", "10.0.0.5"
-	};
+		"169.254.169.254", "10.0.0.5"};
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "");
-	int			before = atomic_load(&server_seen->connections);
-	char		url[200];
-	size_t		i;
+	tq_http *h = new_engine(&limits, "");
+	int before = atomic_load(&server_seen->connections);
+	char url[200];
+	size_t i;
 
 	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
 	{
@@ -641,15 +657,16 @@ static void
 test_egress_late(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	int			before = atomic_load(&server_seen->connections);
-	char		url[200];
-	tq_request	request = {.method = "GET", .url = url, .timeout_ms = 5000};
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	int before = atomic_load(&server_seen->connections);
+	char url[200];
+	tq_request request = {.method = "GET", .url = url, .timeout_ms = 5000};
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/ok", port);
 	tq_http_submit(h, &request, NULL);
 	tq_http_set_egress(h, NULL);
-	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback", "at the socket");
+	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback",
+		   "at the socket");
 	is_int(atomic_load(&server_seen->connections), before, "no connection");
 	tq_http_free(h);
 
@@ -658,7 +675,8 @@ test_egress_late(void)
 	before = atomic_load(&server_seen->requests);
 	tq_http_submit(h, &request, NULL);
 	tq_http_set_egress(h, NULL);
-	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback", "at its reuse");
+	expect(next_response(h), "egress_denied", 0, "address is not allowed: loopback",
+		   "at its reuse");
 	is_int(atomic_load(&server_seen->requests), before, "no request");
 	tq_http_free(h);
 }
@@ -667,10 +685,10 @@ static void
 test_next_address(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	char		servers[64];
-	char		url[200];
-	int			before = atomic_load(&server_seen->connections);
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	char servers[64];
+	char url[200];
+	int before = atomic_load(&server_seen->connections);
 
 	snprintf(servers, sizeof(servers), "127.0.0.1:%d", name_server_start());
 	tq_http_set_servers(h, servers);
@@ -696,8 +714,8 @@ static int
 mute_name_server(char *servers, size_t len)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	addr_len = sizeof(addr);
-	int			fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t addr_len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
@@ -711,12 +729,12 @@ static void
 test_mute_resolver(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
-	tq_http    *h = new_engine(&limits, "127.0.0.0/8");
-	tq_request	request = {.method = "GET", .url = "http://mute.test/?secret", .timeout_ms = 300};
-	char		servers[64];
-	int			fd = mute_name_server(servers, sizeof(servers));
-	int64_t		start = clock_ms();
-	int			tags[2];
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	tq_request request = {.method = "GET", .url = "http://mute.test/?secret", .timeout_ms = 300};
+	char servers[64];
+	int fd = mute_name_server(servers, sizeof(servers));
+	int64_t start = clock_ms();
+	int tags[2];
 	tq_response *r;
 
 	ok(tq_http_set_servers(h, servers), "another name server");
@@ -748,7 +766,7 @@ test_mute_resolver(void)
 static void
 poison_environment(void)
 {
-	char		proxy[64];
+	char proxy[64];
 
 	snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", refused_port());
 	setenv("http_proxy", proxy, 1);

@@ -7,23 +7,24 @@
 #include "core/outcome.h"
 #include "unit.h"
 
-#define NOW INT64_C(784111777)	/* Sun, 06 Nov 1994 08:49:37 GMT */
+#define NOW INT64_C(784111777) /* Sun, 06 Nov 1994 08:49:37 GMT */
 
 static void
 test_verdicts(void)
 {
-	int			status;
-	bool		right = true;
+	int status;
+	bool right = true;
 
 	for (status = 0; status < 1000; status++)
 	{
-		tq_verdict	want = status / 100 == 2 ? TQ_SUCCESS :
-			status == 410 ? TQ_PERMANENT : TQ_RETRY;
+		tq_verdict want = status / 100 == 2 ? TQ_SUCCESS : status == 410 ? TQ_PERMANENT
+																		 : TQ_RETRY;
 
 		right = right && tq_outcome_of(TQ_CLASS_HTTP, status, NULL, NOW).verdict == want;
 	}
 	ok(right, "2xx succeeds, 410 is permanent, all else is retried");
-	is_int(tq_outcome_of(TQ_CLASS_EGRESS_DENIED, 0, NULL, NOW).verdict, TQ_PERMANENT, "egress denied");
+	is_int(tq_outcome_of(TQ_CLASS_EGRESS_DENIED, 0, NULL, NOW).verdict, TQ_PERMANENT,
+		   "egress denied");
 	is_int(tq_outcome_of(TQ_CLASS_INVALID, 0, NULL, NOW).verdict, TQ_PERMANENT, "invalid");
 	is_int(tq_outcome_of(TQ_CLASS_DNS, 0, NULL, NOW).verdict, TQ_RETRY, "dns");
 	is_int(tq_outcome_of(TQ_CLASS_CANCELLED, 0, NULL, NOW).verdict, TQ_RETRY, "cancelled");
@@ -43,33 +44,55 @@ test_retry_after(void)
 	static const struct
 	{
 		const char *value;
-		int64_t		want;
-	}			cases[] = {
-		{"0", 0}, {"5", 5000}, {" 7\t", 7000}, {"007", 7000}, {"86400", TQ_RETRY_AFTER_MAX_MS},
-		{"86399", 86399000}, {"86401", TQ_RETRY_AFTER_MAX_MS},
+		int64_t want;
+	} cases[] = {
+		{"0", 0},
+		{"5", 5000},
+		{" 7\t", 7000},
+		{"007", 7000},
+		{"86400", TQ_RETRY_AFTER_MAX_MS},
+		{"86399", 86399000},
+		{"86401", TQ_RETRY_AFTER_MAX_MS},
 		{"1000000000000000000", TQ_RETRY_AFTER_MAX_MS},
 		{"99999999999999999999999999999999999999999999999999999999999999999999999999999999",
-		TQ_RETRY_AFTER_MAX_MS},
-		{"", -1}, {"  ", -1}, {"-1", -1}, {"+5", -1}, {"5.5", -1}, {"5 seconds", -1}, {"soon", -1},
-		{"0x10", -1}, {"1e3", -1},
+		 TQ_RETRY_AFTER_MAX_MS},
+		{"", -1},
+		{"  ", -1},
+		{"-1", -1},
+		{"+5", -1},
+		{"5.5", -1},
+		{"5 seconds", -1},
+		{"soon", -1},
+		{"0x10", -1},
+		{"1e3", -1},
 
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 0}, {"Sun, 06 Nov 1994 08:49:47 GMT", 10000},
-		{"Sun, 06 Nov 1994 08:49:36 GMT", 0}, {"Mon, 07 Nov 1994 09:00:00 GMT", TQ_RETRY_AFTER_MAX_MS},
+		{"Sun, 06 Nov 1994 08:49:37 GMT", 0},
+		{"Sun, 06 Nov 1994 08:49:47 GMT", 10000},
+		{"Sun, 06 Nov 1994 08:49:36 GMT", 0},
+		{"Mon, 07 Nov 1994 09:00:00 GMT", TQ_RETRY_AFTER_MAX_MS},
 		{"Sun, 06 Nov 1994 09:49:37 GMT", 3600000},
 		{"Thu, 01 Jan 2099 00:00:00 GMT", TQ_RETRY_AFTER_MAX_MS},
 		{"Fri, 31 Dec 9999 23:59:59 GMT", TQ_RETRY_AFTER_MAX_MS},
 		{"Thu, 01 Jan 1970 00:00:00 GMT", 0},
-		{"Sunday, 06-Nov-94 08:49:40 GMT", 3000}, {"Sunday, 06-Nov-93 08:49:40 GMT", 0},
+		{"Sunday, 06-Nov-94 08:49:40 GMT", 3000},
+		{"Sunday, 06-Nov-93 08:49:40 GMT", 0},
 		{"Sunday, 06-Nov-44 08:49:40 GMT", 0},
-		{"Sun Nov  6 08:49:41 1994", 4000}, {"Sun Nov 06 08:49:41 1994", 4000},
-		{"Sun, 06 Foo 1994 08:49:47 GMT", -1}, {"Sun, 32 Nov 1994 08:49:47 GMT", -1},
-		{"Sun, 06 Nov 1994 24:49:47 GMT", -1}, {"Sun, 06 Nov 1994 08:60:47 GMT", -1},
-		{"Sun, 06 Nov 1994 08:49:61 GMT", -1}, {"Sun, 06 Nov 1994 08:49:47", -1},
-		{"Sun, 06 Nov 1994 08:49:47 GMT now", -1}, {"Sun, 06 Nov 1994 08:49:47 CET", -1},
-		{"Sun, -6 Nov 1994 08:49:47 GMT", -1}, {",", -1}, {"Sun Nov", -1},
+		{"Sun Nov  6 08:49:41 1994", 4000},
+		{"Sun Nov 06 08:49:41 1994", 4000},
+		{"Sun, 06 Foo 1994 08:49:47 GMT", -1},
+		{"Sun, 32 Nov 1994 08:49:47 GMT", -1},
+		{"Sun, 06 Nov 1994 24:49:47 GMT", -1},
+		{"Sun, 06 Nov 1994 08:60:47 GMT", -1},
+		{"Sun, 06 Nov 1994 08:49:61 GMT", -1},
+		{"Sun, 06 Nov 1994 08:49:47", -1},
+		{"Sun, 06 Nov 1994 08:49:47 GMT now", -1},
+		{"Sun, 06 Nov 1994 08:49:47 CET", -1},
+		{"Sun, -6 Nov 1994 08:49:47 GMT", -1},
+		{",", -1},
+		{"Sun Nov", -1},
 		{"Sun, 06 Nov 1994 08:49:47 GMT                                              x", -1},
 	};
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_int(tq_retry_after_parse(cases[i].value, NOW), cases[i].want, "\"%s\"", cases[i].value);
@@ -77,7 +100,8 @@ test_retry_after(void)
 		   "a clock far in the past");
 	is_int(tq_retry_after_parse("Thu, 01 Jan 2099 00:00:00 GMT", INT64_MAX), 0,
 		   "a clock far in the future");
-	is_int(tq_retry_after_parse("Wed, 01 Jan 1000 00:00:00 GMT", INT64_MAX), 0, "as far apart as can be");
+	is_int(tq_retry_after_parse("Wed, 01 Jan 1000 00:00:00 GMT", INT64_MAX), 0,
+		   "as far apart as can be");
 	is_int(tq_retry_after_parse("Sunday, 06-Nov-94 08:49:40 GMT", INT64_MAX), 0,
 		   "a clock without a calendar");
 }
@@ -87,18 +111,27 @@ test_classes(void)
 {
 	static const struct
 	{
-		int			code;
+		int code;
 		const char *name;
-	}			cases[] = {
-		{CURLE_COULDNT_RESOLVE_HOST, "dns"}, {CURLE_COULDNT_CONNECT, "connect"},
-		{CURLE_SSL_CONNECT_ERROR, "tls"}, {CURLE_PEER_FAILED_VERIFICATION, "tls"},
-		{CURLE_OPERATION_TIMEDOUT, "timeout"}, {CURLE_RECV_ERROR, "reset"},
-		{CURLE_SEND_ERROR, "reset"}, {CURLE_GOT_NOTHING, "reset"}, {CURLE_PARTIAL_FILE, "reset"},
-		{CURLE_WEIRD_SERVER_REPLY, "protocol"}, {CURLE_UNSUPPORTED_PROTOCOL, "protocol"},
-		{CURLE_URL_MALFORMAT, "invalid"}, {CURLE_ABORTED_BY_CALLBACK, "cancelled"},
-		{CURLE_FILESIZE_EXCEEDED, "too_large"}, {CURLE_OUT_OF_MEMORY, "internal"}, {9999, "internal"},
+	} cases[] = {
+		{CURLE_COULDNT_RESOLVE_HOST, "dns"},
+		{CURLE_COULDNT_CONNECT, "connect"},
+		{CURLE_SSL_CONNECT_ERROR, "tls"},
+		{CURLE_PEER_FAILED_VERIFICATION, "tls"},
+		{CURLE_OPERATION_TIMEDOUT, "timeout"},
+		{CURLE_RECV_ERROR, "reset"},
+		{CURLE_SEND_ERROR, "reset"},
+		{CURLE_GOT_NOTHING, "reset"},
+		{CURLE_PARTIAL_FILE, "reset"},
+		{CURLE_WEIRD_SERVER_REPLY, "protocol"},
+		{CURLE_UNSUPPORTED_PROTOCOL, "protocol"},
+		{CURLE_URL_MALFORMAT, "invalid"},
+		{CURLE_ABORTED_BY_CALLBACK, "cancelled"},
+		{CURLE_FILESIZE_EXCEEDED, "too_large"},
+		{CURLE_OUT_OF_MEMORY, "internal"},
+		{9999, "internal"},
 	};
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_str(tq_class_name(tq_class_of_curl(cases[i].code)), cases[i].name, "curl's %d",

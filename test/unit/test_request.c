@@ -11,19 +11,32 @@ static void
 test_urls(void)
 {
 	static const char *const good[] = {
-		"http://example.com", "https://example.com/", "HTTP://EXAMPLE.COM/x",
-		"http://example.com:8080/a/b?c=d&e=f#g", "http://example.com./", "http://127.0.0.1/",
-		"http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://0/",
-		"http://[::1]/", "http://[::ffff:127.0.0.1]:81/", "http://xn--bcher-kva.example/",
-		"http://example.com?q", "http://example.com/@user", "http://example.com/a:b",
-		"http://example.com:65535/", "http://a_b.example/", "http://example.com/%0d%0a",
+		"http://example.com",
+		"https://example.com/",
+		"HTTP://EXAMPLE.COM/x",
+		"http://example.com:8080/a/b?c=d&e=f#g",
+		"http://example.com./",
+		"http://127.0.0.1/",
+		"http://2130706433/",
+		"http://0x7f.1/",
+		"http://0177.0.0.1/",
+		"http://0/",
+		"http://[::1]/",
+		"http://[::ffff:127.0.0.1]:81/",
+		"http://xn--bcher-kva.example/",
+		"http://example.com?q",
+		"http://example.com/@user",
+		"http://example.com/a:b",
+		"http://example.com:65535/",
+		"http://a_b.example/",
+		"http://example.com/%0d%0a",
 		"http://example.com/\xc3\xbc",
 	};
 	static const struct
 	{
 		const char *url;
 		const char *problem;
-	}			bad[] = {
+	} bad[] = {
 		{"", "URL does not begin with http:// or https://"},
 		{"example.com", "URL does not begin with http:// or https://"},
 		{"ftp://example.com/", "URL does not begin with http:// or https://"},
@@ -34,9 +47,12 @@ test_urls(void)
 		{"http:example.com", "URL does not begin with http:// or https://"},
 		{"//example.com", "URL does not begin with http:// or https://"},
 		{"http:\\\\example.com", "URL does not begin with http:// or https://"},
-		{"http://", "URL has no host"}, {"http:///x", "URL has no host"},
-		{"http:////example.com", "URL has no host"}, {"http://?q", "URL has no host"},
-		{"http://:80/", "URL has no host"}, {"http://#", "URL has no host"},
+		{"http://", "URL has no host"},
+		{"http:///x", "URL has no host"},
+		{"http:////example.com", "URL has no host"},
+		{"http://?q", "URL has no host"},
+		{"http://:80/", "URL has no host"},
+		{"http://#", "URL has no host"},
 		{"http://./", "URL has no host"},
 		{"http://user@example.com/", "URL has user information"},
 		{"http://user:pass@example.com/", "URL has user information"},
@@ -44,7 +60,8 @@ test_urls(void)
 		{"http://:@example.com/", "URL has user information"},
 		{"http://ok.test\\@10.0.0.5/", "URL has user information"},
 		{"http://ok.test@10.0.0.5#@x", "URL has user information"},
-		{"http://example.com/ x", "URL has a blank"}, {" http://example.com/", "URL has a blank"},
+		{"http://example.com/ x", "URL has a blank"},
+		{" http://example.com/", "URL has a blank"},
 		{"http://exa mple.com/", "URL has a blank"},
 		{"http://example.com/\r\nX: y", "URL has a control character"},
 		{"http://example.com/\t", "URL has a control character"},
@@ -57,16 +74,28 @@ test_urls(void)
 		{"http://example.com:8x/", "URL has a bad port"},
 		{"http://example.com:-1/", "URL has a bad port"},
 		{"http://[fe80::1%25eth0]/", "URL has an IPv6 zone"},
-		{"http://b\xc3\xbc" "cher.example/", "host name in URL is not ASCII: use its xn-- form"},
+		{"http://b\xc3\xbc"
+		 "cher.example/",
+		 "host name in URL is not ASCII: use its xn-- form"},
 	};
 
 	/* Refused; the reason is curl's and no matter. */
 	static const char *const odd[] = {
-		"http://exa%00mple.com/", "http://exa%0ample.com/", "http://a|b/%", "http://[::1/",
-		"http://[1:2:3/", "http://[zz::1]/", "http://ex<am>ple/", "http://a\\b/", "http://[]/",
-		"http://%b\xc3\xbc/", "http://a,b/", "http://example.com:80:80/", "http://[::1]x/",
+		"http://exa%00mple.com/",
+		"http://exa%0ample.com/",
+		"http://a|b/%",
+		"http://[::1/",
+		"http://[1:2:3/",
+		"http://[zz::1]/",
+		"http://ex<am>ple/",
+		"http://a\\b/",
+		"http://[]/",
+		"http://%b\xc3\xbc/",
+		"http://a,b/",
+		"http://example.com:80:80/",
+		"http://[::1]x/",
 	};
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		is_str(tq_url_invalid(good[i]), NULL, "%s", good[i]);
@@ -80,7 +109,7 @@ test_urls(void)
 static void
 test_url_lengths(void)
 {
-	char		url[70000];
+	char url[70000];
 
 	memset(url, 'a', sizeof(url));
 	memcpy(url, "http://x/", 9);
@@ -106,10 +135,10 @@ static void
 test_methods(void)
 {
 	static const char *const bad[] = {
-		"", "GE T", "GET ", " GET", "GET\r\n", "GET / HTTP/1.1\r\nX: y", "G\x80T", "(GET)", "GET,POST",
-		"A23456789012345678901234567890123"
-	};
-	size_t		i;
+		"", "GE T", "GET ", " GET", "GET\r\n", "GET / HTTP/1.1\r\nX: y", "G\x80T", "(GET)",
+		"GET,POST",
+		"A23456789012345678901234567890123"};
+	size_t i;
 
 	is_str(tq_method_invalid("GET"), NULL, "GET");
 	is_str(tq_method_invalid("post"), NULL, "lower case");
@@ -124,15 +153,12 @@ static void
 test_headers(void)
 {
 	static const char *const names[] = {
-		"", "X A", "X:", ":", "X\r", "X\n", " X", "X ", "X\tA", "X\x80", "X(", "\x7f"
-	};
+		"", "X A", "X:", ":", "X\r", "X\n", " X", "X ", "X\tA", "X\x80", "X(", "\x7f"};
 	static const char *const values[] = {
-		"\r", "\n", "a\r\nAuthorization: injected", "a\nb", "\x01", "\x7f", "a\r\n b", "\x1b[31m"
-	};
+		"\r", "\n", "a\r\nAuthorization: injected", "a\nb", "\x01", "\x7f", "a\r\n b", "\x1b[31m"};
 	static const char *const reserved[] = {
-		"Host", "host", "Content-Length", "CONTENT-LENGTH", "Transfer-Encoding", "connection"
-	};
-	size_t		i;
+		"Host", "host", "Content-Length", "CONTENT-LENGTH", "Transfer-Encoding", "connection"};
+	size_t i;
 
 	is_str(tq_header_invalid("X-A", "b"), NULL, "a header");
 	is_str(tq_header_invalid("X-A", ""), NULL, "an empty value");

@@ -18,24 +18,24 @@
 #include "core/resolve.h"
 #include "unit.h"
 
-static int	server;				/* UDP socket */
-static int	questions;			/* for A records */
-static int	most_threads;
-static int	epfd;
+static int server;    /* UDP socket */
+static int questions; /* for A records */
+static int most_threads;
+static int epfd;
 static tq_resolver *resolver;
 static tq_egress rules;
 
 /* ---- the name server ------------------------------------------------------ */
 
-#define TYPE_A 1
+#define TYPE_A     1
 #define TYPE_CNAME 5
-#define TYPE_AAAA 28
+#define TYPE_AAAA  28
 
 typedef struct packet
 {
-	uint8_t		bytes[4096];
-	size_t		len;
-	int			answers;
+	uint8_t bytes[4096];
+	size_t len;
+	int answers;
 } packet;
 
 static void
@@ -48,7 +48,7 @@ put(packet *p, const void *bytes, size_t len)
 static void
 put16(packet *p, unsigned value)
 {
-	uint8_t		bytes[2] = {(uint8_t) (value >> 8), (uint8_t) value};
+	uint8_t bytes[2] = {(uint8_t) (value >> 8), (uint8_t) value};
 
 	put(p, bytes, 2);
 }
@@ -70,7 +70,7 @@ put_record(packet *p, unsigned type, unsigned ttl, const void *data, size_t len)
 static void
 put_address(packet *p, unsigned type, unsigned ttl, const char *text)
 {
-	uint8_t		addr[16];
+	uint8_t addr[16];
 
 	inet_pton(type == TYPE_A ? AF_INET : AF_INET6, text, addr);
 	put_record(p, type, ttl, addr, type == TYPE_A ? 4 : 16);
@@ -80,7 +80,7 @@ put_address(packet *p, unsigned type, unsigned ttl, const char *text)
 static int
 answer_name(packet *p, const char *name, unsigned type)
 {
-	int			i;
+	int i;
 
 	if (strcmp(name, "mute") == 0)
 		return -1;
@@ -123,13 +123,13 @@ static void
 serve_one(void)
 {
 	struct sockaddr_in from;
-	socklen_t	from_len = sizeof(from);
-	packet		p = {.len = 0};
-	char		name[64] = "";
-	ssize_t		n = recvfrom(server, p.bytes, 512, 0, (struct sockaddr *) &from, &from_len);
-	size_t		at = 12;
-	unsigned	type;
-	int			code;
+	socklen_t from_len = sizeof(from);
+	packet p = {.len = 0};
+	char name[64] = "";
+	ssize_t n = recvfrom(server, p.bytes, 512, 0, (struct sockaddr *) &from, &from_len);
+	size_t at = 12;
+	unsigned type;
+	int code;
 
 	if (n < 17)
 		return;
@@ -148,7 +148,7 @@ serve_one(void)
 		memset(p.bytes + 4, 0xff, 8);
 	else
 	{
-		p.bytes[2] = 0x81;		/* answer, recursion desired */
+		p.bytes[2] = 0x81; /* answer, recursion desired */
 		p.bytes[3] = (uint8_t) (0x80 | code);
 		p.bytes[6] = 0;
 		p.bytes[7] = (uint8_t) p.answers;
@@ -161,7 +161,7 @@ static int
 start_server(void)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(addr);
+	socklen_t len = sizeof(addr);
 
 	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -175,14 +175,14 @@ start_server(void)
 
 typedef struct outcome
 {
-	int			calls;
+	int calls;
 	tq_addresses result;
 } outcome;
 
 static void
 record(void *arg, const tq_addresses *result)
 {
-	outcome    *o = arg;
+	outcome *o = arg;
 
 	o->calls++;
 	o->result = *result;
@@ -193,9 +193,9 @@ turn(void)
 {
 	struct pollfd fds[2] = {{epfd, POLLIN, 0}, {server, POLLIN, 0}};
 	struct epoll_event events[8];
-	int64_t		timeout = tq_resolver_timeout(resolver);
-	int			n;
-	int			i;
+	int64_t timeout = tq_resolver_timeout(resolver);
+	int n;
+	int i;
 
 	poll(fds, 2, timeout < 0 || timeout > 10000 ? 10000 : (int) timeout);
 	if (count_threads() > most_threads)
@@ -216,7 +216,7 @@ turn(void)
 static void
 wait_for(const outcome *o)
 {
-	int64_t		give_up = clock_ms() + 20000;
+	int64_t give_up = clock_ms() + 20000;
 
 	while (o->calls == 0 && clock_ms() < give_up)
 		turn();
@@ -225,8 +225,8 @@ wait_for(const outcome *o)
 static outcome
 look_up(const char *host)
 {
-	outcome		o = {0};
-	void	   *handle = NULL;
+	outcome o = {0};
+	void *handle = NULL;
 
 	if (!tq_resolve(resolver, host, record, &o, &handle))
 		exit(1);
@@ -256,7 +256,7 @@ address(const outcome *o, int i)
 static void
 test_literals(void)
 {
-	outcome		o = look_up("1.1.1.1");
+	outcome o = look_up("1.1.1.1");
 
 	is_str(address(&o, 0), "1.1.1.1", "IPv4");
 	o = look_up("2606:4700::1111");
@@ -272,7 +272,7 @@ test_literals(void)
 static void
 test_answers(void)
 {
-	outcome		o = look_up("public.test");
+	outcome o = look_up("public.test");
 
 	is_int(o.result.cls, TQ_CLASS_HTTP, "a public name");
 	is_int(o.result.naddrs, 1, "one address");
@@ -310,7 +310,7 @@ test_answers(void)
 static void
 test_hosts_file(void)
 {
-	outcome		o = look_up("localhost");
+	outcome o = look_up("localhost");
 
 	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "localhost is refused");
 }
@@ -318,11 +318,11 @@ test_hosts_file(void)
 static void
 test_cache(void)
 {
-	tq_egress	none = {NULL, 0};
-	tq_egress	open = {NULL, 0};
-	char		err[100];
-	int			before;
-	outcome		o;
+	tq_egress none = {NULL, 0};
+	tq_egress open = {NULL, 0};
+	char err[100];
+	int before;
+	outcome o;
 
 	look_up("public.test");
 	before = questions;
@@ -352,10 +352,10 @@ test_cache(void)
 static void
 test_sharing(void)
 {
-	outcome		o[3] = {{0}};
-	void	   *handles[3];
-	int			before = questions;
-	int			i;
+	outcome o[3] = {{0}};
+	void *handles[3];
+	int before = questions;
+	int i;
 
 	for (i = 0; i < 3; i++)
 		tq_resolve(resolver, i == 1 ? "SHORT.test" : "short.test", record, &o[i], &handles[i]);
@@ -371,14 +371,14 @@ test_sharing(void)
 static void
 test_mute(int port)
 {
-	outcome		quick = {0};
-	outcome		o = {0};
-	outcome		again = {0};
-	char		servers[100];
-	void	   *handle;
-	int64_t		start = clock_ms();
-	int64_t		took;
-	int			before;
+	outcome quick = {0};
+	outcome o = {0};
+	outcome again = {0};
+	char servers[100];
+	void *handle;
+	int64_t start = clock_ms();
+	int64_t took;
+	int before;
 
 	snprintf(servers, sizeof(servers), "127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", port, port, port);
 	ok(tq_resolver_set_servers(resolver, servers), "three servers");
@@ -407,9 +407,9 @@ test_mute(int port)
 static void
 test_cancel_and_free(void)
 {
-	outcome		o = {0};
-	void	   *handle;
-	int64_t		start;
+	outcome o = {0};
+	void *handle;
+	int64_t start;
 
 	tq_resolve(resolver, "mute.test", record, &o, &handle);
 	start = clock_ms();
@@ -427,10 +427,10 @@ static void
 test_bound(int port)
 {
 	static outcome o[1025];
-	char		servers[64];
-	char		host[64];
-	void	   *handle;
-	int			i;
+	char servers[64];
+	char host[64];
+	void *handle;
+	int i;
 
 	snprintf(servers, sizeof(servers), "127.0.0.1:%d", port);
 	resolver = tq_resolver_new(epfd);
@@ -449,8 +449,8 @@ test_bound(int port)
 int
 main(void)
 {
-	int			port = start_server();
-	char		servers[64];
+	int port = start_server();
+	char servers[64];
 
 	epfd = epoll_create1(EPOLL_CLOEXEC);
 	resolver = tq_resolver_new(epfd);

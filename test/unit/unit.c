@@ -11,8 +11,8 @@
 
 #include "unit.h"
 
-static int	checks;
-static int	failures;
+static int checks;
+static int failures;
 
 static bool
 print_check(bool passed, const char *format, va_list args)
@@ -28,7 +28,7 @@ print_check(bool passed, const char *format, va_list args)
 bool
 ok(bool passed, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	print_check(passed, format, args);
@@ -39,7 +39,7 @@ ok(bool passed, const char *format, ...)
 bool
 is_int(int64_t got, int64_t want, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	print_check(got == want, format, args);
@@ -52,8 +52,8 @@ is_int(int64_t got, int64_t want, const char *format, ...)
 bool
 is_str(const char *got, const char *want, const char *format, ...)
 {
-	bool		same = got == want || (got != NULL && want != NULL && strcmp(got, want) == 0);
-	va_list		args;
+	bool same = got == want || (got != NULL && want != NULL && strcmp(got, want) == 0);
+	va_list args;
 
 	va_start(args, format);
 	print_check(same, format, args);
@@ -72,7 +72,7 @@ skip(const char *reason)
 void
 note(const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	printf("# ");
@@ -100,9 +100,9 @@ clock_ms(void)
 int
 count_threads(void)
 {
-	DIR		   *dir = opendir("/proc/self/task");
+	DIR *dir = opendir("/proc/self/task");
 	const struct dirent *entry;
-	int			n = 0;
+	int n = 0;
 
 	if (dir == NULL)
 		return -1;

@@ -14,17 +14,17 @@
 
 extern bool ok(bool passed, const char *format, ...) __attribute__((format(printf, 2, 3)));
 extern bool is_int(int64_t got, int64_t want, const char *format, ...)
-			__attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 extern bool is_str(const char *got, const char *want, const char *format, ...)
-			__attribute__((format(printf, 3, 4)));	/* NULL equals NULL only */
+	__attribute__((format(printf, 3, 4))); /* NULL equals NULL only */
 extern void skip(const char *reason);
 extern void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-extern int	done(void);
+extern int done(void);
 
 /* Milliseconds on the monotonic clock. */
 extern int64_t clock_ms(void);
 
 /* Threads of this process. */
-extern int	count_threads(void);
+extern int count_threads(void);
 
 #endif
