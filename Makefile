@@ -14,7 +14,7 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = buffer egress outcome request resolve transfer http deliver
+CORE = buffer egress outcome request exchange transfer resolve http deliver
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/rows.o src/token.o \
 	src/submit.o src/acquire.o src/lease.o src/finish.o src/control.o \

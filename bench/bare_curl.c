@@ -36,7 +36,7 @@ seconds(void)
 static CURL *
 new_handle(const char *url, struct curl_slist *headers)
 {
-	CURL	   *easy = curl_easy_init();
+	CURL *easy = curl_easy_init();
 
 	if (easy == NULL)
 		exit(1);
@@ -54,14 +54,14 @@ new_handle(const char *url, struct curl_slist *headers)
 static long
 reap(CURLM *multi, long *left)
 {
-	CURLMsg    *msg;
-	int			queued;
-	long		done = 0;
+	CURLMsg *msg;
+	int queued;
+	long done = 0;
 
 	while ((msg = curl_multi_info_read(multi, &queued)) != NULL)
 	{
-		CURL	   *easy = msg->easy_handle;
-		long		status = 0;
+		CURL *easy = msg->easy_handle;
+		long status = 0;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
@@ -84,12 +84,12 @@ reap(CURLM *multi, long *left)
 static void
 run(const char *url, long count, long concurrency)
 {
-	CURLM	   *multi = curl_multi_init();
+	CURLM *multi = curl_multi_init();
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-	long		left = count;
-	long		done = 0;
-	int			running;
-	long		i;
+	long left = count;
+	long done = 0;
+	int running;
+	long i;
 
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, concurrency);
 	for (i = 0; i < concurrency && left > 0; i++, left--)
@@ -108,10 +108,10 @@ run(const char *url, long count, long concurrency)
 int
 main(int argc, char **argv)
 {
-	long		count = argc == 4 ? atol(argv[2]) : 0;
-	long		concurrency = argc == 4 ? atol(argv[3]) : 0;
-	double		start;
-	double		took;
+	long count = argc == 4 ? atol(argv[2]) : 0;
+	long concurrency = argc == 4 ? atol(argv[3]) : 0;
+	double start;
+	double took;
 
 	if (count <= 0 || concurrency <= 0)
 	{

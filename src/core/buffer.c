@@ -23,8 +23,8 @@ tq_buffer_init(tq_buffer *b, size_t limit)
 static bool
 grow(tq_buffer *b, size_t want)
 {
-	size_t		size = b->size ? b->size : FIRST_SIZE;
-	char	   *data;
+	size_t size = b->size ? b->size : FIRST_SIZE;
+	char *data;
 
 	if (b->data != NULL && b->size > want)
 		return true;
@@ -45,8 +45,8 @@ grow(tq_buffer *b, size_t want)
 bool
 tq_buffer_append(tq_buffer *b, const void *data, size_t len)
 {
-	size_t		room = b->limit - b->len;
-	size_t		take = len < room ? len : room;
+	size_t room = b->limit - b->len;
+	size_t take = len < room ? len : room;
 
 	if (take < len)
 		b->overflowed = true;
@@ -65,7 +65,7 @@ tq_buffer_append(tq_buffer *b, const void *data, size_t len)
 char *
 tq_buffer_steal(tq_buffer *b, size_t *len)
 {
-	char	   *data = b->data;
+	char *data = b->data;
 
 	*len = b->len;
 	tq_buffer_init(b, b->limit);

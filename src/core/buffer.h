@@ -14,11 +14,11 @@
 
 typedef struct tq_buffer
 {
-	char	   *data;			/* NUL-terminated whenever not NULL */
-	size_t		len;
-	size_t		size;			/* bytes allocated */
-	size_t		limit;			/* len never exceeds this */
-	bool		overflowed;		/* something was cut off, or memory ran out */
+	char *data; /* NUL-terminated whenever not NULL */
+	size_t len;
+	size_t size;     /* bytes allocated */
+	size_t limit;    /* len never exceeds this */
+	bool overflowed; /* something was cut off, or memory ran out */
 } tq_buffer;
 
 extern void tq_buffer_init(tq_buffer *b, size_t limit);
@@ -29,7 +29,7 @@ extern bool tq_buffer_append(tq_buffer *b, const void *data, size_t len);
 /* Hands the bytes to the caller, who frees them; the buffer is empty then. */
 extern char *tq_buffer_steal(tq_buffer *b, size_t *len);
 
-extern void tq_buffer_reset(tq_buffer *b);	/* empty, keeps its memory */
+extern void tq_buffer_reset(tq_buffer *b); /* empty, keeps its memory */
 extern void tq_buffer_free(tq_buffer *b);
 
 #endif

@@ -21,9 +21,9 @@
 #include "core/deliver.h"
 
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 5000
-#define MIN_LEASE_MS 100			/* a shorter lease is extended as if it were so long */
-#define NEVER INT64_MAX
+#define BACKOFF_MAX_MS   5000
+#define MIN_LEASE_MS     100 /* a shorter lease is extended as if it were so long */
+#define NEVER            INT64_MAX
 
 /* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
 typedef enum call
@@ -39,52 +39,52 @@ static const char *const call_names[NCALLS] = {"claim tasks", "report results", 
 
 typedef struct backoff
 {
-	int64_t		delay_ms;		/* 0: the last call worked */
-	int64_t		failed_at_ms;	/* these two valid while delay_ms > 0 */
-	int64_t		retry_at_ms;
+	int64_t delay_ms;     /* 0: the last call worked */
+	int64_t failed_at_ms; /* these two valid while delay_ms > 0 */
+	int64_t retry_at_ms;
 } backoff;
 
 typedef struct attempt
 {
 	struct attempt *prev;
 	struct attempt *next;
-	struct attempt *next_result;	/* valid while result.response is not NULL */
-	tq_task    *task;
-	tq_result	result;			/* response is NULL while the task is being sent */
-	int64_t		lease_from_ms;	/* host's clock when the lease was last given */
-	bool		lost;			/* its response is awaited only to be dropped */
+	struct attempt *next_result; /* valid while result.response is not NULL */
+	tq_task *task;
+	tq_result result;      /* response is NULL while the task is being sent */
+	int64_t lease_from_ms; /* host's clock when the lease was last given */
+	bool lost;             /* its response is awaited only to be dropped */
 } attempt;
 
 struct tq_deliver
 {
 	const tq_store *store;
 	const tq_host *host;
-	tq_http    *http;
-	int			max_inflight;
-	int64_t		poll_interval_ms;
+	tq_http *http;
+	int max_inflight;
+	int64_t poll_interval_ms;
 
 	/* attempts */
-	attempt    *first;
-	attempt    *last;
-	int			nattempts;		/* all in the list */
-	int			nsending;		/* those without a result */
-	attempt    *first_result;
-	attempt    *last_result;
-	int			nresults;
-	int64_t		oldest_result_ms;	/* valid while nresults > 0 */
-	int64_t		extend_at_ms;	/* no lease is half used before */
-	bool		check_leases;
+	attempt *first;
+	attempt *last;
+	int nattempts; /* all in the list */
+	int nsending;  /* those without a result */
+	attempt *first_result;
+	attempt *last_result;
+	int nresults;
+	int64_t oldest_result_ms; /* valid while nresults > 0 */
+	int64_t extend_at_ms;     /* no lease is half used before */
+	bool check_leases;
 
 	/* claims */
-	bool		claim_now;		/* tasks may be due */
-	bool		more;			/* the last claim got all it asked for */
-	int64_t		claim_at_ms;	/* poll interval or next task due */
-	int64_t		refill_at_ms;	/* with more: a slot has been free for long enough; NEVER: none is */
+	bool claim_now;       /* tasks may be due */
+	bool more;            /* the last claim got all it asked for */
+	int64_t claim_at_ms;  /* poll interval or next task due */
+	int64_t refill_at_ms; /* with more: a slot has been free for long enough; NEVER: none is */
 
 	/* the store */
-	backoff		backoffs[NCALLS];
-	bool		failing;		/* said in the log, and not yet taken back */
-	bool		drained;
+	backoff backoffs[NCALLS];
+	bool failing; /* said in the log, and not yet taken back */
+	bool drained;
 };
 
 static int64_t
@@ -108,7 +108,7 @@ later(int64_t a, int64_t b)
 void
 tq_task_free(tq_task *t)
 {
-	int			i;
+	int i;
 
 	if (t == NULL)
 		return;
@@ -237,8 +237,8 @@ note_success(tq_deliver *d, call c)
 static void
 note_failure(tq_deliver *d, call c)
 {
-	backoff    *b = &d->backoffs[c];
-	char		line[128];
+	backoff *b = &d->backoffs[c];
+	char line[128];
 
 	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
 	b->failed_at_ms = now(d);
@@ -274,8 +274,8 @@ after_backoff(const tq_deliver *d, call c, int64_t due_ms)
 static void
 send_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 {
-	attempt    *a = calloc(1, sizeof(*a));
-	tq_request	request = {0};
+	attempt *a = calloc(1, sizeof(*a));
+	tq_request request = {0};
 	tq_response *response;
 
 	if (a == NULL)
@@ -312,8 +312,8 @@ send_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 static int64_t
 claim_due_at(const tq_deliver *d)
 {
-	int			slots = d->max_inflight - d->nsending;
-	int64_t		at = d->claim_at_ms;
+	int slots = d->max_inflight - d->nsending;
+	int64_t at = d->claim_at_ms;
 
 	if (slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
 		return NEVER;
@@ -327,12 +327,12 @@ claim_due_at(const tq_deliver *d)
 static void
 claim(tq_deliver *d)
 {
-	int			slots = d->max_inflight - d->nsending;
-	tq_task   **tasks = calloc(slots, sizeof(*tasks));
-	int64_t		from = now(d);
-	int64_t		next_due_ms = -1;
-	int			n;
-	int			i;
+	int slots = d->max_inflight - d->nsending;
+	tq_task **tasks = calloc(slots, sizeof(*tasks));
+	int64_t from = now(d);
+	int64_t next_due_ms = -1;
+	int n;
+	int i;
 
 	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &next_due_ms) : -1;
 	if (store_worked(d, CALL_CLAIM, n))
@@ -354,10 +354,12 @@ claim(tq_deliver *d)
 static int64_t
 report_due_at(const tq_deliver *d)
 {
+	int64_t due;
+
 	if (d->nresults == 0)
 		return NEVER;
-	return after_backoff(d, CALL_REPORT, d->nresults >= TQ_REPORT_BATCH ? 0 :
-						 d->oldest_result_ms + TQ_REPORT_DELAY_MS);
+	due = d->nresults >= TQ_REPORT_BATCH ? 0 : d->oldest_result_ms + TQ_REPORT_DELAY_MS;
+	return after_backoff(d, CALL_REPORT, due);
 }
 
 static void
@@ -365,7 +367,7 @@ forget_results(tq_deliver *d)
 {
 	while (d->first_result != NULL)
 	{
-		attempt    *a = d->first_result;
+		attempt *a = d->first_result;
 
 		d->first_result = a->next_result;
 		free_attempt(d, a);
@@ -377,10 +379,10 @@ forget_results(tq_deliver *d)
 static void
 report(tq_deliver *d)
 {
-	tq_result  *results = calloc(d->nresults, sizeof(*results));
+	tq_result *results = calloc(d->nresults, sizeof(*results));
 	const attempt *a;
-	int			n = 0;
-	int			rc = -1;
+	int n = 0;
+	int rc = -1;
 
 	if (results != NULL)
 	{
@@ -414,9 +416,9 @@ wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
 static void
 apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 {
-	attempt    *a;
-	attempt    *next;
-	int			i = 0;
+	attempt *a;
+	attempt *next;
+	int i = 0;
 
 	d->extend_at_ms = NEVER;
 	for (a = d->first; a != NULL; a = next)
@@ -442,11 +444,11 @@ apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 static void
 extend(tq_deliver *d)
 {
-	int64_t		from = now(d);
-	tq_lease   *leases = calloc(d->nattempts, sizeof(*leases));
+	int64_t from = now(d);
+	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
 	const attempt *a;
-	int			n = 0;
-	int			rc = -1;
+	int n = 0;
+	int rc = -1;
 
 	for (a = d->first; leases != NULL && a != NULL; a = a->next)
 	{
@@ -469,9 +471,9 @@ extend(tq_deliver *d)
 static void
 release(tq_deliver *d)
 {
-	tq_lease   *leases = calloc(d->nattempts, sizeof(*leases));
+	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
 	const attempt *a;
-	int			n = 0;
+	int n = 0;
 
 	for (a = d->first; leases != NULL && a != NULL; a = a->next)
 	{
@@ -482,7 +484,8 @@ release(tq_deliver *d)
 		n++;
 	}
 	if (n > 0 && d->store->release(d->store->self, leases, n) < 0)
-		d->host->log(d->host->self, "could not release tasks: they run again when their leases have ended");
+		d->host->log(d->host->self,
+					 "could not release tasks: they run again when their leases have ended");
 	free(leases);
 }
 
@@ -529,9 +532,9 @@ serve_store(tq_deliver *d)
 static int64_t
 time_to_wait(tq_deliver *d, int64_t max_wait_ms)
 {
-	int64_t		at = sooner(sooner(report_due_at(d), extension_due_at(d)), claim_due_at(d));
-	int64_t		timeout = later(max_wait_ms, 0);
-	int64_t		http = tq_http_timeout(d->http);
+	int64_t at = sooner(sooner(report_due_at(d), extension_due_at(d)), claim_due_at(d));
+	int64_t timeout = later(max_wait_ms, 0);
+	int64_t http = tq_http_timeout(d->http);
 
 	if (http >= 0)
 		timeout = sooner(timeout, http);
@@ -566,7 +569,7 @@ tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
 void
 tq_deliver_wake(tq_deliver *d)
 {
-	backoff    *b = &d->backoffs[CALL_CLAIM];
+	backoff *b = &d->backoffs[CALL_CLAIM];
 
 	d->claim_now = true;
 	b->retry_at_ms = sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);

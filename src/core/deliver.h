@@ -23,42 +23,45 @@
 
 #include "core/http.h"
 
-#define TQ_REPORT_BATCH 64
+#define TQ_REPORT_BATCH    64
 #define TQ_REPORT_DELAY_MS 5
 
 /* A claimed task, ready to be sent.  Filled by the store, malloc'd, freed by tq_task_free(). */
 typedef struct tq_task
 {
-	int64_t		id;
-	int64_t		token;
-	int64_t		lease_ms;		/* length of the lease, from the moment of the claim */
-	int64_t		timeout_ms;
-	char	   *method;
-	char	   *url;
-	char	  **headers;		/* nheaders "Name: value" lines, complete: what is always added is in them */
-	int			nheaders;
-	char	   *body;			/* NULL: none */
-	size_t		body_len;
+	int64_t id;
+	int64_t token;
+	int64_t lease_ms; /* length of the lease, from the moment of the claim */
+	int64_t timeout_ms;
+	char *method;
+	char *url;
+	char **headers; /* nheaders "Name: value" lines, complete: what is always added is in them */
+	int nheaders;
+	char *body; /* NULL: none */
+	size_t body_len;
 } tq_task;
 
 /* What became of a task that was sent. */
 typedef struct tq_result
 {
-	int64_t		id;
-	int64_t		token;
-	tq_outcome	outcome;
-	tq_response *response;		/* never NULL */
+	int64_t id;
+	int64_t token;
+	tq_outcome outcome;
+	tq_response *response; /* never NULL */
 } tq_result;
 
 /* A lease to extend or give back. */
 typedef struct tq_lease
 {
-	int64_t		id;
-	int64_t		token;
-	bool		lost;			/* set by extend: stop the attempt, it is not ours any more or was cancelled */
+	int64_t id;
+	int64_t token;
+	bool lost; /* set by extend: stop the attempt, it is not ours any more or was cancelled */
 } tq_lease;
 
-/* Every function returns -1 when the store could not do its work; the loop tries again later, backing off. */
+/*
+ * Every function returns -1 when the store could not do its work; the loop tries again later,
+ * backing off.
+ */
 typedef struct tq_store
 {
 	/*
@@ -66,50 +69,54 @@ typedef struct tq_store
 	 * *next_due_ms becomes the time until a task is due that is not yet, or
 	 * -1 if there is none; only looked at when fewer than max were claimed.
 	 */
-	int			(*claim) (void *self, int max, tq_task **tasks, int64_t *next_due_ms);
+	int (*claim)(void *self, int max, tq_task **tasks, int64_t *next_due_ms);
 
 	/* Writes n results, all or none. */
-	int			(*report) (void *self, const tq_result *results, int n);
+	int (*report)(void *self, const tq_result *results, int n);
 
 	/* Extends the leases from now by their length, and marks those that are lost. */
-	int			(*extend) (void *self, tq_lease *leases, int n);
+	int (*extend)(void *self, tq_lease *leases, int n);
 
-	/* Gives back tasks that were claimed but not sent, or whose sending was broken off by a shutdown. */
-	int			(*release) (void *self, const tq_lease *leases, int n);
+	/*
+	 * Gives back tasks that were claimed but not sent, or whose sending was broken off by a
+	 * shutdown.
+	 */
+	int (*release)(void *self, const tq_lease *leases, int n);
 
-	void	   *self;
+	void *self;
 } tq_store;
 
 /* Bits of host->wait()'s answer. */
-#define TQ_WAKE_TASKS 1			/* somebody says that tasks may be due */
-#define TQ_WAKE_IO 2			/* the descriptor is readable */
+#define TQ_WAKE_TASKS 1 /* somebody says that tasks may be due */
+#define TQ_WAKE_IO    2 /* the descriptor is readable */
 
 typedef struct tq_host
 {
-	int64_t		(*now_ms) (void *self); /* monotonic */
-	int64_t		(*wall_s) (void *self); /* Unix time */
+	int64_t (*now_ms)(void *self); /* monotonic */
+	int64_t (*wall_s)(void *self); /* Unix time */
 
 	/* Waits for fd to become readable, a wake-up, or timeout_ms (never negative). */
-	int			(*wait) (void *self, int fd, int64_t timeout_ms);
-	bool		(*stopping) (void *self);
+	int (*wait)(void *self, int fd, int64_t timeout_ms);
+	bool (*stopping)(void *self);
 
 	/* A state change worth a line: one line, no secrets. */
-	void		(*log) (void *self, const char *line);
-	void	   *self;
+	void (*log)(void *self, const char *line);
+	void *self;
 } tq_host;
 
 typedef struct tq_deliver_config
 {
-	int			max_inflight;
-	int64_t		poll_interval_ms;
+	int max_inflight;
+	int64_t poll_interval_ms;
 	tq_http_limits limits;
-	const tq_egress *egress;	/* copied */
+	const tq_egress *egress; /* copied */
 } tq_deliver_config;
 
 typedef struct tq_deliver tq_deliver;
 
 /* store and host must outlive it.  NULL: out of memory. */
-extern tq_deliver *tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_host *host);
+extern tq_deliver *tq_deliver_new(const tq_deliver_config *config, const tq_store *store,
+								  const tq_host *host);
 
 /* New settings; what is in flight goes on. */
 extern bool tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config);
@@ -128,11 +135,14 @@ extern bool tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms);
 /* Another process may have made tasks due: the next turn claims. */
 extern void tq_deliver_wake(tq_deliver *d);
 
-/* Asks for the leases in flight to be looked at in the next turn: some task may have been cancelled. */
+/*
+ * Asks for the leases in flight to be looked at in the next turn: some task may have been
+ * cancelled.
+ */
 extern void tq_deliver_check_leases(tq_deliver *d);
 
 /* Tasks held: being sent, or with a result that is not reported yet. */
-extern int	tq_deliver_inflight(const tq_deliver *d);
+extern int tq_deliver_inflight(const tq_deliver *d);
 
 /* Forgets everything in flight, without a word to the store: for when the store is gone. */
 extern void tq_deliver_free(tq_deliver *d);

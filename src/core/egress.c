@@ -15,13 +15,13 @@
 
 #include "core/egress.h"
 
-#define MAX_ALLOW 1024
-#define MAX_ELEMENT 64			/* longest spelling of a CIDR block, and some */
+#define MAX_ALLOW   1024
+#define MAX_ELEMENT 64 /* longest spelling of a CIDR block, and some */
 
 typedef struct rule
 {
-	uint8_t		addr[16];
-	int			bits;
+	uint8_t addr[16];
+	int bits;
 	const char *name;
 } rule;
 
@@ -30,7 +30,7 @@ static const rule rules4[] = {
 	{{10}, 8, "private"},
 	{{100, 64}, 10, "shared address space"},
 	{{127}, 8, "loopback"},
-	{{168, 63, 129, 16}, 32, "metadata"},	/* a cloud's host agent on a public address */
+	{{168, 63, 129, 16}, 32, "metadata"}, /* a cloud's host agent on a public address */
 	{{169, 254}, 16, "link-local"},
 	{{172, 16}, 12, "private"},
 	{{192, 0, 0}, 24, "protocol assignments"},
@@ -69,8 +69,8 @@ static const rule global6 = {{0x20}, 3, NULL};
 static bool
 prefix_matches(const uint8_t *addr, const uint8_t *prefix, int bits)
 {
-	int			bytes = bits / 8;
-	int			rest = bits % 8;
+	int bytes = bits / 8;
+	int rest = bits % 8;
 
 	if (memcmp(addr, prefix, bytes) != 0)
 		return false;
@@ -80,7 +80,7 @@ prefix_matches(const uint8_t *addr, const uint8_t *prefix, int bits)
 static bool
 allowed(const tq_egress *e, int family, const uint8_t *addr)
 {
-	size_t		i;
+	size_t i;
 
 	for (i = 0; e != NULL && i < e->nallow; i++)
 		if (e->allow[i].family == family &&
@@ -92,7 +92,7 @@ allowed(const tq_egress *e, int family, const uint8_t *addr)
 static const char *
 find_rule(const rule *rules, size_t n, const uint8_t *addr)
 {
-	size_t		i;
+	size_t i;
 
 	for (i = 0; i < n; i++)
 		if (prefix_matches(addr, rules[i].addr, rules[i].bits))
@@ -131,7 +131,7 @@ static int
 embedded4(const uint8_t *a, uint8_t v4[2][4])
 {
 	static const uint8_t zeros[12];
-	int			i;
+	int i;
 
 	if (prefix_matches(a, nat64.addr, nat64.bits) ||
 		(memcmp(a, zeros, 12) == 0 && (a[12] | a[13] | a[14]) != 0))
@@ -139,7 +139,7 @@ embedded4(const uint8_t *a, uint8_t v4[2][4])
 		memcpy(v4[0], a + 12, 4);
 		return 1;
 	}
-	if (a[0] == 0x20 && a[1] == 0x02)	/* 6to4 */
+	if (a[0] == 0x20 && a[1] == 0x02) /* 6to4 */
 	{
 		memcpy(v4[0], a + 2, 4);
 		return 1;
@@ -159,8 +159,8 @@ tq_egress_denied(const tq_egress *e, const struct sockaddr *addr)
 {
 	const uint8_t *a;
 	const char *name;
-	uint8_t		v4[2][4];
-	int			n;
+	uint8_t v4[2][4];
+	int n;
 
 	if (addr->sa_family == AF_INET)
 		return denied4(e, (const uint8_t *) &((const struct sockaddr_in *) addr)->sin_addr);
@@ -197,11 +197,11 @@ unmap(tq_cidr *c)
 static const char *
 parse_element(const char *text, tq_cidr *c)
 {
-	char		addr[MAX_ELEMENT];
+	char addr[MAX_ELEMENT];
 	const char *slash = strchr(text, '/');
-	size_t		len = slash ? (size_t) (slash - text) : strlen(text);
-	int			max;
-	int			i;
+	size_t len = slash ? (size_t) (slash - text) : strlen(text);
+	int max;
+	int i;
 
 	memset(c, 0, sizeof(*c));
 	memcpy(addr, text, len);
@@ -214,7 +214,7 @@ parse_element(const char *text, tq_cidr *c)
 	c->bits = max;
 	if (slash != NULL)
 	{
-		size_t		digits = strspn(slash + 1, "0123456789");
+		size_t digits = strspn(slash + 1, "0123456789");
 
 		if (digits < 1 || digits > 3 || slash[1 + digits] != '\0')
 			return "has a bad prefix length";
@@ -234,15 +234,15 @@ bool
 tq_egress_parse(tq_egress *e, const char *list, char *err, size_t errlen)
 {
 	static const char separators[] = ", \t\r\n";
-	tq_egress	parsed = {NULL, 0};
+	tq_egress parsed = {NULL, 0};
 	const char *p = list + strspn(list, separators);
 
 	while (*p != '\0')
 	{
-		char		text[MAX_ELEMENT];
-		size_t		len = strcspn(p, separators);
+		char text[MAX_ELEMENT];
+		size_t len = strcspn(p, separators);
 		const char *problem;
-		tq_cidr    *grown;
+		tq_cidr *grown;
 
 		snprintf(text, sizeof(text), "%.*s", (int) (len < MAX_ELEMENT ? len : MAX_ELEMENT), p);
 		grown = realloc(parsed.allow, (parsed.nallow + 1) * sizeof(tq_cidr));

@@ -18,16 +18,16 @@
 
 typedef struct tq_cidr
 {
-	int			family;			/* AF_INET or AF_INET6 */
-	int			bits;
-	uint8_t		addr[16];		/* network byte order, host bits zero */
+	int family; /* AF_INET or AF_INET6 */
+	int bits;
+	uint8_t addr[16]; /* network byte order, host bits zero */
 } tq_cidr;
 
 /* An allow list.  All zero is the empty list: public addresses only. */
 typedef struct tq_egress
 {
-	tq_cidr    *allow;			/* malloc'd, owned */
-	size_t		nallow;
+	tq_cidr *allow; /* malloc'd, owned */
+	size_t nallow;
 } tq_egress;
 
 /*
@@ -38,7 +38,10 @@ typedef struct tq_egress
  */
 extern bool tq_egress_parse(tq_egress *e, const char *list, char *err, size_t errlen);
 
-/* NULL when the address may be reached, else the name of the rule that forbids it, e.g. "loopback". */
+/*
+ * NULL when the address may be reached, else the name of the rule that forbids it, e.g.
+ * "loopback".
+ */
 extern const char *tq_egress_denied(const tq_egress *e, const struct sockaddr *addr);
 
 extern void tq_egress_free(tq_egress *e);

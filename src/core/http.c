@@ -11,7 +11,7 @@
  * (to be given to curl) and finished.  curl's and c-ares' callbacks write into
  * their exchange, into the epoll set or into timer_us, and do nothing else.
  */
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/transfer.h"
+#include "core/exchange.h"
 
-#define MAX_EVENTS 128			/* handled in one step; the rest stays readable */
+#define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
 #define MAX_IDLE_HANDLES 256
-#define MIN_CONNECTIONS 16
+#define MIN_CONNECTIONS  16
+
+/*
+ * A running exchange's deadline is curl's to keep.  Should curl lose it, as it
+ * may when memory runs out at the wrong moment, it is ended so much later.
+ */
+#define GRACE_US 1000000
 
 /* curl itself breaks off somewhere above this, with an error that says something else. */
 #define HARD_MAX_HEADERS (256 * 1024)
@@ -36,19 +42,20 @@ typedef struct exchange_list
 
 struct tq_http
 {
-	int			epfd;
-	CURLM	   *multi;
+	int epfd;
+	CURLM *multi;
 	tq_resolver *resolver;
 	tq_http_limits limits;
-	tq_egress	egress;			/* owned; exchanges and the resolver point to it */
-	int64_t		timer_us;		/* when curl wants to be called; -1: no timer */
+	tq_egress egress;  /* owned; exchanges and the resolver point to it */
+	int64_t timer_us;  /* when curl wants to be called; -1: no timer */
+	int64_t expire_us; /* nothing expires before; -1: nothing is in flight */
 	exchange_list active;
 	exchange_list ready;
 	exchange_list finished;
-	int			inflight;		/* active and ready */
-	long		connections;	/* size of curl's connection cache */
-	CURL	   *idle[MAX_IDLE_HANDLES];
-	int			nidle;
+	int inflight;     /* active and ready */
+	long connections; /* size of curl's connection cache */
+	CURL *idle[MAX_IDLE_HANDLES];
+	int nidle;
 };
 
 static int64_t
@@ -58,6 +65,15 @@ now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* The earlier of two moments, of which -1 is never. */
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
 }
 
 static void
@@ -121,7 +137,7 @@ fit_connection_cache(tq_http *h)
 static void
 finish(tq_exchange *x)
 {
-	tq_http    *h = x->http;
+	tq_http *h = x->http;
 
 	unlink_from(x->phase == TQ_PHASE_READY ? &h->ready : &h->active, x);
 	if (x->easy != NULL)
@@ -166,8 +182,8 @@ record_addresses(void *arg, const tq_addresses *result)
 static bool
 run(tq_exchange *x)
 {
-	tq_http    *h = x->http;
-	int64_t		left_ms = (x->deadline_us - now_us() + 999) / 1000;
+	tq_http *h = x->http;
+	int64_t left_ms = (x->deadline_us - now_us() + 999) / 1000;
 	const struct sockaddr_storage *addr = &x->addresses.addr[x->next_address++];
 
 	if (x->easy == NULL)
@@ -210,9 +226,9 @@ start_ready(tq_http *h)
 static void
 take_result(tq_http *h, CURL *easy, CURLcode code)
 {
-	char	   *private = NULL;
+	char *private = NULL;
 	tq_exchange *x;
-	bool		time_is_up;
+	bool time_is_up;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 	curl_multi_remove_handle(h->multi, easy);
@@ -230,29 +246,50 @@ take_result(tq_http *h, CURL *easy, CURLcode code)
 static void
 take_results(tq_http *h)
 {
-	CURLMsg    *msg;
-	int			left;
+	CURLMsg *msg;
+	int left;
 
 	while ((msg = curl_multi_info_read(h->multi, &left)) != NULL)
 		if (msg->msg == CURLMSG_DONE)
 			take_result(h, msg->easy_handle, msg->data.result);
 }
 
-/* Once running, curl itself keeps the deadline. */
-static void
-expire_resolving(tq_http *h)
+static int64_t
+expiry(const tq_exchange *x)
 {
-	int64_t		now = now_us();
+	return x->deadline_us + (x->phase == TQ_PHASE_RESOLVING ? 0 : GRACE_US);
+}
+
+/* Ends an active exchange before its time. */
+static void
+break_off(tq_exchange *x, tq_class cls, const char *reason)
+{
+	if (x->phase == TQ_PHASE_RESOLVING)
+		tq_resolve_cancel(x->http->resolver, x->lookup);
+	else
+		curl_multi_remove_handle(x->http->multi, x->easy);
+	finish_early(x, cls, reason, NULL);
+}
+
+static void
+expire(tq_http *h)
+{
+	int64_t now = now_us();
 	tq_exchange *x;
 	tq_exchange *next;
 
+	if (h->expire_us < 0 || h->expire_us > now)
+		return;
+	h->expire_us = -1;
 	for (x = h->active.first; x != NULL; x = next)
 	{
 		next = x->next;
-		if (x->phase != TQ_PHASE_RESOLVING || x->deadline_us > now)
-			continue;
-		tq_resolve_cancel(h->resolver, x->lookup);
-		finish_early(x, TQ_CLASS_TIMEOUT, "host was not resolved in time", NULL);
+		if (expiry(x) > now)
+			h->expire_us = sooner(h->expire_us, expiry(x));
+		else if (x->phase == TQ_PHASE_RESOLVING)
+			break_off(x, TQ_CLASS_TIMEOUT, "host was not resolved in time");
+		else
+			break_off(x, TQ_CLASS_TIMEOUT, "no complete answer in time");
 	}
 }
 
@@ -261,7 +298,7 @@ expire_resolving(tq_http *h)
 static int
 socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 {
-	tq_http    *h = arg;
+	tq_http *h = arg;
 	struct epoll_event ev = {0};
 
 	(void) easy;
@@ -282,7 +319,7 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 static int
 timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 {
-	tq_http    *h = arg;
+	tq_http *h = arg;
 
 	(void) multi;
 	h->timer_us = timeout_ms < 0 ? -1 : now_us() + (int64_t) timeout_ms * 1000;
@@ -320,17 +357,17 @@ open_parts(tq_http *h)
 		return false;
 	tq_resolver_set_egress(h->resolver, &h->egress);
 	return curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted) == CURLM_OK &&
-		curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
-		curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, timer_wanted) == CURLM_OK &&
-		curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
-		curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK &&
-		curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections) == CURLM_OK;
+		   curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
+		   curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, timer_wanted) == CURLM_OK &&
+		   curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
+		   curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK &&
+		   curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections) == CURLM_OK;
 }
 
 tq_http *
 tq_http_new(const tq_http_limits *limits)
 {
-	tq_http    *h;
+	tq_http *h;
 
 	if (!init_curl())
 		return NULL;
@@ -339,6 +376,7 @@ tq_http_new(const tq_http_limits *limits)
 		return NULL;
 	h->epfd = -1;
 	h->timer_us = -1;
+	h->expire_us = -1;
 	h->connections = MIN_CONNECTIONS;
 	tq_http_set_limits(h, limits);
 	if (!open_parts(h))
@@ -360,7 +398,7 @@ tq_http_set_limits(tq_http *h, const tq_http_limits *limits)
 bool
 tq_http_set_egress(tq_http *h, const tq_egress *e)
 {
-	tq_cidr    *copy = NULL;
+	tq_cidr *copy = NULL;
 
 	if (e != NULL && e->nallow > 0)
 	{
@@ -381,48 +419,29 @@ tq_http_set_servers(tq_http *h, const char *servers)
 	return tq_resolver_set_servers(h->resolver, servers);
 }
 
-static tq_exchange *
-new_exchange(tq_http *h, const tq_request *request, void *tag)
+/* curl counts milliseconds in an int: 24 days. */
+static int64_t
+clamp_timeout(int64_t timeout_ms)
 {
-	tq_exchange *x = calloc(1, sizeof(*x));
-
-	if (x == NULL)
-		return NULL;
-	x->response = calloc(1, sizeof(*x->response));
-	if (x->response == NULL)
-	{
-		free(x);
-		return NULL;
-	}
-	x->response->tag = tag;
-	x->http = h;
-	x->limits = h->limits;
-	x->egress = &h->egress;
-	x->submitted_us = now_us();
-	x->deadline_us = request->timeout_ms < INT64_MAX / 2000
-		? x->submitted_us + request->timeout_ms * 1000 : INT64_MAX;
-	tq_buffer_init(&x->head, x->limits.max_headers);
-	tq_buffer_init(&x->content, x->limits.max_response);
-	return x;
-}
-
-static void
-free_exchange(tq_exchange *x)
-{
-	tq_exchange_clear(x);
-	free(x);
+	if (timeout_ms < 0)
+		return 0;
+	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }
 
 bool
 tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 {
-	tq_exchange *x = new_exchange(h, request, tag);
+	tq_exchange *x = tq_exchange_new(&h->limits, &h->egress, tag);
 	const char *problem;
 
 	if (x == NULL)
 		return false;
+	x->http = h;
+	x->submitted_us = now_us();
+	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
 	h->inflight++;
+	h->expire_us = sooner(h->expire_us, expiry(x));
 	fit_connection_cache(h);
 
 	problem = tq_exchange_prepare(x, request);
@@ -445,11 +464,7 @@ tq_http_cancel(tq_http *h, void *tag)
 		x = x->next;
 	if (x == NULL)
 		return false;
-	if (x->phase == TQ_PHASE_RESOLVING)
-		tq_resolve_cancel(h->resolver, x->lookup);
-	else
-		curl_multi_remove_handle(h->multi, x->easy);
-	finish_early(x, TQ_CLASS_CANCELLED, "given up", NULL);
+	break_off(x, TQ_CLASS_CANCELLED, "given up");
 	return true;
 }
 
@@ -465,29 +480,17 @@ tq_http_fd(const tq_http *h)
 	return h->epfd;
 }
 
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
-}
-
 int64_t
 tq_http_timeout(tq_http *h)
 {
-	int64_t		until_us = h->timer_us;
-	int64_t		timeout = -1;
-	const tq_exchange *x;
+	int64_t until_us = h->inflight > 0 ? sooner(h->timer_us, h->expire_us) : h->timer_us;
+	int64_t timeout = -1;
 
 	if (h->finished.first != NULL || h->ready.first != NULL)
 		return 0;
-	for (x = h->active.first; x != NULL; x = x->next)
-		if (x->phase == TQ_PHASE_RESOLVING)
-			until_us = sooner(until_us, x->deadline_us);
 	if (until_us >= 0)
 	{
-		int64_t		left = until_us - now_us();
+		int64_t left = until_us - now_us();
 
 		timeout = left > 0 ? (left + 999) / 1000 : 0;
 	}
@@ -498,15 +501,15 @@ static void
 handle_events(tq_http *h)
 {
 	struct epoll_event events[MAX_EVENTS];
-	int			n = epoll_wait(h->epfd, events, MAX_EVENTS, 0);
-	int			running;
-	int			i;
+	int n = epoll_wait(h->epfd, events, MAX_EVENTS, 0);
+	int running;
+	int i;
 
 	for (i = 0; i < n; i++)
 	{
-		int			fd = (int) (events[i].data.u64 & UINT32_MAX);
-		uint32_t	happened = events[i].events;
-		int			mask = 0;
+		int fd = (int) (events[i].data.u64 & UINT32_MAX);
+		uint32_t happened = events[i].events;
+		int mask = 0;
 
 		if (events[i].data.u64 & TQ_RESOLVE_TAG)
 		{
@@ -526,7 +529,7 @@ handle_events(tq_http *h)
 static void
 handle_timers(tq_http *h)
 {
-	int			running;
+	int running;
 
 	if (h->timer_us >= 0 && h->timer_us <= now_us())
 	{
@@ -535,7 +538,7 @@ handle_timers(tq_http *h)
 	}
 	if (tq_resolver_timeout(h->resolver) == 0)
 		tq_resolver_step(h->resolver, -1, 0);
-	expire_resolving(h);
+	expire(h);
 }
 
 void
@@ -551,27 +554,11 @@ tq_response *
 tq_http_next_finished(tq_http *h)
 {
 	tq_exchange *x = h->finished.first;
-	tq_response *r;
 
 	if (x == NULL)
 		return NULL;
 	unlink_from(&h->finished, x);
-	tq_transfer_collect(x);
-	r = x->response;
-	x->response = NULL;
-	free_exchange(x);
-	return r;
-}
-
-void
-tq_response_free(tq_response *r)
-{
-	if (r == NULL)
-		return;
-	free(r->headers);
-	free(r->body);
-	free(r->retry_after);
-	free(r);
+	return tq_exchange_finish(x);
 }
 
 static void
@@ -590,7 +577,7 @@ drop_list(tq_http *h, exchange_list *list)
 		}
 		if (x->lookup != NULL)
 			tq_resolve_cancel(h->resolver, x->lookup);
-		free_exchange(x);
+		tq_exchange_free(x);
 	}
 }
 

@@ -22,9 +22,9 @@ typedef struct tq_http tq_http;
 
 typedef struct tq_http_limits
 {
-	size_t		max_response;	/* body bytes kept; reading stops there */
-	size_t		max_headers;	/* response header bytes; more is TQ_CLASS_TOO_LARGE */
-	int			connect_timeout_ms;	/* for one address */
+	size_t max_response;    /* body bytes kept; reading stops there */
+	size_t max_headers;     /* response header bytes; more is TQ_CLASS_TOO_LARGE */
+	int connect_timeout_ms; /* for one address */
 } tq_http_limits;
 
 /* A request.  Everything is the caller's and is copied by tq_http_submit(). */
@@ -33,26 +33,28 @@ typedef struct tq_request
 	const char *method;
 	const char *url;
 	const char *const *headers; /* "Name: value" lines */
-	int			nheaders;
-	const void *body;			/* NULL: none */
-	size_t		body_len;
-	int64_t		timeout_ms;		/* for the whole exchange, name resolution included */
+	int nheaders;
+	const void *body; /* NULL: none, as it must be for HEAD */
+	size_t body_len;
+	int64_t timeout_ms; /* for the whole exchange, name resolution included */
 } tq_request;
 
 /* An answer, or the reason why there is none.  Owned by the receiver: tq_response_free(). */
 typedef struct tq_response
 {
-	void	   *tag;			/* as given to tq_http_submit() */
-	tq_class	cls;
-	int			status;			/* 0 unless an HTTP status line was received */
-	char	   *headers;		/* raw lines of the final response without the status line, CRLF-separated; may be NULL */
-	size_t		headers_len;
-	char	   *body;			/* may be NULL when body_len is 0 */
-	size_t		body_len;
-	bool		truncated;		/* the body was longer than max_response */
-	char	   *retry_after;	/* value of that header, or NULL */
-	char		error[256];		/* for people; empty on success; never a header value, body or query string */
-	int64_t		elapsed_us;		/* from submit to the end */
+	void *tag; /* as given to tq_http_submit() */
+	tq_class cls;
+	int status; /* 0 unless a final HTTP status line was received */
+	/* raw lines of the final response without the status line, CRLF-separated; may be NULL */
+	char *headers;
+	size_t headers_len;
+	char *body; /* may be NULL when body_len is 0 */
+	size_t body_len;
+	bool truncated;    /* the body was longer than max_response */
+	char *retry_after; /* value of that header, or NULL */
+	/* for people; empty on success; never a header value, body or query string */
+	char error[256];
+	int64_t elapsed_us; /* from submit to the end */
 } tq_response;
 
 extern tq_http *tq_http_new(const tq_http_limits *limits);
@@ -69,17 +71,23 @@ extern bool tq_http_set_servers(tq_http *h, const char *servers);
 /*
  * Starts a request.  Always gives exactly one tq_response later, also for a
  * request that cannot be sent (bad URL, control characters); false only when
- * memory ran out, and then there will be none.
+ * memory ran out, and then there will be none.  It is written to a connection
+ * once: when a kept one breaks under it, that is the class RESET.
  */
 extern bool tq_http_submit(tq_http *h, const tq_request *request, void *tag);
 
-/* Gives the request with this tag up: its response, class CANCELLED, follows.  False: no such request. */
+/*
+ * Gives the request with this tag up: its response, class CANCELLED, follows.
+ * False: no such request.
+ */
 extern bool tq_http_cancel(tq_http *h, void *tag);
 
-extern int	tq_http_inflight(const tq_http *h);
+extern int tq_http_inflight(const tq_http *h);
 
-extern int	tq_http_fd(const tq_http *h);
-extern int64_t tq_http_timeout(tq_http *h); /* ms until tq_http_step() is due; -1: only when fd is readable */
+extern int tq_http_fd(const tq_http *h);
+
+/* ms until tq_http_step() is due; -1: only when fd is readable */
+extern int64_t tq_http_timeout(tq_http *h);
 
 /* Does what is due; never blocks. */
 extern void tq_http_step(tq_http *h);
@@ -98,7 +106,11 @@ extern void tq_http_free(tq_http *h);
  */
 extern const char *tq_url_invalid(const char *url);
 
-/* NULL, or what is wrong.  Methods and names are RFC 9110 tokens; values have no control characters but tab. */
+/*
+ * NULL, or what is wrong.  Methods and names are RFC 9110 tokens; values have
+ * no control characters but tab.  Host, Content-Length, Transfer-Encoding and
+ * Connection are the engine's own.
+ */
 extern const char *tq_method_invalid(const char *method);
 extern const char *tq_header_invalid(const char *name, const char *value);
 

@@ -72,7 +72,7 @@ tq_class_of_curl(int curlcode)
 			return TQ_CLASS_RESET;
 		case CURLE_FILESIZE_EXCEEDED:
 			return TQ_CLASS_TOO_LARGE;
-		case CURLE_UNSUPPORTED_PROTOCOL:	/* an answer without a status line: HTTP/0.9 */
+		case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without a status line: HTTP/0.9 */
 		case CURLE_WEIRD_SERVER_REPLY:
 		case CURLE_BAD_CONTENT_ENCODING:
 		case CURLE_RANGE_ERROR:
@@ -91,7 +91,7 @@ tq_class_of_curl(int curlcode)
 tq_outcome
 tq_outcome_of(tq_class cls, int status, const char *retry_after, int64_t now)
 {
-	tq_outcome	outcome = {TQ_RETRY, -1};
+	tq_outcome outcome = {TQ_RETRY, -1};
 
 	if (cls == TQ_CLASS_EGRESS_DENIED || cls == TQ_CLASS_INVALID)
 		outcome.verdict = TQ_PERMANENT;
@@ -122,7 +122,7 @@ static int
 month_number(const char *name)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	int			i;
+	int i;
 
 	for (i = 0; i < 12; i++)
 		if (strncmp(name, months + 3 * i, 3) == 0)
@@ -138,23 +138,25 @@ static bool
 scan_date(const char *s, struct tm *tm, char month[4], int64_t now)
 {
 	const char *comma = strchr(s, ',');
-	int			end = 0;
+	int end = 0;
 
 	/* Sun, 06 Nov 1994 08:49:37 GMT */
 	if (comma != NULL &&
 		sscanf(comma, ", %2d %3s %4d %2d:%2d:%2d GMT%n", &tm->tm_mday, month, &tm->tm_year,
-			   &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) == 6 && end > 0)
+			   &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) == 6 &&
+		end > 0)
 		return comma[end] == '\0' && tm->tm_year >= 1000;
 
 	/* Sunday, 06-Nov-94 08:49:37 GMT: a year that seems over 50 years ahead is past */
 	end = 0;
 	if (comma != NULL &&
 		sscanf(comma, ", %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &tm->tm_mday, month,
-			   &tm->tm_year, &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) == 6 && end > 0)
+			   &tm->tm_year, &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) == 6 &&
+		end > 0)
 	{
-		time_t		t = (time_t) now;
-		struct tm	today;
-		int			this_year = gmtime_r(&t, &today) ? today.tm_year + 1900 : 1970;
+		time_t t = (time_t) now;
+		struct tm today;
+		int this_year = gmtime_r(&t, &today) ? today.tm_year + 1900 : 1970;
 
 		tm->tm_year += this_year - this_year % 100;
 		if (tm->tm_year > this_year + 50)
@@ -166,14 +168,14 @@ scan_date(const char *s, struct tm *tm, char month[4], int64_t now)
 	end = 0;
 	return sscanf(s, "%*3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", month, &tm->tm_mday,
 				  &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &tm->tm_year, &end) == 6 &&
-		end > 0 && s[end] == '\0' && tm->tm_year >= 1000;
+		   end > 0 && s[end] == '\0' && tm->tm_year >= 1000;
 }
 
 static bool
 parse_date(const char *s, int64_t now, int64_t *seconds)
 {
-	struct tm	tm = {0};
-	char		month[4] = "";
+	struct tm tm = {0};
+	char month[4] = "";
 
 	if (!scan_date(s, &tm, month, now))
 		return false;
@@ -189,10 +191,10 @@ parse_date(const char *s, int64_t now, int64_t *seconds)
 int64_t
 tq_retry_after_parse(const char *value, int64_t now)
 {
-	char		text[64];
-	size_t		len;
-	int64_t		seconds = 0;
-	size_t		i;
+	char text[64];
+	size_t len;
+	int64_t seconds = 0;
+	size_t i;
 
 	value += strspn(value, " \t");
 	len = strlen(value);

@@ -11,31 +11,31 @@
 /* How far the exchange came.  The names are stored with the attempt. */
 typedef enum tq_class
 {
-	TQ_CLASS_HTTP,				/* an HTTP status was received: "http" */
-	TQ_CLASS_DNS,				/* "dns" */
-	TQ_CLASS_CONNECT,			/* "connect" */
-	TQ_CLASS_TLS,				/* "tls" */
-	TQ_CLASS_TIMEOUT,			/* "timeout" */
-	TQ_CLASS_RESET,				/* connection broken under way: "reset" */
-	TQ_CLASS_TOO_LARGE,			/* response headers over the limit: "too_large" */
-	TQ_CLASS_PROTOCOL,			/* not an HTTP answer: "protocol" */
-	TQ_CLASS_EGRESS_DENIED,		/* "egress_denied" */
-	TQ_CLASS_INVALID,			/* the request itself cannot be sent: "invalid" */
-	TQ_CLASS_CANCELLED,			/* we gave it up: "cancelled" */
-	TQ_CLASS_INTERNAL			/* out of memory or the like: "internal" */
+	TQ_CLASS_HTTP,          /* an HTTP status was received: "http" */
+	TQ_CLASS_DNS,           /* "dns" */
+	TQ_CLASS_CONNECT,       /* "connect" */
+	TQ_CLASS_TLS,           /* "tls" */
+	TQ_CLASS_TIMEOUT,       /* "timeout" */
+	TQ_CLASS_RESET,         /* connection broken under way: "reset" */
+	TQ_CLASS_TOO_LARGE,     /* response headers over the limit: "too_large" */
+	TQ_CLASS_PROTOCOL,      /* not an HTTP answer: "protocol" */
+	TQ_CLASS_EGRESS_DENIED, /* "egress_denied" */
+	TQ_CLASS_INVALID,       /* the request itself cannot be sent: "invalid" */
+	TQ_CLASS_CANCELLED,     /* we gave it up: "cancelled" */
+	TQ_CLASS_INTERNAL       /* out of memory or the like: "internal" */
 } tq_class;
 
 typedef enum tq_verdict
 {
 	TQ_SUCCESS,
-	TQ_RETRY,					/* by the task's policy */
-	TQ_PERMANENT				/* dead at once */
+	TQ_RETRY,    /* by the task's policy */
+	TQ_PERMANENT /* dead at once */
 } tq_verdict;
 
 typedef struct tq_outcome
 {
-	tq_verdict	verdict;
-	int64_t		retry_after_ms; /* what the peer asked for, clamped; -1: nothing */
+	tq_verdict verdict;
+	int64_t retry_after_ms; /* what the peer asked for, clamped; -1: nothing */
 } tq_outcome;
 
 /* The longest Retry-After that is honoured: one day. */
@@ -56,7 +56,10 @@ extern tq_class tq_class_of_curl(int curlcode);
  */
 extern tq_outcome tq_outcome_of(tq_class cls, int status, const char *retry_after, int64_t now);
 
-/* Delay in ms in [0, TQ_RETRY_AFTER_MAX_MS], or -1 when the value means nothing.  RFC 9110, 10.2.3. */
+/*
+ * Delay in ms in [0, TQ_RETRY_AFTER_MAX_MS], or -1 when the value means nothing.  RFC 9110,
+ * 10.2.3.
+ */
 extern int64_t tq_retry_after_parse(const char *value, int64_t now);
 
 #endif

@@ -14,7 +14,7 @@
 #include "core/http.h"
 #include "core/request.h"
 
-const char	tq_out_of_memory[] = "out of memory";
+const char tq_out_of_memory[] = "out of memory";
 
 /* A letter, a digit or one of marks. */
 static bool
@@ -29,7 +29,7 @@ is_alnum_or(char c, const char *marks)
 static size_t
 token_length(const char *s)
 {
-	size_t		len = 0;
+	size_t len = 0;
 
 	while (is_alnum_or(s[len], "!#$%&'*+-.^_`|~"))
 		len++;
@@ -49,7 +49,7 @@ is_field_value(const char *s)
 const char *
 tq_method_invalid(const char *method)
 {
-	size_t		len = token_length(method);
+	size_t len = token_length(method);
 
 	if (len == 0 || method[len] != '\0')
 		return "method is not a token";
@@ -63,9 +63,8 @@ static bool
 is_reserved_header(const char *name, size_t len)
 {
 	static const char *const reserved[] = {
-		"Host", "Content-Length", "Transfer-Encoding", "Connection"
-	};
-	size_t		i;
+		"Host", "Content-Length", "Transfer-Encoding", "Connection"};
+	size_t i;
 
 	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
 		if (strlen(reserved[i]) == len && strncasecmp(reserved[i], name, len) == 0)
@@ -171,10 +170,10 @@ static const char *
 take_host(CURLU *handle, char *host)
 {
 	struct in6_addr addr;
-	char	   *text = NULL;
-	CURLUcode	code = curl_url_get(handle, CURLUPART_HOST, &text, 0);
+	char *text = NULL;
+	CURLUcode code = curl_url_get(handle, CURLUPART_HOST, &text, 0);
 	const char *problem = NULL;
-	size_t		len;
+	size_t len;
 
 	if (code != CURLUE_OK)
 		return curl_url_problem(code);
@@ -199,8 +198,8 @@ take_host(CURLU *handle, char *host)
 static const char *
 take_port(CURLU *handle, char port[6])
 {
-	char	   *text = NULL;
-	CURLUcode	code = curl_url_get(handle, CURLUPART_PORT, &text, CURLU_DEFAULT_PORT);
+	char *text = NULL;
+	CURLUcode code = curl_url_get(handle, CURLUPART_PORT, &text, CURLU_DEFAULT_PORT);
 	const char *problem = NULL;
 
 	if (code != CURLUE_OK)
@@ -217,8 +216,8 @@ take_port(CURLU *handle, char port[6])
 static const char *
 zone_invalid(CURLU *handle)
 {
-	char	   *text = NULL;
-	CURLUcode	code = curl_url_get(handle, CURLUPART_ZONEID, &text, 0);
+	char *text = NULL;
+	CURLUcode code = curl_url_get(handle, CURLUPART_ZONEID, &text, 0);
 
 	curl_free(text);
 	if (code == CURLUE_NO_ZONEID)
@@ -230,7 +229,7 @@ const char *
 tq_url_parse(const char *text, tq_url *url)
 {
 	const char *problem = url_text_invalid(text);
-	CURLUcode	code;
+	CURLUcode code;
 
 	url->handle = NULL;
 	if (problem != NULL)
@@ -259,7 +258,7 @@ tq_url_parse(const char *text, tq_url *url)
 const char *
 tq_url_invalid(const char *text)
 {
-	tq_url		url;
+	tq_url url;
 	const char *problem = tq_url_parse(text, &url);
 
 	if (problem == NULL)

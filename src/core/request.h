@@ -9,15 +9,15 @@
 
 #include <curl/curl.h>
 
-#define TQ_MAX_URL 8192
-#define TQ_MAX_HOST 255			/* a name of 253 bytes and its final dot, and some */
+#define TQ_MAX_URL  8192
+#define TQ_MAX_HOST 255 /* a name of 253 bytes and its final dot, and some */
 
 /* A parsed URL.  The handle drives the transfer, so what is resolved is what is asked. */
 typedef struct tq_url
 {
-	CURLU	   *handle;			/* owned: curl_url_cleanup() */
-	char		host[TQ_MAX_HOST + 1];	/* without brackets */
-	char		port[6];
+	CURLU *handle;              /* owned: curl_url_cleanup() */
+	char host[TQ_MAX_HOST + 1]; /* without brackets */
+	char port[6];
 } tq_url;
 
 /* NULL, or a static text saying what is wrong; then there is nothing to free. */

@@ -25,17 +25,17 @@
 #include "core/request.h"
 #include "core/resolve.h"
 
-#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_CONF          "/etc/resolv.conf"
 #define RESOLV_CONF_CHECK_MS 5000
 
-#define QUERY_TIMEOUT_MS 5000	/* one name, all servers and tries together */
-#define SERVER_TIMEOUT_MS 1000	/* first try of one server; doubled for the second */
-#define SERVER_TRIES 2
-#define MAX_QUERIES 1024
+#define QUERY_TIMEOUT_MS  5000 /* one name, all servers and tries together */
+#define SERVER_TIMEOUT_MS 1000 /* first try of one server; doubled for the second */
+#define SERVER_TRIES      2
+#define MAX_QUERIES       1024
 
-#define CACHE_SLOTS 256			/* a power of two */
-#define CACHE_MAX_MS 60000
-#define CACHE_LOCAL_MS 1000		/* answers from the hosts file, which have no TTL */
+#define CACHE_SLOTS    256 /* a power of two */
+#define CACHE_MAX_MS   60000
+#define CACHE_LOCAL_MS 1000 /* answers from the hosts file, which have no TTL */
 
 typedef struct waiter
 {
@@ -43,14 +43,14 @@ typedef struct waiter
 	struct waiter *next;
 	struct query *query;
 	tq_resolved callback;
-	void	   *arg;
+	void *arg;
 } waiter;
 
 typedef struct answer
 {
-	int			status;			/* c-ares' */
-	int			ttl;			/* seconds; of the shortest-lived address */
-	int			naddrs;
+	int status; /* c-ares' */
+	int ttl;    /* seconds; of the shortest-lived address */
+	int naddrs;
 	struct sockaddr_storage addr[TQ_MAX_ADDRESSES];
 } answer;
 
@@ -58,33 +58,33 @@ typedef struct query
 {
 	struct query *prev;
 	struct query *next;
-	int64_t		deadline_ms;
-	bool		ended;			/* c-ares has called back; answer is valid */
-	bool		orphan;			/* nobody may join it any more */
-	waiter	   *waiters;
-	answer		answer;
-	char		host[TQ_MAX_HOST + 1];
+	int64_t deadline_ms;
+	bool ended;  /* c-ares has called back; answer is valid */
+	bool orphan; /* nobody may join it any more */
+	waiter *waiters;
+	answer answer;
+	char host[TQ_MAX_HOST + 1];
 } query;
 
 typedef struct cached
 {
-	char	   *host;			/* NULL: slot is free */
-	int64_t		expires_ms;
-	answer		answer;
+	char *host; /* NULL: slot is free */
+	int64_t expires_ms;
+	answer answer;
 } cached;
 
 struct tq_resolver
 {
-	int			epfd;
+	int epfd;
 	const tq_egress *egress;
-	ares_channel channel;		/* NULL until the first name, or when c-ares failed */
-	bool		own_servers;	/* set by tq_resolver_set_servers() */
-	struct stat conf;			/* resolv.conf as the channel has read it */
-	int64_t		conf_checked_ms;
-	query	   *first;			/* ordered by deadline: all have the same time */
-	query	   *last;
-	int			nqueries;
-	cached		cache[CACHE_SLOTS];
+	ares_channel channel; /* NULL until the first name, or when c-ares failed */
+	bool own_servers;     /* set by tq_resolver_set_servers() */
+	struct stat conf;     /* resolv.conf as the channel has read it */
+	int64_t conf_checked_ms;
+	query *first; /* ordered by deadline: all have the same time */
+	query *last;
+	int nqueries;
+	cached cache[CACHE_SLOTS];
 };
 
 static int64_t
@@ -101,7 +101,7 @@ now_ms(void)
 static void
 add_address(answer *a, const struct sockaddr *addr)
 {
-	size_t		len;
+	size_t len;
 
 	if (a->naddrs >= TQ_MAX_ADDRESSES)
 		return;
@@ -119,7 +119,7 @@ static void
 vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 {
 	const char *rule = NULL;
-	int			i;
+	int i;
 
 	result->naddrs = 0;
 	result->reason = NULL;
@@ -192,7 +192,7 @@ is_literal(const char *host, answer *a)
 static cached *
 cache_slot(tq_resolver *r, const char *host)
 {
-	uint32_t	hash = 2166136261u;
+	uint32_t hash = 2166136261u;
 
 	for (; *host != '\0'; host++)
 	{
@@ -206,7 +206,7 @@ cache_slot(tq_resolver *r, const char *host)
 static const answer *
 cache_find(tq_resolver *r, const char *host)
 {
-	cached	   *slot = cache_slot(r, host);
+	cached *slot = cache_slot(r, host);
 
 	if (slot->host == NULL || strcasecmp(slot->host, host) != 0)
 		return NULL;
@@ -216,8 +216,8 @@ cache_find(tq_resolver *r, const char *host)
 static void
 cache_store(tq_resolver *r, const char *host, const answer *a, bool local)
 {
-	cached	   *slot = cache_slot(r, host);
-	int64_t		keep = local ? CACHE_LOCAL_MS : (int64_t) a->ttl * 1000;
+	cached *slot = cache_slot(r, host);
+	int64_t keep = local ? CACHE_LOCAL_MS : (int64_t) a->ttl * 1000;
 
 	if (a->status != ARES_SUCCESS || a->naddrs == 0 || keep <= 0)
 		return;
@@ -230,7 +230,7 @@ cache_store(tq_resolver *r, const char *host, const answer *a, bool local)
 static void
 cache_clear(tq_resolver *r)
 {
-	int			i;
+	int i;
 
 	for (i = 0; i < CACHE_SLOTS; i++)
 	{
@@ -260,12 +260,12 @@ static int
 open_channel(tq_resolver *r)
 {
 	struct ares_options options = {0};
-	char		lookups[] = "fb";
-	int			mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-		ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
-	int			status;
+	char lookups[] = "fb";
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+			   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+	int status;
 
-	options.flags = ARES_FLAG_NOALIASES;	/* no HOSTALIASES of the environment */
+	options.flags = ARES_FLAG_NOALIASES; /* no HOSTALIASES of the environment */
 	options.timeout = SERVER_TIMEOUT_MS;
 	options.tries = SERVER_TRIES;
 	options.lookups = lookups;
@@ -285,7 +285,7 @@ open_channel(tq_resolver *r)
 static int
 ensure_channel(tq_resolver *r)
 {
-	int64_t		now = now_ms();
+	int64_t now = now_ms();
 	struct stat st;
 
 	if (r->channel != NULL &&
@@ -312,7 +312,7 @@ ensure_channel(tq_resolver *r)
 static void
 query_ended(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-	query	   *q = arg;
+	query *q = arg;
 	struct ares_addrinfo_node *node;
 
 	(void) timeouts;
@@ -333,7 +333,7 @@ query_ended(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 static query *
 new_query(tq_resolver *r, const char *host)
 {
-	query	   *q = calloc(1, sizeof(*q));
+	query *q = calloc(1, sizeof(*q));
 
 	if (q == NULL)
 		return NULL;
@@ -368,7 +368,7 @@ free_query(tq_resolver *r, query *q)
 static query *
 find_query(const tq_resolver *r, const char *host)
 {
-	query	   *q;
+	query *q;
 
 	for (q = r->first; q != NULL; q = q->next)
 		if (!q->orphan && strcasecmp(q->host, host) == 0)
@@ -401,7 +401,7 @@ remove_waiter(waiter *w)
 static bool
 add_waiter(query *q, tq_resolved callback, void *arg, void **handle)
 {
-	waiter	   *w = calloc(1, sizeof(*w));
+	waiter *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return false;
@@ -423,7 +423,7 @@ tell_waiters(tq_resolver *r, query *q, const answer *a)
 	while (q->waiters != NULL)
 	{
 		tq_resolved callback = q->waiters->callback;
-		void	   *arg = q->waiters->arg;
+		void *arg = q->waiters->arg;
 
 		remove_waiter(q->waiters);
 		tell(r, a, callback, arg);
@@ -435,9 +435,9 @@ static void
 reap(tq_resolver *r)
 {
 	static const answer late = {.status = ARES_ETIMEOUT};
-	int64_t		now = now_ms();
-	query	   *q;
-	query	   *next;
+	int64_t now = now_ms();
+	query *q;
+	query *next;
 
 	for (q = r->first; q != NULL; q = next)
 	{
@@ -460,7 +460,7 @@ reap(tq_resolver *r)
 static bool
 ask(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **handle)
 {
-	query	   *q = new_query(r, host);
+	query *q = new_query(r, host);
 
 	if (q == NULL)
 		return false;
@@ -486,9 +486,9 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 {
 	const char *problem = NULL;
 	const answer *known;
-	answer		literal;
-	query	   *q;
-	int			status;
+	answer literal;
+	query *q;
+	int status;
 
 	*handle = NULL;
 	known = is_literal(host, &literal) ? &literal : cache_find(r, host);
@@ -541,7 +541,7 @@ int64_t
 tq_resolver_timeout(tq_resolver *r)
 {
 	struct timeval tv;
-	int64_t		timeout = -1;
+	int64_t timeout = -1;
 	const query *q;
 
 	if (r->channel == NULL || r->nqueries == 0)
@@ -553,7 +553,7 @@ tq_resolver_timeout(tq_resolver *r)
 		;
 	if (q != NULL)
 	{
-		int64_t		left = q->deadline_ms - now_ms();
+		int64_t left = q->deadline_ms - now_ms();
 
 		if (left < 0)
 			left = 0;

@@ -23,9 +23,10 @@ typedef struct tq_resolver tq_resolver;
 /* The outcome of one look-up; addresses in the order in which to try them. */
 typedef struct tq_addresses
 {
-	tq_class	cls;			/* TQ_CLASS_HTTP: at least one address; else DNS, TIMEOUT or EGRESS_DENIED */
-	const char *reason;			/* static text: the egress rule, or c-ares' error; NULL if none */
-	int			naddrs;
+	/* TQ_CLASS_HTTP: at least one address; else DNS, TIMEOUT or EGRESS_DENIED */
+	tq_class cls;
+	const char *reason; /* static text: the egress rule, or c-ares' error; NULL if none */
+	int naddrs;
 	struct sockaddr_storage addr[TQ_MAX_ADDRESSES]; /* port not set */
 } tq_addresses;
 
@@ -33,9 +34,12 @@ typedef struct tq_addresses
  * Called from within tq_resolver_step(), or from tq_resolve() itself for
  * literals and cached names.  Must not call back into the resolver.
  */
-typedef void (*tq_resolved) (void *arg, const tq_addresses *result);
+typedef void (*tq_resolved)(void *arg, const tq_addresses *result);
 
-/* Registers its sockets in epfd (level-triggered, data.u64 = fd | TQ_RESOLVE_TAG).  NULL: out of memory. */
+/*
+ * Registers its sockets in epfd (level-triggered, data.u64 = fd | TQ_RESOLVE_TAG).  NULL: out of
+ * memory.
+ */
 #define TQ_RESOLVE_TAG (UINT64_C(1) << 32)
 extern tq_resolver *tq_resolver_new(int epfd);
 
@@ -54,7 +58,8 @@ extern bool tq_resolver_set_servers(tq_resolver *r, const char *servers);
  * EGRESS_DENIED.  *handle identifies the look-up for tq_resolve_cancel until
  * the callback has run; it is NULL if that has happened before return.
  */
-extern bool tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **handle);
+extern bool tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg,
+					   void **handle);
 
 /* The callback will not be called any more.  Never blocks. */
 extern void tq_resolve_cancel(tq_resolver *r, void *handle);

@@ -1,139 +1,22 @@
 /*
  * transfer.c
- *		One exchange on one curl handle: options in, answer out.
+ *		One exchange on one curl handle: options in, recordings out.
  *
  * Every option is set that libcurl would otherwise take from its defaults,
  * from the environment or from a file, and that matters for where a request
  * goes or what it says.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE				/* strerrordesc_np(): messages in no locale's language */
+#define _GNU_SOURCE /* strerrordesc_np(): messages in no locale's language */
 #endif
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
-#include "core/transfer.h"
-
-/* ---- the request ---------------------------------------------------------- */
-
-static bool
-append_header(struct curl_slist **list, const char *line)
-{
-	struct curl_slist *longer = curl_slist_append(*list, line);
-
-	if (longer == NULL)
-		return false;
-	*list = longer;
-	return true;
-}
-
-/* curl takes "Name:" as the wish to leave the header out; an empty one is written "Name;". */
-static bool
-append_empty_header(struct curl_slist **list, const char *line)
-{
-	char	   *copy = strdup(line);
-	bool		ok;
-
-	if (copy == NULL)
-		return false;
-	strcpy(strchr(copy, ':'), ";");
-	ok = append_header(list, copy);
-	free(copy);
-	return ok;
-}
-
-static bool
-line_has_name(const char *line, const char *name)
-{
-	size_t		len = strlen(name);
-
-	return strncasecmp(line, name, len) == 0 && line[len] == ':';
-}
-
-/* The caller's lines, and the wish to leave out what curl would add. */
-static const char *
-copy_headers(tq_exchange *x, const tq_request *request)
-{
-	static const char *const defaults[] = {"Accept:", "User-Agent:", "Content-Type:", "Expect:"};
-	size_t		d;
-	int			i;
-
-	for (i = 0; i < request->nheaders; i++)
-	{
-		const char *line = request->headers[i];
-		const char *problem = tq_header_line_invalid(line);
-		const char *value;
-
-		if (problem != NULL)
-			return problem;
-		value = strchr(line, ':') + 1;
-		value += strspn(value, " \t");
-		if (!(*value ? append_header : append_empty_header) (&x->headers, line))
-			return tq_out_of_memory;
-	}
-
-	for (d = 0; d < sizeof(defaults) / sizeof(defaults[0]); d++)
-	{
-		char		name[32];
-
-		snprintf(name, sizeof(name), "%.*s", (int) strlen(defaults[d]) - 1, defaults[d]);
-		for (i = 0; i < request->nheaders; i++)
-			if (line_has_name(request->headers[i], name))
-				break;
-		if (i == request->nheaders && !append_header(&x->headers, defaults[d]))
-			return tq_out_of_memory;
-	}
-	return NULL;
-}
-
-const char *
-tq_exchange_prepare(tq_exchange *x, const tq_request *request)
-{
-	const char *problem = tq_method_invalid(request->method);
-
-	/* curl cannot, and no receiver would look at it. */
-	if (problem == NULL && request->body != NULL && strcmp(request->method, "HEAD") == 0)
-		problem = "a HEAD request cannot have a body";
-	if (problem == NULL)
-		problem = tq_url_parse(request->url, &x->url);
-	if (problem == NULL)
-		problem = copy_headers(x, request);
-	if (problem != NULL)
-		return problem;
-
-	x->method = strdup(request->method);
-	if (x->method == NULL)
-		return tq_out_of_memory;
-	if (request->body != NULL)
-	{
-		x->body = malloc(request->body_len + 1);
-		if (x->body == NULL)
-			return tq_out_of_memory;
-		memcpy(x->body, request->body, request->body_len);
-		x->body_len = request->body_len;
-		x->has_body = true;
-	}
-	return NULL;
-}
-
-void
-tq_exchange_clear(tq_exchange *x)
-{
-	if (x->url.handle != NULL)
-		curl_url_cleanup(x->url.handle);
-	free(x->method);
-	free(x->body);
-	curl_slist_free_all(x->headers);
-	curl_slist_free_all(x->connect_to);
-	tq_buffer_free(&x->head);
-	tq_buffer_free(&x->content);
-	tq_response_free(x->response);
-}
+#include "core/exchange.h"
 
 /* ---- callbacks: they record, nothing else --------------------------------- */
 
@@ -192,8 +75,8 @@ static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
 	tq_exchange *x = arg;
-	size_t		len = size * n;
-	size_t		given = len;
+	size_t len = size * n;
+	size_t given = len;
 
 	x->head_bytes += len;
 	if (x->head_bytes > x->limits.max_headers)
@@ -240,8 +123,8 @@ take_content(char *data, size_t size, size_t n, void *arg)
 
 typedef struct long_option
 {
-	CURLoption	option;
-	long		value;
+	CURLoption option;
+	long value;
 } long_option;
 
 static const long_option fixed_options[] = {
@@ -260,8 +143,8 @@ static const long_option fixed_options[] = {
 static CURLcode
 set_fixed_options(CURL *easy)
 {
-	CURLcode	code = CURLE_OK;
-	size_t		i;
+	CURLcode code = CURLE_OK;
+	size_t i;
 
 	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
 		code |= curl_easy_setopt(easy, fixed_options[i].option, fixed_options[i].value);
@@ -279,21 +162,21 @@ set_fixed_options(CURL *easy)
 static CURLcode
 set_trust(CURL *easy)
 {
-	char	   *bundle = NULL;
-	char	   *directory = NULL;
+	char *bundle = NULL;
+	char *directory = NULL;
 
 	curl_easy_getinfo(easy, CURLINFO_CAINFO, &bundle);
 	curl_easy_getinfo(easy, CURLINFO_CAPATH, &directory);
 	if (bundle == NULL && directory == NULL)
 		return CURLE_OK;
 	return curl_easy_setopt(easy, CURLOPT_CAINFO, bundle) |
-		curl_easy_setopt(easy, CURLOPT_CAPATH, bundle != NULL ? NULL : directory);
+		   curl_easy_setopt(easy, CURLOPT_CAPATH, bundle != NULL ? NULL : directory);
 }
 
 static CURLcode
 set_callbacks(CURL *easy, tq_exchange *x)
 {
-	CURLcode	code = CURLE_OK;
+	CURLcode code = CURLE_OK;
 
 	code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
 	code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->curl_error);
@@ -312,9 +195,9 @@ set_callbacks(CURL *easy, tq_exchange *x)
 static CURLcode
 set_body(CURL *easy, const tq_exchange *x)
 {
-	CURLcode	code = CURLE_OK;
-	bool		wants_length = strcmp(x->method, "POST") == 0 ||
-		strcmp(x->method, "PUT") == 0 || strcmp(x->method, "PATCH") == 0;
+	CURLcode code = CURLE_OK;
+	bool wants_length = strcmp(x->method, "POST") == 0 ||
+						strcmp(x->method, "PUT") == 0 || strcmp(x->method, "PATCH") == 0;
 
 	if (strcmp(x->method, "HEAD") == 0)
 		code |= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -330,7 +213,7 @@ set_body(CURL *easy, const tq_exchange *x)
 bool
 tq_transfer_setup(tq_exchange *x, CURL *easy)
 {
-	CURLcode	code = CURLE_OK;
+	CURLcode code = CURLE_OK;
 
 	code |= set_fixed_options(easy);
 	code |= set_trust(easy);
@@ -346,10 +229,10 @@ tq_transfer_setup(tq_exchange *x, CURL *easy)
 bool
 tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 {
-	char		ip[INET6_ADDRSTRLEN];
-	char		target[INET6_ADDRSTRLEN + 16];
+	char ip[INET6_ADDRSTRLEN];
+	char target[INET6_ADDRSTRLEN + 16];
 	const char *form;
-	CURLcode	code;
+	CURLcode code;
 
 	if (addr->sa_family == AF_INET)
 	{
@@ -378,7 +261,7 @@ tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 static bool
 has_connected(const tq_exchange *x)
 {
-	long		local_port = 0;
+	long local_port = 0;
 
 	curl_easy_getinfo(x->easy, CURLINFO_LOCAL_PORT, &local_port);
 	return x->started || local_port != 0;
@@ -397,7 +280,7 @@ static void
 explain_tls(tq_exchange *x, CURLcode code)
 {
 	const char *text = x->curl_error[0] ? x->curl_error : curl_easy_strerror(code);
-	char	   *p;
+	char *p;
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		text = "handshake took too long";
@@ -410,7 +293,7 @@ explain_tls(tq_exchange *x, CURLcode code)
 static void
 explain_connect(tq_exchange *x, CURLcode code)
 {
-	long		number = 0;
+	long number = 0;
 	const char *text = NULL;
 
 	curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
@@ -495,43 +378,4 @@ tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 			explain(x, code, x->out_of_memory ? tq_out_of_memory : NULL);
 			break;
 	}
-}
-
-/* The value of the first header of that name, or NULL; memory running out counts as none. */
-static char *
-find_header(const char *head, const char *name)
-{
-	const char *line = head;
-	size_t		len = strlen(name);
-
-	while (line != NULL && *line != '\0')
-	{
-		const char *end = strstr(line, "\r\n");
-
-		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
-		{
-			const char *value = line + len + 1;
-
-			if (end == NULL)
-				end = value + strlen(value);
-			while (value < end && (*value == ' ' || *value == '\t'))
-				value++;
-			while (value < end && (end[-1] == ' ' || end[-1] == '\t'))
-				end--;
-			return strndup(value, (size_t) (end - value));
-		}
-		line = end != NULL ? end + 2 : NULL;
-	}
-	return NULL;
-}
-
-void
-tq_transfer_collect(tq_exchange *x)
-{
-	tq_response *r = x->response;
-
-	if (x->head.data != NULL)
-		r->retry_after = find_header(x->head.data, "Retry-After");
-	r->headers = tq_buffer_steal(&x->head, &r->headers_len);
-	r->body = tq_buffer_steal(&x->content, &r->body_len);
 }

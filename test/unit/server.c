@@ -58,7 +58,9 @@ static const script scripts[] = {
 	{"/302", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
 	{"/head", OK_HEAD "Content-Length: 1000\r\n\r\n", KEEP, false, NULL},
 	{"/early",
-	 "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n" OK_HEAD "X-Late: yes\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	 "HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\n" OK_HEAD
+	 "X-Late: yes\r\nContent-Length: 0\r\n\r\n",
+	 KEEP, false, NULL},
 	{"/trailer", OK_HEAD "Transfer-Encoding: chunked\r\nX-Head: yes\r\n\r\n2\r\nok\r\n0\r\n"
 						 "HTTP/1.1: trailer\r\nX-Trailer: yes\r\n\r\n",
 	 KEEP, false, NULL},
@@ -72,7 +74,7 @@ static const script scripts[] = {
 	{"/half", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", CLOSE, false, NULL},
 	{"/hang", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", STALL, false, NULL},
 	{"/drip", OK_HEAD "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-					  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+					  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
 	 STALL, true, NULL},
 	{"/reset", "", RESET, false, NULL},
 	{"/close", "", CLOSE, false, NULL},

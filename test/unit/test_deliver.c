@@ -82,6 +82,7 @@ static const tq_host host = {host_now, host_wall, host_wait, host_stopping, host
 typedef struct fake_store
 {
 	int available; /* tasks that are due */
+	int instant;   /* the first of them have an invalid URL */
 	char url[200]; /* what they are sent to */
 	int64_t lease_ms;
 	int64_t next_due_ms;
@@ -122,7 +123,7 @@ make_task(fake_store *s)
 	t->lease_ms = s->lease_ms;
 	t->timeout_ms = 60000;
 	t->method = strdup("POST");
-	t->url = strdup(s->url);
+	t->url = strdup(s->instant-- > 0 ? "nonsense" : s->url);
 	t->headers = calloc(1, sizeof(*t->headers));
 	t->headers[0] = strdup("X-Task-Id: 1");
 	t->nheaders = 1;
@@ -282,6 +283,33 @@ test_refill(void)
 	is_int(the_store.cls, TQ_CLASS_INVALID, "class");
 	is_int(the_store.outcome.verdict, TQ_PERMANENT, "verdict");
 	is_int(tq_deliver_inflight(d), 0, "nothing is held");
+	tq_deliver_free(d);
+}
+
+/* While more is waiting, a slot or two are no reason for a transaction. */
+static void
+test_refill_timing(void)
+{
+	tq_deliver *d = start(100, "/mute");
+
+	the_store.available = 1000;
+	the_store.instant = 2;
+	turns(d, 3);
+	is_int(the_store.claims, 1, "a few free slots wait");
+	ok(the_host.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
+	pass(d, TQ_REPORT_DELAY_MS - 1);
+	is_int(the_store.claims, 1, "not for long");
+	pass(d, 1);
+	is_int(the_store.claims, 2, "then they are filled");
+	is_int(the_store.claim_max, 2, "together");
+	tq_deliver_free(d);
+
+	d = start(100, "/mute");
+	the_store.available = 1000;
+	the_store.instant = 25;
+	turns(d, 3);
+	is_int(the_store.claims, 2, "a quarter of the slots does not wait");
+	is_int(the_store.claim_max, 25, "but is filled at once");
 	tq_deliver_free(d);
 }
 
@@ -623,6 +651,7 @@ main(void)
 	port = server_start();
 	test_slots();
 	test_refill();
+	test_refill_timing();
 	test_real_answers();
 	test_report_timing();
 	test_when_to_claim();

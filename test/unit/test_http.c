@@ -211,7 +211,9 @@ start_tls_server(const char *directory, int *tls_port)
 	FILE *f;
 
 	snprintf(command, sizeof(command), "cd %s && openssl req -x509 -newkey ec -pkeyopt "
-									   "ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 2 -subj /CN=localhost "
+									   "ec_paramgen_curve:P-256 -nodes -keyout key "
+									   "-out cert -days 2 "
+									   "-subj /CN=localhost "
 									   "-addext subjectAltName=IP:127.0.0.1 2>/dev/null",
 			 directory);
 	if (system(command) != 0 || pipe(out) != 0)
@@ -404,12 +406,15 @@ test_requests(void)
 		"Cookie: c=d", "Authorization: Basic eA=="};
 	tq_http_limits limits = BASIC_LIMITS;
 	tq_http *h = new_engine(&limits, "127.0.0.0/8");
-	tq_request full = {.method = "POST", .headers = headers, .nheaders = 10, .body = "{\"a\": 1}", .body_len = 8};
+	tq_request full = {.method = "POST", .body = "{\"a\": 1}", .body_len = 8};
 	tq_request bare = {.method = "POST"};
 
+	full.headers = headers;
+	full.nheaders = sizeof(headers) / sizeof(headers[0]);
 	expect_echo(h, &full, "POST /echo?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
 						  "Content-Type: application/json; charset=utf-8\r\nUser-Agent: taskq/1\r\n"
-						  "X-Empty:\r\nX-Blank:\r\nx-lower:tight\r\nX-Two:  two  blanks\tand a tab\r\n"
+						  "X-Empty:\r\nX-Blank:\r\nx-lower:tight\r\n"
+						  "X-Two:  two  blanks\tand a tab\r\n"
 						  "X-Bytes: \xc3\xbc\xff\r\nAccept: a/b\r\nCookie: c=d\r\n"
 						  "Authorization: Basic eA==\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
 				"headers and body");

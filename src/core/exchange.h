@@ -1,0 +1,98 @@
+/*
+ * exchange.h
+ *		One request on its way to its answer.  Private to core.
+ *
+ * http.c decides when an exchange runs, exchange.c keeps what it consists of,
+ * transfer.c knows what curl is told and what is made of what it says.
+ */
+#ifndef TQ_EXCHANGE_H
+#define TQ_EXCHANGE_H
+
+#include <curl/curl.h>
+
+#include "core/buffer.h"
+#include "core/http.h"
+#include "core/request.h"
+#include "core/resolve.h"
+
+typedef enum tq_phase
+{
+	TQ_PHASE_RESOLVING, /* then READY or FINISHED; lookup is valid */
+	TQ_PHASE_READY,     /* then RUNNING or FINISHED */
+	TQ_PHASE_RUNNING,   /* then READY (next address) or FINISHED; easy is in the multi handle */
+	TQ_PHASE_FINISHED
+} tq_phase;
+
+typedef struct tq_exchange
+{
+	/* http.c's */
+	struct tq_exchange *prev;
+	struct tq_exchange *next;
+	struct tq_http *http;
+	tq_phase phase;
+	void *lookup; /* may be NULL while RESOLVING: answer is being recorded */
+	tq_addresses addresses;
+	int next_address;
+	int64_t submitted_us;
+	int64_t deadline_us;
+
+	/* the request, owned */
+	tq_url url;
+	char *method;
+	struct curl_slist *headers;
+	char *body;
+	size_t body_len;
+	bool has_body;
+	tq_http_limits limits;
+	const tq_egress *egress;
+
+	/* the transfer; easy is NULL before the first */
+	CURL *easy;
+	struct curl_slist *connect_to;
+	char curl_error[CURL_ERROR_SIZE];
+
+	/* what the callbacks have recorded */
+	bool started;       /* a connection stands and the request was begun on it */
+	bool restarted;     /* curl wanted to send it a second time */
+	const char *denied; /* egress rule that stopped it */
+	bool out_of_memory;
+	bool too_large;
+	int status;     /* of the status line seen last; 0: none */
+	bool head_done; /* final header is complete */
+	size_t head_bytes;
+	tq_buffer head;
+	tq_buffer content;
+
+	tq_response *response; /* made at the start, so that nothing can fail at the end */
+} tq_exchange;
+
+/* ---- exchange.c ----------------------------------------------------------- */
+
+/* An exchange without a request yet; egress must outlive it.  NULL: out of memory. */
+extern tq_exchange *tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress,
+									void *tag);
+
+/* Copies the request.  NULL, or why it cannot be sent: tq_out_of_memory is memory, else invalid. */
+extern const char *tq_exchange_prepare(tq_exchange *x, const tq_request *request);
+
+/* Frees the exchange, whose easy must be NULL, and returns its response, complete. */
+extern tq_response *tq_exchange_finish(tq_exchange *x);
+
+/* Frees all but the curl handle. */
+extern void tq_exchange_free(tq_exchange *x);
+
+/* ---- transfer.c ----------------------------------------------------------- */
+
+/* Sets up a fresh or reset handle; false when memory ran out. */
+extern bool tq_transfer_setup(tq_exchange *x, CURL *easy);
+
+/* Directs the handle to an address and gives it the time that is left. */
+extern bool tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms);
+
+/* True when curl's result means that this address could not be reached at all. */
+extern bool tq_transfer_unreached(const tq_exchange *x, CURLcode code);
+
+/* Turns curl's result and the recordings into class, status and error of the response. */
+extern void tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up);
+
+#endif
