@@ -28,6 +28,7 @@ create table taskq.queue (
 	keep_finished interval not null,
 	keep_dead interval not null,
 	keep_key interval not null,
+	paused boolean not null,
 	created_at timestamptz not null
 );
 
@@ -55,7 +56,9 @@ create table taskq.task (
 	max_attempts int not null,
 	priority smallint not null,
 	revived_at timestamptz,			-- when retry() started its present life
+	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
 	timeout interval,
+	key text,
 	kind text,
 	retry text,						-- policy; NULL: the queue's
 	payload jsonb,
@@ -84,9 +87,31 @@ create table taskq.lease (
 	attempt int not null,			-- the number of this try
 	cancel_requested boolean not null,
 	deadline timestamptz,			-- heartbeats do not extend past it
+	fraction real,					-- fraction, message: told by progress()
 	worker text,
-	cancel_reason text
+	cancel_reason text,
+	message text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+-- Keys that are taken: by a live task, or for some time after its end.
+create table taskq.key (
+	queue_id int not null,
+	key text collate "C" not null,
+	id bigint not null,				-- the task
+	taken_until timestamptz,		-- NULL: the task lives
+	constraint key_pkey primary key (queue_id, key)
+) with (fillfactor = 70);
+
+create index key_expiry on taskq.key (taken_until);
+
+-- Tasks to be looked at when the time for their start has passed; a row stays
+-- until then, whatever becomes of the task.
+create table taskq.start_limit (
+	start_by timestamptz not null,
+	id bigint not null
+);
+
+create index start_limit_order on taskq.start_limit (start_by);
 
 -- Failed tries of live tasks; they move into history with their task.
 create table taskq.attempt (
@@ -123,6 +148,7 @@ create table taskq.history (
 	started_at timestamptz,
 	ended_at timestamptz not null,
 	queue text not null,
+	key text,
 	kind text,
 	worker text,
 	timeout interval,
@@ -165,6 +191,8 @@ select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq.task', '');
 select pg_catalog.pg_extension_config_dump('taskq.ready', '');
 select pg_catalog.pg_extension_config_dump('taskq.lease', '');
+select pg_catalog.pg_extension_config_dump('taskq.key', '');
+select pg_catalog.pg_extension_config_dump('taskq.start_limit', '');
 select pg_catalog.pg_extension_config_dump('taskq.attempt', '');
 select pg_catalog.pg_extension_config_dump('taskq.history', '');
 select pg_catalog.pg_extension_config_dump('taskq.history_rest', '');

@@ -25,20 +25,44 @@ begin
 end
 $$;
 
--- Made queues and those that exist from the start, which are rows here and
--- not in the table: a dump never brings a second copy of them back.
+-- Made queues and those that exist from the start.  A shipped one is a row
+-- here, and in the table only once it was changed: a dump never brings a
+-- second copy of it back.
 create view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, created_at, false as built_in
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at
 	from taskq.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', null, true
-	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry);
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null
+	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
+	where not exists (select from taskq.queue q where q.id = shipped.id);
 
 create view taskq.queues as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, created_at
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at
 	from taskq._queues;
 comment on view taskq.queues is
-'One row a queue: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests) and settings. created_at is NULL for the queues that exist from the start.';
+'One row a queue: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start.';
+
+-- What is wrong with a queue's settings, or NULL.
+create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
+	keep_dead interval, keep_key interval) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case
+		when mode is null or mode not in ('pull', 'push') then 'mode must be pull or push'
+		when mode = 'pull' and url is not null then 'a pull queue has no url'
+		when lease_for is null or lease_for < interval '100 ms' or lease_for > interval '30 days'
+			then 'lease_for must be between 100 ms and 30 days'
+		when keep_finished is null or keep_finished < interval '0' or keep_finished > interval '36600 days'
+			then 'keep_finished must be between 0 and 36600 days'
+		when keep_dead is null or keep_dead < interval '0' or keep_dead > interval '36600 days'
+			then 'keep_dead must be between 0 and 36600 days'
+		when keep_key is null or keep_key < interval '0' or keep_key > interval '36600 days'
+			then 'keep_key must be between 0 and 36600 days'
+		when not exists (select from taskq._retry_policies p where p.name = retry)
+			then format('retry policy "%s" does not exist', retry)
+	end
+$$;
 
 create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
 	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
@@ -49,23 +73,10 @@ as $$
 #variable_conflict use_column
 declare
 	wrong text;
-	longest constant interval := '36600 days';
 begin
 	perform taskq._check_name(queue, 'queue');
-	wrong := case
-		when mode is null or mode not in ('pull', 'push') then 'mode must be pull or push'
-		when mode = 'pull' and url is not null then 'a pull queue has no url'
-		when lease_for is null or lease_for < interval '100 ms' or lease_for > interval '30 days'
-			then 'lease_for must be between 100 ms and 30 days'
-		when keep_finished is null or keep_finished < interval '0' or keep_finished > longest
-			then 'keep_finished must be between 0 and 36600 days'
-		when keep_dead is null or keep_dead < interval '0' or keep_dead > longest
-			then 'keep_dead must be between 0 and 36600 days'
-		when keep_key is null or keep_key < interval '0' or keep_key > longest
-			then 'keep_key must be between 0 and 36600 days'
-		when retry is not null and not exists (select from taskq._retry_policies p where p.name = retry)
-			then format('retry policy "%s" does not exist', retry)
-	end;
+	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
+	wrong := taskq._queue_wrong(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -78,10 +89,9 @@ begin
 			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
-		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, created_at)
-			values (nextval('taskq.queue_id'), queue, mode, url, lease_for,
-				coalesce(retry, case mode when 'push' then 'webhook' else 'default' end),
-				keep_finished, keep_dead, keep_key, clock_timestamp());
+		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at)
+			values (nextval('taskq.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, false,
+				clock_timestamp());
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
@@ -123,6 +133,7 @@ begin
 			detail = 'Dropping it would end them.', hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
 	perform taskq._cancel_task(t.id, 'queue dropped') from taskq.task t where t.queue_id = q.id;
+	delete from taskq.key k where k.queue_id = q.id;
 	delete from taskq.queue where id = q.id;
 	perform taskq._queues_changed();
 	return true;
@@ -130,3 +141,120 @@ end
 $$;
 comment on function taskq.drop_queue(text, boolean) is
 'Drops a queue. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that submitted is open for more than 2 s; TQ004 for a bad name.';
+
+-- The row of a queue, for a change.
+create function taskq._own_queue(queue text) returns taskq.queue
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	q taskq.queue%rowtype;
+begin
+	perform taskq._check_name(queue, 'queue');
+	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp()
+		from taskq._queues v where v.name = _own_queue.queue and v.id < 100
+		on conflict do nothing;
+	select * into q from taskq.queue t where t.name = _own_queue.queue for update;
+	if not found then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
+			detail = 'No queue of that name was created in this database.',
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+	end if;
+	return q;
+end
+$$;
+
+create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
+	retry text default null, keep_finished interval default null, keep_dead interval default null,
+	keep_key interval default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+	q taskq.queue%rowtype := taskq._own_queue(queue);
+	old_mode constant text := q.mode;
+	wrong text;
+begin
+	q.mode := coalesce(mode, q.mode);
+	q.url := nullif(coalesce(url, q.url), '');
+	q.lease_for := coalesce(lease_for, q.lease_for);
+	q.retry := coalesce(retry, q.retry);
+	q.keep_finished := coalesce(keep_finished, q.keep_finished);
+	q.keep_dead := coalesce(keep_dead, q.keep_dead);
+	q.keep_key := coalesce(keep_key, q.keep_key);
+	wrong := taskq._queue_wrong(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key);
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong,
+			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
+	end if;
+	if q.url is not null then
+		perform taskq._check_url(q.url);
+	end if;
+	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
+			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
+	end if;
+	update taskq.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key) =
+			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key)
+		where t.id = q.id;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+end
+$$;
+comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval) is
+'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
+
+create function taskq._pause(queue text, paused boolean) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	q taskq.queue%rowtype := taskq._own_queue(queue);
+begin
+	update taskq.queue t set paused = _pause.paused where t.id = q.id;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+	return q.paused <> _pause.paused;
+end
+$$;
+
+create function taskq.pause_queue(queue text) returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$ select taskq._pause(queue, true) $$;
+comment on function taskq.pause_queue(text) is
+'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004.';
+
+create function taskq.resume_queue(queue text) returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$ select taskq._pause(queue, false) $$;
+comment on function taskq.resume_queue(text) is
+'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004.';
+
+create function taskq._purge_task(id bigint) returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
+
+create function taskq.purge_queue(queue text) returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	this_queue constant int := (select q.id from taskq._queues q where q.name = purge_queue.queue);
+	purged bigint;
+begin
+	perform taskq._check_name(queue, 'queue');
+	if this_queue is null then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
+			detail = 'No queue of that name was created in this database.',
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+	end if;
+	select count(*) filter (where taskq._purge_task(t.id)) into purged from taskq.task t where t.queue_id = this_queue;
+	return purged;
+end
+$$;
+comment on function taskq.purge_queue(text) is
+'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004.';

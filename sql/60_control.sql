@@ -43,10 +43,19 @@ begin
 			return false;
 		end if;
 	end if;
+	if h.key is not null then
+		insert into taskq.key as k (queue_id, key, id) values (q.id, h.key, h.id)
+			on conflict on constraint key_pkey do update set id = excluded.id, taken_until = null
+			where k.id = excluded.id or k.taken_until <= clock_timestamp();
+		if not found then
+			raise exception using errcode = 'TQ003', message = format('key "%s" is taken in queue "%s"', h.key, h.queue),
+				detail = format('Another task has the key of task %s now.', id), hint = 'Cancel that task, or leave this one.';
+		end if;
+	end if;
 	due := greatest(coalesce(run_at, clock_timestamp()), clock_timestamp());
-	insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, revived_at, timeout, kind,
+	insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, revived_at, timeout, key, kind,
 			retry, payload, method, url, headers, body)
-		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.kind,
+		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.key, h.kind,
 			h.retry, h.payload, h.method, h.url, h.headers, h.body);
 	insert into taskq.ready (run_at, id, queue_id, priority) values (due, h.id, q.id, h.priority);
 	if q.mode = 'push' then
@@ -56,7 +65,7 @@ begin
 end
 $$;
 comment on function taskq.retry(bigint, timestamptz) is
-'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ001 when its queue is gone, TQ004.';
+'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ004.';
 
 create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
 language sql stable security definer rows 1

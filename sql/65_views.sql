@@ -1,22 +1,22 @@
 -- What can be looked at: views over the private tables, and status().
 
 create view taskq.tasks as
-	select t.id, q.name as queue, t.kind,
+	select t.id, q.name as queue, t.key, t.kind,
 		case when l.id is null then 'pending' else 'running' end::taskq.state as state,
 		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at,
 		t.submitted_at, l.started_at, null::timestamptz as ended_at, l.lease_until, l.worker,
-		coalesce(l.cancel_requested, false) as cancel_requested, t.method, t.url, t.payload,
+		coalesce(l.cancel_requested, false) as cancel_requested, l.fraction, l.message, t.method, t.url, t.payload,
 		null::jsonb as result,
 		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error
 	from taskq.task t
 		join taskq._queues q on q.id = t.queue_id
 		left join taskq.lease l on l.id = t.id
 	union all
-	select h.id, h.queue, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
-		h.ended_at, null, h.worker, false, h.method, h.url, h.payload, h.result, h.error
+	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
+		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error
 	from taskq._history h;
 comment on view taskq.tasks is
-'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt. lease_until, cancel_requested: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
 
 create view taskq.attempts as
 	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
@@ -28,6 +28,14 @@ create view taskq.attempts as
 			class text, error text, detail jsonb, status int, elapsed interval);
 comment on view taskq.attempts is
 'One row a failed attempt of a task, live or ended. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+
+create view taskq.workers as
+	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
+		min(l.lease_until) as next_lease_end
+	from taskq.lease l join taskq._queues q on q.id = l.queue_id
+	group by 1, 2;
+comment on view taskq.workers is
+'One row for each worker and queue with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
 
 -- The oldest task that is due, by a look at the head of each lane.
 create function taskq._oldest_due() returns timestamptz
@@ -58,7 +66,7 @@ as $$
 $$;
 
 create function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
-language plpgsql stable security definer rows 6
+language plpgsql stable security definer rows 7
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -101,6 +109,13 @@ begin
 	hint := case when not ok and exists (select from taskq.arm) then 'Call taskq.arm() if requests shall be sent from here.' end;
 	return next;
 
+	"check" := 'paused queues';
+	detail := (select string_agg(format('"%s"', q.name), ', ' order by q.name) from taskq._queues q where q.paused);
+	ok := detail is null;
+	detail := case when ok then 'No queue is paused.' else format('Paused: %s.', detail) end;
+	hint := case when not ok then 'Call taskq.resume_queue().' end;
+	return next;
+
 	"check" := 'oldest due task';
 	due := taskq._oldest_due();
 	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
@@ -128,4 +143,4 @@ begin
 end
 $$;
 comment on function taskq.status() is
-'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, oldest due task, last error (of live tasks), xmin holders (who keeps dead rows from being removed).';
+'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, oldest due task, last error (of live tasks), xmin holders (who keeps dead rows from being removed).';

@@ -29,6 +29,12 @@ begin
 end
 $$;
 
+-- Forgets keys whose time is up.
+create function taskq._drop_keys() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$ delete from taskq.key where taken_until <= clock_timestamp() $$;
+
 -- Drops what has expired.  A dropped table needs a lock that readers hold; who
 -- is in the way for more than the lock_timeout is left in peace until the next time.
 create function taskq._drop_history() returns void
@@ -64,4 +70,5 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select taskq._make_history();
 	select taskq._drop_history();
+	select taskq._drop_keys();
 $$;

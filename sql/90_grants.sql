@@ -36,9 +36,11 @@ grant usage on schema taskq to taskq_admin, taskq_submitter, taskq_worker, taskq
 grant usage on type taskq.state to taskq_admin, taskq_submitter, taskq_worker, taskq_reader;
 
 grant execute on function
-	taskq.submit(text, jsonb, int, timestamptz, interval, interval, text, int, text),
-	taskq.submit_http(text, jsonb, text, jsonb, bytea, text, int, timestamptz, interval, interval, text, int, text),
-	taskq.cancel(bigint, text)
+	taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text),
+	taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text),
+	taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text),
+	taskq.cancel(bigint, text),
+	taskq.cancel_key(text, text)
 to taskq_submitter, taskq_admin;
 
 grant execute on function
@@ -46,7 +48,11 @@ grant execute on function
 	taskq.heartbeat(bigint, bigint, interval),
 	taskq.finish(bigint, bigint, jsonb),
 	taskq.fail(bigint, bigint, text, jsonb, interval, boolean),
-	taskq.release(bigint, bigint, interval)
+	taskq.release(bigint, bigint, interval),
+	taskq.progress(bigint, bigint, real, text),
+	taskq.finish_many(bigint[], bigint[], jsonb[]),
+	taskq.heartbeat_many(bigint[], bigint[], interval),
+	taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)
 to taskq_worker, taskq_admin;
 
 grant execute on function
@@ -59,11 +65,15 @@ grant execute on function
 	taskq.status()
 to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 
-grant select on taskq.tasks, taskq.attempts, taskq.queues to taskq_reader, taskq_admin;
+grant select on taskq.tasks, taskq.attempts, taskq.queues, taskq.workers to taskq_reader, taskq_admin;
 
 grant execute on function
 	taskq.create_queue(text, text, text, interval, text, interval, interval, interval),
+	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval),
 	taskq.drop_queue(text, boolean),
+	taskq.pause_queue(text),
+	taskq.resume_queue(text),
+	taskq.purge_queue(text),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
 	taskq.retry(bigint, timestamptz),
 	taskq.arm(),

@@ -61,6 +61,8 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	lease->values[LEASE_WORKER] = PointerGetDatum(c->worker);
 	lease->nulls[LEASE_WORKER] = c->worker == NULL;
 	lease->nulls[LEASE_CANCEL_REASON] = true;
+	lease->nulls[LEASE_FRACTION] = true;
+	lease->nulls[LEASE_MESSAGE] = true;
 }
 
 static bool
@@ -68,6 +70,7 @@ take_ready(HotRelation *ready, const Row *row, void *arg)
 {
 	Claiming *c = arg;
 	Claim *claim = &c->claims[c->count];
+	Ending expired = {.state = STATE_EXPIRED};
 
 	if (c->count >= c->max)
 		return false;
@@ -76,6 +79,11 @@ take_ready(HotRelation *ready, const Row *row, void *arg)
 	if (!row_fetch(&c->task, ROW_INT64(row, READY_ID), &claim->task))
 		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row",
 			 ROW_INT64(row, READY_ID));
+	if (task_start_expired(&claim->task, c->now))
+	{
+		task_end(&claim->task, NULL, &expired);
+		return true;
+	}
 	fill_lease(&claim->lease, c, &claim->task);
 	row_insert(&c->lease, &claim->lease);
 	c->count++;
@@ -96,6 +104,9 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	};
 	HotRelation ready;
 
+	*next_due = DT_NOEND;
+	if (queue->paused)
+		return 0;
 	hot_open(&ready, HOT_READY);
 	hot_open(&c.task, HOT_TASK);
 	hot_open(&c.lease, HOT_LEASE);
@@ -138,6 +149,7 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 		MAX_ATTEMPTS,
 		UNTIL,
 		SUBMITTED_AT,
+		KEY,
 		PRIORITY,
 		NCOLUMNS,
 	};
@@ -155,13 +167,37 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 	values[MAX_ATTEMPTS] = task->values[TASK_MAX_ATTEMPTS];
 	values[UNTIL] = claim->lease.values[LEASE_UNTIL];
 	values[SUBMITTED_AT] = task->values[TASK_SUBMITTED_AT];
+	values[KEY] = task->values[TASK_KEY];
+	nulls[KEY] = task->nulls[TASK_KEY];
 	values[PRIORITY] = Int32GetDatum(ROW_INT16(task, TASK_PRIORITY));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-static void
-require_acquirable(const Queue *queue)
+/* What acquire() does with its arguments, which begin at n. */
+void
+acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 {
+	int max = arg_int32(fcinfo, n, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
+	int64 lease_us = arg_interval_us(fcinfo, n + 1, "lease_for", queue->lease_us, MIN_LEASE_US,
+									 MAX_LEASE_US);
+	text *worker = arg_name(fcinfo, n + 2, "worker");
+	Claim *claims = palloc_array(Claim, max);
+	TimestampTz next_due;
+	int count;
+
+	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
+	if (count < max && expire_if_time())
+		count += task_claim(queue, max - count, lease_us, worker, claims + count, &next_due);
+	for (int i = 0; i < count; i++)
+		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
+}
+
+/* The queue that the first argument names, if it can be acquired from here and now. */
+const Queue *
+queue_to_acquire(FunctionCallInfo fcinfo)
+{
+	const Queue *queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+
 	if (queue->push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
@@ -174,6 +210,7 @@ require_acquirable(const Queue *queue)
 				 errmsg("taskq.acquire() cannot run at this isolation level"),
 				 errdetail("A transaction that keeps its snapshot does not see what is taken."),
 				 errhint("Call it in a READ COMMITTED transaction.")));
+	return queue;
 }
 
 PG_FUNCTION_INFO_V1(taskq_acquire);
@@ -181,26 +218,10 @@ Datum
 taskq_acquire(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
-	TimestampTz next_due;
-	int max;
-	int64 lease_us;
-	text *worker;
-	Claim *claims;
-	int count;
 
 	require_writable("taskq.acquire()");
-	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
-	require_acquirable(queue);
-	max = arg_int32(fcinfo, 1, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
-	lease_us = arg_interval_us(fcinfo, 2, "lease_for", queue->lease_us, MIN_LEASE_US, MAX_LEASE_US);
-	worker = arg_name(fcinfo, 3, "worker");
-
+	queue = queue_to_acquire(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
-	claims = palloc_array(Claim, max);
-	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
-	if (count < max && expire_if_time())
-		count += task_claim(queue, max - count, lease_us, worker, claims + count, &next_due);
-	for (int i = 0; i < count; i++)
-		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
+	acquire_into(fcinfo, queue, 1);
 	return (Datum) 0;
 }

@@ -92,21 +92,16 @@ arg_id(FunctionCallInfo fcinfo, int n, const char *name)
 	return PG_GETARG_INT64(n);
 }
 
-text *
-arg_name(FunctionCallInfo fcinfo, int n, const char *name)
+void
+check_label(const text *value, const char *name, int max)
 {
-	text *value;
-	int length;
+	int length = VARSIZE_ANY_EXHDR(value);
 
-	if (PG_ARGISNULL(n))
-		return NULL;
-	value = PG_GETARG_TEXT_PP(n);
-	length = VARSIZE_ANY_EXHDR(value);
-	if (length == 0 || length > TASKQ_NAME_MAX)
+	if (length == 0 || length > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("%s is %s", name, length == 0 ? "empty" : "too long"),
-				 errdetail("It must be 1 to %d bytes long.", TASKQ_NAME_MAX),
+				 errdetail("It must be 1 to %d bytes long.", max),
 				 errhint("Choose another %s.", name)));
 	for (int i = 0; i < length; i++)
 	{
@@ -119,7 +114,30 @@ arg_name(FunctionCallInfo fcinfo, int n, const char *name)
 					 errdetail("Byte %d is one.", i + 1),
 					 errhint("Choose another %s.", name)));
 	}
+}
+
+text *
+arg_name(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	text *value;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	value = PG_GETARG_TEXT_PP(n);
+	check_label(value, name, TASKQ_NAME_MAX);
 	return value;
+}
+
+text *
+arg_key(FunctionCallInfo fcinfo, int n)
+{
+	text *key;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	key = PG_GETARG_TEXT_PP(n);
+	check_label(key, "key", TASKQ_KEY_MAX);
+	return key;
 }
 
 text *
@@ -166,15 +184,15 @@ bigint_array(ArrayType *array, const char *name, int *count)
 }
 
 int
-arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens)
+arg_id_arrays(FunctionCallInfo fcinfo, int n, int64 **ids, int64 **tokens)
 {
 	int nids;
 	int ntokens;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		null_argument(PG_ARGISNULL(0) ? "ids" : "tokens");
-	*ids = bigint_array(PG_GETARG_ARRAYTYPE_P(0), "ids", &nids);
-	*tokens = bigint_array(PG_GETARG_ARRAYTYPE_P(1), "tokens", &ntokens);
+	if (PG_ARGISNULL(n) || PG_ARGISNULL(n + 1))
+		null_argument(PG_ARGISNULL(n) ? "ids" : "tokens");
+	*ids = bigint_array(PG_GETARG_ARRAYTYPE_P(n), "ids", &nids);
+	*tokens = bigint_array(PG_GETARG_ARRAYTYPE_P(n + 1), "tokens", &ntokens);
 	if (nids != ntokens || nids > TASKQ_MAX_BATCH)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),

@@ -84,4 +84,22 @@ compat_wait_event(const char *name)
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* Looks for a duplicate, waiting for whoever inserts one; false if there is one. */
+#if PG_VERSION_NUM >= 180000
+#define compat_check_index_constraints(target, slot, estate, other, arbiter) \
+	ExecCheckIndexConstraints(target, slot, estate, other, NULL, arbiter)
+#else
+#define compat_check_index_constraints(target, slot, estate, other, arbiter) \
+	ExecCheckIndexConstraints(target, slot, estate, other, arbiter)
+#endif
+
+/* Inserts into all indexes; *conflict says whether the arbiter has a duplicate. */
+#if PG_VERSION_NUM >= 160000
+#define compat_insert_index_tuples(target, slot, estate, conflict, arbiter) \
+	ExecInsertIndexTuples(target, slot, estate, false, true, conflict, arbiter, false)
+#else
+#define compat_insert_index_tuples(target, slot, estate, conflict, arbiter) \
+	ExecInsertIndexTuples(target, slot, estate, false, true, conflict, arbiter)
+#endif
+
 #endif

@@ -115,6 +115,7 @@ make_pending(Row *task, TimestampTz run_at, int32 attempts)
 
 	task->values[TASK_RUN_AT] = TimestampTzGetDatum(run_at);
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
+	task->nulls[TASK_START_BY] = true; /* it has started */
 	hot_open(&r, HOT_TASK);
 	if (row_update(&r, task) != ROW_DONE)
 		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
@@ -235,6 +236,12 @@ task_lost(const Row *lease)
 	return task_fail(lease, &failure);
 }
 
+bool
+task_start_expired(const Row *task, TimestampTz now)
+{
+	return !task->nulls[TASK_START_BY] && ROW_TIME(task, TASK_START_BY) <= now;
+}
+
 void
 task_release(const Row *lease, int64 delay_us)
 {
@@ -307,9 +314,9 @@ taskq_release(PG_FUNCTION_ARGS)
 
 /* Ends a pending task whose ready row we get hold of. */
 static RowResult
-cancel_pending(const Row *task, text *reason)
+end_pending(const Row *task, TaskState state, text *reason)
 {
-	Ending ending = {.state = STATE_CANCELLED, .error = reason};
+	Ending ending = {.state = state, .error = reason};
 	HotRelation r;
 	Row ready;
 	RowResult result = ROW_GONE;
@@ -370,7 +377,8 @@ cancel_task(int64 id, text *reason)
 		hot_close(&r);
 		if (!live)
 			return false;
-		if (cancel_pending(&task, reason) == ROW_DONE || cancel_running(id, reason) == ROW_DONE)
+		if (end_pending(&task, STATE_CANCELLED, reason) == ROW_DONE ||
+			cancel_running(id, reason) == ROW_DONE)
 			return true;
 	}
 	elog(ERROR, "task " INT64_FORMAT " has neither a ready row nor a lease", id);
@@ -407,4 +415,51 @@ taskq_cancel_task(PG_FUNCTION_ARGS)
 	if (running && lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease))
 		(void) task_lost(&lease);
 	PG_RETURN_BOOL(true);
+}
+
+PG_FUNCTION_INFO_V1(taskq_cancel_key);
+Datum
+taskq_cancel_key(PG_FUNCTION_ARGS)
+{
+	const Queue *queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	text *key = arg_key(fcinfo, 1);
+	int64 id;
+
+	require_writable("taskq.cancel_key()");
+	if (key == NULL)
+		(void) arg_id(fcinfo, 1, "key");
+	id = key_holder(queue, key);
+	PG_RETURN_BOOL(id != 0 && cancel_task(id, NULL));
+}
+
+/* Ends a task that is still pending: as cancelled, or as expired if it is late to start. */
+static bool
+end_if_pending(int64 id, TaskState state)
+{
+	HotRelation r;
+	Row task;
+	bool live;
+
+	hot_open(&r, HOT_TASK);
+	live = row_fetch(&r, id, &task);
+	hot_close(&r);
+	if (!live)
+		return false;
+	if (state == STATE_EXPIRED && !task_start_expired(&task, GetCurrentTimestamp()))
+		return false;
+	return end_pending(&task, state, NULL) == ROW_DONE;
+}
+
+PG_FUNCTION_INFO_V1(taskq_purge_task);
+Datum
+taskq_purge_task(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_CANCELLED));
+}
+
+PG_FUNCTION_INFO_V1(taskq_expire_task);
+Datum
+taskq_expire_task(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_EXPIRED));
 }

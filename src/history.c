@@ -34,6 +34,7 @@ enum HistoryColumn
 	HIST_STARTED_AT,
 	HIST_ENDED_AT,
 	HIST_QUEUE,
+	HIST_KEY,
 	HIST_KIND,
 	HIST_WORKER,
 	HIST_TIMEOUT,
@@ -145,6 +146,7 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 	put_from(h, HIST_MAX_ATTEMPTS, task, TASK_MAX_ATTEMPTS);
 	put_from(h, HIST_SUBMITTED_AT, task, TASK_SUBMITTED_AT);
 	put_from(h, HIST_RUN_AT, task, TASK_RUN_AT);
+	put_from(h, HIST_KEY, task, TASK_KEY);
 	put_from(h, HIST_KIND, task, TASK_KIND);
 	put_from(h, HIST_TIMEOUT, task, TASK_TIMEOUT);
 	put_from(h, HIST_RETRY, task, TASK_RETRY);
@@ -262,5 +264,6 @@ task_end(const Row *task, const Row *lease, const Ending *ending)
 	if (keep_us > 0)
 		append(&h, keep_us);
 	delete_task(task);
+	key_let_go(queue, task);
 	CommandCounterIncrement();
 }

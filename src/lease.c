@@ -15,6 +15,8 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+static Statement expire_starts = {"select taskq._expire_starts()", 0, {0}, NULL};
+
 bool
 lease_take(int64 id, int64 token, Row *lease)
 {
@@ -36,9 +38,8 @@ lease_take(int64 id, int64 token, Row *lease)
 	return result == ROW_DONE;
 }
 
-/* Extends a lease; false when it is lost.  *lease is the row as it is now. */
-static bool
-extend(int64 id, int64 token, int64 extend_us, Row *lease)
+bool
+lease_extend(int64 id, int64 token, int64 extend_us, Row *lease)
 {
 	HotRelation r;
 	RowResult result = ROW_GONE;
@@ -76,7 +77,7 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 
 	require_writable("taskq.heartbeat()");
 	InitMaterializedSRF(fcinfo, 0);
-	if (extend(id, token, extend_us, &lease))
+	if (lease_extend(id, token, extend_us, &lease))
 	{
 		Datum values[2] = {lease.values[LEASE_UNTIL], lease.values[LEASE_CANCEL_REQUESTED]};
 		bool nulls[2] = {false, false};
@@ -94,7 +95,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int64 *ids;
 	int64 *tokens;
-	int count = arg_id_arrays(fcinfo, &ids, &tokens);
+	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 
 	require_writable("taskq._push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -104,7 +105,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 		Datum value = Int64GetDatum(ids[i]);
 		bool isnull = false;
 
-		if (extend(ids[i], tokens[i], 0, &lease) && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
+		if (lease_extend(ids[i], tokens[i], 0, &lease) && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
 		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
 		if (lease_take(ids[i], tokens[i], &lease))
@@ -120,7 +121,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 {
 	int64 *ids;
 	int64 *tokens;
-	int count = arg_id_arrays(fcinfo, &ids, &tokens);
+	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 	int released = 0;
 
 	require_writable("taskq._push_release()");
@@ -216,7 +217,10 @@ lease_expire(int max)
 	return l.next;
 }
 
-/* Takes expired leases back; ms until the next one runs out, NULL if no task runs. */
+/*
+ * Ends what was not started in time, takes expired leases back.  Returns the
+ * ms until the next lease runs out, NULL if no task runs.
+ */
 PG_FUNCTION_INFO_V1(taskq_expire_leases);
 Datum
 taskq_expire_leases(PG_FUNCTION_ARGS)
@@ -224,6 +228,7 @@ taskq_expire_leases(PG_FUNCTION_ARGS)
 	TimestampTz next;
 
 	require_writable("taskq._expire_leases()");
+	(void) owner_query(&expire_starts, NULL, NULL, NULL, NULL, 0);
 	next = lease_expire(TASKQ_MAX_BATCH);
 	if (next == DT_NOEND)
 		PG_RETURN_NULL();
@@ -250,4 +255,40 @@ taskq_push_recover(PG_FUNCTION_ARGS)
 
 	require_writable("taskq._push_recover()");
 	PG_RETURN_INT32(lose_where(visit_executors, &l));
+}
+
+PG_FUNCTION_INFO_V1(taskq_progress);
+Datum
+taskq_progress(PG_FUNCTION_ARGS)
+{
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	text *message = arg_error(fcinfo, 3);
+	HotRelation r;
+	Row lease;
+	RowResult result = ROW_GONE;
+
+	require_writable("taskq.progress()");
+	if (!PG_ARGISNULL(2) && !(PG_GETARG_FLOAT4(2) >= 0 && PG_GETARG_FLOAT4(2) <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("fraction is out of range"),
+				 errdetail("It must be between 0 and 1."),
+				 errhint("1 is all of the work.")));
+	hot_open(&r, HOT_LEASE);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = ROW_GONE;
+		if (!row_fetch(&r, id, &lease) || ROW_INT64(&lease, LEASE_TOKEN) != token)
+			break;
+		lease.nulls[LEASE_FRACTION] = PG_ARGISNULL(2);
+		lease.values[LEASE_FRACTION] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
+		row_set_text(&lease, LEASE_MESSAGE, message);
+		result = row_update(&r, &lease);
+	} while (result == ROW_CHANGED);
+	hot_close(&r);
+	if (result == ROW_DONE)
+		CommandCounterIncrement();
+	PG_RETURN_BOOL(result == ROW_DONE);
 }

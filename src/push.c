@@ -227,7 +227,12 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 
 	hot_open(&ready, HOT_READY);
 	for (int i = 0; i < count && !due; i++)
-		next = Min(next, ready_walk(&ready, ids[i], now, take_none, &due));
+	{
+		const Queue *queue = queue_by_id(ids[i]);
+
+		if (queue != NULL && !queue->paused)
+			next = Min(next, ready_walk(&ready, ids[i], now, take_none, &due));
+	}
 	hot_close(&ready);
 	if (due)
 		PG_RETURN_INT64(0);

@@ -23,11 +23,13 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define QUEUE_COLUMNS                                                                           \
+/* clang-format off */
+#define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.name::text, (select p.max_attempts from taskq._retry_policies p "                        \
-	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1) "             \
+	"q.keep_key, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
+	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1) " \
 	"from taskq._queues q "
+/* clang-format on */
 
 enum QueueColumn
 {
@@ -38,9 +40,11 @@ enum QueueColumn
 	QUEUE_LEASE_FOR,
 	QUEUE_KEEP_FINISHED,
 	QUEUE_KEEP_DEAD,
+	QUEUE_KEEP_KEY,
+	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
-	QUEUE_NCOLUMNS,
+	QUEUE_NCOLUMNS
 };
 
 static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
@@ -144,6 +148,8 @@ remember(const Datum *row, const bool *isnull)
 	q->lease_us = interval_us(DatumGetIntervalP(row[QUEUE_LEASE_FOR]));
 	q->keep_finished_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_FINISHED]));
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));
+	q->keep_key_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_KEY]));
+	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
 	q->valid = true;
 	return q;
 }

@@ -19,8 +19,11 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -34,7 +37,7 @@ static const struct
 	[HOT_TASK] = {"task", "task_pkey", TASK_NCOLUMNS},
 	[HOT_READY] = {"ready", "ready_dispatch", READY_NCOLUMNS},
 	[HOT_LEASE] = {"lease", "lease_pkey", LEASE_NCOLUMNS},
-};
+	[HOT_KEY] = {"key", "key_pkey", KEY_NCOLUMNS}};
 
 Oid
 taskq_relation(const char *name)
@@ -80,6 +83,20 @@ row_init(Row *row)
 	ItemPointerSetInvalid(&row->tid);
 	memset(row->values, 0, sizeof(row->values));
 	memset(row->nulls, true, sizeof(row->nulls));
+}
+
+void
+row_set(Row *row, int column, Datum value)
+{
+	row->nulls[column] = false;
+	row->values[column] = value;
+}
+
+void
+row_set_text(Row *row, int column, text *value)
+{
+	row->nulls[column] = value == NULL;
+	row->values[column] = PointerGetDatum(value);
 }
 
 /* Copies what the slot holds into the current memory context. */
@@ -130,6 +147,59 @@ row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
 	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, task->values[TASK_RUN_AT]);
 	ScanKeyInit(&keys[3], 4, BTEqualStrategyNumber, F_INT8EQ, task->values[TASK_ID]);
 	return fetch_by_keys(r, keys, 4, ready);
+}
+
+bool
+row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(key));
+	return fetch_by_keys(r, keys, 2, row);
+}
+
+/* As INSERT ... ON CONFLICT DO NOTHING, without objecting to rows the snapshot does not show. */
+static bool
+insert_speculatively(ResultRelInfo *target, EState *estate, TupleTableSlot *slot, List *arbiter)
+{
+	TransactionId xid;
+	ItemPointerData other;
+	uint32 token;
+	bool conflict = false;
+
+	if (!compat_check_index_constraints(target, slot, estate, &other, arbiter))
+		return false;
+	xid = GetCurrentTransactionId();
+	token = SpeculativeInsertionLockAcquire(xid);
+	table_tuple_insert_speculative(target->ri_RelationDesc, slot, GetCurrentCommandId(true), 0,
+								   NULL, token);
+	compat_insert_index_tuples(target, slot, estate, &conflict, arbiter);
+	table_tuple_complete_speculative(target->ri_RelationDesc, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(xid);
+	return !conflict;
+}
+
+bool
+row_insert_unique(HotRelation *r, Row *row)
+{
+	EState *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+	bool inserted;
+
+	InitResultRelInfo(target, r->heap, 1, NULL, 0);
+	ExecOpenIndices(target, true);
+	ExecForceStoreHeapTuple(tuple, slot, false);
+	inserted = insert_speculatively(target, estate, slot,
+									list_make1_oid(RelationGetRelid(r->index)));
+	row->tid = slot->tts_tid;
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	return inserted;
 }
 
 void

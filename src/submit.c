@@ -1,42 +1,57 @@
 /*
  * submit.c
- *		How a task begins: submit() and submit_http().
+ *		How a task begins: submit() and submit_many().
  *
- * A submit is two inserts in the caller's transaction, nothing more; whoever
- * waits for the task is woken by that transaction's commit.
+ * A submit is two inserts in the caller's transaction, three with a key,
+ * nothing more; whoever waits for the task is woken by that transaction's
+ * commit.
  */
 #include "task.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "core/http.h"
+#include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+#include "utils/tuplestore.h"
 
-#define MIN_PRIORITY     (-16)
-#define MAX_PRIORITY     15
-#define MAX_TIMEOUT_US   US_PER_DAY
-#define MAX_URL          8192
-#define MAX_METHOD       32
-#define MAX_HEADERS      100
-#define MAX_HEADERS_SIZE 32768
+#define MIN_PRIORITY   (-16)
+#define MAX_PRIORITY   15
+#define MAX_TIMEOUT_US US_PER_DAY
 
-/* Where the arguments that both functions share begin; the same order in both. */
-typedef struct Shared
-{
-	int priority;
-	int run_at;
-	int delay;
-	int timeout;
-	int retry;
-	int max_attempts;
-	int kind;
-} Shared;
+static const SubmitArguments submit_args = {
+	.key = 2,
+	.priority = 3,
+	.run_at = 4,
+	.delay = 5,
+	.start_within = 6,
+	.timeout = 7,
+	.retry = 8,
+	.max_attempts = 9,
+	.kind = 10,
+	.on_duplicate = 11,
+};
 
-static const Shared submit_args = {2, 3, 4, 5, 6, 7, 8};
-static const Shared submit_http_args = {6, 7, 8, 9, 10, 11, 12};
+/* keys and run_ats are arrays. */
+static const SubmitArguments submit_many_args = {
+	.key = -1,
+	.priority = 4,
+	.run_at = -1,
+	.delay = 5,
+	.start_within = 6,
+	.timeout = 7,
+	.retry = 8,
+	.max_attempts = 9,
+	.kind = 10,
+	.on_duplicate = 11,
+};
 
 static Statement select_policy = {
 	"select p.max_attempts from taskq._retry_policies p where p.name = $1",
@@ -45,26 +60,48 @@ static Statement select_policy = {
 	NULL,
 };
 
+static Statement insert_start_limit = {
+	"insert into taskq.start_limit (start_by, id) values ($1, $2)",
+	2,
+	{TIMESTAMPTZOID, INT8OID},
+	NULL,
+};
+
+/* ---- arguments ----------------------------------------------------------- */
+
+static void
+two_times(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+			 errmsg("run_at and delay cannot both be given"),
+			 errdetail("Both say when the task becomes due."),
+			 errhint("Pass one of them.")));
+}
+
+/* A time gone by is now: the order among due tasks is that of submission. */
 static TimestampTz
-arg_run_at(FunctionCallInfo fcinfo, const Shared *args, TimestampTz now)
+not_before(TimestampTz at, TimestampTz now)
+{
+	return Max(at, now);
+}
+
+static TimestampTz
+arg_run_at(FunctionCallInfo fcinfo, const SubmitArguments *args, TimestampTz now)
 {
 	int64 delay = arg_interval_us(fcinfo, args->delay, "delay", 0, 0, MAX_DELAY_US);
 
-	if (PG_ARGISNULL(args->run_at))
+	if (args->run_at < 0 || PG_ARGISNULL(args->run_at))
 		return now + delay;
 	if (!PG_ARGISNULL(args->delay))
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("run_at and delay cannot both be given"),
-				 errdetail("Both say when the task becomes due."),
-				 errhint("Pass one of them.")));
-	/* A time gone by is now: the order among due tasks is that of submission. */
-	return Max(PG_GETARG_TIMESTAMPTZ(args->run_at), now);
+		two_times();
+	return not_before(PG_GETARG_TIMESTAMPTZ(args->run_at), now);
 }
 
 /* Number of attempts: the argument, else what the policy says. */
 static int32
-arg_max_attempts(FunctionCallInfo fcinfo, const Shared *args, const Queue *queue, text *policy)
+arg_max_attempts(FunctionCallInfo fcinfo, const SubmitArguments *args, const Queue *queue,
+				 text *policy)
 {
 	int32 of_policy = queue->max_attempts;
 
@@ -85,11 +122,22 @@ arg_max_attempts(FunctionCallInfo fcinfo, const Shared *args, const Queue *queue
 	return arg_int32(fcinfo, args->max_attempts, "max_attempts", of_policy, 1, PG_INT32_MAX);
 }
 
-static void
-set_text(Row *row, int column, text *value)
+static OnDuplicate
+arg_on_duplicate(FunctionCallInfo fcinfo, int n)
 {
-	row->nulls[column] = value == NULL;
-	row->values[column] = PointerGetDatum(value);
+	char *value = PG_ARGISNULL(n) ? "keep" : text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strcmp(value, "keep") == 0)
+		return DUPLICATE_KEEP;
+	if (strcmp(value, "replace") == 0)
+		return DUPLICATE_REPLACE;
+	if (strcmp(value, "raise") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("on_duplicate must be keep, replace or raise"),
+				 errdetail("It says what to do when the key is taken."),
+				 errhint("keep is the default.")));
+	return DUPLICATE_RAISE;
 }
 
 static void
@@ -99,34 +147,41 @@ set_argument(Row *row, int column, FunctionCallInfo fcinfo, int n)
 	row->values[column] = PG_ARGISNULL(n) ? (Datum) 0 : PG_GETARG_DATUM(n);
 }
 
+/* The time from which a task that has not started is not started any more. */
 static void
-set_value(Row *row, int column, Datum value)
+set_start_by(Row *task, FunctionCallInfo fcinfo, int n)
 {
-	row->nulls[column] = false;
-	row->values[column] = value;
+	int64 within = arg_interval_us(fcinfo, n, "start_within", -1, US_PER_MS, MAX_DELAY_US);
+
+	if (within < 0)
+		return;
+	row_set(task, TASK_START_BY,
+			TimestampTzGetDatum(GetCurrentTransactionStartTimestamp() + within));
 }
 
-/* Fills the columns that every task has; the id comes last, so that errors use none up. */
-static void
-fill_task(Row *task, FunctionCallInfo fcinfo, const Shared *args, const Queue *queue)
+void
+submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *args,
+				const Queue *queue)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	text *policy = arg_name(fcinfo, args->retry, "retry");
 	int16 priority = arg_int32(fcinfo, args->priority, "priority", 0, MIN_PRIORITY, MAX_PRIORITY);
+	Row *task = &s->task;
 
+	s->queue = queue;
+	s->on_duplicate = arg_on_duplicate(fcinfo, args->on_duplicate);
+	row_init(task);
 	(void) arg_interval_us(fcinfo, args->timeout, "timeout", US_PER_MS, US_PER_MS, MAX_TIMEOUT_US);
-	set_value(task, TASK_SUBMITTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-	set_value(task, TASK_RUN_AT, TimestampTzGetDatum(arg_run_at(fcinfo, args, now)));
-	set_value(task, TASK_QUEUE_ID, Int32GetDatum(queue->id));
-	set_value(task, TASK_ATTEMPT, Int32GetDatum(0));
-	set_value(task, TASK_PRIORITY, Int16GetDatum(priority));
+	row_set(task, TASK_SUBMITTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+	row_set(task, TASK_RUN_AT, TimestampTzGetDatum(arg_run_at(fcinfo, args, now)));
+	row_set(task, TASK_QUEUE_ID, Int32GetDatum(queue->id));
+	row_set(task, TASK_ATTEMPT, Int32GetDatum(0));
+	row_set(task, TASK_PRIORITY, Int16GetDatum(priority));
+	set_start_by(task, fcinfo, args->start_within);
 	set_argument(task, TASK_TIMEOUT, fcinfo, args->timeout);
-	set_text(task, TASK_KIND, arg_name(fcinfo, args->kind, "kind"));
-	set_text(task, TASK_RETRY, policy);
-	set_value(task, TASK_MAX_ATTEMPTS,
-			  Int32GetDatum(arg_max_attempts(fcinfo, args, queue, policy)));
-	set_value(task, TASK_ID,
-			  Int64GetDatum(nextval_internal(taskq_relation("task_id"), false)));
+	row_set_text(task, TASK_KIND, arg_name(fcinfo, args->kind, "kind"));
+	row_set_text(task, TASK_RETRY, policy);
+	row_set(task, TASK_MAX_ATTEMPTS, Int32GetDatum(arg_max_attempts(fcinfo, args, queue, policy)));
 }
 
 /*
@@ -134,39 +189,32 @@ fill_task(Row *task, FunctionCallInfo fcinfo, const Shared *args, const Queue *q
  * UTF-8 form is the submitter's error and not the executor's.
  */
 static void
-check_convertible(const Row *task)
+check_convertible(Datum value)
 {
 	int encoding = GetDatabaseEncoding();
 	Jsonb *payload;
 	char *json;
 
-	if (task->nulls[TASK_PAYLOAD] || encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return;
-	payload = DatumGetJsonbP(task->values[TASK_PAYLOAD]);
+	payload = DatumGetJsonbP(value);
 	json = JsonbToCString(NULL, &payload->root, VARSIZE(payload));
 	(void) pg_server_to_any(json, strlen(json), PG_UTF8);
 }
 
-static void
-set_payload(Row *task, FunctionCallInfo fcinfo, int n, int column, const char *name)
+void
+submission_set_content(Submission *s, int column, Datum value, bool isnull, const char *name)
 {
-	set_argument(task, column, fcinfo, n);
-	if (!task->nulls[column])
-		check_size(task->values[column], name);
+	s->task.nulls[column] = isnull;
+	s->task.values[column] = value;
+	if (isnull)
+		return;
+	check_size(value, name);
+	if (s->queue->push && column == TASK_PAYLOAD)
+		check_convertible(value);
 }
 
-static int64
-insert_task(Row *task)
-{
-	HotRelation tasks;
-
-	hot_open(&tasks, HOT_TASK);
-	row_insert(&tasks, task);
-	hot_close(&tasks);
-	task_make_ready(task);
-	queue_arm_if_new();
-	return ROW_INT64(task, TASK_ID);
-}
+/* ---- placing ----------------------------------------------------------------- */
 
 void
 task_make_ready(const Row *task)
@@ -176,10 +224,10 @@ task_make_ready(const Row *task)
 	Row row;
 
 	row_init(&row);
-	set_value(&row, READY_RUN_AT, task->values[TASK_RUN_AT]);
-	set_value(&row, READY_ID, task->values[TASK_ID]);
-	set_value(&row, READY_QUEUE_ID, task->values[TASK_QUEUE_ID]);
-	set_value(&row, READY_PRIORITY, task->values[TASK_PRIORITY]);
+	row_set(&row, READY_RUN_AT, task->values[TASK_RUN_AT]);
+	row_set(&row, READY_ID, task->values[TASK_ID]);
+	row_set(&row, READY_QUEUE_ID, task->values[TASK_QUEUE_ID]);
+	row_set(&row, READY_PRIORITY, task->values[TASK_PRIORITY]);
 	hot_open(&ready, HOT_READY);
 	row_insert(&ready, &row);
 	hot_close(&ready);
@@ -188,14 +236,139 @@ task_make_ready(const Row *task)
 		wakeup_executor_at_commit();
 }
 
-PG_FUNCTION_INFO_V1(taskq_submit);
-Datum
-taskq_submit(PG_FUNCTION_ARGS)
+static void
+limit_start(const Row *task)
+{
+	Datum values[2] = {task->values[TASK_START_BY], task->values[TASK_ID]};
+
+	if (!task->nulls[TASK_START_BY])
+		(void) owner_query(&insert_start_limit, values, NULL, NULL, NULL, 0);
+}
+
+static void
+insert_task(Row *task)
+{
+	HotRelation tasks;
+
+	hot_open(&tasks, HOT_TASK);
+	row_insert(&tasks, task);
+	hot_close(&tasks);
+	task_make_ready(task);
+	limit_start(task);
+}
+
+/*
+ * Gives a pending task new content and schedule; its attempts and age begin
+ * anew.  The submission time changes with the content, and so what is sent to
+ * receivers as Idempotency-Key.  False: it is not pending any more.
+ */
+static bool
+replace_pending(int64 id, Row *task)
+{
+	HotRelation r;
+	Row old;
+	Row ready;
+	bool ours = false;
+
+	hot_open(&r, HOT_TASK);
+	if (row_fetch(&r, id, &old))
+	{
+		HotRelation guard;
+
+		hot_open(&guard, HOT_READY);
+		ours = row_fetch_ready(&guard, &old, &ready) &&
+			   row_delete(&guard, &ready, true) == ROW_DONE;
+		hot_close(&guard);
+	}
+	if (ours)
+	{
+		CommandCounterIncrement();
+		task->tid = old.tid;
+		row_set(task, TASK_ID, Int64GetDatum(id));
+		if (row_update(&r, task) != ROW_DONE)
+			elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", id);
+	}
+	hot_close(&r);
+	if (ours)
+	{
+		task_make_ready(task);
+		limit_start(task);
+	}
+	return ours;
+}
+
+static bool
+is_running(int64 id)
+{
+	HotRelation r;
+	Row lease;
+	bool running;
+
+	hot_open(&r, HOT_LEASE);
+	running = row_fetch(&r, id, &lease);
+	hot_close(&r);
+	return running;
+}
+
+static void
+duplicate_key(const Queue *queue, text *key, int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_DUPLICATE_KEY),
+			 errmsg("key \"%s\" is taken in queue \"%s\"", text_to_cstring(key), queue->name),
+			 errdetail("Task " INT64_FORMAT " has it.", id),
+			 errhint("Submit with on_duplicate => 'keep' to get that task's id.")));
+}
+
+/* True when this submission is settled by the task that has the key. */
+static bool
+settle_duplicate(Submission *s, text *key, int64 other)
+{
+	switch (s->on_duplicate)
+	{
+		case DUPLICATE_KEEP:
+			return true;
+		case DUPLICATE_RAISE:
+			duplicate_key(s->queue, key, other);
+			break;
+		case DUPLICATE_REPLACE:
+			if (replace_pending(other, &s->task))
+				return true;
+			if (is_running(other))
+				duplicate_key(s->queue, key, other);
+			break;
+	}
+	return false;
+}
+
+int64
+submission_place(Submission *s, text *key)
+{
+	int64 id = nextval_internal(taskq_relation("task_id"), false);
+	int64 other = 0;
+
+	row_set_text(&s->task, TASK_KEY, key);
+	row_set(&s->task, TASK_ID, Int64GetDatum(id));
+	while (key != NULL && (other = key_take(s->queue, key, id,
+											s->on_duplicate == DUPLICATE_REPLACE)) != 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (settle_duplicate(s, key, other))
+			return other;
+	}
+	insert_task(&s->task);
+	queue_arm_if_new();
+	return id;
+}
+
+/* ---- SQL ------------------------------------------------------------------------ */
+
+/* The queue that the first argument names, if payloads can be submitted to it. */
+static const Queue *
+queue_for_payloads(FunctionCallInfo fcinfo)
 {
 	const Queue *queue;
-	Row task;
 
-	require_writable("taskq.submit()");
 	queue_hold();
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	if (queue->push && queue->url == NULL)
@@ -204,164 +377,157 @@ taskq_submit(PG_FUNCTION_ARGS)
 				 errmsg("queue \"%s\" is a push queue without a url", queue->name),
 				 errdetail("There is nowhere to send the payload to."),
 				 errhint("Call taskq.submit_http(), or create the queue with a url.")));
-	row_init(&task);
-	set_payload(&task, fcinfo, 1, TASK_PAYLOAD, "payload");
-	if (queue->push)
-		check_convertible(&task);
-	fill_task(&task, fcinfo, &submit_args, queue);
-	PG_RETURN_INT64(insert_task(&task));
+	return queue;
 }
+
+PG_FUNCTION_INFO_V1(taskq_submit);
+Datum
+taskq_submit(PG_FUNCTION_ARGS)
+{
+	Submission s;
+	const Queue *queue;
+
+	require_writable("taskq.submit()");
+	queue = queue_for_payloads(fcinfo);
+	submission_init(&s, fcinfo, &submit_args, queue);
+	submission_set_content(&s, TASK_PAYLOAD, PG_GETARG_DATUM(1), PG_ARGISNULL(1), "payload");
+	PG_RETURN_INT64(submission_place(&s, arg_key(fcinfo, submit_args.key)));
+}
+
+/* One of the arrays of submit_many(), taken apart. */
+typedef struct Elements
+{
+	int count; /* -1: the argument is NULL */
+	Datum *values;
+	bool *nulls;
+} Elements;
 
 static void
-invalid_request(const char *what, const char *wrong)
+take_apart(FunctionCallInfo fcinfo, int n, const char *name, Elements *e)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-			 errmsg("invalid %s", what),
-			 errdetail("The %s cannot be used: %s.", what, wrong),
-			 errhint("See the comment of taskq.submit_http().")));
-}
+	ArrayType *array;
+	int16 length;
+	bool byval;
+	char align;
 
-/* What goes into a request line or header as it is: ASCII alone. */
-static bool
-is_ascii(const char *value)
-{
-	for (; *value != '\0'; value++)
-	{
-		if (IS_HIGHBIT_SET(*value))
-			return false;
-	}
-	return true;
-}
-
-/* The text argument n, at most max bytes of ASCII. */
-static char *
-arg_wire_text(FunctionCallInfo fcinfo, int n, const char *what, int max)
-{
-	char *value;
-
+	e->count = -1;
 	if (PG_ARGISNULL(n))
-		invalid_request(what, "it is NULL");
-	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	if (strlen(value) > (size_t) max)
-		invalid_request(what, psprintf("it has more than %d bytes", max));
-	if (!is_ascii(value))
-		invalid_request(what, "it has characters outside ASCII, which must be percent-encoded");
-	return value;
-}
-
-static bool
-is_reserved(const char *name)
-{
-	static const char *const reserved[] = {
-		"Host",
-		"Content-Length",
-		"Transfer-Encoding",
-		"Connection",
-		"User-Agent",
-		"X-Task-Id",
-		"X-Task-Queue",
-		"X-Task-Attempt",
-		"Idempotency-Key",
-	};
-
-	for (size_t i = 0; i < lengthof(reserved); i++)
-	{
-		if (pg_strcasecmp(name, reserved[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Of a header that is refused only the name is told, and that only if it is harmless. */
-static void
-check_header(const char *name, const JsonbValue *value)
-{
-	char *text;
-
-	if (is_reserved(name))
-		invalid_request("headers", psprintf("\"%s\" is not the submitter's to set", name));
-	if (tq_header_invalid(name, "") != NULL)
-		invalid_request("headers", "a name is not an HTTP token");
-	if (value->type != jbvString)
-		invalid_request("headers", psprintf("the value of \"%s\" is not a string", name));
-	text = pnstrdup(value->val.string.val, value->val.string.len);
-	if (!is_ascii(text) || tq_header_invalid(name, text) != NULL)
-		invalid_request("headers", psprintf("the value of \"%s\" is not printable ASCII", name));
-}
-
-static void
-check_headers(Datum headers)
-{
-	Jsonb *jsonb = DatumGetJsonbP(headers);
-	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-	JsonbValue v;
-	JsonbIteratorToken token;
-	char *name = NULL;
-	int count = 0;
-
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		invalid_request("headers", "they are not a JSON object");
-	if (VARSIZE_ANY(jsonb) > MAX_HEADERS_SIZE)
-		invalid_request("headers", psprintf("they have more than %d bytes", MAX_HEADERS_SIZE));
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			name = pnstrdup(v.val.string.val, v.val.string.len);
-		else if (token == WJB_VALUE)
-			check_header(name, &v);
-		if (token == WJB_KEY && ++count > MAX_HEADERS)
-			invalid_request("headers", psprintf("there are more than %d", MAX_HEADERS));
-	}
-}
-
-/* method, url, headers and body of submit_http(). */
-static void
-fill_request(Row *task, FunctionCallInfo fcinfo)
-{
-	char *url = arg_wire_text(fcinfo, 0, "url", MAX_URL);
-	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
-
-	if (tq_url_invalid(url) != NULL)
-		invalid_request("url", tq_url_invalid(url));
-	if (tq_method_invalid(method) != NULL)
-		invalid_request("method", tq_method_invalid(method));
-	if (!PG_ARGISNULL(3))
-		check_headers(PG_GETARG_DATUM(3));
-	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(4))
+		return;
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1 || ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) > TASKQ_MAX_SUBMIT)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("payload and body cannot both be given"),
-				 errdetail("Both are what is sent."),
-				 errhint("Pass one of them.")));
-	set_payload(task, fcinfo, 1, TASK_PAYLOAD, "payload");
-	set_payload(task, fcinfo, 4, TASK_BODY, "body");
-	set_text(task, TASK_URL, cstring_to_text(url));
-	set_text(task, TASK_METHOD, cstring_to_text(method));
-	set_argument(task, TASK_HEADERS, fcinfo, 3);
+				 errmsg("%s is not a plain array of at most %d elements", name, TASKQ_MAX_SUBMIT),
+				 errdetail("It has %d dimensions and %d elements.", ARR_NDIM(array),
+						   ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array))),
+				 errhint("Call the function several times.")));
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &byval, &align);
+	deconstruct_array(array, ARR_ELEMTYPE(array), length, byval, align, &e->values, &e->nulls,
+					  &e->count);
 }
 
-PG_FUNCTION_INFO_V1(taskq_submit_http);
-Datum
-taskq_submit_http(PG_FUNCTION_ARGS)
+static void
+check_same_length(const Elements *e, const char *name, int count)
 {
-	const Queue *queue;
-	Row task;
-
-	require_writable("taskq.submit_http()");
-	queue_hold();
-	queue = queue_by_name(arg_name(fcinfo, 5, "queue"));
-	if (!queue->push)
+	if (e->count >= 0 && e->count != count)
 		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_WRONG_MODE),
-				 errmsg("queue \"%s\" is a pull queue", queue->name),
-				 errdetail("Its tasks are acquired by workers and not sent."),
-				 errhint("Use a push queue such as \"http\", or taskq.submit().")));
-	row_init(&task);
-	fill_request(&task, fcinfo);
-	check_convertible(&task);
-	fill_task(&task, fcinfo, &submit_http_args, queue);
-	PG_RETURN_INT64(insert_task(&task));
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("%s and payloads do not go together", name),
+				 errdetail("There are %d of the one and %d of the other.", e->count, count),
+				 errhint("Pass one element for each payload, NULL where there is none.")));
+}
+
+/* The order in which keys are taken, the same for everybody: no two calls wait for each other. */
+static int
+compare_keys(const void *a, const void *b, void *arg)
+{
+	const Elements *keys = arg;
+	int x = *(const int *) a;
+	int y = *(const int *) b;
+	text *left;
+	text *right;
+	int order;
+
+	if (keys->nulls[x] || keys->nulls[y])
+		return keys->nulls[x] != keys->nulls[y] ? keys->nulls[x] - keys->nulls[y] : x - y;
+	left = DatumGetTextPP(keys->values[x]);
+	right = DatumGetTextPP(keys->values[y]);
+	order = varstr_cmp(VARDATA_ANY(left), VARSIZE_ANY_EXHDR(left), VARDATA_ANY(right),
+					   VARSIZE_ANY_EXHDR(right), C_COLLATION_OID);
+	return order != 0 ? order : x - y;
+}
+
+static int *
+order_of_placing(const Elements *keys, int count)
+{
+	int *order = palloc_array(int, count);
+
+	for (int i = 0; i < count; i++)
+		order[i] = i;
+	if (keys->count > 0)
+		qsort_arg(order, count, sizeof(int), compare_keys, unconstify(Elements *, keys));
+	return order;
+}
+
+/* Places element i of the arrays. */
+static int64
+place_element(const Submission *common, int i, const Elements *payloads, const Elements *keys,
+			  const Elements *run_ats)
+{
+	Submission s = *common;
+	text *key = NULL;
+
+	CHECK_FOR_INTERRUPTS();
+	submission_set_content(&s, TASK_PAYLOAD, payloads->values[i], payloads->nulls[i], "payload");
+	if (keys->count > 0 && !keys->nulls[i])
+	{
+		key = DatumGetTextPP(keys->values[i]);
+		check_label(key, "key", TASKQ_KEY_MAX);
+	}
+	if (run_ats->count > 0 && !run_ats->nulls[i])
+		row_set(&s.task, TASK_RUN_AT,
+				TimestampTzGetDatum(not_before(DatumGetTimestampTz(run_ats->values[i]),
+											   GetCurrentTransactionStartTimestamp())));
+	return submission_place(&s, key);
+}
+
+PG_FUNCTION_INFO_V1(taskq_submit_many);
+Datum
+taskq_submit_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Submission common;
+	Elements payloads;
+	Elements keys;
+	Elements run_ats;
+	int *order;
+	int64 *ids;
+
+	require_writable("taskq.submit_many()");
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	submission_init(&common, fcinfo, &submit_many_args, queue_for_payloads(fcinfo));
+	take_apart(fcinfo, 1, "payloads", &payloads);
+	take_apart(fcinfo, 2, "keys", &keys);
+	take_apart(fcinfo, 3, "run_ats", &run_ats);
+	if (payloads.count < 0)
+		arg_id(fcinfo, 1, "payloads");
+	check_same_length(&keys, "keys", payloads.count);
+	check_same_length(&run_ats, "run_ats", payloads.count);
+	if (run_ats.count >= 0 && !PG_ARGISNULL(submit_many_args.delay))
+		two_times();
+
+	order = order_of_placing(&keys, payloads.count);
+	ids = palloc_array(int64, payloads.count);
+	for (int i = 0; i < payloads.count; i++)
+		ids[order[i]] = place_element(&common, order[i], &payloads, &keys, &run_ats);
+	for (int i = 0; i < payloads.count; i++)
+	{
+		Datum value = Int64GetDatum(ids[i]);
+		bool isnull = false;
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
 }
 
 PG_FUNCTION_INFO_V1(taskq_wake_executor);

@@ -13,9 +13,11 @@
 
 /* ---- arg.c: arguments, judged in one place ------------------------------- */
 
-#define TASKQ_NAME_MAX  57    /* bytes, so that "taskq_" || name is a channel */
-#define TASKQ_MAX_BATCH 10000 /* tasks in one call */
-#define TASKQ_MAX_ERROR 8192  /* bytes of an error text that are kept */
+#define TASKQ_NAME_MAX   57     /* bytes, so that "taskq_" || name is a channel */
+#define TASKQ_KEY_MAX    512    /* bytes */
+#define TASKQ_MAX_SUBMIT 100000 /* tasks in one submit_many() */
+#define TASKQ_MAX_BATCH  10000  /* tasks in one call */
+#define TASKQ_MAX_ERROR  8192   /* bytes of an error text that are kept */
 
 #define US_PER_MS    INT64CONST(1000)
 #define US_PER_DAY   INT64CONST(86400000000)
@@ -38,14 +40,20 @@ extern int64 arg_id(FunctionCallInfo fcinfo, int n, const char *name);
 /* NULL stays NULL; TQ004 when it is empty, over TASKQ_NAME_MAX bytes or has control characters. */
 extern text *arg_name(FunctionCallInfo fcinfo, int n, const char *name);
 
+/* The same checks on any text, with a limit of its own. */
+extern void check_label(const text *value, const char *name, int max);
+
+/* NULL stays NULL; TQ004 when it is no key. */
+extern text *arg_key(FunctionCallInfo fcinfo, int n);
+
 /* NULL stays NULL; cut to TASKQ_MAX_ERROR bytes at a character's border. */
 extern text *arg_error(FunctionCallInfo fcinfo, int n);
 
 /* TQ006 when the datum, a varlena, is over taskq.max_payload bytes. */
 extern void check_size(Datum value, const char *name);
 
-/* Two bigint arrays of one length without NULLs; TQ004.  Returns the length. */
-extern int arg_id_arrays(FunctionCallInfo fcinfo, int64 **ids, int64 **tokens);
+/* Arguments n and n + 1: bigint arrays of one length without NULLs; TQ004.  Returns the length. */
+extern int arg_id_arrays(FunctionCallInfo fcinfo, int n, int64 **ids, int64 **tokens);
 
 /* Raises 25006 on a standby and in a read-only transaction. */
 extern void require_writable(const char *function);
@@ -85,6 +93,8 @@ typedef struct Queue
 	int64 lease_us;
 	int64 keep_finished_us;
 	int64 keep_dead_us;
+	int64 keep_key_us;
+	bool paused;
 } Queue;
 
 /*
@@ -112,7 +122,8 @@ typedef enum HotTable
 {
 	HOT_TASK,
 	HOT_READY,
-	HOT_LEASE
+	HOT_LEASE,
+	HOT_KEY
 } HotTable;
 
 /* Columns as in sql/20_tables.sql, from zero. */
@@ -126,7 +137,9 @@ enum TaskColumn
 	TASK_MAX_ATTEMPTS,
 	TASK_PRIORITY,
 	TASK_REVIVED_AT,
+	TASK_START_BY,
 	TASK_TIMEOUT,
+	TASK_KEY,
 	TASK_KIND,
 	TASK_RETRY,
 	TASK_PAYLOAD,
@@ -157,9 +170,20 @@ enum LeaseColumn
 	LEASE_ATTEMPT,
 	LEASE_CANCEL_REQUESTED,
 	LEASE_DEADLINE,
+	LEASE_FRACTION,
 	LEASE_WORKER,
 	LEASE_CANCEL_REASON,
+	LEASE_MESSAGE,
 	LEASE_NCOLUMNS
+};
+
+enum KeyColumn
+{
+	KEY_QUEUE_ID,
+	KEY_KEY,
+	KEY_ID,
+	KEY_TAKEN_UNTIL,
+	KEY_NCOLUMNS
 };
 
 #define ROW_MAX_COLUMNS TASK_NCOLUMNS
@@ -200,13 +224,26 @@ extern void hot_close(HotRelation *r);
 /* Sets every column to NULL. */
 extern void row_init(Row *row);
 
+/* Sets one column; a NULL text is NULL. */
+extern void row_set(Row *row, int column, Datum value);
+extern void row_set_text(Row *row, int column, text *value);
+
 /* The row of task or lease with that id, as last committed (or written by ourselves). */
 extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 
 /* The ready row of a pending task. */
 extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
 
+/* The row of a key that is taken. */
+extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);
+
 extern void row_insert(HotRelation *r, Row *row);
+
+/*
+ * The same into a table whose index is unique, at any isolation level; false,
+ * once whoever inserts the same at this moment has ended, if it is there.
+ */
+extern bool row_insert_unique(HotRelation *r, Row *row);
 
 /* Both look at the row as read: no change behind our back is overwritten. */
 extern RowResult row_delete(HotRelation *r, const Row *row, bool wait);
@@ -233,7 +270,63 @@ extern Oid taskq_relation(const char *name);
 /* A number that was never given out before: see there. */
 extern int64 token_next(void);
 
+/* ---- key.c ------------------------------------------------------------------ */
+
+/*
+ * Takes the key for task id.  0: done; else the id of the task that has it.
+ * Of a task that has ended it is taken over when its time is up, or at once
+ * if so wished.
+ */
+extern int64 key_take(const Queue *queue, text *key, int64 id, bool of_ended);
+
+/* The live task that has the key; 0 if none has. */
+extern int64 key_holder(const Queue *queue, text *key);
+
+/* The task has ended: its key stays taken for the queue's keep_key. */
+extern void key_let_go(const Queue *queue, const Row *task);
+
 /* ---- submit.c --------------------------------------------------------------- */
+
+/* Where the arguments stand that the submitting functions share; -1: it has none such. */
+typedef struct SubmitArguments
+{
+	int key;
+	int priority;
+	int run_at;
+	int delay;
+	int start_within;
+	int timeout;
+	int retry;
+	int max_attempts;
+	int kind;
+	int on_duplicate;
+} SubmitArguments;
+
+typedef enum OnDuplicate
+{
+	DUPLICATE_KEEP,
+	DUPLICATE_REPLACE,
+	DUPLICATE_RAISE
+} OnDuplicate;
+
+/* A task to be submitted; its id and key are set when it is placed. */
+typedef struct Submission
+{
+	const Queue *queue;
+	OnDuplicate on_duplicate;
+	Row task;
+} Submission;
+
+/* Reads and judges the shared arguments but the key. */
+extern void submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *args,
+							const Queue *queue);
+
+/* Sets payload or body; TQ006.  isnull: there is none. */
+extern void submission_set_content(Submission *s, int column, Datum value, bool isnull,
+								   const char *name);
+
+/* Inserts the task, or finds the one that has the key.  Returns its id. */
+extern int64 submission_place(Submission *s, text *key);
 
 /* Makes a task pending whose task row stands: inserts its ready row, wakes who waits for it. */
 extern void task_make_ready(const Row *task);
@@ -253,6 +346,12 @@ typedef struct Claim
 extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
 					  Claim *claims, TimestampTz *next_due);
 
+/* The queue that the first argument names; TQ005, and TQ009 where the snapshot is kept. */
+extern const Queue *queue_to_acquire(FunctionCallInfo fcinfo);
+
+/* Returns the rows of acquire(); max_tasks, lease_for and worker are arguments n to n + 2. */
+extern void acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n);
+
 /* ---- lease.c ---------------------------------------------------------------- */
 
 #define EXECUTOR_WORKER "executor" /* name of the executor's leases */
@@ -262,6 +361,12 @@ extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
  * with that token.  False: it was lost.
  */
 extern bool lease_take(int64 id, int64 token, Row *lease);
+
+/*
+ * Extends a lease to so long from now, 0: its own length; false when it is
+ * lost.  *lease is the row as it is then.
+ */
+extern bool lease_extend(int64 id, int64 token, int64 extend_us, Row *lease);
 
 /*
  * Ends the attempts of leases that have run out, of at most max tasks.
@@ -313,6 +418,9 @@ extern void task_of(int64 id, Row *task);
 extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
 extern TaskState task_fail(const Row *lease, const Failure *failure);
 extern void task_release(const Row *lease, int64 delay_us);
+
+/* It was to start before now, and has not. */
+extern bool task_start_expired(const Row *task, TimestampTz now);
 
 /* The lease was lost: uses up the attempt. */
 extern TaskState task_lost(const Row *lease);

@@ -65,6 +65,7 @@ select call, try(call) from unnest(array[
 	$$taskq.submit_http('http://a.example/', method => 'GET /')$$,
 	$$taskq.submit_http('http://a.example/', method => E'GET\r\nX: y')$$,
 	$$taskq.submit_http('http://a.example/', method => repeat('M', 33))$$,
+	$$taskq.submit_http('http://a.example/', '1', method => 'HEAD')$$,
 	$$taskq.submit_http('http://a.example/', '1', body => 'x')$$,
 	$$taskq.submit_http('http://a.example/', body => convert_to(repeat('x', 1048577), 'UTF8'))$$,
 	$$taskq.submit_http('http://a.example/', headers => '[]')$$,
@@ -135,7 +136,7 @@ select call, try(call) from unnest(array[
 ]) as call;
 
 -- Nothing was stored by any of them, and names are data.
-select count(*) from taskq.tasks where queue in ('pull', 'push', 'http');
+select count(*) from taskq.tasks where queue in ('pull', 'push', 'http') and state in ('pending', 'running');
 select taskq.create_queue($$a'; drop table taskq.task; --"\$$);
 select taskq.submit($$a'; drop table taskq.task; --"\$$) > 0 as submitted;
 select taskq.drop_queue($$a'; drop table taskq.task; --"\$$, force => true);
