@@ -34,6 +34,11 @@ language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_acquire'
 comment on function taskq.acquire(text, int, interval, text) is
 'Takes up to max_tasks (1 to 10000) due tasks of a pull queue: by priority, then run_at, then id. Each comes with a token that proves the ownership to heartbeat(), finish(), fail() and release(). lease_for: how long without a heartbeat; default the queue''s. worker: a name to be shown. Commit before you start to work. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 a push queue, TQ009 in a transaction of isolation level REPEATABLE READ or SERIALIZABLE; 25006 on a standby or in a read-only transaction.';
 
+create procedure taskq.wait_ready(queue text, timeout interval default '20 s', inout ready boolean default null)
+language c as 'MODULE_PATHNAME', 'taskq_wait_ready';
+comment on procedure taskq.wait_ready(text, interval, boolean) is
+'Waits until a task of a pull queue is due, at most timeout (0 to 1 day). ready: whether one is; others may take it before you do. It holds no snapshot, lock or transaction while it waits, so CALL it by itself, outside a transaction block. Preloaded, the commit of a submit wakes it; else it looks every taskq.poll_interval. Errors: TQ001 unknown queue, TQ004, TQ005 a push queue, TQ009 in a transaction block, in a function, or after changes.';
+
 create function taskq.heartbeat(id bigint, token bigint, extend_by interval default null)
 returns table (lease_until timestamptz, cancel_requested boolean)
 language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_heartbeat';

@@ -94,6 +94,12 @@ $$;
 comment on function taskq.response(bigint) is
 'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, or it is no longer kept.';
 
+create procedure taskq.wait(id bigint, timeout interval default '30 s', inout state taskq.state default null,
+	inout result jsonb default null)
+language c as 'MODULE_PATHNAME', 'taskq_wait';
+comment on procedure taskq.wait(bigint, interval, taskq.state, jsonb) is
+'Waits until a task has ended, at most timeout (0 to 1 day). state, result: as result() gives them then; state is pending or running when the time is up, and NULL for a task that is not known or whose queue keeps none. It holds no snapshot, lock or transaction while it waits, so CALL it by itself, outside a transaction block. Preloaded, the end of the task wakes it; else it looks every taskq.poll_interval. Errors: TQ004, TQ009 in a transaction block, in a function, or after changes, such as the submit of that task.';
+
 -- Arming: a queue sends only in the database it was armed in, so that a dump
 -- restored elsewhere, or a copied database, fires nothing by itself.
 

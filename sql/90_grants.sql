@@ -13,8 +13,8 @@ begin
 		where d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.deptype = 'e'
 	loop
 		if o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass then
-			execute pg_catalog.format('alter function %s owner to taskq_owner', o.objid::pg_catalog.regprocedure);
-			execute pg_catalog.format('revoke all on function %s from public', o.objid::pg_catalog.regprocedure);
+			execute pg_catalog.format('alter routine %s owner to taskq_owner', o.objid::pg_catalog.regprocedure);
+			execute pg_catalog.format('revoke all on routine %s from public', o.objid::pg_catalog.regprocedure);
 		elsif o.relkind in ('r', 'p', 'v') then
 			execute pg_catalog.format('alter table %s owner to taskq_owner', o.objid::pg_catalog.regclass);
 		elsif o.relkind = 'S' then
@@ -55,9 +55,12 @@ grant execute on function
 	taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)
 to taskq_worker, taskq_admin;
 
-grant execute on function
+grant execute on procedure taskq.wait_ready(text, interval, boolean) to taskq_worker, taskq_admin;
+
+grant execute on routine
 	taskq.result(bigint),
-	taskq.response(bigint)
+	taskq.response(bigint),
+	taskq.wait(bigint, interval, taskq.state, jsonb)
 to taskq_submitter, taskq_reader, taskq_admin;
 
 grant execute on function

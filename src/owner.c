@@ -25,6 +25,15 @@ prepare(Statement *statement)
 	statement->plan = plan;
 }
 
+/* Out-of-line values are fetched: the copy may outlive the transaction. */
+static Datum
+copy_value(Datum value, Form_pg_attribute att)
+{
+	if (att->attlen == -1)
+		return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	return datumCopy(value, att->attbyval, att->attlen);
+}
+
 /* Copies the first row into the context that was current before SPI. */
 static void
 copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
@@ -33,11 +42,10 @@ copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
 
 	for (int i = 0; i < ncols; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
 		Datum value = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &isnull[i]);
 		MemoryContext old = MemoryContextSwitchTo(target);
 
-		result[i] = isnull[i] ? (Datum) 0 : datumCopy(value, att->attbyval, att->attlen);
+		result[i] = isnull[i] ? (Datum) 0 : copy_value(value, TupleDescAttr(desc, i));
 		MemoryContextSwitchTo(old);
 	}
 }

@@ -67,6 +67,13 @@ static Statement insert_start_limit = {
 	NULL,
 };
 
+static Statement delete_attempts = {
+	"delete from taskq.attempt where task_id = $1",
+	1,
+	{INT8OID},
+	NULL,
+};
+
 /* ---- arguments ----------------------------------------------------------- */
 
 static void
@@ -234,6 +241,8 @@ task_make_ready(const Row *task)
 	CommandCounterIncrement();
 	if (queue != NULL && queue->push)
 		wakeup_executor_at_commit();
+	else
+		wakeup_topic_at_commit(topic_of_queue(ROW_INT32(task, TASK_QUEUE_ID)));
 }
 
 static void
@@ -283,6 +292,8 @@ replace_pending(int64 id, Row *task)
 	if (ours)
 	{
 		CommandCounterIncrement();
+		if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
+			(void) owner_query(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
 		task->tid = old.tid;
 		row_set(task, TASK_ID, Int64GetDatum(id));
 		if (row_update(&r, task) != ROW_DONE)

@@ -27,12 +27,19 @@ volatile sig_atomic_t worker_stopping = false;
 static shmem_request_hook_type next_shmem_request = NULL;
 static shmem_startup_hook_type next_shmem_startup = NULL;
 
+static Size
+shared_size(void)
+{
+	return add_size(offsetof(TaskqShared, waiting_for),
+					mul_size(MaxBackends, sizeof(pg_atomic_uint64)));
+}
+
 static void
 request_shared_memory(void)
 {
 	if (next_shmem_request)
 		next_shmem_request();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
+	RequestAddinShmemSpace(MAXALIGN(shared_size()));
 	RequestNamedLWLockTranche("taskq", 1);
 }
 
@@ -54,14 +61,16 @@ init_shared_memory(void)
 	if (next_shmem_startup)
 		next_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	taskq_shared = ShmemInitStruct("taskq", sizeof(TaskqShared), &found);
+	taskq_shared = ShmemInitStruct("taskq", shared_size(), &found);
 	if (!found)
 	{
-		memset(taskq_shared, 0, sizeof(TaskqShared));
+		memset(taskq_shared, 0, shared_size());
 		taskq_shared->lock = &GetNamedLWLockTranche("taskq")->lock;
 		pg_atomic_init_u32(&taskq_shared->launcher_procno, TASKQ_NO_PROC);
 		for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
 			init_slot(&taskq_shared->db[i]);
+		for (int i = 0; i < MaxBackends; i++)
+			pg_atomic_init_u64(&taskq_shared->waiting_for[i], 0);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -89,6 +89,9 @@ typedef struct TaskqShared
 	TimestampTz shortage_until; /* nothing is started before */
 	pg_atomic_uint32 launcher_procno;
 	TaskqDatabase db[TASKQ_MAX_DATABASES];
+
+	/* What each backend waits for, by its number: see wait.c.  0: nothing. */
+	pg_atomic_uint64 waiting_for[FLEXIBLE_ARRAY_MEMBER];
 } TaskqShared;
 
 /* NULL when the library was not preloaded. */
@@ -155,6 +158,16 @@ extern void wakeup_executor_at_commit(void);
 
 /* At commit the executor asks which of its attempts were cancelled. */
 extern void wakeup_lease_check_at_commit(void);
+
+/*
+ * What sessions wait for, as a number that is never 0.  Others may have the
+ * same number by chance: who is woken looks again.
+ */
+extern uint64 topic_of_task(int64 id);
+extern uint64 topic_of_queue(int32 id);
+
+/* At commit those who wait for it are woken. */
+extern void wakeup_topic_at_commit(uint64 topic);
 
 /* At commit the launcher probes the current database. */
 extern void wakeup_launcher_at_commit(void);
