@@ -30,7 +30,7 @@ SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sq
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c
 REGRESS = arguments retry life keys batch control push history arming roles
 ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit_key
-TAP =
+TAP = 011_wait 012_concurrency
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql

@@ -100,6 +100,7 @@ submit_everything()
 	again=$(shown "select taskq.submit_http('$url/fail/1', '{\"n\": 3}')  -- answers 500 at first") || exit
 	shown "begin; select taskq.submit_http('$url/ok?never', '{\"n\": 4}'); rollback" >/dev/null || exit
 	pulled=$(shown "select taskq.submit('default', '{\"sum\": [20, 22]}')") || exit
+	say "these are tasks $now, $later, $again and $pulled; the one in between was rolled back and must never arrive" >&3
 }
 
 # A worker, as any client could be one.
@@ -142,7 +143,7 @@ submit_everything
 work_once
 wait_for "the end of all tasks" all_ended
 say
-"$bin/psql" -X -P pager=off -c "select id, queue, state, attempt, max_attempts, ended_at - submitted_at as took, error
+"$bin/psql" -X -P pager=off -c "select id, queue, state, attempt, max_attempts, ended_at - run_at as took, error
 	from taskq.tasks order by id" || exit 1
 check || exit 1
 connect="psql -h $PGHOST -U postgres demo"

@@ -145,3 +145,34 @@ end
 $$;
 comment on function taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]) is
 'Creates a retry policy. backoff: fixed (base), linear (base * attempt), exponential (base * factor ^ (attempt - 1); past max_doublings it grows linearly), power (base * factor ^ attempt), schedule (the delays one after the other, the last one again and again). max_delay caps the delay, except of a schedule; jitter varies it by up to that fraction either way. A task is dead when max_attempts is used up, or when the next try would come later than max_age after its submission. Shipped: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 hours, 10 attempts), none (1 attempt). Errors: TQ004.';
+
+create view taskq.retry_policies as
+	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, built_in
+	from taskq._retry_policies;
+comment on view taskq.retry_policies is
+'One row a retry policy, shipped (built_in) or made: the arguments of create_retry_policy().';
+
+create function taskq.drop_retry_policy(name text) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	used_by text;
+begin
+	perform taskq._check_name(name, 'retry policy');
+	if exists (select from taskq._retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
+		raise exception using errcode = 'TQ009', message = format('retry policy "%s" cannot be dropped', name),
+			detail = 'It is shipped with the extension.', hint = 'Leave it unused instead.';
+	end if;
+	select q.name into used_by from taskq._queues q where q.retry = drop_retry_policy.name limit 1;
+	if found then
+		raise exception using errcode = 'TQ009', message = format('retry policy "%s" is in use', name),
+			detail = format('It is the policy of queue "%s".', used_by), hint = 'Give that queue another one with taskq.alter_queue().';
+	end if;
+	delete from taskq.retry_policy p where p.name = drop_retry_policy.name;
+	return found;
+end
+$$;
+comment on function taskq.drop_retry_policy(text) is
+'Drops a retry policy. Live tasks that were submitted with it are retried by default from now on. Result: false when there is none of that name. Errors: TQ009 when a queue uses it or it is a shipped one, TQ004.';

@@ -55,14 +55,33 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select * from (
-		select format('session with pid %s (%s)', a.pid, coalesce(a.state, a.backend_type)), age(a.backend_xmin)
-		from pg_stat_activity a where a.backend_xmin is not null and a.pid <> pg_backend_pid()
+		select format('session with pid %s (%s)', a.pid, coalesce(nullif(a.state, ''), a.backend_type)), age(a.backend_xmin)
+		from pg_stat_activity a
+		where a.backend_xmin is not null and a.pid <> pg_backend_pid() and a.backend_type <> 'taskq executor'
 		union all
 		select format('prepared transaction "%s"', p.gid), age(p.transaction) from pg_prepared_xacts p
 		union all
 		select format('replication slot "%s"', s.slot_name), age(s.xmin) from pg_replication_slots s where s.xmin is not null
 	) as h (holder, xmin_age)
 	order by xmin_age desc
+$$;
+
+-- The last failed attempt of a live task, or the last death among the newest
+-- thousand tasks that have ended.  What a worker reports is for those who may
+-- see tasks; what the executor itself says of an exchange is for everybody.
+create function taskq._last_failure() returns table (task_id bigint, ended_at timestamptz, class text, reason text, dead boolean)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select f.task_id, f.ended_at, f.class, case when f.class is null then 'reported by its worker' else f.error end, f.dead
+	from (
+		(select a.task_id, a.ended_at, a.class, a.error, false from taskq.attempt a order by a.ended_at desc limit 1)
+		union all
+		(select h.id, h.ended_at, h.attempts -> -1 ->> 'class', h.error, true
+			from (select * from taskq._history order by id desc limit 1000) as h
+			where h.state = 'dead' order by h.ended_at desc limit 1)
+	) as f (task_id, ended_at, class, error, dead)
+	order by f.ended_at desc limit 1
 $$;
 
 create function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
@@ -72,6 +91,8 @@ as $$
 declare
 	e record;
 	due timestamptz;
+	armed boolean;
+	paused text[];
 	failed record;
 	holder record;
 begin
@@ -87,33 +108,33 @@ begin
 	ok := e.pid is not null;
 	detail := case
 		when ok then format('The executor runs as process %s.', e.pid)
-		when current_setting('taskq.executor') = 'off' then 'The setting taskq.executor is off.'
+		when e.obstacle is not null then format('No executor runs: %s.', e.obstacle)
 		when e.held_aside then 'The executor is stopped in this database.'
 		when e.retry_at > clock_timestamp() then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
 		when not e.preloaded then 'No executor was started since the server started.'
-		when e.launcher_pid is null then 'The launcher does not run; on a standby it waits for the promotion.'
 		else 'No executor runs.' end;
 	hint := case
 		when ok then null
-		when current_setting('taskq.executor') = 'off' then 'Set taskq.executor to on and reload the configuration.'
+		when e.obstacle is not null then e.hint
 		when e.retry_at > clock_timestamp() then 'The server log tells why.'
-		else 'Call taskq.start_executor(); check taskq.databases and the server log if that does not help.' end;
+		else 'Call taskq.start_executor().' end;
 	return next;
 
 	"check" := 'armed';
-	ok := coalesce(taskq._armed(), false);
+	armed := taskq._armed();
+	ok := coalesce(armed, true);
 	detail := case
-		when ok then 'Requests are sent from this database.'
-		when exists (select from taskq.arm) then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'
+		when armed then 'Requests are sent from this database.'
+		when not armed then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'
 		else 'Nothing was submitted in this database yet; the first submit arms it.' end;
-	hint := case when not ok and exists (select from taskq.arm) then 'Call taskq.arm() if requests shall be sent from here.' end;
+	hint := case when not ok then 'Call taskq.arm() if requests shall be sent from here.' end;
 	return next;
 
 	"check" := 'paused queues';
-	detail := (select string_agg(format('"%s"', q.name), ', ' order by q.name) from taskq._queues q where q.paused);
-	ok := detail is null;
-	detail := case when ok then 'No queue is paused.' else format('Paused: %s.', detail) end;
-	hint := case when not ok then 'Call taskq.resume_queue().' end;
+	paused := array(select q.name from taskq._queues q where q.paused order by q.name);
+	ok := paused = '{}';
+	detail := case when ok then 'No queue is paused.' else format('Paused: "%s".', array_to_string(paused, '", "')) end;
+	hint := case when not ok then format('Call taskq.resume_queue(%L).', paused[1]) end;
 	return next;
 
 	"check" := 'oldest due task';
@@ -124,13 +145,15 @@ begin
 	return next;
 
 	"check" := 'last error';
-	select a.task_id, a.ended_at, a.class, a.status into failed from taskq.attempt a order by a.ended_at desc limit 1;
+	select * into failed from taskq._last_failure();
 	ok := failed.task_id is null;
-	detail := case when ok then 'No live task has a failed attempt.'
-		else format('An attempt of task %s failed at %s (%s).', failed.task_id, failed.ended_at,
-			coalesce('HTTP status ' || failed.status, failed.class, 'reported by its worker')) end;
-	-- The text of the error is for those who may see tasks, not for all who may see this.
-	hint := case when not ok then format('See the error in taskq.attempts where task_id = %s.', failed.task_id) end;
+	detail := case when ok then 'No recent attempt has failed.'
+		else format('Task %s %s at %s: %s.', failed.task_id,
+			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
+	hint := case
+		when failed.class = 'egress_denied'
+			then format('If that address is to be reached, name it in taskq.http_allow, reload the configuration, and call taskq.retry(%s).', failed.task_id)
+		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 
 	"check" := 'xmin holders';
@@ -143,4 +166,4 @@ begin
 end
 $$;
 comment on function taskq.status() is
-'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, oldest due task, last error (of live tasks), xmin holders (who keeps dead rows from being removed).';
+'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';

@@ -68,7 +68,7 @@ grant execute on function
 	taskq.status()
 to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 
-grant select on taskq.tasks, taskq.attempts, taskq.queues, taskq.workers to taskq_reader, taskq_admin;
+grant select on taskq.tasks, taskq.attempts, taskq.queues, taskq.workers, taskq.retry_policies to taskq_reader, taskq_admin;
 
 grant execute on function
 	taskq.create_queue(text, text, text, interval, text, interval, interval, interval),
@@ -78,6 +78,7 @@ grant execute on function
 	taskq.resume_queue(text),
 	taskq.purge_queue(text),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
+	taskq.drop_retry_policy(text),
 	taskq.retry(bigint, timestamptz),
 	taskq.arm(),
 	taskq.disarm(),

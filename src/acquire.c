@@ -81,6 +81,7 @@ take_ready(HotRelation *ready, const Row *row, void *arg)
 			 ROW_INT64(row, READY_ID));
 	if (task_start_expired(&claim->task, c->now))
 	{
+		expired.error = task_expired_error();
 		task_end(&claim->task, NULL, &expired);
 		return true;
 	}
@@ -119,9 +120,19 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	return c.count;
 }
 
+/* Whether somebody else takes expired leases back. */
+static bool
+executor_runs(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	return db != NULL && pg_atomic_read_u32(&db->procno) != TASKQ_NO_PROC;
+}
+
 /*
- * Leases come back by the executor's maintenance; where none runs, whoever
- * finds too little to do looks after them, at most once a second.
+ * Leases come back by the executor's maintenance.  Where none is known to run
+ * every acquire looks after them, else one that finds too little to do; at
+ * most once a second.
  */
 static bool
 expire_if_time(void)
@@ -185,6 +196,8 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 	TimestampTz next_due;
 	int count;
 
+	if (!executor_runs())
+		(void) expire_if_time();
 	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
 	if (count < max && expire_if_time())
 		count += task_claim(queue, max - count, lease_us, worker, claims + count, &next_due);

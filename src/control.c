@@ -65,49 +65,46 @@ control_wait_until_gone(TaskqDatabase *db, int timeout_ms)
 
 /* ---- conditions ---------------------------------------------------------------------- */
 
-static void
-require_settings(void)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor on a standby"),
-				 errhint("It starts by itself when the server is promoted.")));
-	if (!taskq_executor)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: taskq.executor is off"),
-				 errhint("Set taskq.executor = on and reload the configuration.")));
-	if (!guc_database_allowed(get_database_name(MyDatabaseId)))
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: taskq.databases does not name this database"),
-				 errhint("Add it to taskq.databases and reload the configuration.")));
-}
-
-/* The role of executors, fit to be used. */
-static Oid
-require_role(void)
+/* What keeps this database from having an executor, and what to do about it; NULL: nothing. */
+static const char *
+find_obstacle(const char **hint)
 {
 	Oid role = get_role_oid(TASKQ_BGW_ROLE, true);
 
+	*hint = "It starts by itself when the server is promoted.";
+	if (RecoveryInProgress())
+		return "the server is a standby";
+	*hint = "Set taskq.executor = on and reload the configuration.";
+	if (!taskq_executor)
+		return "taskq.executor is off";
+	*hint = "Add it to taskq.databases and reload the configuration.";
+	if (!guc_database_allowed(get_database_name(MyDatabaseId)))
+		return "taskq.databases does not name this database";
+	*hint = "Create the extension anew; it makes its roles.";
 	if (!OidIsValid(role))
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: role \"%s\" does not exist", TASKQ_BGW_ROLE),
-				 errhint("Create the extension anew; it makes its roles.")));
+		return "role \"" TASKQ_BGW_ROLE "\" does not exist";
+	*hint = "Run ALTER ROLE " TASKQ_BGW_ROLE " NOSUPERUSER NOBYPASSRLS.";
 	if (superuser_arg(role) || has_bypassrls_privilege(role))
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: role \"%s\" has too many rights",
-						TASKQ_BGW_ROLE),
-				 errhint("Run ALTER ROLE %s NOSUPERUSER NOBYPASSRLS.", TASKQ_BGW_ROLE)));
+		return "role \"" TASKQ_BGW_ROLE "\" has too many rights";
+	*hint = "Grant it CONNECT on this database, then call taskq.start_executor().";
 	if (!compat_may_connect(MyDatabaseId, role))
+		return "role \"" TASKQ_BGW_ROLE "\" may not connect to this database";
+	*hint = NULL;
+	return NULL;
+}
+
+static void
+require_no_obstacle(void)
+{
+	const char *hint;
+	const char *obstacle = find_obstacle(&hint);
+
+	if (obstacle != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("cannot start an executor: role \"%s\" may not connect", TASKQ_BGW_ROLE),
-				 errhint("Grant CONNECT on this database to %s.", TASKQ_BGW_ROLE)));
-	return role;
+				 errmsg("cannot start an executor: %s", obstacle),
+				 errdetail("Without one no request is sent from this database."),
+				 errhint("%s", hint)));
 }
 
 static void
@@ -116,6 +113,7 @@ raise_no_worker(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 			 errmsg("could not start an executor: no background worker is free"),
+			 errdetail("It needs one of max_worker_processes."),
 			 errhint("Raise max_worker_processes.")));
 }
 
@@ -131,6 +129,7 @@ require_slot(void)
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("could not start an executor: there are %d databases with one already",
 						TASKQ_MAX_DATABASES),
+				 errdetail("That is the most that a server can have."),
 				 errhint("Name those that need an executor in taskq.databases.")));
 	return db;
 }
@@ -205,6 +204,7 @@ stop_by_slot(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
+				 errdetail("It may be in a transaction that does not end."),
 				 errhint("It has been told to; call taskq.stop_executor() again.")));
 	return was_running;
 }
@@ -231,8 +231,9 @@ find_executor(void)
 }
 
 static bool
-start_by_postmaster(Oid role)
+start_by_postmaster(void)
 {
+	Oid role = get_role_oid(TASKQ_BGW_ROLE, false);
 	int64 until = executor_now_ms() + START_MS;
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
@@ -273,6 +274,7 @@ stop_by_signal(void)
 			ereport(ERROR,
 					(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 					 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
+					 errdetail("It may be in a transaction that does not end."),
 					 errhint("It has been told to; call taskq.stop_executor() again.")));
 		nap();
 	}
@@ -285,11 +287,8 @@ stop_by_signal(void)
 Datum
 taskq_start_executor(PG_FUNCTION_ARGS)
 {
-	Oid role;
-
-	require_settings();
-	role = require_role();
-	PG_RETURN_BOOL(taskq_shared ? start_by_launcher() : start_by_postmaster(role));
+	require_no_obstacle();
+	PG_RETURN_BOOL(taskq_shared ? start_by_launcher() : start_by_postmaster());
 }
 
 Datum
@@ -307,6 +306,8 @@ enum
 	STATE_LAUNCHER_PID,
 	STATE_FAILURES,
 	STATE_RETRY_AT,
+	STATE_OBSTACLE,
+	STATE_HINT,
 	STATE_NCOLUMNS,
 };
 
@@ -353,6 +354,8 @@ taskq_executor_state(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum values[STATE_NCOLUMNS] = {0};
 	bool nulls[STATE_NCOLUMNS] = {0};
+	const char *hint;
+	const char *obstacle = find_obstacle(&hint);
 
 	nulls[STATE_PID] = nulls[STATE_LAUNCHER_PID] = nulls[STATE_RETRY_AT] = true;
 	values[STATE_PRELOADED] = BoolGetDatum(taskq_shared != NULL);
@@ -360,6 +363,12 @@ taskq_executor_state(PG_FUNCTION_ARGS)
 		read_slot(values, nulls);
 	else
 		set_pid(values, nulls, STATE_PID, find_executor());
+	nulls[STATE_OBSTACLE] = nulls[STATE_HINT] = obstacle == NULL;
+	if (obstacle != NULL)
+	{
+		values[STATE_OBSTACLE] = CStringGetTextDatum(obstacle);
+		values[STATE_HINT] = CStringGetTextDatum(hint);
+	}
 	InitMaterializedSRF(fcinfo, 0);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;

@@ -14,8 +14,10 @@
  * It runs as an ordinary role and pins the settings it depends on, because
  * the owner of a database can set any of them for it.
  *
- * The exit code is 1 whenever the launcher decides what comes next.  Without
- * preload the postmaster does: 1 means "start it again", 0 "never again".
+ * With a launcher the postmaster restarts no executor, and the exit code only
+ * says whether its end is worth a line in the log: 0 for an orderly one.
+ * Without preload the postmaster decides by it: 1 means "start it again", 0
+ * "never again".
  */
 #include "taskq.h"
 
@@ -119,12 +121,14 @@ leave(TaskqEnd reason)
 	bool for_ever = reason == TASKQ_END_LEFT;
 
 	end_reason = reason;
-	if (taskq_shared == NULL && reason == TASKQ_END_ASKED)
+	if (taskq_shared != NULL)
+		proc_exit(reason == TASKQ_END_FAILED ? 1 : 0);
+	if (reason == TASKQ_END_ASKED)
 	{
 		executor_lock_tag(&stops, database, EXECUTOR_STOPS);
 		for_ever = LockAcquire(&stops, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL;
 	}
-	proc_exit(taskq_shared == NULL && for_ever ? 0 : 1);
+	proc_exit(for_ever ? 0 : 1);
 }
 
 /* Takes the database's slot; leaves when it has an executor or is not to have one. */

@@ -242,6 +242,12 @@ task_start_expired(const Row *task, TimestampTz now)
 	return !task->nulls[TASK_START_BY] && ROW_TIME(task, TASK_START_BY) <= now;
 }
 
+text *
+task_expired_error(void)
+{
+	return cstring_to_text("not started in time");
+}
+
 void
 task_release(const Row *lease, int64 delay_us)
 {
@@ -447,7 +453,8 @@ end_if_pending(int64 id, TaskState state)
 		return false;
 	if (state == STATE_EXPIRED && !task_start_expired(&task, GetCurrentTimestamp()))
 		return false;
-	return end_pending(&task, state, NULL) == ROW_DONE;
+	return end_pending(&task, state,
+					   state == STATE_EXPIRED ? task_expired_error() : NULL) == ROW_DONE;
 }
 
 PG_FUNCTION_INFO_V1(taskq_purge_task);

@@ -327,7 +327,10 @@ duplicate_key(const Queue *queue, text *key, int64 id)
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_DUPLICATE_KEY),
 			 errmsg("key \"%s\" is taken in queue \"%s\"", text_to_cstring(key), queue->name),
-			 errdetail("Task " INT64_FORMAT " has it.", id),
+			 errdetail(key_holder(queue, key) != 0
+						   ? "Task " INT64_FORMAT " has it."
+						   : "Task " INT64_FORMAT ", which has ended, keeps it for a while.",
+					   id),
 			 errhint("Submit with on_duplicate => 'keep' to get that task's id.")));
 }
 
@@ -352,12 +355,26 @@ settle_duplicate(Submission *s, text *key, int64 other)
 	return false;
 }
 
+static void
+check_start(const Row *task)
+{
+	if (!task->nulls[TASK_START_BY] &&
+		ROW_TIME(task, TASK_START_BY) <= ROW_TIME(task, TASK_RUN_AT))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("start_within is over before the task becomes due"),
+				 errdetail("It counts from the submission, and the task could only expire."),
+				 errhint("Pass a longer start_within, or an earlier run_at or delay.")));
+}
+
 int64
 submission_place(Submission *s, text *key)
 {
-	int64 id = nextval_internal(taskq_relation("task_id"), false);
+	int64 id;
 	int64 other = 0;
 
+	check_start(&s->task);
+	id = nextval_internal(taskq_relation("task_id"), false);
 	row_set_text(&s->task, TASK_KEY, key);
 	row_set(&s->task, TASK_ID, Int64GetDatum(id));
 	while (key != NULL && (other = key_take(s->queue, key, id,

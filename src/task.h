@@ -422,6 +422,9 @@ extern void task_release(const Row *lease, int64 delay_us);
 /* It was to start before now, and has not. */
 extern bool task_start_expired(const Row *task, TimestampTz now);
 
+/* What such a task is told to have died of. */
+extern text *task_expired_error(void);
+
 /* The lease was lost: uses up the attempt. */
 extern TaskState task_lost(const Row *lease);
 

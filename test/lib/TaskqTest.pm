@@ -34,12 +34,13 @@ our @EXPORT = qw(
 #   conf => further lines for postgresql.conf
 #   preload => 0: without shared_preload_libraries
 #   extension => 0: without CREATE EXTENSION
+#   init => further parameters of init(), in an array
 sub taskq_node
 {
 	my ($name, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(@{ $params{init} // [] });
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'")
 	  if $params{preload} // 1;
 	$node->append_conf('postgresql.conf', "taskq.http_allow = '127.0.0.0/8, ::1'");
@@ -292,10 +293,15 @@ sub requests
 {
 	my ($self, $path) = @_;
 
-	return () unless -e $self->{log};
-	my $text = PostgreSQL::Test::Utils::slurp_file($self->{log});
-	$text =~ s/[^\n]*\z//;
-	my @requests = map { JSON::PP::decode_json($_) } split /\n/, $text;
+	# Those read before are remembered; a last line may not be whole yet.
+	if (-e $self->{log})
+	{
+		my $text = PostgreSQL::Test::Utils::slurp_file($self->{log}, $self->{read} // 0);
+		$text =~ s/[^\n]*\z//;
+		$self->{read} += length($text);
+		push @{ $self->{requests} }, map { JSON::PP::decode_json($_) } split /\n/, $text;
+	}
+	my @requests = @{ $self->{requests} // [] };
 	return grep { !defined $path || index($_->{path}, $path) == 0 } @requests;
 }
 

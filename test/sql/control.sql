@@ -73,12 +73,14 @@ select taskq.fail(id, token, 'x', retry_in => '0') from taskq.lease where id = :
 select payload from taskq.acquire('control', 10);
 select taskq.finish(id, token) from taskq.lease where id = :fine;
 -- Maintenance expires what nobody acquires.
-select taskq.submit('control', '"unwanted"', start_within => '1 ms', delay => '1 hour') as id \gset
+select taskq.submit('control', '"unwanted"', start_within => '1 ms') as id \gset
 select pg_sleep(0.01);
 select count(taskq._expire_leases()) >= 0 as done;
-select state, payload from taskq.tasks where id = :id;
+select state, payload, error from taskq.tasks where id = :id;
 select count(*) from taskq.start_limit where start_by < now();
 select taskq.submit('control', start_within => '0');
+select taskq.submit('control', start_within => '1 s', delay => '2 s');
+select taskq.submit('control', start_within => '1 s', run_at => 'infinity');
 
 -- Progress is shown while the task runs.
 select taskq.submit('control') as id \gset

@@ -41,4 +41,18 @@ select count(*) from taskq.acquire('strict', 10);
 select l.id = :a as is_a, taskq.fail(l.id, l.token, 'x') from taskq.lease l order by l.id;
 select t.run_at - a.ended_at between interval '2.5 s' and interval '5 s' as in_three_seconds
 	from taskq.tasks t join taskq.attempts a on a.task_id = t.id where t.id in (:b, :c);
+
+-- Seen, and dropped when nobody needs them.
+select name, backoff, max_attempts, built_in from taskq.retry_policies order by built_in, name;
+\set VERBOSITY terse
+select taskq.drop_retry_policy('none');
+select taskq.alter_queue('strict', retry => 'linear');
+select taskq.drop_retry_policy('linear');
 select taskq.drop_queue('strict', true);
+select taskq.drop_retry_policy('linear'), taskq.drop_retry_policy('linear');
+select taskq.drop_retry_policy(null);
+-- A task whose policy is gone is retried by the default one.
+select taskq.submit('default', retry => 'fixed', max_attempts => 3) as id \gset
+select taskq.drop_retry_policy('fixed');
+select taskq.fail(id, token, 'x') from taskq.acquire('default');
+select taskq.cancel(:id);
