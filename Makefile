@@ -2,7 +2,7 @@
 #		Builds, installs and tests taskq.
 #
 # all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
-# server.  test, test-all, lint and demo work in private copies and need
+# server.  test, test-all, lint, demo and bench work in private copies and need
 # nothing prepared, so this file must be readable where no server headers are
 # installed yet.
 #
@@ -121,4 +121,7 @@ demo:
 print-%:
 	@echo '$($*)'
 
-.PHONY: unit test test-all lint demo
+bench:
+	@PG_CONFIG='$(PG_CONFIG)' bench/bench.sh
+
+.PHONY: unit test test-all lint demo bench

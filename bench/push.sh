@@ -56,7 +56,7 @@ start_nginx()
 			server { listen 127.0.0.1:$port; location / { return 200 '{"ok": true}'; } }
 		}
 	END
-	nginx -e "$work/nginx/error.log" -c "$work/nginx/conf" &
+	PATH=$PATH:/usr/sbin nginx -e "$work/nginx/error.log" -c "$work/nginx/conf" &
 	url=http://127.0.0.1:$port/
 	for _ in $(seq 100); do
 		curl -fs -o "$work/nginx/hello" "$url" && return

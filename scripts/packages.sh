@@ -2,7 +2,7 @@
 # packages.sh
 #		Installs the Debian packages that a purpose needs and that are missing.
 #
-# usage: packages.sh demo | test | all | lint
+# usage: packages.sh demo | test | all | lint | bench
 #
 # What is there is found by looking for the thing, not for its package, so a
 # server built from source will do, and nothing is asked of the network when
@@ -53,6 +53,11 @@ missing_packages()
 	has_library libcares || say libc-ares-dev
 	command -v python3 >/dev/null || say python3
 	[ "$purpose" = demo ] && return
+	if [ "$purpose" = bench ]; then
+		[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ] || say nginx-light
+		command -v curl >/dev/null || say curl
+		return
+	fi
 	command -v clang-format >/dev/null || say clang-format
 	command -v cppcheck >/dev/null || say cppcheck
 	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
