@@ -141,6 +141,7 @@ create table taskq.history (
 	id bigint not null,
 	state taskq.state not null,
 	priority smallint not null,
+	push boolean not null,			-- the mode of its queue
 	attempt int not null,
 	max_attempts int not null,
 	submitted_at timestamptz not null,

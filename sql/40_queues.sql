@@ -103,10 +103,25 @@ $$;
 comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval) is
 'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (the executor sends them as HTTP requests). url: push only, where the payload of submit() is POSTed. lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible (0: not kept); they go within a day after that. keep_key: how long a key stays taken after the end. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
 
+-- Every call by a client holds a lock on this table until its transaction
+-- ends: once this returns none is under way, and none begins.  Taken before
+-- any row, as they do, so nobody waits in a circle.
+create function taskq._lock_queues(queue text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+begin
+	lock table taskq.queue in exclusive mode;
+exception when lock_not_available then
+	raise exception using errcode = 'TQ009', message = format('queue "%s" is in use', queue),
+		detail = 'A transaction that used a queue of this database is still open.', hint = 'Try again when it has ended.';
+end
+$$;
+
 create function taskq.drop_queue(queue text, force boolean default false) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -117,13 +132,7 @@ begin
 		raise exception using errcode = 'TQ009', message = format('queue "%s" cannot be dropped', queue),
 			detail = 'The queues default and http exist from the start.', hint = 'Leave it unused instead.';
 	end if;
-	-- Every submit holds a lock on this table until its transaction ends, so none slips in between.
-	begin
-		lock table taskq.queue in exclusive mode;
-	exception when lock_not_available then
-		raise exception using errcode = 'TQ009', message = format('queue "%s" is in use', queue),
-			detail = 'A transaction that submitted tasks is still open.', hint = 'Try again when it has ended.';
-	end;
+	perform taskq._lock_queues(queue);
 	select * into q from taskq.queue where name = drop_queue.queue;
 	if not found then
 		return false;
@@ -132,7 +141,9 @@ begin
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Dropping it would end them.', hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
-	perform taskq._cancel_task(t.id, 'queue dropped') from taskq.task t where t.queue_id = q.id;
+	-- In the order in which submit_many() takes keys.
+	perform taskq._cancel_task(t.id, 'queue dropped')
+		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
 	delete from taskq.key k where k.queue_id = q.id;
 	delete from taskq.queue where id = q.id;
 	perform taskq._queues_changed();
@@ -140,7 +151,7 @@ begin
 end
 $$;
 comment on function taskq.drop_queue(text, boolean) is
-'Drops a queue. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that submitted is open for more than 2 s; TQ004 for a bad name.';
+'Drops a queue. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
 
 -- The row of a queue, for a change.
 create function taskq._own_queue(queue text) returns taskq.queue
@@ -174,10 +185,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-	q taskq.queue%rowtype := taskq._own_queue(queue);
-	old_mode constant text := q.mode;
+	q taskq.queue%rowtype;
+	old_mode text;
 	wrong text;
 begin
+	if mode is not null then
+		perform taskq._lock_queues(queue);
+	end if;
+	q := taskq._own_queue(queue);
+	old_mode := q.mode;
 	q.mode := coalesce(mode, q.mode);
 	q.url := nullif(coalesce(url, q.url), '');
 	q.lease_for := coalesce(lease_for, q.lease_for);
@@ -252,7 +268,10 @@ begin
 			detail = 'No queue of that name was created in this database.',
 			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
 	end if;
-	select count(*) filter (where taskq._purge_task(t.id)) into purged from taskq.task t where t.queue_id = this_queue;
+	lock table taskq.queue in row share mode;
+	-- In the order in which submit_many() takes keys.
+	select count(*) filter (where taskq._purge_task(t.id)) into purged
+		from (select t.id from taskq.task t where t.queue_id = this_queue order by t.key collate "C", t.id) as t;
 	return purged;
 end
 $$;

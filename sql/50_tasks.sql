@@ -103,10 +103,28 @@ comment on function taskq.cancel_key(text, text) is
 create function taskq._expire_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_expire_task';
 
+-- Ends what was not started in time.  A task that somebody has in hand at this
+-- moment is left to its next claim, which looks again.
 create function taskq._expire_starts() returns bigint
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	with due as (delete from taskq.start_limit where start_by <= clock_timestamp() returning id)
-	select count(*) filter (where taskq._expire_task(id)) from due
+declare
+	due record;
+	expired bigint := 0;
+begin
+	for due in
+		select l.ctid, l.id from taskq.start_limit l where l.start_by <= clock_timestamp() order by l.id for update skip locked
+	loop
+		begin
+			if taskq._expire_task(due.id) then
+				expired := expired + 1;
+			end if;
+		exception when others then
+			raise log 'could not expire task %: SQLSTATE %', due.id, sqlstate;
+		end;
+		delete from taskq.start_limit l where l.ctid = due.ctid;
+	end loop;
+	return expired;
+end
 $$;

@@ -17,31 +17,29 @@ begin
 		raise exception using errcode = 'TQ004', message = 'id must not be NULL',
 			detail = 'There is no task to try again.', hint = 'Pass the id that submit() returned.';
 	end if;
-	if exists (select from taskq.task t where t.id = retry.id) then
-		return false;
-	end if;
-	select * into h from taskq._history x where x.id = retry.id;
-	if not found then
-		return false;
-	end if;
-	if h.state = 'finished' then
-		raise exception using errcode = 'TQ009', message = format('task %s has finished', id),
-			detail = 'A task that succeeded is not run again.', hint = 'Submit a new task.';
-	end if;
-	-- As submit() does: no drop_queue() may slip in between.
+	-- As every call by a client does, before any row: no queue is dropped meanwhile.
 	lock table taskq.queue in row share mode;
+	-- Whoever deletes the row of history brings the task back: a second caller waits and finds nothing.
+	delete from taskq.history x where x.id = retry.id and x.state <> 'finished' returning * into h;
+	if not found then
+		delete from taskq.history_rest x where x.id = retry.id and x.state <> 'finished' returning * into h;
+	end if;
+	if not found then
+		if exists (select from taskq._history x where x.id = retry.id) then
+			raise exception using errcode = 'TQ009', message = format('task %s has finished', id),
+				detail = 'A task that succeeded is not run again.', hint = 'Submit a new task.';
+		end if;
+		return false;
+	end if;
 	select * into q from taskq._queues x where x.name = h.queue;
 	if not found then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', h.queue),
 			detail = format('Task %s was in it.', id), hint = 'Create the queue again with taskq.create_queue().';
 	end if;
-	-- Whoever deletes the row of history brings the task back: a second caller waits and finds nothing.
-	delete from taskq.history x where x.id = retry.id and x.bucket = h.bucket;
-	if not found then
-		delete from taskq.history_rest x where x.id = retry.id;
-		if not found then
-			return false;
-		end if;
+	if h.push <> (q.mode = 'push') then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has another mode now', h.queue),
+			detail = format('Task %s was submitted to a %s queue.', id, case when h.push then 'push' else 'pull' end),
+			hint = 'Submit a new task.';
 	end if;
 	if h.key is not null then
 		insert into taskq.key as k (queue_id, key, id) values (q.id, h.key, h.id)
@@ -114,6 +112,15 @@ as $$
 	select bool_and(a.system_identifier = taskq._system_identifier()
 		and a.database = (select d.oid from pg_database d where d.datname = current_database()))
 	from taskq.arm a
+$$;
+
+-- Whether this may be a copy, perhaps not complete yet: nobody has armed it, or
+-- somebody elsewhere.  One that was only disarmed is none.
+create function taskq._copied() returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select not coalesce(taskq._armed(), false) and not exists (select from taskq.arm a where a.database = 0)
 $$;
 
 create function taskq._arm_if_new() returns void

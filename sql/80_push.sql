@@ -18,8 +18,49 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
 create function taskq._push_release(ids bigint[], tokens bigint[]) returns int
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
 
-create function taskq._push_recover() returns int
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_recover';
+-- Ends the attempt of a lease that is still as it was; false: somebody has it in hand.
+create function taskq._lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_lose_lease';
 
+-- The same for a lease that must not keep others from theirs: one that cannot
+-- be ended is left alone for a minute.
+create function taskq._try_lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return taskq._lose_lease(id, token, lease_until);
+exception when others then
+	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
+	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lease.id;
+	return false;
+end
+$$;
+
+-- At the executor's start: what the one before held when it died.
+create function taskq._push_recover() returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select count(*) filter (where taskq._try_lose_lease(l.id, l.token, l.lease_until))
+	from (select l.* from taskq.lease l join taskq._queues q on q.id = l.queue_id
+		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l
+$$;
+
+-- Ends what was not started in time, takes expired leases back; the
+-- milliseconds until the next lease runs out, NULL if no task runs.
 create function taskq._expire_leases() returns bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_expire_leases';
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if not taskq._copied() then
+		perform taskq._expire_starts();
+	end if;
+	perform taskq._try_lose_lease(l.id, l.token, l.lease_until)
+		from (select * from taskq.lease where lease_until <= clock_timestamp() order by id) as l;
+	-- One that has run out and is still there is looked at again with the next poll.
+	return (select floor(1000 * extract(epoch from min(l.lease_until) - clock_timestamp()))::bigint
+		from taskq.lease l where l.lease_until > clock_timestamp());
+end
+$$;

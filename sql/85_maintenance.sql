@@ -14,6 +14,10 @@ declare
 	b int;
 	leaf text;
 begin
+	-- A dump that is being restored brings its own.
+	if taskq._copied() then
+		return;
+	end if;
 	for b in
 		select distinct taskq._bucket(clock_timestamp() + ahead, keep)
 		from taskq._queues q, unnest(array[q.keep_finished, q.keep_dead]) as keep,
@@ -29,11 +33,14 @@ begin
 end
 $$;
 
--- Forgets keys whose time is up.
+-- Forgets keys whose time is up, but those that somebody is taking over.
 create function taskq._drop_keys() returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-as $$ delete from taskq.key where taken_until <= clock_timestamp() $$;
+as $$
+	delete from taskq.key where ctid = any (array(
+		select ctid from taskq.key where taken_until <= clock_timestamp() limit 10000 for update skip locked))
+$$;
 
 -- Drops what has expired.  A dropped table needs a lock that readers hold; who
 -- is in the way for more than the lock_timeout is left in peace until the next time.
@@ -46,6 +53,9 @@ declare
 	today constant int := to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD')::int;
 	leaf regclass;
 begin
+	if taskq._copied() then
+		return;
+	end if;
 	for leaf in
 		select i.inhrelid::regclass
 		from pg_inherits i
@@ -62,13 +72,4 @@ begin
 	end loop;
 	delete from taskq.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
 end
-$$;
-
-create function taskq._maintain_history() returns void
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-	select taskq._make_history();
-	select taskq._drop_history();
-	select taskq._drop_keys();
 $$;

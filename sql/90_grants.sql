@@ -17,6 +17,7 @@ begin
 			execute pg_catalog.format('revoke all on routine %s from public', o.objid::pg_catalog.regprocedure);
 		elsif o.relkind in ('r', 'p', 'v') then
 			execute pg_catalog.format('alter table %s owner to taskq_owner', o.objid::pg_catalog.regclass);
+			execute pg_catalog.format('revoke all on type %s from public', o.objid::pg_catalog.regclass);
 		elsif o.relkind = 'S' then
 			execute pg_catalog.format('alter sequence %s owner to taskq_owner', o.objid::pg_catalog.regclass);
 		elsif o.typtype = 'e' then
@@ -95,7 +96,9 @@ grant execute on function
 	taskq._push_release(bigint[], bigint[]),
 	taskq._push_recover(),
 	taskq._expire_leases(),
-	taskq._maintain_history()
+	taskq._make_history(),
+	taskq._drop_history(),
+	taskq._drop_keys()
 to taskq_bgw;
 
 -- The executor of this database starts when the installation commits.

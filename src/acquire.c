@@ -120,6 +120,8 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	return c.count;
 }
 
+static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
+
 /* Whether somebody else takes expired leases back. */
 static bool
 executor_runs(void)
@@ -143,7 +145,7 @@ expire_if_time(void)
 	if (now >= last && now - last < USECS_PER_SEC)
 		return false;
 	last = now;
-	(void) lease_expire(TASKQ_MAX_BATCH);
+	(void) owner_query(&expire_leases, NULL, NULL, NULL, NULL, 0);
 	return true;
 }
 
@@ -232,7 +234,7 @@ taskq_acquire(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
 
-	require_writable("taskq.acquire()");
+	client_call("taskq.acquire()");
 	queue = queue_to_acquire(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	acquire_into(fcinfo, queue, 1);

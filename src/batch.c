@@ -88,7 +88,7 @@ finish_items(Ownership *items, int count)
 	{
 		Row lease;
 
-		if (!lease_take(items[i].id, items[i].token, &lease))
+		if (lease_take(items[i].id, items[i].token, &lease, true) != ROW_DONE)
 			continue;
 		task_finish(&lease, items[i].result, items[i].result == 0, NULL);
 		items[finished++] = items[i];
@@ -104,7 +104,7 @@ taskq_finish_many(PG_FUNCTION_ARGS)
 	int count;
 	Ownership *items;
 
-	require_writable("taskq.finish_many()");
+	client_call("taskq.finish_many()");
 	items = arg_items(fcinfo, 0, &count);
 	arg_results(fcinfo, 2, items, count);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -128,7 +128,7 @@ taskq_heartbeat_many(PG_FUNCTION_ARGS)
 	int count;
 	Ownership *items;
 
-	require_writable("taskq.heartbeat_many()");
+	client_call("taskq.heartbeat_many()");
 	items = arg_items(fcinfo, 0, &count);
 	qsort(items, count, sizeof(Ownership), compare_items);
 	InitMaterializedSRF(fcinfo, 0);
@@ -138,7 +138,7 @@ taskq_heartbeat_many(PG_FUNCTION_ARGS)
 		Datum values[3];
 		bool nulls[3] = {false};
 
-		if (!lease_extend(items[i].id, items[i].token, extend_us, &lease))
+		if (lease_extend(items[i].id, items[i].token, extend_us, &lease, true) != ROW_DONE)
 			continue;
 		values[0] = Int64GetDatum(items[i].id);
 		values[1] = lease.values[LEASE_UNTIL];
@@ -156,7 +156,7 @@ taskq_finish_and_acquire(PG_FUNCTION_ARGS)
 	int count;
 	Ownership *items;
 
-	require_writable("taskq.finish_and_acquire()");
+	client_call("taskq.finish_and_acquire()");
 	queue = queue_to_acquire(fcinfo);
 	items = arg_items(fcinfo, 1, &count);
 	arg_results(fcinfo, 3, items, count);

@@ -117,7 +117,7 @@ make_pending(Row *task, TimestampTz run_at, int32 attempts)
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
 	task->nulls[TASK_START_BY] = true; /* it has started */
 	hot_open(&r, HOT_TASK);
-	if (row_update(&r, task) != ROW_DONE)
+	if (row_update(&r, task, true) != ROW_DONE)
 		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
 			 ROW_INT64(task, TASK_ID));
 	hot_close(&r);
@@ -268,10 +268,10 @@ taskq_finish(PG_FUNCTION_ARGS)
 	int64 token = arg_id(fcinfo, 1, "token");
 	Row lease;
 
-	require_writable("taskq.finish()");
+	client_call("taskq.finish()");
 	if (!PG_ARGISNULL(2))
 		check_size(PG_GETARG_DATUM(2), "result");
-	if (!lease_take(id, token, &lease))
+	if (lease_take(id, token, &lease, true) != ROW_DONE)
 		PG_RETURN_BOOL(false);
 	task_finish(&lease, PG_GETARG_DATUM(2), PG_ARGISNULL(2), NULL);
 	PG_RETURN_BOOL(true);
@@ -286,7 +286,7 @@ taskq_fail(PG_FUNCTION_ARGS)
 	Failure failure = {.error = arg_error(fcinfo, 2)};
 	Row lease;
 
-	require_writable("taskq.fail()");
+	client_call("taskq.fail()");
 	if (failure.error == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
@@ -297,7 +297,7 @@ taskq_fail(PG_FUNCTION_ARGS)
 		check_size(failure.detail = PG_GETARG_DATUM(3), "detail");
 	failure.retry_in_us = arg_interval_us(fcinfo, 4, "retry_in", -1, 0, MAX_RETRY_IN_US);
 	failure.permanent = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5);
-	if (!lease_take(id, token, &lease))
+	if (lease_take(id, token, &lease, true) != ROW_DONE)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(state_datum(task_fail(&lease, &failure)));
 }
@@ -311,32 +311,41 @@ taskq_release(PG_FUNCTION_ARGS)
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
 	Row lease;
 
-	require_writable("taskq.release()");
-	if (!lease_take(id, token, &lease))
+	client_call("taskq.release()");
+	if (lease_take(id, token, &lease, true) != ROW_DONE)
 		PG_RETURN_BOOL(false);
 	task_release(&lease, delay_us);
 	PG_RETURN_BOOL(true);
 }
 
-/* Ends a pending task whose ready row we get hold of. */
+/*
+ * Ends a pending task whose ready row we get hold of.  What it is, and whether
+ * it is late, is seen only then: it may have been replaced meanwhile.
+ */
 static RowResult
-end_pending(const Row *task, TaskState state, text *reason)
+end_pending(const Row *task, TaskState state, text *reason, bool wait)
 {
 	Ending ending = {.state = state, .error = reason};
 	HotRelation r;
 	Row ready;
+	Row latest;
 	RowResult result = ROW_GONE;
 
 	hot_open(&r, HOT_READY);
 	if (row_fetch_ready(&r, task, &ready))
-		result = row_delete(&r, &ready, true);
+		result = row_delete(&r, &ready, wait);
 	hot_close(&r);
-	if (result == ROW_DONE)
+	if (result != ROW_DONE)
+		return result;
+	CommandCounterIncrement();
+	task_of(ROW_INT64(task, TASK_ID), &latest);
+	if (state == STATE_EXPIRED && !task_start_expired(&latest, GetCurrentTimestamp()))
 	{
-		CommandCounterIncrement();
-		task_end(task, NULL, &ending);
+		task_make_ready(&latest);
+		return ROW_GONE;
 	}
-	return result;
+	task_end(&latest, NULL, &ending);
+	return ROW_DONE;
 }
 
 /* Marks a running task; its worker, or the executor, will find the mark. */
@@ -353,7 +362,7 @@ cancel_running(int64 id, text *reason)
 		lease.values[LEASE_CANCEL_REQUESTED] = BoolGetDatum(true);
 		lease.nulls[LEASE_CANCEL_REASON] = reason == NULL;
 		lease.values[LEASE_CANCEL_REASON] = PointerGetDatum(reason);
-		result = row_update(&r, &lease);
+		result = row_update(&r, &lease, true);
 	}
 	hot_close(&r);
 	if (result == ROW_DONE)
@@ -383,7 +392,7 @@ cancel_task(int64 id, text *reason)
 		hot_close(&r);
 		if (!live)
 			return false;
-		if (end_pending(&task, STATE_CANCELLED, reason) == ROW_DONE ||
+		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE ||
 			cancel_running(id, reason) == ROW_DONE)
 			return true;
 	}
@@ -398,7 +407,7 @@ taskq_cancel(PG_FUNCTION_ARGS)
 	int64 id = arg_id(fcinfo, 0, "id");
 	text *reason = arg_error(fcinfo, 1);
 
-	require_writable("taskq.cancel()");
+	client_call("taskq.cancel()");
 	PG_RETURN_BOOL(cancel_task(id, reason));
 }
 
@@ -418,7 +427,7 @@ taskq_cancel_task(PG_FUNCTION_ARGS)
 	hot_open(&r, HOT_LEASE);
 	running = row_fetch(&r, id, &lease);
 	hot_close(&r);
-	if (running && lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease))
+	if (running && lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease, true) == ROW_DONE)
 		(void) task_lost(&lease);
 	PG_RETURN_BOOL(true);
 }
@@ -431,16 +440,16 @@ taskq_cancel_key(PG_FUNCTION_ARGS)
 	text *key = arg_key(fcinfo, 1);
 	int64 id;
 
-	require_writable("taskq.cancel_key()");
+	client_call("taskq.cancel_key()");
 	if (key == NULL)
 		(void) arg_id(fcinfo, 1, "key");
 	id = key_holder(queue, key);
 	PG_RETURN_BOOL(id != 0 && cancel_task(id, NULL));
 }
 
-/* Ends a task that is still pending: as cancelled, or as expired if it is late to start. */
+/* Ends a task that is still pending. */
 static bool
-end_if_pending(int64 id, TaskState state)
+end_if_pending(int64 id, TaskState state, text *reason, bool wait)
 {
 	HotRelation r;
 	Row task;
@@ -449,24 +458,20 @@ end_if_pending(int64 id, TaskState state)
 	hot_open(&r, HOT_TASK);
 	live = row_fetch(&r, id, &task);
 	hot_close(&r);
-	if (!live)
-		return false;
-	if (state == STATE_EXPIRED && !task_start_expired(&task, GetCurrentTimestamp()))
-		return false;
-	return end_pending(&task, state,
-					   state == STATE_EXPIRED ? task_expired_error() : NULL) == ROW_DONE;
+	return live && end_pending(&task, state, reason, wait) == ROW_DONE;
 }
 
 PG_FUNCTION_INFO_V1(taskq_purge_task);
 Datum
 taskq_purge_task(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_CANCELLED));
+	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_CANCELLED, NULL, true));
 }
 
 PG_FUNCTION_INFO_V1(taskq_expire_task);
 Datum
 taskq_expire_task(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_EXPIRED));
+	PG_RETURN_BOOL(
+		end_if_pending(arg_id(fcinfo, 0, "id"), STATE_EXPIRED, task_expired_error(), false));
 }

@@ -27,6 +27,7 @@ enum HistoryColumn
 	HIST_ID,
 	HIST_STATE,
 	HIST_PRIORITY,
+	HIST_PUSH,
 	HIST_ATTEMPT,
 	HIST_MAX_ATTEMPTS,
 	HIST_SUBMITTED_AT,
@@ -61,17 +62,22 @@ typedef struct HistoryRow
 	bool nulls[HIST_NCOLUMNS];
 } HistoryRow;
 
-/* The failed tries of a task that ends, and the last HTTP answer among them. */
+/*
+ * The failed tries of a task that ends, and the last HTTP answer among them.
+ * Bounded, whatever workers have reported: the last hundred, without details
+ * of more than 8 kB.
+ */
 static Statement take_attempts = {
 	"with gone as (delete from taskq.attempt where task_id = $1 returning *), "
 	"last as (select * from gone where status is not null "
-	"order by attempt desc, ended_at desc limit 1) "
+	"order by attempt desc, ended_at desc limit 1), "
+	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
-	"'started_at', started_at, "
-	"'ended_at', ended_at, 'worker', worker, 'class', class, 'error', error, 'detail', detail, "
+	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
+	"'error', error, 'detail', case when pg_column_size(detail) <= 8192 then detail end, "
 	"'status', status, 'elapsed', elapsed)) order by attempt, ended_at), "
 	"(select status from last), (select headers from last), (select body from last), "
-	"(select truncated from last), (select elapsed from last) from gone",
+	"(select truncated from last), (select elapsed from last) from kept",
 	1,
 	{INT8OID},
 	NULL,
@@ -256,6 +262,7 @@ task_end(const Row *task, const Row *lease, const Ending *ending)
 	memset(h.values, 0, sizeof(h.values));
 	memset(h.nulls, true, sizeof(h.nulls));
 	put(&h, HIST_QUEUE, CStringGetTextDatum(queue->name));
+	put(&h, HIST_PUSH, BoolGetDatum(queue->push));
 	put_common(&h, task, lease, ending);
 	if (ending->state != STATE_FINISHED)
 		put_content(&h, task);

@@ -41,7 +41,7 @@ try_to_take(HotRelation *r, const Queue *queue, text *key, int64 id, bool of_end
 	}
 	row_set(&row, KEY_ID, Int64GetDatum(id));
 	row.nulls[KEY_TAKEN_UNTIL] = true;
-	return row_update(r, &row) == ROW_DONE;
+	return row_update(r, &row, true) == ROW_DONE;
 }
 
 int64
@@ -85,7 +85,7 @@ key_let_go(const Queue *queue, const Row *task)
 		ROW_INT64(&row, KEY_ID) != ROW_INT64(task, TASK_ID))
 		elog(ERROR, "task " INT64_FORMAT " does not have its key", ROW_INT64(task, TASK_ID));
 	row_set(&row, KEY_TAKEN_UNTIL, TimestampTzGetDatum(GetCurrentTimestamp() + queue->keep_key_us));
-	result = queue->keep_key_us > 0 ? row_update(&r, &row) : row_delete(&r, &row, true);
+	result = queue->keep_key_us > 0 ? row_update(&r, &row, true) : row_delete(&r, &row, true);
 	if (result != ROW_DONE)
 		elog(ERROR, "the key of task " INT64_FORMAT " was changed by another",
 			 ROW_INT64(task, TASK_ID));

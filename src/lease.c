@@ -15,10 +15,8 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-static Statement expire_starts = {"select taskq._expire_starts()", 0, {0}, NULL};
-
-bool
-lease_take(int64 id, int64 token, Row *lease)
+RowResult
+lease_take(int64 id, int64 token, Row *lease, bool wait)
 {
 	HotRelation r;
 	RowResult result = ROW_GONE;
@@ -30,16 +28,16 @@ lease_take(int64 id, int64 token, Row *lease)
 		if (!row_fetch(&r, id, lease) || ROW_INT64(lease, LEASE_TOKEN) != token)
 			result = ROW_GONE;
 		else
-			result = row_delete(&r, lease, true);
+			result = row_delete(&r, lease, wait);
 	} while (result == ROW_CHANGED);
 	hot_close(&r);
 	if (result == ROW_DONE)
 		CommandCounterIncrement();
-	return result == ROW_DONE;
+	return result;
 }
 
-bool
-lease_extend(int64 id, int64 token, int64 extend_us, Row *lease)
+RowResult
+lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait)
 {
 	HotRelation r;
 	RowResult result = ROW_GONE;
@@ -57,12 +55,12 @@ lease_extend(int64 id, int64 token, int64 extend_us, Row *lease)
 		if (!lease->nulls[LEASE_DEADLINE])
 			until = Min(until, ROW_TIME(lease, LEASE_DEADLINE));
 		lease->values[LEASE_UNTIL] = TimestampTzGetDatum(until);
-		result = row_update(&r, lease);
+		result = row_update(&r, lease, wait);
 	} while (result == ROW_CHANGED);
 	hot_close(&r);
 	if (result == ROW_DONE)
 		CommandCounterIncrement();
-	return result == ROW_DONE;
+	return result;
 }
 
 PG_FUNCTION_INFO_V1(taskq_heartbeat);
@@ -75,9 +73,9 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Row lease;
 
-	require_writable("taskq.heartbeat()");
+	client_call("taskq.heartbeat()");
 	InitMaterializedSRF(fcinfo, 0);
-	if (lease_extend(id, token, extend_us, &lease))
+	if (lease_extend(id, token, extend_us, &lease, true) == ROW_DONE)
 	{
 		Datum values[2] = {lease.values[LEASE_UNTIL], lease.values[LEASE_CANCEL_REQUESTED]};
 		bool nulls[2] = {false, false};
@@ -87,7 +85,11 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Extends leases in flight and returns the ids whose attempt is to be given up. */
+/*
+ * Extends leases in flight and returns the ids whose attempt is to be given up.
+ * One that somebody has in hand at this moment is neither extended nor lost:
+ * nobody who keeps a transaction open may hold up the others.
+ */
 PG_FUNCTION_INFO_V1(taskq_push_extend);
 Datum
 taskq_push_extend(PG_FUNCTION_ARGS)
@@ -105,10 +107,14 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 		Datum value = Int64GetDatum(ids[i]);
 		bool isnull = false;
 
-		if (lease_extend(ids[i], tokens[i], 0, &lease) && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
+		RowResult result = lease_extend(ids[i], tokens[i], 0, &lease, false);
+
+		if (result == ROW_BUSY)
+			continue;
+		if (result == ROW_DONE && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
 		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
-		if (lease_take(ids[i], tokens[i], &lease))
+		if (lease_take(ids[i], tokens[i], &lease, true) == ROW_DONE)
 			(void) task_lost(&lease);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
@@ -129,7 +135,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	{
 		Row lease;
 
-		if (!lease_take(ids[i], tokens[i], &lease))
+		if (lease_take(ids[i], tokens[i], &lease, false) != ROW_DONE)
 			continue;
 		task_release(&lease, 0);
 		released++;
@@ -137,124 +143,31 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(released);
 }
 
-/* Leases to be ended: the argument of the two visitors below. */
-typedef struct Losing
-{
-	TimestampTz now;
-	TimestampTz next; /* when the next one of the others runs out */
-	List *leases;     /* of Row */
-	int max;
-} Losing;
-
-static void
-remember(Losing *l, const Row *lease)
-{
-	Row *copy = palloc_object(Row);
-
-	*copy = *lease;
-	l->leases = lappend(l->leases, copy);
-}
-
-static void
-visit_expired(HotRelation *r, const Row *lease, void *arg)
-{
-	Losing *l = arg;
-	TimestampTz until = ROW_TIME(lease, LEASE_UNTIL);
-
-	if (until <= l->now && list_length(l->leases) < l->max)
-		remember(l, lease);
-	else
-		l->next = Min(l->next, until);
-}
-
 /*
- * Ends the attempts of the leases found, without waiting: who has the row at
- * this moment is about to extend or end it.  A heartbeat since the walk makes
- * it another row, which is left alone.
+ * Ends the attempt of a lease, without waiting: who has the row at this moment
+ * is about to extend or end it, and a heartbeat since it was looked at leaves
+ * another lease_until.
  */
-static int
-lose(List *leases)
+PG_FUNCTION_INFO_V1(taskq_lose_lease);
+Datum
+taskq_lose_lease(PG_FUNCTION_ARGS)
 {
 	HotRelation r;
-	ListCell *cell;
-	int lost = 0;
+	Row lease;
+	bool lost;
 
 	hot_open(&r, HOT_LEASE);
-	foreach (cell, leases)
+	lost = row_fetch(&r, PG_GETARG_INT64(0), &lease) &&
+		   ROW_INT64(&lease, LEASE_TOKEN) == PG_GETARG_INT64(1) &&
+		   ROW_TIME(&lease, LEASE_UNTIL) == PG_GETARG_TIMESTAMPTZ(2) &&
+		   row_delete(&r, &lease, false) == ROW_DONE;
+	hot_close(&r);
+	if (lost)
 	{
-		const Row *lease = lfirst(cell);
-
-		if (row_delete(&r, lease, false) != ROW_DONE)
-			continue;
 		CommandCounterIncrement();
-		(void) task_lost(lease);
-		lost++;
+		(void) task_lost(&lease);
 	}
-	hot_close(&r);
-	return lost;
-}
-
-static int
-lose_where(LeaseVisitor visit, Losing *l)
-{
-	HotRelation r;
-
-	l->now = GetCurrentTimestamp();
-	l->next = DT_NOEND;
-	l->leases = NIL;
-	hot_open(&r, HOT_LEASE);
-	lease_walk(&r, visit, l);
-	hot_close(&r);
-	return lose(l->leases);
-}
-
-TimestampTz
-lease_expire(int max)
-{
-	Losing l = {.max = max};
-
-	(void) lose_where(visit_expired, &l);
-	return l.next;
-}
-
-/*
- * Ends what was not started in time, takes expired leases back.  Returns the
- * ms until the next lease runs out, NULL if no task runs.
- */
-PG_FUNCTION_INFO_V1(taskq_expire_leases);
-Datum
-taskq_expire_leases(PG_FUNCTION_ARGS)
-{
-	TimestampTz next;
-
-	require_writable("taskq._expire_leases()");
-	(void) owner_query(&expire_starts, NULL, NULL, NULL, NULL, 0);
-	next = lease_expire(TASKQ_MAX_BATCH);
-	if (next == DT_NOEND)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(Max(next - GetCurrentTimestamp(), 0) / US_PER_MS);
-}
-
-/* A pull worker may call itself as it likes: only leases of push queues count. */
-static void
-visit_executors(HotRelation *r, const Row *lease, void *arg)
-{
-	const Queue *queue = queue_by_id(ROW_INT32(lease, LEASE_QUEUE_ID));
-
-	if (queue != NULL && queue->push && !lease->nulls[LEASE_WORKER] &&
-		strcmp(TextDatumGetCString(lease->values[LEASE_WORKER]), EXECUTOR_WORKER) == 0)
-		remember(arg, lease);
-}
-
-/* At an executor's start: what the one before held when it died.  There is only one at a time. */
-PG_FUNCTION_INFO_V1(taskq_push_recover);
-Datum
-taskq_push_recover(PG_FUNCTION_ARGS)
-{
-	Losing l = {.max = 0};
-
-	require_writable("taskq._push_recover()");
-	PG_RETURN_INT32(lose_where(visit_executors, &l));
+	PG_RETURN_BOOL(lost);
 }
 
 PG_FUNCTION_INFO_V1(taskq_progress);
@@ -268,7 +181,7 @@ taskq_progress(PG_FUNCTION_ARGS)
 	Row lease;
 	RowResult result = ROW_GONE;
 
-	require_writable("taskq.progress()");
+	client_call("taskq.progress()");
 	if (!PG_ARGISNULL(2) && !(PG_GETARG_FLOAT4(2) >= 0 && PG_GETARG_FLOAT4(2) <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
@@ -285,7 +198,7 @@ taskq_progress(PG_FUNCTION_ARGS)
 		lease.nulls[LEASE_FRACTION] = PG_ARGISNULL(2);
 		lease.values[LEASE_FRACTION] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
 		row_set_text(&lease, LEASE_MESSAGE, message);
-		result = row_update(&r, &lease);
+		result = row_update(&r, &lease, true);
 	} while (result == ROW_CHANGED);
 	hot_close(&r);
 	if (result == ROW_DONE)

@@ -41,7 +41,7 @@ maintenance_run(void)
 	if (now >= history_at)
 	{
 		history_at = now + HISTORY_EVERY_MS;
-		(void) store_maintain_history();
+		store_clean_up();
 	}
 }
 

@@ -418,8 +418,15 @@ taskq_push_report(PG_FUNCTION_ARGS)
 				 errdetail("It must be success, retry or permanent."),
 				 errhint("See src/core/outcome.h.")));
 	read_answer(fcinfo, &answer);
-	if (!lease_take(id, token, &lease))
-		PG_RETURN_BOOL(false);
+	switch (lease_take(id, token, &lease, false))
+	{
+		case ROW_DONE:
+			break;
+		case ROW_BUSY:
+			PG_RETURN_NULL();
+		default:
+			PG_RETURN_BOOL(false);
+	}
 	if (success)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else

@@ -71,15 +71,18 @@ static bool arm_row_seen = false;
 /* The relation whose invalidation says that something changed. */
 static Oid queue_relation = InvalidOid;
 
+/* How often something has. */
+static uint64 changes = 0;
+
 static void
 forget_all(void)
 {
 	HASH_SEQ_STATUS status;
 	Queue *queue;
 
+	changes++;
 	push_ids_valid = false;
 	arm_row_seen = false;
-	queue_relation = InvalidOid; /* the extension may be another one by now */
 	hash_seq_init(&status, queues);
 	while ((queue = hash_seq_search(&status)) != NULL)
 		queue->valid = false;
@@ -111,8 +114,7 @@ start_remembering(void)
 {
 	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
 
-	if (!OidIsValid(queue_relation))
-		queue_relation = taskq_relation("queue");
+	queue_relation = taskq_relation("queue");
 	if (queues != NULL)
 		return;
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
@@ -154,6 +156,25 @@ remember(const Datum *row, const bool *isnull)
 	return q;
 }
 
+/*
+ * Reads what is to be remembered, again if something changed meanwhile: the
+ * query's snapshot may be older than the change.
+ */
+static bool
+read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, int ncols)
+{
+	uint64 before;
+	bool found;
+
+	do
+	{
+		start_remembering();
+		before = changes;
+		found = owner_query(statement, argument, NULL, row, isnull, ncols);
+	} while (before != changes);
+	return found;
+}
+
 const Queue *
 queue_by_name(text *name)
 {
@@ -174,7 +195,7 @@ queue_by_name(text *name)
 	queue = hash_search(queues, key, HASH_FIND, NULL);
 	if (queue != NULL && queue->valid)
 		return queue;
-	if (!owner_query(&select_by_name, &argument, NULL, row, isnull, QUEUE_NCOLUMNS))
+	if (!read_settled(&select_by_name, &argument, row, isnull, QUEUE_NCOLUMNS))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
 				 errmsg("queue \"%s\" does not exist", key),
@@ -202,7 +223,7 @@ queue_by_id(int32 id)
 			return queue;
 		}
 	}
-	if (!owner_query(&select_by_id, &argument, NULL, row, isnull, QUEUE_NCOLUMNS))
+	if (!read_settled(&select_by_id, &argument, row, isnull, QUEUE_NCOLUMNS))
 		return NULL;
 	return remember(row, isnull);
 }
@@ -217,7 +238,7 @@ queue_push_ids(int *count)
 		bool isnull;
 		ArrayType *array;
 
-		if (!owner_query(&select_push_ids, NULL, NULL, &value, &isnull, 1) || isnull)
+		if (!read_settled(&select_push_ids, NULL, &value, &isnull, 1) || isnull)
 			elog(ERROR, "there is no push queue");
 		array = DatumGetArrayTypeP(value);
 		if (push_ids != NULL)
@@ -232,8 +253,9 @@ queue_push_ids(int *count)
 }
 
 void
-queue_hold(void)
+client_call(const char *function)
 {
+	require_writable(function);
 	LockRelationOid(taskq_relation("queue"), RowShareLock);
 }
 
@@ -243,7 +265,7 @@ queue_arm_if_new(void)
 	if (arm_row_seen)
 		return;
 	start_remembering();
-	if (!owner_query(&select_armed_once, NULL, NULL, NULL, NULL, 0))
+	if (!read_settled(&select_armed_once, NULL, NULL, NULL, 0))
 		(void) owner_query(&arm_if_new, NULL, NULL, NULL, NULL, 0);
 	arm_row_seen = true;
 }

@@ -244,7 +244,7 @@ row_delete(HotRelation *r, const Row *row, bool wait)
 }
 
 RowResult
-row_update(HotRelation *r, const Row *row)
+row_update(HotRelation *r, const Row *row, bool wait)
 {
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
@@ -254,7 +254,8 @@ row_update(HotRelation *r, const Row *row)
 
 	/* Locked first: the update itself treats a changed row as an internal error. */
 	result = row_result(table_tuple_lock(r->heap, &tid, snapshot, slot, GetCurrentCommandId(false),
-										 LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure));
+										 LockTupleNoKeyExclusive,
+										 wait ? LockWaitBlock : LockWaitSkip, 0, &failure));
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	if (result == ROW_DONE)
@@ -328,23 +329,4 @@ ready_walk(HotRelation *r, int32 queue_id, TimestampTz now, ReadyTaker take, voi
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	return next_due;
-}
-
-void
-lease_walk(HotRelation *r, LeaseVisitor visit, void *arg)
-{
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
-	TableScanDesc scan = table_beginscan(r->heap, snapshot, 0, NULL);
-	Row row;
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		read_slot(r, slot, &row);
-		visit(r, &row, arg);
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
 }

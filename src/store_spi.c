@@ -48,7 +48,9 @@ static Operation op_extend = {.name = "extend leases", .failure_level = WARNING}
 static Operation op_release = {.name = "release tasks", .failure_level = WARNING};
 static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
-static Operation op_history = {.name = "maintain history", .failure_level = DEBUG1};
+static Operation op_make_history = {.name = "make tables of history", .failure_level = DEBUG1};
+static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
+static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
 
 #define MAX_ARGS 11
 
@@ -83,7 +85,9 @@ static ProtocolCall call_release = {
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
 static ProtocolCall call_expire = {.sql = "select taskq._expire_leases()"};
-static ProtocolCall call_history = {.sql = "select taskq._maintain_history()"};
+static ProtocolCall call_make_history = {.sql = "select taskq._make_history()"};
+static ProtocolCall call_drop_history = {.sql = "select taskq._drop_history()"};
+static ProtocolCall call_drop_keys = {.sql = "select taskq._drop_keys()"};
 
 static Oid extension = InvalidOid;
 static bool gone = false;
@@ -376,7 +380,7 @@ store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 
 typedef struct ReportArgs
 {
-	const tq_result *results;
+	tq_result *results;
 	int n;
 	bool bare; /* without anything that the peer has sent */
 } ReportArgs;
@@ -430,10 +434,11 @@ interval_datum(int64 us)
 }
 
 static void
-report_one(const tq_result *result, bool bare)
+report_one(tq_result *result, bool bare)
 {
 	const tq_response *r = result->response;
-	bool isnull;
+	bool isnull = true;
+	bool written;
 	char nulls[] = "           ";
 	Datum values[MAX_ARGS] = {
 		Int64GetDatum(result->id),
@@ -468,8 +473,10 @@ report_one(const tq_result *result, bool bare)
 	nulls[10] = result->outcome.retry_after_ms < 0 ? 'n' : ' ';
 
 	call(&call_report, values, nulls);
-	if (SPI_processed > 0 && !DatumGetBool(column(0, 1, &isnull)))
-		elog(DEBUG1, "result of task " INT64_FORMAT " is dropped: lease lost", result->id);
+	written = DatumGetBool(column(0, 1, &isnull));
+	result->busy = isnull;
+	if (!isnull && !written)
+		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost", result->id);
 }
 
 static void
@@ -505,7 +512,7 @@ failure_may_pass(void)
  * given up, and its lease brings the task back.
  */
 static bool
-report_alone(const tq_result *result)
+report_alone(tq_result *result)
 {
 	ReportArgs args = {result, 1, false};
 
@@ -529,7 +536,7 @@ report_alone(const tq_result *result)
  * counts as a lost lease and changes nothing.
  */
 static int
-store_report(void *self, const tq_result *results, int n)
+store_report(void *self, tq_result *results, int n)
 {
 	ReportArgs args = {results, n, false};
 
@@ -645,10 +652,12 @@ store_recover(void)
 	return transact(&op_recover, work_call, &call_recover);
 }
 
-bool
-store_maintain_history(void)
+void
+store_clean_up(void)
 {
-	return transact(&op_history, work_call, &call_history);
+	(void) transact(&op_make_history, work_call, &call_make_history);
+	(void) transact(&op_drop_history, work_call, &call_drop_history);
+	(void) transact(&op_drop_keys, work_call, &call_drop_keys);
 }
 
 bool

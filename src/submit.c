@@ -294,9 +294,10 @@ replace_pending(int64 id, Row *task)
 		CommandCounterIncrement();
 		if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
 			(void) owner_query(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
+		task_of(id, &old); /* it may have changed before the guard was ours */
 		task->tid = old.tid;
 		row_set(task, TASK_ID, Int64GetDatum(id));
-		if (row_update(&r, task) != ROW_DONE)
+		if (row_update(&r, task, true) != ROW_DONE)
 			elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", id);
 	}
 	hot_close(&r);
@@ -397,7 +398,6 @@ queue_for_payloads(FunctionCallInfo fcinfo)
 {
 	const Queue *queue;
 
-	queue_hold();
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	if (queue->push && queue->url == NULL)
 		ereport(ERROR,
@@ -415,7 +415,7 @@ taskq_submit(PG_FUNCTION_ARGS)
 	Submission s;
 	const Queue *queue;
 
-	require_writable("taskq.submit()");
+	client_call("taskq.submit()");
 	queue = queue_for_payloads(fcinfo);
 	submission_init(&s, fcinfo, &submit_args, queue);
 	submission_set_content(&s, TASK_PAYLOAD, PG_GETARG_DATUM(1), PG_ARGISNULL(1), "payload");
@@ -531,7 +531,7 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 	int *order;
 	int64 *ids;
 
-	require_writable("taskq.submit_many()");
+	client_call("taskq.submit_many()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	submission_init(&common, fcinfo, &submit_many_args, queue_for_payloads(fcinfo));
 	take_apart(fcinfo, 1, "payloads", &payloads);

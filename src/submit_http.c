@@ -169,8 +169,7 @@ taskq_submit_http(PG_FUNCTION_ARGS)
 	Submission s;
 	const Queue *queue;
 
-	require_writable("taskq.submit_http()");
-	queue_hold();
+	client_call("taskq.submit_http()");
 	queue = queue_by_name(arg_name(fcinfo, 5, "queue"));
 	if (!queue->push)
 		ereport(ERROR,

@@ -110,8 +110,12 @@ extern const Queue *queue_by_id(int32 id);
 /* Ids of all push queues, palloc'd. */
 extern int32 *queue_push_ids(int *count);
 
-/* Until the transaction ends no queue is dropped. */
-extern void queue_hold(void);
+/*
+ * Begins a call by a client: 25006 as require_writable(); until the
+ * transaction ends no queue is dropped.  Before any row is locked, so that
+ * everybody locks in the same order: queues, guard row, task row, key.
+ */
+extern void client_call(const char *function);
 
 /* The first submit in a database arms it: see sql/60_control.sql. */
 extern void queue_arm_if_new(void);
@@ -247,7 +251,7 @@ extern bool row_insert_unique(HotRelation *r, Row *row);
 
 /* Both look at the row as read: no change behind our back is overwritten. */
 extern RowResult row_delete(HotRelation *r, const Row *row, bool wait);
-extern RowResult row_update(HotRelation *r, const Row *row);
+extern RowResult row_update(HotRelation *r, const Row *row, bool wait);
 
 /*
  * Walks the lanes of a queue in the order of acquisition and calls take() with
@@ -257,10 +261,6 @@ extern RowResult row_update(HotRelation *r, const Row *row);
 typedef bool (*ReadyTaker)(HotRelation *ready, const Row *row, void *arg);
 extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
 							  ReadyTaker take, void *arg);
-
-/* Calls visit() with every lease. */
-typedef void (*LeaseVisitor)(HotRelation *lease, const Row *row, void *arg);
-extern void lease_walk(HotRelation *lease, LeaseVisitor visit, void *arg);
 
 /* The schema's object of that name; an error if the extension is gone. */
 extern Oid taskq_relation(const char *name);
@@ -358,21 +358,16 @@ extern void acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n);
 
 /*
  * Takes the lease away from whoever holds it: deletes it if it is still there
- * with that token.  False: it was lost.
+ * with that token.  ROW_GONE: it was lost.  ROW_BUSY, only when not waiting:
+ * somebody has it in hand.
  */
-extern bool lease_take(int64 id, int64 token, Row *lease);
+extern RowResult lease_take(int64 id, int64 token, Row *lease, bool wait);
 
 /*
- * Extends a lease to so long from now, 0: its own length; false when it is
- * lost.  *lease is the row as it is then.
+ * Extends a lease to so long from now, 0: its own length.  Results as of
+ * lease_take(); *lease is the row as it is then.
  */
-extern bool lease_extend(int64 id, int64 token, int64 extend_us, Row *lease);
-
-/*
- * Ends the attempts of leases that have run out, of at most max tasks.
- * Returns when the next one runs out, DT_NOEND if no task runs.
- */
-extern TimestampTz lease_expire(int max);
+extern RowResult lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait);
 
 /* ---- finish.c: every way in which an attempt or a task ends ----------------- */
 

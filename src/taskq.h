@@ -218,9 +218,11 @@ extern bool store_open(void);
 /* The extension was dropped, maybe made anew: there is nothing to serve any more. */
 extern bool store_gone(void);
 
-/* All three return false when it could not be done now. */
+/* Makes and drops tables of history, forgets keys: what cannot be done now is done later. */
+extern void store_clean_up(void);
+
+/* Both return false when it could not be done now. */
 extern bool store_recover(void);
-extern bool store_maintain_history(void);
 
 /* *next_ms: until the next lease runs out, -1 if none is held. */
 extern bool store_expire_leases(int64 *next_ms);

@@ -19,12 +19,29 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "commands/sequence.h"
 #include "storage/spin.h"
 
 #define NUMBER_BITS   10
 #define BLOCK_BITS    40
 #define TIMELINE_MASK 0x1fff
+
+/*
+ * Makes all WAL written so far durable.  Just behind a page's header the
+ * insert position is one that no record ends at, and XLogFlush() refuses it.
+ */
+static void
+flush_wal(void)
+{
+	XLogRecPtr end = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
 
 static int64
 take_block(void)
@@ -64,7 +81,7 @@ token_next(void)
 		int64 block = take_block();
 
 		/* The sequence may have reserved this number long ago, but not durably. */
-		XLogFlush(GetXLogInsertRecPtr());
+		flush_wal();
 
 		SpinLockAcquire(&db->token_lock);
 		/* Two sessions at once: the greater block stays, the other one is wasted. */

@@ -71,7 +71,9 @@ struct tq_deliver
 	attempt *first_result;
 	attempt *last_result;
 	int nresults;
-	int64_t oldest_result_ms; /* valid while nresults > 0 */
+	int nbusy;                /* the first of them, which were busy */
+	int64_t oldest_result_ms; /* of the others, if there are any */
+	int64_t busy_until_ms;    /* while all are busy, nothing is reported before */
 	int64_t extend_at_ms;     /* no lease is half used before */
 	bool check_leases;
 
@@ -176,6 +178,20 @@ slot_is_free(tq_deliver *d)
 }
 
 static void
+append_result(tq_deliver *d, attempt *a)
+{
+	if (d->first_result == NULL)
+		d->first_result = a;
+	else
+		d->last_result->next_result = a;
+	if (d->nresults == d->nbusy)
+		d->oldest_result_ms = now(d);
+	d->last_result = a;
+	a->next_result = NULL;
+	d->nresults++;
+}
+
+static void
 take_response(tq_deliver *d, attempt *a, tq_response *response)
 {
 	slot_is_free(d);
@@ -190,15 +206,7 @@ take_response(tq_deliver *d, attempt *a, tq_response *response)
 	a->result.token = a->task->token;
 	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
 									  d->host->wall_s(d->host->self));
-	if (d->nresults++ == 0)
-	{
-		d->first_result = a;
-		d->oldest_result_ms = now(d);
-	}
-	else
-		d->last_result->next_result = a;
-	d->last_result = a;
-	a->next_result = NULL;
+	append_result(d, a);
 }
 
 static void
@@ -358,21 +366,36 @@ report_due_at(const tq_deliver *d)
 
 	if (d->nresults == 0)
 		return NEVER;
-	due = d->nresults >= TQ_REPORT_BATCH ? 0 : d->oldest_result_ms + TQ_REPORT_DELAY_MS;
+	if (d->nresults == d->nbusy)
+		due = d->busy_until_ms;
+	else if (d->nresults - d->nbusy >= TQ_REPORT_BATCH)
+		due = 0;
+	else
+		due = d->oldest_result_ms + TQ_REPORT_DELAY_MS;
 	return after_backoff(d, CALL_REPORT, due);
 }
 
+/* Forgets what was written, and keeps what was busy in its order. */
 static void
-forget_results(tq_deliver *d)
+forget_reported(tq_deliver *d, const tq_result *results)
 {
-	while (d->first_result != NULL)
-	{
-		attempt *a = d->first_result;
+	attempt *a = d->first_result;
+	int i;
 
-		d->first_result = a->next_result;
-		free_attempt(d, a);
+	d->first_result = d->last_result = NULL;
+	d->nresults = d->nbusy = 0;
+	for (i = 0; a != NULL; i++)
+	{
+		attempt *next = a->next_result;
+
+		if (results[i].busy)
+			append_result(d, a);
+		else
+			free_attempt(d, a);
+		a = next;
 	}
-	d->nresults = 0;
+	d->nbusy = d->nresults;
+	d->busy_until_ms = now(d) + TQ_REPORT_BUSY_MS;
 }
 
 /* Hands over all that waits, as one batch; all is kept when that fails. */
@@ -389,11 +412,10 @@ report(tq_deliver *d)
 		for (a = d->first_result; a != NULL; a = a->next_result)
 			results[n++] = a->result;
 		rc = d->store->report(d->store->self, results, n);
-		free(results);
 	}
-	if (!store_worked(d, CALL_REPORT, rc))
-		return;
-	forget_results(d);
+	if (store_worked(d, CALL_REPORT, rc))
+		forget_reported(d, results);
+	free(results);
 }
 
 /* ---- extend --------------------------------------------------------------- */
@@ -496,7 +518,7 @@ forget_all(tq_deliver *d)
 		tq_http_free(d->http);
 	d->http = NULL;
 	d->first_result = NULL;
-	d->nresults = 0;
+	d->nresults = d->nbusy = 0;
 	d->nsending = 0;
 	while (d->first != NULL)
 		free_attempt(d, d->first);

@@ -26,6 +26,9 @@
 #define TQ_REPORT_BATCH    64
 #define TQ_REPORT_DELAY_MS 5
 
+/* After this time results are reported again that were busy, if there are no others. */
+#define TQ_REPORT_BUSY_MS 200
+
 /* A claimed task, ready to be sent.  Filled by the store, malloc'd, freed by tq_task_free(). */
 typedef struct tq_task
 {
@@ -48,6 +51,7 @@ typedef struct tq_result
 	int64_t token;
 	tq_outcome outcome;
 	tq_response *response; /* never NULL */
+	bool busy;             /* set by report: somebody else has the task in hand just now */
 } tq_result;
 
 /* A lease to extend or give back. */
@@ -71,8 +75,11 @@ typedef struct tq_store
 	 */
 	int (*claim)(void *self, int max, tq_task **tasks, int64_t *next_due_ms);
 
-	/* Writes n results, all or none. */
-	int (*report)(void *self, const tq_result *results, int n);
+	/*
+	 * Writes n results, all or none, but those that it marks as busy: they are
+	 * kept, and reported again.
+	 */
+	int (*report)(void *self, tq_result *results, int n);
 
 	/* Extends the leases from now by their length, and marks those that are lost. */
 	int (*extend)(void *self, tq_lease *leases, int n);

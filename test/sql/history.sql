@@ -3,7 +3,7 @@ set timezone = 'UTC';
 -- In one transaction, so that the executor's maintenance knows nothing of these queues yet.
 begin;
 select taskq.create_queue('brief', keep_finished => '0', keep_dead => '0'),
-	taskq.create_queue('days', keep_finished => '2 days', keep_dead => '31 days'),
+	taskq.create_queue('days', keep_finished => '5 days', keep_dead => '31 days'),
 	taskq.create_queue('years', keep_finished => '2 years', keep_dead => '32 days');
 select taskq._bucket('2026-02-27 23:59:59+00', '1 day'), taskq._bucket('2026-02-28 00:00:00+00', '1 day'),
 	taskq._bucket('2026-01-01 00:00:00+00', '31 days'), taskq._bucket('2026-01-01 00:00:00+00', '32 days');
@@ -32,7 +32,7 @@ select count(*) from taskq.result(:b);
 commit;
 
 -- Maintenance makes the tables; then they are used.
-select taskq._maintain_history();
+select taskq._make_history(), taskq._drop_history();
 select run('days') as d, run('years') as y, run('days', true) as dd, run('years', true) as yd \gset
 select h.queue, h.state, h.tableoid::regclass::text = 'taskq.history_' || h.bucket as dated, length(h.bucket::text) as digits, h.payload
 	from taskq.history h where h.queue in ('days', 'years') order by h.queue, h.state;
@@ -53,7 +53,7 @@ begin
 	insert into taskq.history_rest select (jsonb_populate_record(h, '{"bucket": 20200101, "id": 0}')).* from taskq.history_rest h limit 1;
 end
 $$;
-select taskq._maintain_history();
+select taskq._make_history(), taskq._drop_history();
 select to_regclass('taskq.history_20200101'), to_regclass('taskq.history_202001');
 select count(*) from taskq.history_rest where id = 0;
 select count(*) > 0 as kept from taskq.history_rest;

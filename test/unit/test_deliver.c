@@ -90,6 +90,7 @@ typedef struct fake_store
 	int64_t lose; /* id whose lease is lost at the next extend */
 	bool fail_claim;
 	bool fail_report;
+	int64_t busy; /* id of which somebody has the task in hand; -1: none */
 	bool fail_extend;
 	bool fail_release;
 
@@ -150,7 +151,7 @@ store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 }
 
 static int
-store_report(void *self, const tq_result *results, int n)
+store_report(void *self, tq_result *results, int n)
 {
 	fake_store *s = self;
 	int i;
@@ -164,11 +165,14 @@ store_report(void *self, const tq_result *results, int n)
 		if (results[i].token != results[i].id + 100000 || results[i].response == NULL)
 			exit(1);
 		s->report_of[results[i].id]++;
+		results[i].busy = results[i].id == s->busy;
 		s->outcome = results[i].outcome;
 		s->cls = results[i].response->cls;
 		s->status = results[i].response->status;
 	}
 	s->reported += n;
+	for (i = 0; i < n; i++)
+		s->reported -= results[i].busy;
 	return 0;
 }
 
@@ -215,6 +219,7 @@ start(int max_inflight, const char *path)
 
 	memset(&the_host, 0, sizeof(the_host));
 	memset(&the_store, 0, sizeof(the_store));
+	the_store.busy = -1;
 	the_host.now = 1000000;
 	the_store.lease_ms = 60000;
 	the_store.next_due_ms = -1;
@@ -349,6 +354,36 @@ test_report_timing(void)
 	turns(d, 2);
 	is_int(the_store.reports, 2, "a full batch goes at once");
 	is_int(the_store.report_size, 70, "with all that is there");
+	tq_deliver_free(d);
+}
+
+static void
+test_busy_results(void)
+{
+	tq_deliver *d = start(100, NULL);
+
+	the_store.available = 3;
+	the_store.busy = the_store.next_id + 1;
+	pass(d, TQ_REPORT_DELAY_MS);
+	pass(d, TQ_REPORT_DELAY_MS);
+	is_int(the_store.reports, 1, "one report");
+	is_int(the_store.reported, 2, "of two");
+	is_int(tq_deliver_inflight(d), 1, "the one that is busy is kept");
+	pass(d, TQ_REPORT_BUSY_MS - 2);
+	is_int(the_store.reports, 1, "and left alone for a while");
+	pass(d, 2 + TQ_REPORT_DELAY_MS);
+	is_int(the_store.reports, 2, "then reported again");
+	is_int(the_store.report_size, 1, "by itself");
+	is_int(tq_deliver_inflight(d), 1, "and kept again");
+
+	the_store.available = 100;
+	tq_deliver_wake(d);
+	turns(d, 2);
+	is_int(the_store.report_size, 101, "others do not wait for it");
+	the_store.busy = -1;
+	pass(d, TQ_REPORT_BUSY_MS);
+	pass(d, TQ_REPORT_BUSY_MS);
+	is_int(tq_deliver_inflight(d), 0, "at last it is written");
 	tq_deliver_free(d);
 }
 
@@ -654,6 +689,7 @@ main(void)
 	test_refill_timing();
 	test_real_answers();
 	test_report_timing();
+	test_busy_results();
 	test_when_to_claim();
 	test_failing_report();
 	test_failing_claim();
