@@ -42,6 +42,7 @@ create function taskq._push_recover() returns bigint
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	lock table taskq.queue in access share mode;
 	select count(*) filter (where taskq._try_lose_lease(l.id, l.token, l.lease_until))
 	from (select l.* from taskq.lease l join taskq._queues q on q.id = l.queue_id
 		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l
@@ -54,6 +55,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	-- As every call of the executor begins: see executor_call() in src/queue.c.
+	lock table taskq.queue in access share mode;
 	if not taskq._copied() then
 		perform taskq._expire_starts();
 	end if;

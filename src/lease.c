@@ -99,7 +99,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 
-	require_writable("taskq._push_extend()");
+	executor_call("taskq._push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
@@ -130,7 +130,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 	int released = 0;
 
-	require_writable("taskq._push_release()");
+	executor_call("taskq._push_release()");
 	for (int i = 0; i < count; i++)
 	{
 		Row lease;

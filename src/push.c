@@ -188,7 +188,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	int count;
 	int32 *ids = queue_push_ids(&count);
 
-	require_writable("taskq._push_claim()");
+	executor_call("taskq._push_claim()");
 	InitMaterializedSRF(fcinfo, 0);
 	turn++;
 	for (int i = 0; i < count && max > 0; i++)
@@ -407,7 +407,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	Failure failure;
 	Row lease;
 
-	require_writable("taskq._push_report()");
+	executor_call("taskq._push_report()");
 	if (!PG_ARGISNULL(REP_VERDICT))
 		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
 	success = strcmp(verdict, "success") == 0;

@@ -260,6 +260,13 @@ client_call(const char *function)
 }
 
 void
+executor_call(const char *function)
+{
+	require_writable(function);
+	LockRelationOid(taskq_relation("queue"), AccessShareLock);
+}
+
+void
 queue_arm_if_new(void)
 {
 	if (arm_row_seen)

@@ -8,16 +8,24 @@
  * away until the transaction has ended: at its end, because a renamed database
  * cannot be connected to before.  The end of a transaction is also reported
  * for one that dies with its session, so nothing is kept away for ever.
+ *
+ * DROP EXTENSION locks the extension's tables in an order of its own.  So that
+ * it meets nobody half-way, it first takes the lock with which every call
+ * begins: see client_call() and executor_call() in queue.c.
  */
 #include "taskq.h"
 
 #include <signal.h>
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 
 #define STEP_ASIDE_MS    5000
 #define DEFAULT_TEMPLATE "template1"
@@ -193,6 +201,32 @@ note_success(Node *statement, int held)
 	}
 }
 
+static bool
+drops_extension(Node *statement)
+{
+	ListCell *lc;
+
+	if (!IsA(statement, DropStmt) || ((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach (lc, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), TASKQ_EXTENSION) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whoever may not drop it is told so by core, without having been in anybody's way. */
+static void
+lock_before_drop(void)
+{
+	Oid namespace = get_namespace_oid("taskq", true);
+	Oid queue = OidIsValid(namespace) ? get_relname_relid("queue", namespace) : InvalidOid;
+
+	if (OidIsValid(queue) && superuser())
+		LockRelationOid(queue, AccessExclusiveLock);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
@@ -200,6 +234,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 {
 	int held = make_room_for(pstmt->utilityStmt, context);
 
+	if (drops_extension(pstmt->utilityStmt))
+		lock_before_drop();
 	if (next_process_utility)
 		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, completion);
 	else

@@ -18,14 +18,17 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "core/deliver.h"
 #include "executor/spi.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -108,6 +111,17 @@ extension_there(void)
 	return !gone;
 }
 
+/* The lock with which every call begins, before any other: see queue.c. */
+static void
+lock_out_drop(void)
+{
+	Oid namespace = get_namespace_oid("taskq", true);
+	Oid queue = OidIsValid(namespace) ? get_relname_relid("queue", namespace) : InvalidOid;
+
+	if (OidIsValid(queue))
+		LockRelationOid(queue, AccessShareLock);
+}
+
 /* While the process stops: limits the coming transaction; false if no time is left. */
 static bool
 arm_drain_timeout(void)
@@ -138,6 +152,8 @@ try_transaction(Work work, void *arg)
 	PG_TRY();
 	{
 		StartTransactionCommand();
+		if (work != NULL)
+			lock_out_drop();
 		if (extension_there() && work != NULL)
 		{
 			SPI_connect();
@@ -330,6 +346,8 @@ armed(void)
 		is = DatumGetBool(column(0, 1, &isnull));
 	if (isnull)
 		return false;
+	if (is && said != 1)
+		maintenance_hurry();
 	if (!is && said != 0)
 		ereport(LOG,
 				(errmsg("executor in database \"%s\" sends nothing: the database is not armed",
@@ -476,7 +494,8 @@ report_one(tq_result *result, bool bare)
 	written = DatumGetBool(column(0, 1, &isnull));
 	result->busy = isnull;
 	if (!isnull && !written)
-		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost", result->id);
+		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost",
+			 result->id);
 }
 
 static void

@@ -117,6 +117,9 @@ extern int32 *queue_push_ids(int *count);
  */
 extern void client_call(const char *function);
 
+/* Begins a call by the executor: the same, but it is in the way of DROP EXTENSION alone. */
+extern void executor_call(const char *function);
+
 /* The first submit in a database arms it: see sql/60_control.sql. */
 extern void queue_arm_if_new(void);
 

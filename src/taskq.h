@@ -232,6 +232,9 @@ extern bool store_expire_leases(int64 *next_ms);
 /* Does what is due. */
 extern void maintenance_run(void);
 
+/* Tables of history may be wanted at once: the database was armed. */
+extern void maintenance_hurry(void);
+
 /* Milliseconds until maintenance_run() has something to do. */
 extern int64 maintenance_due_in(void);
 
