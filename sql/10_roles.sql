@@ -20,9 +20,11 @@ begin
 	loop
 		select * into present from pg_catalog.pg_roles where rolname = wanted.name;
 		if not found then
-			execute pg_catalog.format('create role %I %s noinherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls password null %s',
+			execute pg_catalog.format('create role %I %s %s nosuperuser nocreatedb nocreaterole noreplication nobypassrls password null %s',
 				wanted.name,
 				case when wanted.login then 'login' else 'nologin' end,
+				-- The owner needs what it is granted in 90_grants.sql.
+				case when wanted.name = 'taskq_owner' then 'inherit' else 'noinherit' end,
 				case when wanted.login then 'connection limit 0' else '' end);
 			execute pg_catalog.format('comment on role %I is %L', wanted.name, wanted.remark);
 			continue;

@@ -144,7 +144,7 @@ begin
 end
 $$;
 comment on function taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]) is
-'Creates a retry policy. backoff: fixed (base), linear (base * attempt), exponential (base * factor ^ (attempt - 1); past max_doublings it grows linearly), power (base * factor ^ attempt), schedule (the delays one after the other, the last one again and again). max_delay caps the delay, except of a schedule; jitter varies it by up to that fraction either way. A task is dead when max_attempts is used up, or when the next try would come later than max_age after its submission. Shipped: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 hours, 10 attempts), none (1 attempt). Errors: TQ004.';
+'Creates a retry policy. backoff: fixed (base), linear (base * attempt), exponential (base * factor ^ (attempt - 1); past max_doublings it grows linearly), power (base * factor ^ attempt), schedule (the delays one after the other, the last one again and again). max_delay caps the delay, except of a schedule; jitter varies it by up to that fraction either way. A task is dead when max_attempts is used up, or when the next try would come later than max_age after its submission or retry(). Limits: base, max_delay and each of delays 0 to 366 days; factor 1 to 100; jitter 0 to 1; max_age up to 36600 days; 1 to 1000 delays. Shipped: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 hours, 10 attempts), none (1 attempt). Errors: TQ004.';
 
 create view taskq.retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, built_in

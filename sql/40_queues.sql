@@ -40,7 +40,7 @@ create view taskq.queues as
 	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at
 	from taskq._queues;
 comment on view taskq.queues is
-'One row a queue: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start.';
+'One row a queue: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
 
 -- What is wrong with a queue's settings, or NULL.
 create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
@@ -101,7 +101,7 @@ begin
 end
 $$;
 comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval) is
-'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (the executor sends them as HTTP requests). url: push only, where the payload of submit() is POSTed. lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible (0: not kept); they go within a day after that. keep_key: how long a key stays taken after the end. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (the executor sends them as HTTP requests). url: push only, where the payload of submit() is POSTed. lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
 
 -- Every call by a client holds a lock on this table until its transaction
 -- ends: once this returns none is under way, and none begins.  Taken before

@@ -63,7 +63,7 @@ begin
 end
 $$;
 comment on function taskq.retry(bigint, timestamptz) is
-'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ004.';
+'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero; the failed attempts of its former life are forgotten. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ009 also when that has another mode now, TQ004.';
 
 create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
 language sql stable security definer rows 1

@@ -16,7 +16,7 @@ create view taskq.tasks as
 		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error
 	from taskq._history h;
 comment on view taskq.tasks is
-'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
 
 create view taskq.attempts as
 	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
@@ -57,7 +57,7 @@ as $$
 	select * from (
 		select format('session with pid %s (%s)', a.pid, coalesce(nullif(a.state, ''), a.backend_type)), age(a.backend_xmin)
 		from pg_stat_activity a
-		where a.backend_xmin is not null and a.pid <> pg_backend_pid() and a.backend_type <> 'taskq executor'
+		where a.backend_xmin is not null and a.pid <> pg_backend_pid() and a.backend_type is distinct from 'taskq executor'
 		union all
 		select format('prepared transaction "%s"', p.gid), age(p.transaction) from pg_prepared_xacts p
 		union all

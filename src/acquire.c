@@ -222,7 +222,7 @@ queue_to_acquire(FunctionCallInfo fcinfo)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("taskq.acquire() cannot run at this isolation level"),
+				 errmsg("tasks cannot be acquired at this isolation level"),
 				 errdetail("A transaction that keeps its snapshot does not see what is taken."),
 				 errhint("Call it in a READ COMMITTED transaction.")));
 	return queue;

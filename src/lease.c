@@ -107,6 +107,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 		Datum value = Int64GetDatum(ids[i]);
 		bool isnull = false;
 
+		Failure given_up = {.class = "cancelled", .error = cstring_to_text("given up: cancelled")};
 		RowResult result = lease_extend(ids[i], tokens[i], 0, &lease, false);
 
 		if (result == ROW_BUSY)
@@ -115,7 +116,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 			continue;
 		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
 		if (lease_take(ids[i], tokens[i], &lease, true) == ROW_DONE)
-			(void) task_lost(&lease);
+			(void) task_fail(&lease, &given_up);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;

@@ -54,8 +54,9 @@ sub consistent
 			where (t.id, t.key) = (k.id, k.key))
 		union all select count(*) from taskq._history h join taskq.task t using (id)
 		union all select count(*) - count(distinct id) from taskq._history
-		union all select count(*) from taskq.attempt a where not exists (select from taskq.task t where t.id = a.task_id)}),
-		join("\n", (0) x 8), "$what: every task stands in one place, with its key");
+		union all select count(*) from taskq.attempt a where not exists (select from taskq.task t where t.id = a.task_id)
+		union all select count(*) from taskq.task t where not exists (select from taskq._queues q where q.id = t.queue_id)}),
+		join("\n", (0) x 9), "$what: every task stands in one place, with its key");
 	return;
 }
 
@@ -92,6 +93,25 @@ do $$ begin perform taskq.retry(id) from (select id from taskq._history where qu
 	order by ended_at desc limit 3) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
 END
 $mix{purge} = [ 1, "select taskq.purge_queue('keys');\n" ];
+# Locks are taken in one order also by transactions of several calls.
+$mix{chain} = [ 3, <<'END'];
+\set k random(1, 8)
+begin;
+select count(taskq.finish(id, token)) from taskq.acquire('keys');
+select count(taskq.submit('keys', '"next"', key => 'k' || :k));
+commit;
+END
+$mix{same} = [ 2, <<'END'];
+\set k random(1, 8)
+do $$ begin perform taskq.submit('keys', '"fixed"', key => 'k' || :k, on_duplicate => 'replace', run_at => '2100-01-01');
+exception when sqlstate 'TQ003' then null; end $$;
+END
+$mix{drop} = [ 1, <<'END'];
+do $$ begin perform taskq.create_queue('passing'); exception when sqlstate 'TQ002' then null; end $$;
+do $$ begin perform taskq.submit('passing'); exception when sqlstate 'TQ001' then null; end $$;
+do $$ begin perform taskq.drop_queue('passing', force => true); exception when sqlstate 'TQ009' then null; end $$;
+END
+$mix{alter} = [ 1, "select taskq.alter_queue('keys', lease_for => '200 ms');\n" ];
 $mix{pause} = [ 1, "select taskq.pause_queue('keys'), taskq.resume_queue('keys');\n" ];
 ($ok, $err) = bench(50, 60, %mix);
 unlike($err, qr/deadlock|serialize|XX000|internal/i, 'no deadlock, no serialization failure, no internal error');
@@ -101,7 +121,13 @@ consistent('after that');
 # What was left behind runs out, and then everything ends.
 sql("select taskq.resume_queue('keys')");
 wait_until('the queue to drain',
-	sub { sql("select count(taskq.finish(id, token)) from taskq.acquire('keys', 100)"); sql("select count(*) from taskq.task") eq '0' });
+	sub
+	{
+		sql("select count(taskq.finish(id, token)) from taskq.acquire('keys', 100)");
+		sql("select count(taskq.cancel(id)) from taskq.task where run_at > now() + interval '1 day'");
+		sql("select taskq.drop_queue('passing', force => true)");
+		return sql("select count(*) from taskq.task") eq '0';
+	});
 consistent('drained');
 is(sql("select count(*) from taskq.key where taken_until is null"), '0', 'no key is taken any more');
 

@@ -1,0 +1,189 @@
+# 002_leases.pl
+#		Who owns a task: leases that run out, workers side by side, tokens from
+#		before a crash.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use TaskqTest;
+
+my $node = taskq_node('main');
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# Acquires a task of queue 'work'; returns its id and token.
+sub acquire
+{
+	my ($worker, $lease_for) = @_;
+
+	return split /\|/,
+	  sql("select id, token from taskq.acquire('work', lease_for => '$lease_for', worker => '$worker')");
+}
+
+sql("select taskq.create_queue('work')");
+
+# ---- a lost lease --------------------------------------------------------------------
+
+# Several tests: $take acquires the task as worker 'second', after the lease of
+# worker 'first' has run out, and returns id and token.
+sub hands_over
+{
+	my ($how, $take) = @_;
+	my $id = sql("select taskq.submit('work', '{}')");
+	my ($first_id, $first_token) = acquire('first', '1 s');
+	is($first_id, $id, "$how: the first worker has it");
+	my $lost_at = sql("select lease_until from taskq.tasks where id = $id");
+
+	my ($second_id, $second_token) = $take->();
+	is($second_id, $id, "$how: the second worker gets it");
+	cmp_ok($second_token, '>', $first_token, "$how: with a greater token");
+	my $late = sql("select extract(epoch from t.started_at - '$lost_at') from taskq.tasks t where id = $id");
+	cmp_ok($late, '>=', 0, "$how: not before the lease has run out");
+	cmp_ok($late, '<=', 2, sprintf('%s: it can be acquired %.0f ms after that', $how, 1000 * $late));
+	is( sql("select attempt, class, error, worker from taskq.attempts where task_id = $id"),
+		'1|lease_lost|lease lost|first',
+		"$how: the lost attempt is recorded");
+
+	is(sql("select taskq.finish($id, $first_token)"), 'f', "$how: finish with the lost lease is false");
+	is(sql("select count(*) from taskq.heartbeat($id, $first_token)"), '0', "$how: heartbeat has no row");
+	is(sql("select taskq.fail($id, $first_token, 'x') is null"), 't', "$how: fail is NULL");
+	is(sql("select taskq.release($id, $first_token)"), 'f', "$how: release is false");
+	is(sql("select state, attempt, worker from taskq.tasks where id = $id"), 'running|2|second',
+		"$how: and nothing has changed");
+
+	is(sql("select taskq.finish($id, $second_token)"), 't', "$how: the second worker can finish it");
+	is(sql("select taskq.finish($id, $second_token)"), 'f', "$how: once");
+	return;
+}
+
+# Looks for work again and again, in one session.
+sub acquire_in_a_loop
+{
+	my $session = $node->background_psql('postgres');
+	my $row = wait_until('a task', sub {
+		return $session->query_safe(
+			q{select id, token from taskq.acquire('work', lease_for => '1 min', worker => 'second')});
+	});
+
+	$session->quit;
+	return split /\|/, $row;
+}
+
+# The executor puts it back at once, so a worker that looks rarely finds it too.
+hands_over('executor', sub {
+	wait_query($node, 'postgres', 'select state from taskq.tasks', 'pending');
+	return acquire('second', '1 min');
+});
+
+reconfigure($node, 'taskq.executor' => 'off');
+wait_until('the end of the executor', sub { return executor_pid($node) eq '' });
+hands_over('no executor', \&acquire_in_a_loop);
+reconfigure($node, 'taskq.executor' => 'on');
+wait_executor($node);
+
+# A heartbeat is what keeps it: the same lease, extended.
+my $id = sql("select taskq.submit('work', '{}')");
+my ($same, $token) = acquire('first', '1 s');
+is( sql("select lease_until > clock_timestamp() + interval '50 s', cancel_requested"
+		  . " from taskq.heartbeat($id, $token, '1 min')"),
+	't|f',
+	'a heartbeat extends the lease');
+wait_query($node, 'postgres',
+	"select clock_timestamp() > started_at + interval '1.5 s' from taskq.tasks where id = $id");
+wait_polls($node);
+is(sql("select taskq.finish($id, $token)"), 't', 'and the worker can finish after the first end');
+
+# ---- workers side by side ----------------------------------------------------------------
+
+my $tasks = 2000;
+sql("select count(taskq.submit('work', '{}')) from generate_series(1, $tasks)");
+sql('create table ledger (id bigint, token bigint, client int)');
+my $worker = PostgreSQL::Test::Utils::tempdir() . '/worker.sql';
+append_to_file($worker, <<'EOF');
+select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from taskq.acquire('work') \gset
+\set give_back random(1, 10)
+\if :id = 0
+\elif :give_back = 1
+select taskq.release(:id, :token);
+\else
+begin;
+insert into ledger select :id, :token, :client_id where taskq.finish(:id, :token);
+end;
+\endif
+EOF
+$node->command_ok(
+	[ 'pgbench', '-n', '-c', '4', '-j', '2', '-t', '700', '-f', $worker, $node->connstr('postgres') ],
+	'four workers side by side meet no error');
+my $together = sql('select count(*) from ledger');
+cmp_ok($together, '>', $tasks / 2, "they finished $together tasks");
+is(sql("select count(*) from taskq.tasks where queue = 'work' and state = 'running'"), '0',
+	'and left none running');
+
+# What they left, as they have given back some.
+sql('insert into ledger select id, token, -1 from taskq.acquire(\'work\', 10000) where taskq.finish(id, token)');
+is(sql('select count(*), count(distinct id), count(distinct token) from ledger'), "$tasks|$tasks|$tasks",
+	'each task was finished exactly once');
+is( sql("select count(*), count(distinct id) from taskq.tasks t join ledger l using (id)"
+		  . " where state = 'finished' and attempt = 1"),
+	"$tasks|$tasks",
+	'each of them in its first attempt, for releasing uses none up');
+
+# ---- tokens from before a crash ------------------------------------------------------------
+
+# With synchronous_commit off an acquire can be lost.  The WAL writer flushes at once
+# what comes while it hibernates, so something else has to come first; and a session
+# that commits synchronously flushes for all, so there must be none: no executor.
+reconfigure($node, 'taskq.executor' => 'off', 'wal_writer_delay' => '10s');
+wait_until('the end of the executor', sub { return executor_pid($node) eq '' });
+sql("select taskq.submit('work', '{}') from generate_series(1, 10)");
+my $lost = 0;
+my %stale;
+foreach my $round (1 .. 3)
+{
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('set synchronous_commit = off');
+	$session->query_safe('insert into ledger values (0, 0, 0)') foreach 1 .. 3;
+	my ($task, $number) = split /\|/,
+	  $session->query_safe(q{select id, token from taskq.acquire('work', lease_for => '1 hour')});
+	ok(!exists $stale{$number}, "round $round: the token was never seen before");
+	$stale{$number} = $task;
+	kill_server($node);
+	eval { $session->quit };
+	$node->start;
+	$lost++ if sql("select state from taskq.tasks where id = $task") eq 'pending';
+}
+cmp_ok($lost, '>', 0, "$lost of 3 acquires were lost in a crash");
+my %again = map { split /\|/ }
+  split /\n/, sql(q{select token, id from taskq.acquire('work', 10, lease_for => '1 hour')});
+cmp_ok(scalar(keys %again), '>=', 10 - 3 + $lost, 'their tasks can be acquired again');
+is(join(' ', grep { exists $stale{$_} } keys %again), '', 'with tokens that are new');
+my $refused = 0;
+foreach my $old (keys %stale)
+{
+	next if sql("select token from taskq.lease where id = $stale{$old}") eq $old;
+	$refused++;
+	is(sql("select taskq.finish($stale{$old}, $old)"), 'f', 'the token from before the crash is refused');
+}
+is($refused, $lost, 'each of the lost ones');
+
+my ($other) = keys %again;
+kill_server($node);
+$node->start;
+is(sql("select taskq.finish($again{$other}, $other)"), 't',
+	'the token of an acquire that was flushed is good after a crash');
+
+# Restarted in between, the numbers go on, too.
+$node->restart;
+sql("select taskq.submit('work', '{}')");
+my ($last) = sql(q{select token from taskq.acquire('work')});
+is(scalar(grep { $_ >= $last } keys %again, keys %stale), 0, 'tokens grow over restarts');
+
+$node->stop;
+log_is_clean($node);
+done_testing();

@@ -1,0 +1,117 @@
+# 007_no_preload.pl
+#		Without shared_preload_libraries: the same, by polling, with an executor that
+#		is started by hand.
+
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+
+use TaskqTest;
+
+my $node = taskq_node('main', preload => 0, conf => "taskq.poll_interval = '200ms'");
+my $receiver = TaskqTest::Receiver->start;
+
+sub sql
+{
+	return $node->safe_psql($_[1] // 'postgres', $_[0]);
+}
+
+# What status() finds of the processes.
+sub status
+{
+	my ($database) = @_;
+
+	return sql(q{select string_agg("check" || ' ' || ok, ', ') from taskq.status()}
+		  . q{ where "check" in ('preloaded', 'executor')}, $database);
+}
+
+is(sql("select count(*) from pg_stat_activity where backend_type ~ 'taskq'"), '0',
+	'no background process runs');
+is(status(), 'preloaded false, executor false', 'status() says so');
+
+# ---- the SQL API --------------------------------------------------------------------
+
+my $id = sql(q{select taskq.submit('default', '{"a": 1}')});
+my ($task, $token) = split /\|/, sql("select id, token from taskq.acquire('default', lease_for => '1 s')");
+is($task, $id, 'a task can be acquired');
+my ($lease_until, $again, $new_token) = (sql("select lease_until from taskq.tasks where id = $id"));
+wait_until('the lease to run out', sub {
+	($again, $new_token, my $late) =
+	  split /\|/, sql("select id, token, clock_timestamp() - '$lease_until' < '1 s' from taskq.acquire('default')");
+	return 0 unless defined $again;
+	is($late, 't', 'its lease comes back by acquire() within a second');
+	return 1;
+});
+is($again, $id, 'to another worker');
+isnt($new_token, $token, 'with another token');
+is(sql("select taskq.finish($id, $token)"), 'f', 'the first one cannot finish it');
+is(sql("select taskq.finish($id, $new_token, '[2]')"), 't', 'the second one can');
+is(sql("select state, result from taskq.result($id)"), 'finished|[2]', 'it is finished');
+$id = sql("select taskq.submit('default')");
+($task, $token) = split /\|/, sql("select id, token from taskq.acquire('default')");
+is(sql("select taskq.fail($task, $token, 'oh', retry_in => '1 hour')"), 'pending', 'fail()');
+is(sql("select taskq.cancel($id)"), 't', 'cancel()');
+is(sql("select taskq.retry($id)"), 't', 'retry()');
+($task, $token) = split /\|/, sql("select id, token from taskq.acquire('default')");
+is(sql("select taskq.release($task, $token)"), 't', 'release()');
+
+# ---- the executor ----------------------------------------------------------------------
+
+my $url = $receiver->url('/ok');
+$id = sql("select taskq.submit_http('$url', '{}')");
+is(sql('select taskq.start_executor()'), 't', 'start_executor()');
+my $pid = wait_executor($node);
+wait_state($node, $id, 'finished');
+is(status(), 'preloaded false, executor true', 'it delivers, and status() says that it runs');
+is(sql('select taskq.start_executor()'), 't', 'once more: it runs');
+is(executor_pid($node), $pid, 'and is the same');
+$id = sql("select taskq.submit_http('$url', '{}')");
+my $took = seconds(sub { wait_state($node, $id, 'finished') });
+cmp_ok($took, '<', 2, sprintf('what is submitted now is found by polling (%.2f s)', $took));
+is(sql("select usename from pg_stat_activity where pid = $pid"), 'taskq_bgw', 'it is an ordinary role');
+
+sql("select pg_terminate_backend($pid)");
+$pid = wait_executor($node, 'postgres', $pid);
+pass('it comes back when its session is ended');
+
+sql("select count(taskq.submit_http('" . $receiver->url('/hang') . "')) from generate_series(1, 10)");
+$receiver->wait_requests(10, '/hang');
+$took = seconds(sub { is(sql('select taskq.stop_executor()'), 't', 'stop_executor()') });
+cmp_ok($took, '<', 2, sprintf('although peers hang (%.2f s)', $took));
+is(executor_pid($node), '', 'it has stopped when that returns');
+wait_process_gone($pid);
+is(sql("select count(*) from taskq.tasks where state = 'pending' and attempt = 0 and url ~ 'hang'"), '10',
+	'and has given back what it had');
+is(sql('select taskq.stop_executor()'), 'f', 'once more: none was running');
+# With exit code 1, which is logged, the postmaster would start it again.
+unlike(log_since($node), qr/\(PID $pid\) exited with exit code/, 'it has stopped for good');
+is(status(), 'preloaded false, executor false', 'status() says so');
+
+# ---- databases ---------------------------------------------------------------------------
+
+sql('create database other');
+add_taskq($node, 'other');
+is(sql('select taskq.start_executor()', 'other'), 't', 'an executor in another database');
+$id = sql("select taskq.submit_http('$url', '{}')", 'other');
+wait_state($node, $id, 'finished', 'other');
+is(sql('select taskq.stop_executor()', 'other'), 't', 'is stopped');
+$took = seconds(sub { sql('drop database other') });
+cmp_ok($took, '<', 2, sprintf('and its database can be dropped (%.2f s)', $took));
+
+is(sql('select taskq.start_executor()'), 't', 'the first one starts again');
+$receiver->wait_requests(20, '/hang');
+$pid = executor_pid($node);
+sql('drop extension taskq');
+wait_process_gone($pid);
+pass('it leaves when the extension is dropped');
+add_taskq($node, 'postgres');
+is(sql('select taskq.start_executor()'), 't', 'and can be started for the new one');
+$id = sql("select taskq.submit_http('$url', '{}')");
+wait_state($node, $id, 'finished');
+$node->restart;
+is(executor_pid($node), '', 'after a restart of the server it has to be started anew');
+
+$node->stop;
+log_is_clean($node);
+done_testing();

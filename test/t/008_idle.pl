@@ -1,0 +1,134 @@
+# 008_idle.pl
+#		What an executor costs that has nothing to do, and how soon it is awake.
+
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+
+use TaskqTest;
+
+my $node = taskq_node('main', conf => <<'EOF');
+autovacuum = off
+log_statement = none
+max_prepared_transactions = 5
+taskq.poll_interval = '100ms'
+EOF
+my $receiver = TaskqTest::Receiver->start;
+my $window = 3;
+my $polls = $window * 10;
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# How often a process has waited for something.
+sub waits
+{
+	my ($pid) = @_;
+
+	open my $status, '<', "/proc/$pid/status" or die "no process $pid: $!";
+	my ($n) = map { /^voluntary_ctxt_switches:\s+(\d+)/ } <$status>;
+	return $n;
+}
+
+# It has delivered, and made its tables.
+my $url = $receiver->url('/ok');
+my $id = sql("select taskq.submit_http('$url', '{}')");
+wait_state($node, $id, 'finished');
+my $pid = wait_executor($node);
+wait_polls($node);
+
+# Rates need a span of time; all else is done in this one session.
+my $session = $node->background_psql('postgres');
+$session->query_safe('set stats_fetch_consistency = none');
+my $counters = q{select pg_snapshot_xmax(pg_current_snapshot()), xact_commit, xact_rollback}
+  . q{ from pg_stat_database where datname = 'postgres'};
+my ($xmax, $commits, $rollbacks) = split /\|/, $session->query_safe($counters);
+my $waits = waits($pid);
+$session->query_safe("select pg_sleep($window)");
+$waits = waits($pid) - $waits;
+my ($xmax_then, $commits_then, $rollbacks_then) = split /\|/, $session->query_safe($counters);
+$session->quit;
+$commits = $commits_then - $commits;
+
+is($xmax_then, $xmax, "idle for $polls polls: no transaction id is used");
+is($rollbacks_then, $rollbacks, 'nothing is rolled back');
+cmp_ok($commits, '>=', $polls / 2, "it polls ($commits transactions)");
+cmp_ok($commits, '<=', 2.5 * $polls, 'with few transactions a poll');
+cmp_ok($waits, '<=', 3 * $polls, "and wakes for nothing else ($waits times)");
+
+# ---- woken by a commit -----------------------------------------------------------------
+
+# Seconds from the submitting call to the request.
+sub delay_of
+{
+	my ($path, $statement) = @_;
+	my $start = time();
+
+	sql($statement);
+	my @requests = $receiver->wait_requests(1, $path);
+	return $requests[0]{time} - $start;
+}
+
+sub slowest
+{
+	return (sort { $a <=> $b } @_)[-1];
+}
+
+reconfigure($node, 'taskq.poll_interval' => '60s');
+wait_query($node, 'postgres',
+	"select clock_timestamp() > state_change + interval '0.5 s' from pg_stat_activity where pid = $pid");
+my @delays = map { delay_of("/ok/direct/$_/", "select taskq.submit_http('$url/direct/$_/', '{}')") } 1 .. 20;
+cmp_ok(slowest(@delays), '<', 1,
+	sprintf('poll interval 60 s: the commit wakes it, 20 times (slowest %.0f ms)', 1000 * slowest(@delays)));
+
+sql(<<'EOF');
+create function order_paid(url text) returns void language plpgsql as $$
+begin
+	begin
+		perform taskq.submit_http(url, '{}');
+	exception when others then
+		raise notice 'never';
+	end;
+end $$;
+create procedure order_loop(url text) language plpgsql as $$
+begin
+	perform taskq.submit_http(url || '1/', '{}');
+	commit;
+	perform taskq.submit_http(url || '2/', '{}');
+	rollback;
+	perform taskq.submit_http(url || '3/', '{}');
+end $$;
+EOF
+@delays = map { delay_of("/ok/function/$_/", "select order_paid('$url/function/$_/')") } 1 .. 5;
+cmp_ok(slowest(@delays), '<', 1, 'from a function, within a subtransaction');
+@delays = map { delay_of("/ok/procedure/$_/3/", "call order_loop('$url/procedure/$_/')") } 1 .. 5;
+cmp_ok(slowest(@delays), '<', 1, 'from a procedure that commits');
+is(scalar(grep { $_->{path} =~ m{/2/$} } $receiver->requests('/ok/procedure')), 0,
+	'without what it rolled back');
+@delays = map {
+	delay_of("/ok/queue/$_/", "begin; select taskq.create_queue('q$_', mode => 'push', url => '$url/queue/$_/');"
+		  . " select taskq.submit('q$_', '{}'); commit")
+} 1 .. 5;
+cmp_ok(slowest(@delays), '<', 1, 'in the transaction that creates the queue');
+@delays = map { delay_of("/ok/delayed/$_/", "select taskq.submit_http('$url/delayed/$_/', '{}', delay => '50 ms')") } 1 .. 5;
+cmp_ok(slowest(@delays), '<', 1, 'with a delay');
+is(executor_pid($node), $pid, 'by the same executor');
+
+# ---- prepared transactions ---------------------------------------------------------------
+
+# Nobody wakes the executor at COMMIT PREPARED: it finds these at its next poll.
+reconfigure($node, 'taskq.poll_interval' => '300ms');
+wait_polls($node);
+sql("begin; select taskq.submit_http('$url/prepared', '{}'); prepare transaction 'p'");
+wait_polls($node);
+is(scalar($receiver->requests('/ok/prepared')), 0, 'nothing is sent for a prepared transaction');
+my $delay = delay_of('/ok/prepared', "commit prepared 'p'");
+cmp_ok($delay, '<', 1.3, sprintf('COMMIT PREPARED: found within the poll interval (%.0f ms)', 1000 * $delay));
+
+$node->stop;
+log_is_clean($node);
+done_testing();

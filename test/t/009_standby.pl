@@ -1,0 +1,81 @@
+# 009_standby.pl
+#		On a hot standby tasks can be looked at; after the promotion they are
+#		delivered.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+use TaskqTest;
+
+my $primary = taskq_node('primary', init => [ allows_streaming => 1 ], conf => 'taskq.executor = off');
+my $receiver = TaskqTest::Receiver->start;
+
+sub sql
+{
+	my ($node, $query) = @_;
+
+	return $node->safe_psql('postgres', $query);
+}
+
+# The SQLSTATE of an error, and its message.
+sub error_of
+{
+	my ($node, $query) = @_;
+
+	return ($node->psql('postgres', "\\set VERBOSITY verbose\n$query"))[2];
+}
+
+$primary->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'backup', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'taskq.executor = on');
+$standby->start;
+
+my $url = $receiver->url('/ok');
+my $done = sql($primary, "select taskq.submit('default', '{}')");
+sql($primary, "select taskq.finish(id, token, '[1]') from taskq.acquire('default')");
+my $pending = sql($primary, "select taskq.submit_http('$url', '{}')");
+my $leased = sql($primary, "select taskq.submit('default', '{}')");
+my ($id, $token) = split /\|/, sql($primary, "select id, token from taskq.acquire('default')");
+$primary->wait_for_catchup($standby);
+
+# ---- while it is one ------------------------------------------------------------------
+
+is(sql($standby, 'select id, state from taskq.tasks order by id'),
+	"$done|finished\n$pending|pending\n$leased|running", 'the tasks can be seen');
+is(sql($standby, "select state, result from taskq.result($done)"), 'finished|[1]', 'result()');
+is(sql($standby, "select count(*) from taskq.response($pending)"), '0', 'response()');
+is(sql($standby, 'select count(*) > 1 from taskq.queues'), 't', 'queues');
+like(sql($standby, q{select ok, detail from taskq.status() where "check" = 'executor'}),
+	qr/^f\|.*standby/, 'status() says why none runs');
+like(error_of($standby, "select taskq.submit('default', '{}')"), qr/ERROR:  25006:/, 'submit() fails with 25006');
+like(error_of($standby, "select taskq.submit_http('$url')"), qr/ERROR:  25006:/, 'submit_http()');
+like(error_of($standby, "select * from taskq.acquire('default')"), qr/ERROR:  25006:/, 'acquire()');
+like(error_of($standby, "select taskq.finish($id, $token)"), qr/ERROR:  25006:/, 'finish()');
+like(error_of($standby, "select taskq.cancel($pending)"), qr/ERROR:  25006:/, 'cancel()');
+like(error_of($standby, 'select taskq.arm()'), qr/ERROR:  25006:/, 'arm()');
+like(error_of($standby, 'select taskq.start_executor()'), qr/ERROR:  TQ009:/, 'start_executor() fails with TQ009');
+is(sql($standby, "select count(*) from pg_stat_activity where backend_type ~ 'taskq'"), '0',
+	'no process of taskq runs');
+is(scalar($receiver->requests), 0, 'and nothing is sent');
+
+# ---- promoted --------------------------------------------------------------------------
+
+$primary->stop;
+$standby->promote;
+wait_state($standby, $pending, 'finished');
+is(join(' ', map { $_->{task} } $receiver->requests), $pending,
+	'after the promotion the pending task is sent, and nothing else');
+is(sql($standby, "select taskq.finish($id, $token)"), 't', 'a lease from before can be finished');
+sql($standby, "select taskq.submit('default', '{}')");
+cmp_ok(sql($standby, "select token from taskq.acquire('default')"), '>', $token, 'tokens go on');
+$id = sql($standby, "select taskq.submit_http('$url', '{}')");
+cmp_ok($id, '>', $leased, 'so do ids');
+wait_state($standby, $id, 'finished');
+
+$standby->stop;
+log_is_clean($_) foreach $primary, $standby;
+done_testing();

@@ -1,0 +1,102 @@
+# 010_dump.pl
+#		A dump that is restored into another database brings everything back and
+#		sends nothing.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use TaskqTest;
+
+my $node = taskq_node('main');
+my $receiver = TaskqTest::Receiver->start;
+
+sub sql
+{
+	return $node->safe_psql($_[1] // 'postgres', $_[0]);
+}
+
+# ---- something of each kind -----------------------------------------------------------
+
+my $url = $receiver->url('/ok');
+sql("select taskq.create_retry_policy('once', max_attempts => 1)");
+sql("select taskq.create_queue('kept', keep_finished => '400 days', retry => 'once')");
+sql("select taskq.create_queue('hook', mode => 'push', url => '$url/hook')");
+my $sent = sql("select taskq.submit_http('$url', '{}')");
+my $failed = sql("select taskq.submit_http('" . $receiver->url('/status/410') . "', headers => '{\"X-A\": \"b\"}')");
+wait_state($node, $sent, 'finished');
+wait_state($node, $failed, 'dead');
+wait_query($node, 'postgres', "select count(*) > 3 from pg_inherits where inhparent = 'taskq.history'::regclass");
+
+sql('select taskq.stop_executor()');
+my $ended = sql("select taskq.submit('kept', '{\"a\": 1}', kind => 'k')");
+sql("select taskq.finish(id, token, '[1]') from taskq.acquire('kept')");
+my $dead = sql("select taskq.submit('kept', '{\"b\": 2}')");
+sql("select taskq.fail(id, token, 'oh', '{\"c\": 3}') from taskq.acquire('kept')");
+my $leased = sql("select taskq.submit('kept', '{}')");
+my ($id, $token) = split /\|/, sql("select id, token from taskq.acquire('kept', lease_for => '1 hour')");
+my $once_failed = sql("select taskq.submit('default', '{}')");
+sql("select taskq.fail(id, token, 'again', retry_in => '1 hour') from taskq.acquire('default')");
+my $due = sql("select taskq.submit('hook', '{\"d\": 4}')");
+my $delayed = sql("select taskq.submit_http('$url/delayed', delay => '2 s')");
+my $later = sql("select taskq.submit('default', run_at => 'infinity', priority => -3)");
+
+# ---- dump and restore --------------------------------------------------------------------
+
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
+sql('create database copy');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('copy'), $dump ],
+	'pg_restore --exit-on-error');
+
+foreach my $query (
+	'select * from taskq.tasks order by id',
+	'select * from taskq.attempts order by task_id, attempt',
+	'select * from taskq.queues order by queue',
+	'select * from taskq.retry_policy order by name',
+	"select * from taskq.response($sent)",
+	'select tableoid::regclass::text, id from taskq.history order by id',
+	'select * from taskq.history_rest order by id')
+{
+	my $before = sql($query);
+	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
+	is(sql($query, 'copy'), $before, "$query: is the same in the copy");
+}
+is(sql('select count(*) from taskq.tasks'), '9', 'all tasks are there')
+  or diag(sql('select id, state from taskq.tasks order by id'));
+
+# ---- the copy sends nothing --------------------------------------------------------------
+
+wait_executor($node, 'copy');
+wait_query($node, 'copy', "select clock_timestamp() > run_at from taskq.tasks where id = $delayed");
+wait_polls($node, 'copy');
+is(scalar($receiver->requests('/ok/')), 0, 'neither what is due nor what becomes due is sent from the copy');
+is(sql(q{select ok from taskq.status() where "check" = 'armed'}, 'copy'), 'f', 'status() says why');
+is(sql(q{select ok from taskq.status() where "check" = 'armed'}), 't', 'the original is armed');
+
+# ---- and lives ------------------------------------------------------------------------------
+
+my $new = sql("select taskq.submit('default', '{}')", 'copy');
+cmp_ok($new, '>', $later, 'a new task gets a new id');
+is(sql("select count(*) from taskq.tasks where id = $new", 'copy'), '1', 'that nobody has');
+is(sql("select taskq.create_queue('another')", 'copy'), '', 'a new queue');
+is(sql("select taskq.finish($id, $token)", 'copy'), 't', 'a lease of the original is one of the copy');
+my $new_token = sql("select token from taskq.acquire('default')", 'copy');
+cmp_ok($new_token, '>', $token, 'tokens go on');
+is(sql("select taskq.retry($dead)", 'copy'), 't', 'a dead task can be brought back');
+is(sql("select payload from taskq.acquire('kept')", 'copy'), '{"b": 2}', 'with its payload');
+
+sql('select taskq.arm()', 'copy');
+wait_state($node, $_, 'finished', 'copy') foreach $due, $delayed;
+is(join(' ', sort map { $_->{path} } $receiver->requests('/ok/')), '/ok/delayed /ok/hook',
+	'armed, the copy sends');
+is(sql("select state from taskq.tasks where id = $due"), 'pending', 'its own, not those of the original');
+is(sql('select taskq.start_executor()'), 't', 'and the original');
+wait_state($node, $_, 'finished') foreach $due, $delayed;
+is(scalar($receiver->requests('/ok/')), 4, 'its own');
+
+$node->stop;
+log_is_clean($node);
+done_testing();
