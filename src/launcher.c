@@ -192,8 +192,9 @@ backoff_ms(int failures)
 static void
 plan_next_start(TaskqDatabase *db, int delay_ms)
 {
-	if (db->held_aside > 0)
+	if (db->held_aside > 0 || db->stepped_aside)
 		delay_ms = 0;
+	db->stepped_aside = false;
 	db->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 }
 

@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #define STEP_ASIDE_MS    5000
 #define DEFAULT_TEMPLATE "template1"
@@ -81,15 +82,12 @@ let_go(bool committed)
 	holding = false;
 }
 
+/* As in wakeup.c: at the commit itself the launcher could still see the catalogs as they were. */
 static void
-on_transaction_end(XactEvent event, void *arg)
+on_transaction_end(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 {
-	if (!holding)
-		return;
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-		let_go(true);
-	else if (event == XACT_EVENT_ABORT)
-		let_go(false);
+	if (holding && is_top_level && phase == RESOURCE_RELEASE_AFTER_LOCKS)
+		let_go(is_commit);
 }
 
 /* Returns the number of its slot, -1 if it has none and so no executor. */
@@ -102,7 +100,7 @@ hold_aside(Oid database)
 
 	if (!registered)
 	{
-		RegisterXactCallback(on_transaction_end, NULL);
+		RegisterResourceReleaseCallback(on_transaction_end, NULL);
 		registered = true;
 	}
 	LWLockAcquire(taskq_shared->lock, LW_EXCLUSIVE);
@@ -114,7 +112,10 @@ hold_aside(Oid database)
 		holds[n]++;
 		db->held_aside++;
 		if (db->pid != 0)
+		{
+			db->stepped_aside = true;
 			kill(db->pid, SIGTERM);
+		}
 	}
 	LWLockRelease(taskq_shared->lock);
 	/* If it does not leave in time the command itself says so. */

@@ -64,6 +64,7 @@ typedef struct TaskqDatabase
 	bool wanted;          /* should have an executor, as far as we know */
 	bool stopped;         /* by stop_executor() */
 	bool serving;         /* the process is past its probe: an executor */
+	bool stepped_aside;   /* the executor was told to go for a command: it comes back at once */
 	int held_aside;       /* > 0: commands need the database to themselves */
 	pid_t pid;            /* of the executor or probe; 0: none is attached */
 	TaskqEnd ended;       /* how the last one ended */

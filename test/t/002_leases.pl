@@ -126,7 +126,8 @@ is(sql("select count(*) from taskq.tasks where queue = 'work' and state = 'runni
 	'and left none running');
 
 # What they left, as they have given back some.
-sql('insert into ledger select id, token, -1 from taskq.acquire(\'work\', 10000) where taskq.finish(id, token)');
+sql(q{insert into ledger select id, token, -1 from taskq.acquire('work', 10000)}
+	  . ' where taskq.finish(id, token)');
 is(sql('select count(*), count(distinct id), count(distinct token) from ledger'), "$tasks|$tasks|$tasks",
 	'each task was finished exactly once');
 is( sql("select count(*), count(distinct id) from taskq.tasks t join ledger l using (id)"

@@ -75,7 +75,8 @@ sub survives
 	my $ready = $kill->();
 	my @requests = all_ended_once($what, 100, $path, '1 2');
 	my $latest = (sort { $a <=> $b } map { $_->{time} } @requests)[-1] - $ready;
-	cmp_ok($latest, '<', 5, sprintf('%s: all were sent again %.1f s after the server was ready', $what, $latest));
+	cmp_ok($latest, '<', 5,
+		sprintf('%s: all were sent again %.1f s after the server was ready', $what, $latest));
 	my $ids = join ', ', map { $_->{task} } @requests;
 	is( sql("select attempt, class, count(*) from taskq.attempts where task_id in ($ids) group by 1, 2"),
 		'1|lease_lost|100',

@@ -89,7 +89,8 @@ my $offset = log_size($node);
 my $session = $node->background_psql('postgres');
 $session->query_safe('begin');
 $session->query_safe('drop extension taskq');
-wait_query($node, 'template1', "select count(*) > 0 from pg_catalog.pg_locks where pid = $pid and not granted");
+wait_query($node, 'template1',
+	"select count(*) > 0 from pg_catalog.pg_locks where pid = $pid and not granted");
 wait_log($node, qr/executor could not/, $offset);
 $session->query_safe('rollback');
 $session->quit;

@@ -168,7 +168,7 @@ delivers('three databases', $_) foreach qw(one two postgres);
 
 reconfigure($node, 'taskq.databases' => 'postgres, two');
 wait_executors('postgres', 'two');
-$error = ($node->psql('one', 'select taskq.start_executor()', extra_params => [ '-v', 'VERBOSITY=verbose' ]))[2];
+$error = ($node->psql('one', "\\set VERBOSITY verbose\nselect taskq.start_executor()"))[2];
 like($error, qr/TQ009:.*taskq\.databases/, 'start_executor() says which setting forbids it');
 reconfigure($node, 'taskq.databases' => '*');
 wait_executors('one', 'postgres', 'two');

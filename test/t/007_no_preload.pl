@@ -38,7 +38,8 @@ is($task, $id, 'a task can be acquired');
 my ($lease_until, $again, $new_token) = (sql("select lease_until from taskq.tasks where id = $id"));
 wait_until('the lease to run out', sub {
 	($again, $new_token, my $late) =
-	  split /\|/, sql("select id, token, clock_timestamp() - '$lease_until' < '1 s' from taskq.acquire('default')");
+	  split /\|/, sql("select id, token, clock_timestamp() - '$lease_until' < '1 s'"
+		  . " from taskq.acquire('default')");
 	return 0 unless defined $again;
 	is($late, 't', 'its lease comes back by acquire() within a second');
 	return 1;

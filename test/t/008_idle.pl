@@ -114,7 +114,9 @@ is(scalar(grep { $_->{path} =~ m{/2/$} } $receiver->requests('/ok/procedure')), 
 		  . " select taskq.submit('q$_', '{}'); commit")
 } 1 .. 5;
 cmp_ok(slowest(@delays), '<', 1, 'in the transaction that creates the queue');
-@delays = map { delay_of("/ok/delayed/$_/", "select taskq.submit_http('$url/delayed/$_/', '{}', delay => '50 ms')") } 1 .. 5;
+@delays = map {
+	delay_of("/ok/delayed/$_/", "select taskq.submit_http('$url/delayed/$_/', '{}', delay => '50 ms')")
+} 1 .. 5;
 cmp_ok(slowest(@delays), '<', 1, 'with a delay');
 is(executor_pid($node), $pid, 'by the same executor');
 

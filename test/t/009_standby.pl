@@ -51,13 +51,15 @@ is(sql($standby, "select count(*) from taskq.response($pending)"), '0', 'respons
 is(sql($standby, 'select count(*) > 1 from taskq.queues'), 't', 'queues');
 like(sql($standby, q{select ok, detail from taskq.status() where "check" = 'executor'}),
 	qr/^f\|.*standby/, 'status() says why none runs');
-like(error_of($standby, "select taskq.submit('default', '{}')"), qr/ERROR:  25006:/, 'submit() fails with 25006');
+like(error_of($standby, "select taskq.submit('default', '{}')"), qr/ERROR:  25006:/,
+	'submit() fails with 25006');
 like(error_of($standby, "select taskq.submit_http('$url')"), qr/ERROR:  25006:/, 'submit_http()');
 like(error_of($standby, "select * from taskq.acquire('default')"), qr/ERROR:  25006:/, 'acquire()');
 like(error_of($standby, "select taskq.finish($id, $token)"), qr/ERROR:  25006:/, 'finish()');
 like(error_of($standby, "select taskq.cancel($pending)"), qr/ERROR:  25006:/, 'cancel()');
 like(error_of($standby, 'select taskq.arm()'), qr/ERROR:  25006:/, 'arm()');
-like(error_of($standby, 'select taskq.start_executor()'), qr/ERROR:  TQ009:/, 'start_executor() fails with TQ009');
+like(error_of($standby, 'select taskq.start_executor()'), qr/ERROR:  TQ009:/,
+	'start_executor() fails with TQ009');
 is(sql($standby, "select count(*) from pg_stat_activity where backend_type ~ 'taskq'"), '0',
 	'no process of taskq runs');
 is(scalar($receiver->requests), 0, 'and nothing is sent');

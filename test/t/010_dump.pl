@@ -25,10 +25,12 @@ sql("select taskq.create_retry_policy('once', max_attempts => 1)");
 sql("select taskq.create_queue('kept', keep_finished => '400 days', retry => 'once')");
 sql("select taskq.create_queue('hook', mode => 'push', url => '$url/hook')");
 my $sent = sql("select taskq.submit_http('$url', '{}')");
-my $failed = sql("select taskq.submit_http('" . $receiver->url('/status/410') . "', headers => '{\"X-A\": \"b\"}')");
+my $gone = $receiver->url('/status/410');
+my $failed = sql("select taskq.submit_http('$gone', headers => '{\"X-A\": \"b\"}')");
 wait_state($node, $sent, 'finished');
 wait_state($node, $failed, 'dead');
-wait_query($node, 'postgres', "select count(*) > 3 from pg_inherits where inhparent = 'taskq.history'::regclass");
+wait_query($node, 'postgres',
+	"select count(*) > 3 from pg_inherits where inhparent = 'taskq.history'::regclass");
 
 sql('select taskq.stop_executor()');
 my $ended = sql("select taskq.submit('kept', '{\"a\": 1}', kind => 'k')");
