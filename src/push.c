@@ -7,6 +7,8 @@
  */
 #include "task.h"
 
+#include <inttypes.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -87,8 +89,8 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
 	add_line(lines, psprintf("X-Task-Queue: %s", header_name_of(queue)));
 	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
-	add_line(lines, psprintf("Idempotency-Key: " INT64_FORMAT "-%" INT64_MODIFIER "x", id,
-							 ROW_TIME(&claim->task, TASK_SUBMITTED_AT)));
+	add_line(lines, psprintf("Idempotency-Key: " INT64_FORMAT "-%" PRIx64, id,
+							 (uint64) ROW_TIME(&claim->task, TASK_SUBMITTED_AT)));
 }
 
 static Datum
