@@ -40,10 +40,17 @@ static const struct
 	[HOT_KEY] = {"key", "key_pkey", KEY_NCOLUMNS}};
 
 Oid
-taskq_relation(const char *name)
+taskq_find_relation(const char *name)
 {
 	Oid namespace = get_namespace_oid("taskq", true);
-	Oid relation = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+
+	return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+}
+
+Oid
+taskq_relation(const char *name)
+{
+	Oid relation = taskq_find_relation(name);
 
 	if (!OidIsValid(relation))
 		ereport(ERROR,

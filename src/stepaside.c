@@ -18,14 +18,12 @@
 #include <signal.h>
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
-#include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
 #define STEP_ASIDE_MS    5000
@@ -221,8 +219,7 @@ drops_extension(Node *statement)
 static void
 lock_before_drop(void)
 {
-	Oid namespace = get_namespace_oid("taskq", true);
-	Oid queue = OidIsValid(namespace) ? get_relname_relid("queue", namespace) : InvalidOid;
+	Oid queue = taskq_find_relation("queue");
 
 	if (OidIsValid(queue) && superuser())
 		LockRelationOid(queue, AccessExclusiveLock);

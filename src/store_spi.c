@@ -18,7 +18,6 @@
 #include "taskq.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -28,7 +27,6 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -115,8 +113,7 @@ extension_there(void)
 static void
 lock_out_drop(void)
 {
-	Oid namespace = get_namespace_oid("taskq", true);
-	Oid queue = OidIsValid(namespace) ? get_relname_relid("queue", namespace) : InvalidOid;
+	Oid queue = taskq_find_relation("queue");
 
 	if (OidIsValid(queue))
 		LockRelationOid(queue, AccessShareLock);

@@ -265,8 +265,6 @@ typedef bool (*ReadyTaker)(HotRelation *ready, const Row *row, void *arg);
 extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
 							  ReadyTaker take, void *arg);
 
-/* The schema's object of that name; an error if the extension is gone. */
-extern Oid taskq_relation(const char *name);
 
 /* ---- token.c -------------------------------------------------------------- */
 

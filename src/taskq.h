@@ -135,6 +135,12 @@ extern void worker_absorb_interrupts(void);
 /* Re-reads the configuration files if SIGHUP said so; true if it did. */
 extern bool worker_reload_config(void);
 
+/* ---- rows.c: the extension's relations ------------------------------------------ */
+
+/* The relation of that name in the schema: InvalidOid, or an error, if there is none. */
+extern Oid taskq_find_relation(const char *name);
+extern Oid taskq_relation(const char *name);
+
 /* ---- guc.c: settings ---------------------------------------------------- */
 
 extern bool taskq_executor;            /* SIGHUP */
