@@ -30,7 +30,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
 	return taskq._lose_lease(id, token, lease_until);
-exception when others then
+exception
+when lock_not_available then
+	raise;	-- a table is locked: all is tried again with the next poll
+when others then
 	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
 	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lease.id;
 	return false;

@@ -133,20 +133,18 @@ executor_runs(void)
 
 /*
  * Leases come back by the executor's maintenance.  Where none is known to run
- * every acquire looks after them, else one that finds too little to do; at
- * most once a second.
+ * whoever acquires looks after them, at most once a second.
  */
-static bool
+static void
 expire_if_time(void)
 {
 	static TimestampTz last = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (now >= last && now - last < USECS_PER_SEC)
-		return false;
+		return;
 	last = now;
 	(void) owner_query(&expire_leases, NULL, NULL, NULL, NULL, 0);
-	return true;
 }
 
 static void
@@ -199,10 +197,8 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 	int count;
 
 	if (!executor_runs())
-		(void) expire_if_time();
+		expire_if_time();
 	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
-	if (count < max && expire_if_time())
-		count += task_claim(queue, max - count, lease_us, worker, claims + count, &next_due);
 	for (int i = 0; i < count; i++)
 		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
 }

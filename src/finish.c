@@ -74,12 +74,8 @@ state_datum(TaskState state)
 void
 task_of(int64 id, Row *task)
 {
-	HotRelation r;
-
-	hot_open(&r, HOT_TASK);
-	if (!row_fetch(&r, id, task))
+	if (!row_read(HOT_TASK, id, task))
 		elog(ERROR, "task " INT64_FORMAT " has a guard row and no task row", id);
-	hot_close(&r);
 }
 
 void
@@ -382,15 +378,10 @@ cancel_task(int64 id, text *reason)
 {
 	for (int looks = 0; looks < MAX_LOOKS; looks++)
 	{
-		HotRelation r;
 		Row task;
-		bool live;
 
 		CHECK_FOR_INTERRUPTS();
-		hot_open(&r, HOT_TASK);
-		live = row_fetch(&r, id, &task);
-		hot_close(&r);
-		if (!live)
+		if (!row_read(HOT_TASK, id, &task))
 			return false;
 		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE ||
 			cancel_running(id, reason) == ROW_DONE)
@@ -418,16 +409,12 @@ taskq_cancel_task(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
 	text *reason = arg_error(fcinfo, 1);
-	HotRelation r;
 	Row lease;
-	bool running;
 
 	if (!cancel_task(id, reason))
 		PG_RETURN_BOOL(false);
-	hot_open(&r, HOT_LEASE);
-	running = row_fetch(&r, id, &lease);
-	hot_close(&r);
-	if (running && lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease, true) == ROW_DONE)
+	if (row_read(HOT_LEASE, id, &lease) &&
+		lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease, true) == ROW_DONE)
 		(void) task_lost(&lease);
 	PG_RETURN_BOOL(true);
 }
@@ -436,11 +423,12 @@ PG_FUNCTION_INFO_V1(taskq_cancel_key);
 Datum
 taskq_cancel_key(PG_FUNCTION_ARGS)
 {
-	const Queue *queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	text *key = arg_key(fcinfo, 1);
+	const Queue *queue;
 	int64 id;
 
 	client_call("taskq.cancel_key()");
+	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	if (key == NULL)
 		(void) arg_id(fcinfo, 1, "key");
 	id = key_holder(queue, key);
@@ -451,14 +439,10 @@ taskq_cancel_key(PG_FUNCTION_ARGS)
 static bool
 end_if_pending(int64 id, TaskState state, text *reason, bool wait)
 {
-	HotRelation r;
 	Row task;
-	bool live;
 
-	hot_open(&r, HOT_TASK);
-	live = row_fetch(&r, id, &task);
-	hot_close(&r);
-	return live && end_pending(&task, state, reason, wait) == ROW_DONE;
+	return row_read(HOT_TASK, id, &task) &&
+		   end_pending(&task, state, reason, wait) == ROW_DONE;
 }
 
 PG_FUNCTION_INFO_V1(taskq_purge_task);

@@ -36,8 +36,12 @@ lease_take(int64 id, int64 token, Row *lease, bool wait)
 	return result;
 }
 
-RowResult
-lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait)
+/* What is to become of a lease that is still ours. */
+typedef void (*LeaseChange)(Row *lease, const void *arg);
+
+/* Results as of lease_take(); *lease is the row as it is then. */
+static RowResult
+change_lease(int64 id, int64 token, LeaseChange change, const void *arg, Row *lease, bool wait)
 {
 	HotRelation r;
 	RowResult result = ROW_GONE;
@@ -45,22 +49,35 @@ lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait)
 	hot_open(&r, HOT_LEASE);
 	do
 	{
-		TimestampTz until;
-
 		CHECK_FOR_INTERRUPTS();
 		result = ROW_GONE;
 		if (!row_fetch(&r, id, lease) || ROW_INT64(lease, LEASE_TOKEN) != token)
 			break;
-		until = GetCurrentTimestamp() + (extend_us > 0 ? extend_us : ROW_INT64(lease, LEASE_US));
-		if (!lease->nulls[LEASE_DEADLINE])
-			until = Min(until, ROW_TIME(lease, LEASE_DEADLINE));
-		lease->values[LEASE_UNTIL] = TimestampTzGetDatum(until);
+		change(lease, arg);
 		result = row_update(&r, lease, wait);
 	} while (result == ROW_CHANGED);
 	hot_close(&r);
 	if (result == ROW_DONE)
 		CommandCounterIncrement();
 	return result;
+}
+
+static void
+set_until(Row *lease, const void *arg)
+{
+	int64 extend_us = *(const int64 *) arg;
+	TimestampTz until = GetCurrentTimestamp() +
+						(extend_us > 0 ? extend_us : ROW_INT64(lease, LEASE_US));
+
+	if (!lease->nulls[LEASE_DEADLINE])
+		until = Min(until, ROW_TIME(lease, LEASE_DEADLINE));
+	lease->values[LEASE_UNTIL] = TimestampTzGetDatum(until);
+}
+
+RowResult
+lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait)
+{
+	return change_lease(id, token, set_until, &extend_us, lease, wait);
 }
 
 PG_FUNCTION_INFO_V1(taskq_heartbeat);
@@ -85,6 +102,16 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static void
+give_up(int64 id, int64 token)
+{
+	Failure failure = {.class = "cancelled", .error = cstring_to_text("given up: cancelled")};
+	Row lease;
+
+	if (lease_take(id, token, &lease, true) == ROW_DONE)
+		(void) task_fail(&lease, &failure);
+}
+
 /*
  * Extends leases in flight and returns the ids whose attempt is to be given up.
  * One that somebody has in hand at this moment is neither extended nor lost:
@@ -106,8 +133,6 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 		Row lease;
 		Datum value = Int64GetDatum(ids[i]);
 		bool isnull = false;
-
-		Failure given_up = {.class = "cancelled", .error = cstring_to_text("given up: cancelled")};
 		RowResult result = lease_extend(ids[i], tokens[i], 0, &lease, false);
 
 		if (result == ROW_BUSY)
@@ -115,8 +140,8 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 		if (result == ROW_DONE && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
 		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
-		if (lease_take(ids[i], tokens[i], &lease, true) == ROW_DONE)
-			(void) task_fail(&lease, &given_up);
+		if (result == ROW_DONE)
+			give_up(ids[i], tokens[i]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
@@ -171,38 +196,41 @@ taskq_lose_lease(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(lost);
 }
 
+/* What progress() tells. */
+typedef struct Progress
+{
+	bool nofraction;
+	Datum fraction;
+	text *message;
+} Progress;
+
+static void
+set_progress(Row *lease, const void *arg)
+{
+	const Progress *progress = arg;
+
+	lease->nulls[LEASE_FRACTION] = progress->nofraction;
+	lease->values[LEASE_FRACTION] = progress->fraction;
+	row_set_text(lease, LEASE_MESSAGE, progress->message);
+}
+
 PG_FUNCTION_INFO_V1(taskq_progress);
 Datum
 taskq_progress(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
 	int64 token = arg_id(fcinfo, 1, "token");
-	text *message = arg_error(fcinfo, 3);
-	HotRelation r;
+	Progress progress = {.nofraction = PG_ARGISNULL(2), .message = arg_error(fcinfo, 3)};
 	Row lease;
-	RowResult result = ROW_GONE;
 
 	client_call("taskq.progress()");
-	if (!PG_ARGISNULL(2) && !(PG_GETARG_FLOAT4(2) >= 0 && PG_GETARG_FLOAT4(2) <= 1))
+	if (!progress.nofraction)
+		progress.fraction = PG_GETARG_DATUM(2);
+	if (!progress.nofraction && !(PG_GETARG_FLOAT4(2) >= 0 && PG_GETARG_FLOAT4(2) <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("fraction is out of range"),
 				 errdetail("It must be between 0 and 1."),
 				 errhint("1 is all of the work.")));
-	hot_open(&r, HOT_LEASE);
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		result = ROW_GONE;
-		if (!row_fetch(&r, id, &lease) || ROW_INT64(&lease, LEASE_TOKEN) != token)
-			break;
-		lease.nulls[LEASE_FRACTION] = PG_ARGISNULL(2);
-		lease.values[LEASE_FRACTION] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
-		row_set_text(&lease, LEASE_MESSAGE, message);
-		result = row_update(&r, &lease, true);
-	} while (result == ROW_CHANGED);
-	hot_close(&r);
-	if (result == ROW_DONE)
-		CommandCounterIncrement();
-	PG_RETURN_BOOL(result == ROW_DONE);
+	PG_RETURN_BOOL(change_lease(id, token, set_progress, &progress, &lease, true) == ROW_DONE);
 }

@@ -145,6 +145,18 @@ row_fetch(HotRelation *r, int64 id, Row *row)
 }
 
 bool
+row_read(HotTable table, int64 id, Row *row)
+{
+	HotRelation r;
+	bool found;
+
+	hot_open(&r, table);
+	found = row_fetch(&r, id, row);
+	hot_close(&r);
+	return found;
+}
+
+bool
 row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
 {
 	ScanKeyData keys[4];

@@ -292,9 +292,9 @@ replace_pending(int64 id, Row *task)
 	if (ours)
 	{
 		CommandCounterIncrement();
+		task_of(id, &old); /* it may have changed before the guard was ours */
 		if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
 			(void) owner_query(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
-		task_of(id, &old); /* it may have changed before the guard was ours */
 		task->tid = old.tid;
 		row_set(task, TASK_ID, Int64GetDatum(id));
 		if (row_update(&r, task, true) != ROW_DONE)
@@ -307,19 +307,6 @@ replace_pending(int64 id, Row *task)
 		limit_start(task);
 	}
 	return ours;
-}
-
-static bool
-is_running(int64 id)
-{
-	HotRelation r;
-	Row lease;
-	bool running;
-
-	hot_open(&r, HOT_LEASE);
-	running = row_fetch(&r, id, &lease);
-	hot_close(&r);
-	return running;
 }
 
 static void
@@ -339,6 +326,8 @@ duplicate_key(const Queue *queue, text *key, int64 id)
 static bool
 settle_duplicate(Submission *s, text *key, int64 other)
 {
+	Row lease;
+
 	switch (s->on_duplicate)
 	{
 		case DUPLICATE_KEEP:
@@ -349,7 +338,7 @@ settle_duplicate(Submission *s, text *key, int64 other)
 		case DUPLICATE_REPLACE:
 			if (replace_pending(other, &s->task))
 				return true;
-			if (is_running(other))
+			if (row_read(HOT_LEASE, other, &lease))
 				duplicate_key(s->queue, key, other);
 			break;
 	}

@@ -238,6 +238,9 @@ extern void row_set_text(Row *row, int column, text *value);
 /* The row of task or lease with that id, as last committed (or written by ourselves). */
 extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 
+/* The same, for one look at a table that is not open. */
+extern bool row_read(HotTable table, int64 id, Row *row);
+
 /* The ready row of a pending task. */
 extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
 
