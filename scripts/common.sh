@@ -51,7 +51,8 @@ find_pg_config()
 usable_pg_config()
 {
 	local major
-	[ -x "$(command -v "$1")" ] && [ -f "$("$1" --pgxs)" ] || return 1
+	[ -x "$(command -v "$1")" ] && [ -f "$("$1" --pgxs)" ] &&
+		[ -f "$("$1" --includedir-server)/postgres.h" ] || return 1
 	major=$("$1" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 	[ "$major" -ge 15 ] && [ "$major" -le 18 ]
 }

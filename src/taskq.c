@@ -157,15 +157,18 @@ process_wake(pg_atomic_uint32 *procno)
 /*
  * The query cancel ends a wait for a lock or for a synchronous standby, so
  * that a stop is never held up by a transaction; the process itself sees
- * worker_stopping between transactions and leaves in good order.
+ * worker_stopping between transactions and leaves in good order.  Only the
+ * first signal cancels: the postmaster signals each child and then its process
+ * group, and the second one must not hit the transaction that tidies up.
  */
 static void
 on_sigterm(SIGNAL_ARGS)
 {
 	int save_errno = errno;
 
+	if (!worker_stopping)
+		QueryCancelPending = true;
 	worker_stopping = true;
-	QueryCancelPending = true;
 	InterruptPending = true;
 	SetLatch(MyLatch);
 	errno = save_errno;

@@ -52,6 +52,15 @@ reconfigure($node, 'taskq.executor' => 'on');
 $receiver->wait_requests(2 * $tasks);
 is(last_attempts(), '1', 'they are sent again as the same attempt');
 
+# However often it is told to go, what it holds is given back: the postmaster
+# signals a child twice at each shutdown.
+my $executor = executor_pid($node);
+my $signals = 0;
+$signals++ while kill('TERM', $executor) == 1;
+wait_executor($node, undef, $executor);
+$receiver->wait_requests(3 * $tasks);
+is(last_attempts(), '1', "told to stop $signals times, it gives its tasks back once more");
+
 # Peers that answer without an end hold nothing up either.
 $url = $receiver->url('/drip/10');
 sql("select count(taskq.submit_http('$url', method => 'GET')) from generate_series(1, 20)");
@@ -61,7 +70,7 @@ cmp_ok($took, '<=', 4, sprintf('restart with %d more that drip (%.2f s)', 20, $t
 sql("select taskq.cancel(id) from taskq.tasks where url = '$url'");
 wait_query($node, 'postgres',
 	"select count(*) from taskq.tasks where url = '$url' and state = 'cancelled'", '20');
-$receiver->wait_requests(3 * $tasks, '/hang');
+$receiver->wait_requests(4 * $tasks, '/hang');
 
 $took = seconds(sub { $node->stop('immediate') });
 cmp_ok($took, '<=', 2, sprintf('immediate shutdown (%.2f s)', $took));
@@ -69,7 +78,7 @@ start_idle();
 is(sql("select count(*) from taskq.tasks where state = 'running' and attempt = 1"), $tasks,
 	'the tasks are as they were');
 reconfigure($node, 'taskq.executor' => 'on');
-$receiver->wait_requests(4 * $tasks, '/hang');
+$receiver->wait_requests(5 * $tasks, '/hang');
 is(last_attempts(), '2', 'they are sent again, and a crash has used up an attempt');
 
 $node->stop;
