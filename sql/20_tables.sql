@@ -32,6 +32,15 @@ create table taskq.queue (
 	created_at timestamptz not null
 );
 
+-- Rights of single roles on single queues, beside those of the extension's own
+-- roles, which hold for every queue: see 90_grants.sql and src/grant.c.
+create table taskq.queue_grant (
+	queue_id int not null,
+	role regrole not null,
+	privilege text not null constraint queue_grant_privilege check (privilege in ('submit', 'work', 'view', 'control')),
+	constraint queue_grant_pkey primary key (queue_id, role, privilege)
+);
+
 create table taskq.retry_policy (
 	name text collate "C" not null constraint retry_policy_pkey primary key,
 	backoff text not null constraint retry_policy_backoff check (backoff in ('fixed', 'linear', 'exponential', 'power', 'schedule')),
@@ -188,6 +197,7 @@ select pg_catalog.pg_extension_config_dump('taskq.task_id', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue_id', '');
 select pg_catalog.pg_extension_config_dump('taskq.token_block', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue', '');
+select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
 select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq.task', '');
 select pg_catalog.pg_extension_config_dump('taskq.ready', '');

@@ -36,11 +36,16 @@ create view taskq._queues as
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq.queue q where q.id = shipped.id);
 
-create view taskq.queues as
+-- Whether the caller may view the tasks of a queue; of one that was dropped only an admin may.
+create function taskq._visible(queue text) returns boolean
+language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
+
+create view taskq.queues with (security_barrier) as
 	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at
-	from taskq._queues;
+	from taskq._queues
+	where taskq._visible(name);
 comment on view taskq.queues is
-'One row a queue: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
+'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
 
 -- What is wrong with a queue's settings, or NULL.
 create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
@@ -146,6 +151,7 @@ begin
 		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
 	delete from taskq.key k where k.queue_id = q.id;
 	delete from taskq.queue where id = q.id;
+	perform taskq._drop_grants(q.id);
 	perform taskq._queues_changed();
 	return true;
 end
@@ -223,8 +229,11 @@ $$;
 comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval) is
 'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
 
+-- pause_queue() to purge_queue() look whether the caller may control the queue,
+-- then do as taskq_owner what stands in the private functions: src/front.c.
+
 create function taskq._pause(queue text, paused boolean) returns boolean
-language plpgsql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -238,42 +247,33 @@ end
 $$;
 
 create function taskq.pause_queue(queue text) returns boolean
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$ select taskq._pause(queue, true) $$;
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_pause_queue';
 comment on function taskq.pause_queue(text) is
-'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004.';
+'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
 
 create function taskq.resume_queue(queue text) returns boolean
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$ select taskq._pause(queue, false) $$;
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
 comment on function taskq.resume_queue(text) is
-'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004.';
+'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
 
 create function taskq._purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
 
-create function taskq.purge_queue(queue text) returns bigint
-language plpgsql volatile security definer
+create function taskq._purge(queue_id int) returns bigint
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	this_queue constant int := (select q.id from taskq._queues q where q.name = purge_queue.queue);
 	purged bigint;
 begin
-	perform taskq._check_name(queue, 'queue');
-	if this_queue is null then
-		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
-			detail = 'No queue of that name was created in this database.',
-			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
-	end if;
-	lock table taskq.queue in row share mode;
 	-- In the order in which submit_many() takes keys.
 	select count(*) filter (where taskq._purge_task(t.id)) into purged
-		from (select t.id from taskq.task t where t.queue_id = this_queue order by t.key collate "C", t.id) as t;
+		from (select t.id from taskq.task t where t.queue_id = _purge.queue_id order by t.key collate "C", t.id) as t;
 	return purged;
 end
 $$;
+
+create function taskq.purge_queue(queue text) returns bigint
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_purge_queue';
 comment on function taskq.purge_queue(text) is
-'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004.';
+'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';

@@ -3,8 +3,11 @@
 create function taskq._wake_executor() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
 
-create function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
-language plpgsql volatile security definer
+-- retry(), result() and response() look whether the caller may know of the
+-- task, then do as taskq_owner what stands in the private functions: src/front.c.
+
+create function taskq._retry(id bigint, run_at timestamptz) returns boolean
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -13,19 +16,13 @@ declare
 	q taskq._queues%rowtype;
 	due timestamptz;
 begin
-	if id is null then
-		raise exception using errcode = 'TQ004', message = 'id must not be NULL',
-			detail = 'There is no task to try again.', hint = 'Pass the id that submit() returned.';
-	end if;
-	-- As every call by a client does, before any row: no queue is dropped meanwhile.
-	lock table taskq.queue in row share mode;
 	-- Whoever deletes the row of history brings the task back: a second caller waits and finds nothing.
-	delete from taskq.history x where x.id = retry.id and x.state <> 'finished' returning * into h;
+	delete from taskq.history x where x.id = _retry.id and x.state <> 'finished' returning * into h;
 	if not found then
-		delete from taskq.history_rest x where x.id = retry.id and x.state <> 'finished' returning * into h;
+		delete from taskq.history_rest x where x.id = _retry.id and x.state <> 'finished' returning * into h;
 	end if;
 	if not found then
-		if exists (select from taskq._history x where x.id = retry.id) then
+		if exists (select from taskq._history x where x.id = _retry.id) then
 			raise exception using errcode = 'TQ009', message = format('task %s has finished', id),
 				detail = 'A task that succeeded is not run again.', hint = 'Submit a new task.';
 		end if;
@@ -62,35 +59,47 @@ begin
 	return true;
 end
 $$;
-comment on function taskq.retry(bigint, timestamptz) is
-'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero; the failed attempts of its former life are forgotten. run_at: not before that time; default now. Result: false when the task is live or not known any more. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ009 also when that has another mode now, TQ004.';
 
-create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
-language sql stable security definer rows 1
+create function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_retry';
+comment on function taskq.retry(bigint, timestamptz) is
+'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero; the failed attempts of its former life are forgotten. run_at: not before that time; default now. Result: false when the task is live, not known any more, or of a queue that the caller may not control. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ009 also when that has another mode now, TQ004.';
+
+create function taskq._result(id bigint) returns table (queue text, state taskq.state, result jsonb, error text, ended_at timestamptz)
+language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when l.id is null then 'pending' else 'running' end::taskq.state, null::jsonb,
+	select (select q.name from taskq._queues q where q.id = t.queue_id),
+		case when l.id is null then 'pending' else 'running' end::taskq.state, null::jsonb,
 		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc limit 1), null::timestamptz
 	from taskq.task t left join taskq.lease l on l.id = t.id
-	where t.id = result.id
+	where t.id = _result.id
 	union all
-	select h.state, h.result, h.error, h.ended_at from taskq._history h where h.id = result.id
+	select h.queue, h.state, h.result, h.error, h.ended_at from taskq._history h where h.id = _result.id
 $$;
-comment on function taskq.result(bigint) is
-'The state of a task, and what it ended with: result (finished) or error. While it lives, error is that of the last failed attempt. No row: not known, or no longer kept.';
 
-create function taskq.response(id bigint) returns table (status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
-language sql stable security definer rows 1
+create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
+language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_result';
+comment on function taskq.result(bigint) is
+'The state of a task, and what it ended with: result (finished) or error. While it lives, error is that of the last failed attempt. No row: not known, no longer kept, or of a queue whose tasks the caller may neither submit nor view.';
+
+create function taskq._response(id bigint)
+returns table (queue text, status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
+language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
-	(select a.status, a.headers, a.body, a.truncated, a.elapsed from taskq.attempt a
-	where a.task_id = response.id and a.status is not null order by a.attempt desc, a.ended_at desc limit 1)
+	(select (select q.name from taskq.task t join taskq._queues q on q.id = t.queue_id where t.id = a.task_id),
+		a.status, a.headers, a.body, a.truncated, a.elapsed from taskq.attempt a
+	where a.task_id = _response.id and a.status is not null order by a.attempt desc, a.ended_at desc limit 1)
 	union all
-	select h.status, h.response_headers, h.response_body, h.truncated, h.elapsed from taskq._history h
-	where h.id = response.id and h.status is not null
+	select h.queue, h.status, h.response_headers, h.response_body, h.truncated, h.elapsed from taskq._history h
+	where h.id = _response.id and h.status is not null
 $$;
+
+create function taskq.response(id bigint) returns table (status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
+language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_response';
 comment on function taskq.response(bigint) is
-'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, or it is no longer kept.';
+'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, it is no longer kept, or as with result() the caller may not know.';
 
 create procedure taskq.wait(id bigint, timeout interval default '30 s', inout state taskq.state default null,
 	inout result jsonb default null)

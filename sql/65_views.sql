@@ -1,6 +1,6 @@
 -- What can be looked at: views over the private tables, and status().
 
-create view taskq.tasks as
+create view taskq.tasks with (security_barrier) as
 	select t.id, q.name as queue, t.key, t.kind,
 		case when l.id is null then 'pending' else 'running' end::taskq.state as state,
 		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at,
@@ -11,31 +11,38 @@ create view taskq.tasks as
 	from taskq.task t
 		join taskq._queues q on q.id = t.queue_id
 		left join taskq.lease l on l.id = t.id
+	where taskq._visible(q.name)
 	union all
 	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
 		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error
-	from taskq._history h;
+	from taskq._history h
+	where taskq._visible(h.queue);
 comment on view taskq.tasks is
-'One row a task, live or ended. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
 
-create view taskq.attempts as
+create view taskq.attempts with (security_barrier) as
 	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
 	from taskq.attempt a
+		join taskq.task t on t.id = a.task_id
+		join taskq._queues q on q.id = t.queue_id
+	where taskq._visible(q.name)
 	union all
 	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
 	from taskq._history h,
 		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
-			class text, error text, detail jsonb, status int, elapsed interval);
+			class text, error text, detail jsonb, status int, elapsed interval)
+	where taskq._visible(h.queue);
 comment on view taskq.attempts is
-'One row a failed attempt of a task, live or ended. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
 
-create view taskq.workers as
+create view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
 		min(l.lease_until) as next_lease_end
 	from taskq.lease l join taskq._queues q on q.id = l.queue_id
+	where taskq._visible(q.name)
 	group by 1, 2;
 comment on view taskq.workers is
-'One row for each worker and queue with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
+'One row for each worker and queue (of those that the caller may view) with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
 
 -- The oldest task that is due, by a look at the head of each lane.
 create function taskq._oldest_due() returns timestamptz

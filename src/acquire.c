@@ -209,6 +209,7 @@ queue_to_acquire(FunctionCallInfo fcinfo)
 {
 	const Queue *queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 
+	queue_require(queue, PRIVILEGE_WORK);
 	if (queue->push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),

@@ -88,7 +88,7 @@ finish_items(Ownership *items, int count)
 	{
 		Row lease;
 
-		if (lease_take(items[i].id, items[i].token, &lease, true) != ROW_DONE)
+		if (!lease_take_own(items[i].id, items[i].token, &lease))
 			continue;
 		task_finish(&lease, items[i].result, items[i].result == 0, NULL);
 		items[finished++] = items[i];
@@ -138,7 +138,7 @@ taskq_heartbeat_many(PG_FUNCTION_ARGS)
 		Datum values[3];
 		bool nulls[3] = {false};
 
-		if (lease_extend(items[i].id, items[i].token, extend_us, &lease, true) != ROW_DONE)
+		if (!lease_extend_own(items[i].id, items[i].token, extend_us, &lease))
 			continue;
 		values[0] = Int64GetDatum(items[i].id);
 		values[1] = lease.values[LEASE_UNTIL];

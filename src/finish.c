@@ -267,7 +267,7 @@ taskq_finish(PG_FUNCTION_ARGS)
 	client_call("taskq.finish()");
 	if (!PG_ARGISNULL(2))
 		check_size(PG_GETARG_DATUM(2), "result");
-	if (lease_take(id, token, &lease, true) != ROW_DONE)
+	if (!lease_take_own(id, token, &lease))
 		PG_RETURN_BOOL(false);
 	task_finish(&lease, PG_GETARG_DATUM(2), PG_ARGISNULL(2), NULL);
 	PG_RETURN_BOOL(true);
@@ -293,7 +293,7 @@ taskq_fail(PG_FUNCTION_ARGS)
 		check_size(failure.detail = PG_GETARG_DATUM(3), "detail");
 	failure.retry_in_us = arg_interval_us(fcinfo, 4, "retry_in", -1, 0, MAX_RETRY_IN_US);
 	failure.permanent = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5);
-	if (lease_take(id, token, &lease, true) != ROW_DONE)
+	if (!lease_take_own(id, token, &lease))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(state_datum(task_fail(&lease, &failure)));
 }
@@ -308,7 +308,7 @@ taskq_release(PG_FUNCTION_ARGS)
 	Row lease;
 
 	client_call("taskq.release()");
-	if (lease_take(id, token, &lease, true) != ROW_DONE)
+	if (!lease_take_own(id, token, &lease))
 		PG_RETURN_BOOL(false);
 	task_release(&lease, delay_us);
 	PG_RETURN_BOOL(true);
@@ -381,7 +381,9 @@ cancel_task(int64 id, text *reason)
 		Row task;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!row_read(HOT_TASK, id, &task))
+		if (!row_read(HOT_TASK, id, &task) ||
+			!queue_may(queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID)),
+					   PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL))
 			return false;
 		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE ||
 			cancel_running(id, reason) == ROW_DONE)
@@ -429,6 +431,7 @@ taskq_cancel_key(PG_FUNCTION_ARGS)
 
 	client_call("taskq.cancel_key()");
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	queue_require(queue, PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL);
 	if (key == NULL)
 		(void) arg_id(fcinfo, 1, "key");
 	id = key_holder(queue, key);

@@ -36,6 +36,25 @@ lease_take(int64 id, int64 token, Row *lease, bool wait)
 	return result;
 }
 
+/* Who has a valid token of a queue that it may not work on is told so. */
+static void
+require_own(const Row *lease)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(lease, LEASE_QUEUE_ID));
+
+	if (queue != NULL)
+		queue_require(queue, PRIVILEGE_WORK);
+}
+
+bool
+lease_take_own(int64 id, int64 token, Row *lease)
+{
+	if (lease_take(id, token, lease, true) != ROW_DONE)
+		return false;
+	require_own(lease);
+	return true;
+}
+
 /* What is to become of a lease that is still ours. */
 typedef void (*LeaseChange)(Row *lease, const void *arg);
 
@@ -80,6 +99,15 @@ lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait)
 	return change_lease(id, token, set_until, &extend_us, lease, wait);
 }
 
+bool
+lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease)
+{
+	if (lease_extend(id, token, extend_us, lease, true) != ROW_DONE)
+		return false;
+	require_own(lease);
+	return true;
+}
+
 PG_FUNCTION_INFO_V1(taskq_heartbeat);
 Datum
 taskq_heartbeat(PG_FUNCTION_ARGS)
@@ -92,7 +120,7 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 
 	client_call("taskq.heartbeat()");
 	InitMaterializedSRF(fcinfo, 0);
-	if (lease_extend(id, token, extend_us, &lease, true) == ROW_DONE)
+	if (lease_extend_own(id, token, extend_us, &lease))
 	{
 		Datum values[2] = {lease.values[LEASE_UNTIL], lease.values[LEASE_CANCEL_REQUESTED]};
 		bool nulls[2] = {false, false};
@@ -232,5 +260,8 @@ taskq_progress(PG_FUNCTION_ARGS)
 				 errmsg("fraction is out of range"),
 				 errdetail("It must be between 0 and 1."),
 				 errhint("1 is all of the work.")));
-	PG_RETURN_BOOL(change_lease(id, token, set_progress, &progress, &lease, true) == ROW_DONE);
+	if (change_lease(id, token, set_progress, &progress, &lease, true) != ROW_DONE)
+		PG_RETURN_BOOL(false);
+	require_own(&lease);
+	PG_RETURN_BOOL(true);
 }

@@ -24,10 +24,14 @@
 #include "utils/memutils.h"
 
 /* clang-format off */
+#define GRANTEES(privilege) \
+	"array(select g.role::oid from taskq.queue_grant g " \
+	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
 	"q.keep_key, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
-	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1) " \
+	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
+	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
 	"from taskq._queues q "
 /* clang-format on */
 
@@ -44,7 +48,8 @@ enum QueueColumn
 	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
-	QUEUE_NCOLUMNS
+	QUEUE_GRANTEES, /* the first of NPRIVILEGES columns */
+	QUEUE_NCOLUMNS = QUEUE_GRANTEES + NPRIVILEGES
 };
 
 static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
@@ -133,15 +138,44 @@ keep_text(char *old, Datum value, bool isnull)
 	return isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
 }
 
+static void
+keep_grantees(Queue *q, int privilege, Datum value)
+{
+	ArrayType *array = DatumGetArrayTypeP(value);
+	int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	q->ngrantees[privilege] = 0;
+	if (q->grantees[privilege] != NULL)
+		pfree(q->grantees[privilege]);
+	q->grantees[privilege] = NULL;
+	if (count == 0)
+		return;
+	q->grantees[privilege] = MemoryContextAlloc(queue_context, count * sizeof(Oid));
+	memcpy(q->grantees[privilege], ARR_DATA_PTR(array), count * sizeof(Oid));
+	q->ngrantees[privilege] = count;
+}
+
+/* The entry of that name, to be filled; what it holds already is its own. */
+static Queue *
+entry_of(const char *name)
+{
+	char key[NAMEDATALEN] = {0};
+	bool found;
+	Queue *q;
+
+	strlcpy(key, name, sizeof(key));
+	q = hash_search(queues, key, HASH_ENTER, &found);
+	if (!found)
+		memset((char *) q + sizeof(q->name), 0, sizeof(*q) - sizeof(q->name));
+	q->valid = false;
+	return q;
+}
+
 static Queue *
 remember(const Datum *row, const bool *isnull)
 {
-	bool found;
-	Queue *q = hash_search(queues, TextDatumGetCString(row[QUEUE_NAME]), HASH_ENTER, &found);
+	Queue *q = entry_of(TextDatumGetCString(row[QUEUE_NAME]));
 
-	if (!found)
-		q->url = q->retry = NULL;
-	q->valid = false;
 	q->id = DatumGetInt32(row[QUEUE_ID]);
 	q->push = DatumGetBool(row[QUEUE_PUSH]);
 	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
@@ -152,6 +186,9 @@ remember(const Datum *row, const bool *isnull)
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));
 	q->keep_key_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_KEY]));
 	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
+	for (int i = 0; i < NPRIVILEGES; i++)
+		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);
+	q->exists = true;
 	q->valid = true;
 	return q;
 }
@@ -176,7 +213,7 @@ read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, in
 }
 
 const Queue *
-queue_by_name(text *name)
+queue_find(text *name)
 {
 	char key[NAMEDATALEN] = {0};
 	Datum argument = PointerGetDatum(name);
@@ -184,24 +221,39 @@ queue_by_name(text *name)
 	bool isnull[QUEUE_NCOLUMNS];
 	Queue *queue;
 
+	start_remembering();
+	text_to_cstring_buffer(name, key, sizeof(key));
+	queue = hash_search(queues, key, HASH_FIND, NULL);
+	if (queue == NULL || !queue->valid)
+	{
+		if (read_settled(&select_by_name, &argument, row, isnull, QUEUE_NCOLUMNS))
+			return remember(row, isnull);
+		queue = entry_of(key);
+		queue->exists = false;
+		queue->valid = true;
+	}
+	return queue->exists ? queue : NULL;
+}
+
+const Queue *
+queue_by_name(text *name)
+{
+	const Queue *queue;
+
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("queue must not be NULL"),
 				 errdetail("A call needs the name of a queue."),
 				 errhint("\"default\" exists from the start.")));
-	start_remembering();
-	text_to_cstring_buffer(name, key, sizeof(key));
-	queue = hash_search(queues, key, HASH_FIND, NULL);
-	if (queue != NULL && queue->valid)
-		return queue;
-	if (!read_settled(&select_by_name, &argument, row, isnull, QUEUE_NCOLUMNS))
+	queue = queue_find(name);
+	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
-				 errmsg("queue \"%s\" does not exist", key),
+				 errmsg("queue \"%s\" does not exist", text_to_cstring(name)),
 				 errdetail("No queue of that name was created in this database."),
 				 errhint("taskq.create_queue() creates it; taskq.queues shows all there are.")));
-	return remember(row, isnull);
+	return queue;
 }
 
 const Queue *
@@ -217,7 +269,7 @@ queue_by_id(int32 id)
 	hash_seq_init(&status, queues);
 	while ((queue = hash_seq_search(&status)) != NULL)
 	{
-		if (queue->valid && queue->id == id)
+		if (queue->valid && queue->exists && queue->id == id)
 		{
 			hash_seq_term(&status);
 			return queue;

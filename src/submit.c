@@ -388,6 +388,7 @@ queue_for_payloads(FunctionCallInfo fcinfo)
 	const Queue *queue;
 
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	queue_require(queue, PRIVILEGE_SUBMIT);
 	if (queue->push && queue->url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),

@@ -171,6 +171,7 @@ taskq_submit_http(PG_FUNCTION_ARGS)
 
 	client_call("taskq.submit_http()");
 	queue = queue_by_name(arg_name(fcinfo, 5, "queue"));
+	queue_require(queue, PRIVILEGE_SUBMIT);
 	if (!queue->push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),

@@ -81,11 +81,19 @@ extern bool owner_query(Statement *statement, Datum *values, const char *nulls,
 
 /* ---- queue.c: queues as the session knows them ---------------------------- */
 
+/* What grant_queue() gives; as bits they can be combined to "one of these". */
+#define PRIVILEGE_SUBMIT  1
+#define PRIVILEGE_WORK    2
+#define PRIVILEGE_VIEW    4
+#define PRIVILEGE_CONTROL 8
+#define NPRIVILEGES       4
+
 typedef struct Queue
 {
 	char name[NAMEDATALEN]; /* hash key */
 	int32 id;
 	bool valid;         /* false: to be read again */
+	bool exists;        /* false: looked for in vain, all else is meaningless */
 	bool push;          /* mode */
 	char *url;          /* push: where payloads go; NULL: nowhere by default */
 	char *retry;        /* policy */
@@ -95,6 +103,10 @@ typedef struct Queue
 	int64 keep_dead_us;
 	int64 keep_key_us;
 	bool paused;
+
+	/* The roles that were granted each privilege on this queue. */
+	Oid *grantees[NPRIVILEGES];
+	int ngrantees[NPRIVILEGES];
 } Queue;
 
 /*
@@ -105,6 +117,7 @@ typedef struct Queue
 extern const Queue *queue_by_name(text *name);
 
 /* NULL when there is none. */
+extern const Queue *queue_find(text *name);
 extern const Queue *queue_by_id(int32 id);
 
 /* Ids of all push queues, palloc'd. */
@@ -122,6 +135,29 @@ extern void executor_call(const char *function);
 
 /* The first submit in a database arms it: see sql/60_control.sql. */
 extern void queue_arm_if_new(void);
+
+/* ---- grant.c: rights on queues -------------------------------------------- */
+
+/* Whether the current user has one of these privileges; of no queue (NULL) only an admin has. */
+extern bool queue_may(const Queue *queue, int privileges);
+
+/* TQ007 when it has none of them. */
+extern void queue_require(const Queue *queue, int privileges);
+
+/* ---- front.c --------------------------------------------------------------- */
+
+/* Columns of result(). */
+enum ResultColumn
+{
+	RESULT_STATE,
+	RESULT_RESULT,
+	RESULT_ERROR,
+	RESULT_ENDED_AT,
+	RESULT_NCOLUMNS
+};
+
+/* What result() returns; false: no row. */
+extern bool task_result(int64 id, Datum *values, bool *nulls);
 
 /* ---- rows.c: the hot tables, without planner or executor ------------------ */
 
@@ -367,11 +403,15 @@ extern void acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n);
  */
 extern RowResult lease_take(int64 id, int64 token, Row *lease, bool wait);
 
+/* The same for a client that must have the privilege to work on the queue; false: it was lost. */
+extern bool lease_take_own(int64 id, int64 token, Row *lease);
+
 /*
  * Extends a lease to so long from now, 0: its own length.  Results as of
  * lease_take(); *lease is the row as it is then.
  */
 extern RowResult lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait);
+extern bool lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease);
 
 /* ---- finish.c: every way in which an attempt or a task ends ----------------- */
 

@@ -22,13 +22,6 @@
 
 #define MAX_WAIT_US US_PER_DAY
 
-static Statement select_result = {
-	"select r.state, r.result, r.state not in ('pending', 'running') from taskq.result($1) r",
-	1,
-	{INT8OID},
-	NULL,
-};
-
 /* One look.  True: what is waited for is there.  *next_ms: when to look again at the latest. */
 typedef bool (*Look)(void *what, int64 *next_ms);
 
@@ -113,20 +106,19 @@ typedef struct Awaited
 	int64 id;
 	MemoryContext context; /* for what is found */
 	bool known;
-	Datum values[3];
-	bool nulls[3];
+	Datum values[RESULT_NCOLUMNS];
+	bool nulls[RESULT_NCOLUMNS];
 } Awaited;
 
 static bool
 look_at_task(void *what, int64 *next_ms)
 {
 	Awaited *a = what;
-	Datum id = Int64GetDatum(a->id);
 	MemoryContext old = MemoryContextSwitchTo(a->context);
 
-	a->known = owner_query(&select_result, &id, NULL, a->values, a->nulls, 3);
+	a->known = task_result(a->id, a->values, a->nulls);
 	MemoryContextSwitchTo(old);
-	return !a->known || DatumGetBool(a->values[2]);
+	return !a->known || !a->nulls[RESULT_ENDED_AT];
 }
 
 PG_FUNCTION_INFO_V1(taskq_wait);

@@ -23,6 +23,7 @@ sub sql
 my $url = $receiver->url('/ok');
 sql("select taskq.create_retry_policy('once', max_attempts => 1)");
 sql("select taskq.create_queue('kept', keep_finished => '400 days', retry => 'once')");
+sql("create role clerk; select taskq.grant_queue('kept', 'clerk', '{submit, view}')");
 sql("select taskq.create_queue('hook', mode => 'push', url => '$url/hook')");
 my $sent = sql("select taskq.submit_http('$url', '{}')");
 my $gone = $receiver->url('/status/410');
@@ -57,6 +58,7 @@ foreach my $query (
 	'select * from taskq.tasks order by id',
 	'select * from taskq.attempts order by task_id, attempt',
 	'select * from taskq.queues order by queue',
+	'select * from taskq.queue_grants',
 	'select * from taskq.retry_policy order by name',
 	"select * from taskq.response($sent)",
 	'select tableoid::regclass::text, id from taskq.history order by id',
@@ -68,6 +70,8 @@ foreach my $query (
 }
 is(sql('select count(*) from taskq.tasks'), '9', 'all tasks are there')
   or diag(sql('select id, state from taskq.tasks order by id'));
+
+is(sql("set role clerk; select count(*) > 0, bool_and(queue = 'kept') from taskq.tasks", 'copy'), 't|t', 'rights on a queue are those of before');
 
 # ---- the copy sends nothing --------------------------------------------------------------
 
