@@ -6,6 +6,9 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
 -- retry(), result() and response() look whether the caller may know of the
 -- task, then do as taskq_owner what stands in the private functions: src/front.c.
 
+create function taskq._make_ready(id bigint) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_ready';
+
 create function taskq._retry(id bigint, run_at timestamptz) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -52,10 +55,7 @@ begin
 			retry, payload, method, url, headers, body)
 		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.key, h.kind,
 			h.retry, h.payload, h.method, h.url, h.headers, h.body);
-	insert into taskq.ready (run_at, id, queue_id, priority) values (due, h.id, q.id, h.priority);
-	if q.mode = 'push' then
-		perform taskq._wake_executor();
-	end if;
+	perform taskq._make_ready(h.id);
 	return true;
 end
 $$;

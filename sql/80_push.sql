@@ -18,6 +18,15 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
 create function taskq._push_release(ids bigint[], tokens bigint[]) returns int
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
 
+-- Notifies those who LISTEN for pull queues: see src/notify.c.
+create function taskq._notify(queue_ids int[]) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_notify';
+
+-- Looks for due tasks that came by a way which tells nobody of them: see
+-- src/dispatch.c.  One step; false: there is more to look at.
+create function taskq._sweep() returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
+
 -- Ends the attempt of a lease that is still as it was; false: somebody has it in hand.
 create function taskq._lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_lose_lease';
@@ -40,12 +49,17 @@ when others then
 end
 $$;
 
--- At the executor's start: what the one before held when it died.
+create function taskq._look_ahead(queue_id int) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_look_ahead';
+
+-- At the executor's start: takes back what the one before held when it died,
+-- and finds out when the next tasks of all queues are due.
 create function taskq._push_recover() returns bigint
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	lock table taskq.queue in access share mode;
+	select taskq._look_ahead(q.id) from taskq._queues q;
 	select count(*) filter (where taskq._try_lose_lease(l.id, l.token, l.lease_until))
 	from (select l.* from taskq.lease l join taskq._queues q on q.id = l.queue_id
 		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l

@@ -227,6 +227,8 @@ grant execute on function
 	taskq._push_release(bigint[], bigint[]),
 	taskq._push_recover(),
 	taskq._expire_leases(),
+	taskq._notify(int[]),
+	taskq._sweep(),
 	taskq._make_history(),
 	taskq._drop_history(),
 	taskq._drop_keys()

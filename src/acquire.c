@@ -2,12 +2,12 @@
  * acquire.c
  *		How an attempt begins: one claim for pull and push tasks.
  *
- * A claim deletes the ready row without waiting for anybody, which is all the
- * exclusion there is: whoever else wants the row meets the delete and goes on
- * to the next.  Then the lease row is inserted, and the task row read.  The
+ * Which rows to try dispatch.c knows.  A claim deletes the ready row without
+ * waiting for anybody, which is all the exclusion there is: whoever else wants
+ * the row meets the delete and goes on to the next.  Then the lease row is inserted, and the task row read.  The
  * task row needs no lock: who changes a pending task has its ready row.
  */
-#include "task.h"
+#include "dispatch.h"
 
 #include "access/xact.h"
 #include "funcapi.h"
@@ -15,7 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-/* A claim under way: the argument of take_ready(). */
+#define CANDIDATES_AT_ONCE 16
+
+/* A claim under way. */
 typedef struct Claiming
 {
 	HotRelation task;
@@ -65,17 +67,13 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	lease->nulls[LEASE_MESSAGE] = true;
 }
 
-static bool
-take_ready(HotRelation *ready, const Row *row, void *arg)
+/* The ready row has been deleted by us. */
+static void
+claim_task(const Row *row, Claiming *c)
 {
-	Claiming *c = arg;
 	Claim *claim = &c->claims[c->count];
 	Ending expired = {.state = STATE_EXPIRED};
 
-	if (c->count >= c->max)
-		return false;
-	if (row_delete(ready, row, false) != ROW_DONE)
-		return true; /* somebody else has it */
 	if (!row_fetch(&c->task, ROW_INT64(row, READY_ID), &claim->task))
 		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row",
 			 ROW_INT64(row, READY_ID));
@@ -83,12 +81,73 @@ take_ready(HotRelation *ready, const Row *row, void *arg)
 	{
 		expired.error = task_expired_error();
 		task_end(&claim->task, NULL, &expired);
-		return true;
+		return;
 	}
 	fill_lease(&claim->lease, c, &claim->task);
 	row_insert(&c->lease, &claim->lease);
 	c->count++;
+}
+
+static bool
+take_ready(HotRelation *ready, const Row *row, void *arg)
+{
+	Claiming *c = arg;
+
+	if (ready_delete(ready, row, false) == ROW_DONE)
+		claim_task(row, c); /* else somebody else has it */
 	return c->count < c->max;
+}
+
+/* False: dispatch.c does not know the queue. */
+static bool
+claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *next_due)
+{
+	Candidate taken[CANDIDATES_AT_ONCE];
+	int n = 1;
+
+	while (c->count < c->max && n > 0)
+	{
+		n = dispatch_take(ready, queue_id, c->now, taken,
+						  Min(c->max - c->count, CANDIDATES_AT_ONCE), next_due);
+		for (int i = 0; i < n; i++)
+		{
+			Row row;
+
+			if (ready_fetch(ready, &taken[i], &row) && row_delete(ready, &row, false) == ROW_DONE)
+				claim_task(&row, c);
+		}
+	}
+	return n >= 0;
+}
+
+static bool
+note_due(HotRelation *ready, const Row *row, void *arg)
+{
+	*(bool *) arg = true;
+	return false;
+}
+
+/* A candidate is looked at, not taken: others may have it before we do. */
+bool
+task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
+{
+	HotRelation ready;
+	Candidate c;
+	bool due = false;
+	int n = 0;
+
+	*next_due = DT_NOEND;
+	if (queue->paused)
+		return false;
+	hot_open(&ready, HOT_READY);
+	while (!due && (n = dispatch_take(&ready, queue->id, now, &c, 1, next_due)) > 0)
+		due = ready_is_there(&ready, &c);
+	if (due)
+		dispatch_give_back(ready.heap, queue->id, &c);
+	if (n < 0)
+		*next_due = ready_walk(&ready, queue->id, now, note_due, &due);
+	hot_close(&ready);
+	return due;
 }
 
 int
@@ -111,13 +170,45 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	hot_open(&ready, HOT_READY);
 	hot_open(&c.task, HOT_TASK);
 	hot_open(&c.lease, HOT_LEASE);
-	*next_due = ready_walk(&ready, queue->id, c.now, take_ready, &c);
+	/* What others cannot see yet is no candidate: those who have it look for themselves. */
+	if (dispatch_has_own(queue->id) || !claim_candidates(&ready, queue->id, &c, next_due))
+		*next_due = ready_walk(&ready, queue->id, c.now, take_ready, &c);
 	hot_close(&c.lease);
 	hot_close(&c.task);
 	hot_close(&ready);
 	if (c.count > 0)
 		CommandCounterIncrement();
 	return c.count;
+}
+
+#define SWEEP_ENTRIES 10000 /* of one step: some milliseconds */
+
+/* One step of a sweep; whether it has come to its end. */
+PG_FUNCTION_INFO_V1(taskq_sweep);
+Datum
+taskq_sweep(PG_FUNCTION_ARGS)
+{
+	HotRelation ready;
+	bool done;
+
+	hot_open(&ready, HOT_READY);
+	done = dispatch_sweep(&ready, SWEEP_ENTRIES);
+	hot_close(&ready);
+	PG_RETURN_BOOL(done);
+}
+
+/* What becomes due when, of all queues: for the timers of an executor that has just started. */
+PG_FUNCTION_INFO_V1(taskq_look_ahead);
+Datum
+taskq_look_ahead(PG_FUNCTION_ARGS)
+{
+	const Queue *queue = queue_by_id(PG_GETARG_INT32(0));
+	TimestampTz next_due;
+
+	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) && !queue->push)
+		wakeup_arrival_at_commit(queue->id);
+	wakeup_timers_at_commit();
+	PG_RETURN_VOID();
 }
 
 static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
@@ -131,9 +222,25 @@ executor_runs(void)
 	return db != NULL && pg_atomic_read_u32(&db->procno) != TASKQ_NO_PROC;
 }
 
+/* All of it at once. */
+static void
+sweep_if_wanted(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+	HotRelation ready;
+
+	if (db == NULL || pg_atomic_exchange_u32(&db->sweep, 0) == 0)
+		return;
+	hot_open(&ready, HOT_READY);
+	while (!dispatch_sweep(&ready, SWEEP_ENTRIES))
+		CHECK_FOR_INTERRUPTS();
+	hot_close(&ready);
+}
+
 /*
- * Leases come back by the executor's maintenance.  Where none is known to run
- * whoever acquires looks after them, at most once a second.
+ * Leases come back by the executor's maintenance, and so do tasks of which
+ * nobody was told.  Where none is known to run whoever acquires looks after
+ * them, at most once a second.
  */
 static void
 expire_if_time(void)
@@ -145,6 +252,7 @@ expire_if_time(void)
 		return;
 	last = now;
 	(void) owner_query(&expire_leases, NULL, NULL, NULL, NULL, 0);
+	sweep_if_wanted();
 }
 
 static void
@@ -198,7 +306,11 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 
 	if (!executor_runs())
 		expire_if_time();
+	if (!taskq_acquire_sync)
+		durability_begin_weak();
 	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
+	if (!taskq_acquire_sync)
+		durability_end_weak();
 	for (int i = 0; i < count; i++)
 		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
 }

@@ -485,8 +485,11 @@ serve(void)
 		follow_settings();
 		pass_on_lease_checks();
 		if (!worker_stopping)
+		{
 			maintenance_run();
-		more = store_gone() || tq_deliver_turn(engine, maintenance_due_in());
+			notify_run();
+		}
+		more = store_gone() || tq_deliver_turn(engine, Min(maintenance_due_in(), notify_due_in()));
 	}
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextDelete(turn);

@@ -11,9 +11,16 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#define NOTIFY_INTERVAL_DEFAULT_MS 20
+#define NOTIFY_INTERVAL_MAX_MS     60000
+
 #define POLL_INTERVAL_DEFAULT_MS 500
 #define POLL_INTERVAL_MIN_MS     10
 #define POLL_INTERVAL_MAX_MS     60000
+
+#define DISPATCH_DEFAULT_KB 8192
+#define DISPATCH_MIN_KB     256
+#define DISPATCH_MAX_KB     (1024 * 1024)
 
 #define PAYLOAD_DEFAULT (1024 * 1024)
 #define PAYLOAD_MIN     1024
@@ -33,8 +40,11 @@
 #define CONNECT_TIMEOUT_MIN_MS     10
 #define CONNECT_TIMEOUT_MAX_MS     (5 * 60 * 1000)
 
+bool taskq_acquire_sync = false;
 bool taskq_executor = true;
 char *taskq_databases = NULL;
+int taskq_dispatch_memory = DISPATCH_DEFAULT_KB;
+int taskq_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
 int taskq_max_payload = PAYLOAD_DEFAULT;
 char *taskq_http_allow = NULL;
@@ -161,12 +171,35 @@ define_http_settings(void)
 static void
 define_queue_settings(void)
 {
+	/* The server takes no such setting later than that; without preload it has no meaning. */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("taskq.dispatch_memory",
+								"Shared memory for the positions and next tasks of queues.",
+								"In kilobytes when no unit is given; a queue in use takes 26. "
+								"Where it does not suffice, claims of the queues used least "
+								"read their index from its beginning. Changed by a restart.",
+								&taskq_dispatch_memory, DISPATCH_DEFAULT_KB, DISPATCH_MIN_KB,
+								DISPATCH_MAX_KB, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("taskq.acquire_sync",
+							 "Waits for the disk when a transaction commits that did nothing but "
+							 "acquire tasks.",
+							 "Off, a crash can lose the last claims: their tasks are offered "
+							 "again, and their tokens are good for nothing. Anybody can change it.",
+							 &taskq_acquire_sync, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_payload",
 							"Largest payload or body of a task, and largest result.",
 							"In bytes when no unit is given. Only superusers can change it, "
 							"also for a session, a role or a database.",
 							&taskq_max_payload, PAYLOAD_DEFAULT, PAYLOAD_MIN, PAYLOAD_MAX,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.notify_interval",
+							"Shortest time between two notifications of a queue.",
+							"In milliseconds when no unit is given; -1 sends none. With the "
+							"library preloaded the executor notifies channel taskq_QUEUE when "
+							"tasks of a pull queue have become due, the first time at once. "
+							"Reload the configuration to change it.",
+							&taskq_notify_interval, NOTIFY_INTERVAL_DEFAULT_MS, -1,
+							NOTIFY_INTERVAL_MAX_MS, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.poll_interval",
 							"Time between an executor's looks for due tasks and expired leases.",
 							"In milliseconds when no unit is given; with the library preloaded "

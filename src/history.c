@@ -273,5 +273,5 @@ task_end(const Row *task, const Row *lease, const Ending *ending)
 	delete_task(task);
 	key_let_go(queue, task);
 	CommandCounterIncrement();
-	wakeup_topic_at_commit(topic_of_task(ROW_INT64(task, TASK_ID)));
+	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
 }

@@ -209,35 +209,24 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-static bool
-take_none(HotRelation *ready, const Row *row, void *arg)
-{
-	*(bool *) arg = true; /* one is due now */
-	return false;
-}
-
 PG_FUNCTION_INFO_V1(taskq_push_next_due);
 Datum
 taskq_push_next_due(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	bool due = false;
-	HotRelation ready;
 	int count;
 	int32 *ids = queue_push_ids(&count);
 
-	hot_open(&ready, HOT_READY);
-	for (int i = 0; i < count && !due; i++)
+	for (int i = 0; i < count; i++)
 	{
 		const Queue *queue = queue_by_id(ids[i]);
+		TimestampTz next_of_queue = DT_NOEND;
 
-		if (queue != NULL && !queue->paused)
-			next = Min(next, ready_walk(&ready, ids[i], now, take_none, &due));
+		if (queue != NULL && task_is_due(queue, now, &next_of_queue))
+			PG_RETURN_INT64(0);
+		next = Min(next, next_of_queue);
 	}
-	hot_close(&ready);
-	if (due)
-		PG_RETURN_INT64(0);
 	if (next == DT_NOEND)
 		PG_RETURN_NULL();
 	/* Rounded up: a wake-up before the time would find nothing. */

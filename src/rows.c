@@ -9,7 +9,7 @@
  *
  * No permission is checked here: EXECUTE on the SQL function was the check.
  */
-#include "task.h"
+#include "dispatch.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -229,6 +229,76 @@ row_insert(HotRelation *r, Row *row)
 	CatalogTupleInsert(r->heap, tuple);
 	row->tid = tuple->t_self;
 	heap_freetuple(tuple);
+}
+
+/*
+ * Nobody may be about to insert or delete the row, and its block may be gone:
+ * vacuum gives empty ones at the end back.
+ */
+static bool
+fetch_candidate(HotRelation *r, const Candidate *c, TupleTableSlot *slot, Row *row)
+{
+	ItemPointerData tid = c->tid;
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(r->heap) ||
+		!table_tuple_fetch_row_version(r->heap, &tid, &dirty, slot) ||
+		TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
+		return false;
+	read_slot(r, slot, row);
+	return ROW_INT64(row, READY_ID) == c->id && ROW_TIME(row, READY_RUN_AT) == c->run_at &&
+		   ROW_INT16(row, READY_PRIORITY) == c->priority;
+}
+
+bool
+ready_fetch(HotRelation *r, const Candidate *c, Row *row)
+{
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	bool found = fetch_candidate(r, c, slot, row);
+
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+bool
+ready_is_there(HotRelation *r, const Candidate *c)
+{
+	Row row;
+
+	return ready_fetch(r, c, &row);
+}
+
+static Candidate
+candidate_of(const Row *ready)
+{
+	return (Candidate){
+		.run_at = ROW_TIME(ready, READY_RUN_AT),
+		.id = ROW_INT64(ready, READY_ID),
+		.tid = ready->tid,
+		.priority = ROW_INT16(ready, READY_PRIORITY),
+	};
+}
+
+void
+ready_insert(HotRelation *r, Row *row)
+{
+	Candidate c;
+
+	row_insert(r, row);
+	c = candidate_of(row);
+	dispatch_inserted(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
+}
+
+RowResult
+ready_delete(HotRelation *r, const Row *row, bool wait)
+{
+	Candidate c = candidate_of(row);
+	RowResult result = row_delete(r, row, wait);
+
+	if (result == ROW_DONE)
+		dispatch_taken(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
+	return result;
 }
 
 static RowResult

@@ -12,6 +12,8 @@
  * DROP EXTENSION locks the extension's tables in an order of its own.  So that
  * it meets nobody half-way, it first takes the lock with which every call
  * begins: see client_call() and executor_call() in queue.c.
+ *
+ * The same hook sees prepared transactions end: see wakeup.c.
  */
 #include "taskq.h"
 
@@ -186,9 +188,23 @@ make_room_for(Node *statement, ProcessUtilityContext context)
 	return worth_stepping_aside(statement, database) ? hold_aside(database) : -1;
 }
 
+/* The end of a prepared transaction, whose tasks have been offered to nobody. */
+static bool
+ends_prepared(Node *statement)
+{
+	TransactionStmtKind kind;
+
+	if (!IsA(statement, TransactionStmt))
+		return false;
+	kind = ((TransactionStmt *) statement)->kind;
+	return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
 static void
 note_success(Node *statement, int held)
 {
+	if (ends_prepared(statement))
+		wakeup_sweep();
 	if (held < 0)
 		return;
 	if (IsA(statement, DropdbStmt))

@@ -49,6 +49,8 @@ static Operation op_extend = {.name = "extend leases", .failure_level = WARNING}
 static Operation op_release = {.name = "release tasks", .failure_level = WARNING};
 static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
+static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
+static Operation op_sweep = {.name = "look for tasks", .failure_level = WARNING};
 static Operation op_make_history = {.name = "make tables of history", .failure_level = DEBUG1};
 static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
 static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
@@ -86,6 +88,11 @@ static ProtocolCall call_release = {
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
 static ProtocolCall call_expire = {.sql = "select taskq._expire_leases()"};
+static ProtocolCall call_notify = {
+	.sql = "select taskq._notify($1)",
+	.nargs = 1,
+	.argtypes = {INT4ARRAYOID}};
+static ProtocolCall call_sweep = {.sql = "select taskq._sweep()"};
 static ProtocolCall call_make_history = {.sql = "select taskq._make_history()"};
 static ProtocolCall call_drop_history = {.sql = "select taskq._drop_history()"};
 static ProtocolCall call_drop_keys = {.sql = "select taskq._drop_keys()"};
@@ -680,4 +687,35 @@ bool
 store_expire_leases(int64 *next_ms)
 {
 	return transact(&op_leases, work_expire, next_ms);
+}
+
+static void
+work_notify(void *arg)
+{
+	call(&call_notify, arg, NULL);
+}
+
+void
+store_notify(const int32 *ids, int count)
+{
+	Datum *values = palloc(sizeof(Datum) * count);
+	Datum array;
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(ids[i]);
+	array = PointerGetDatum(construct_array(values, count, INT4OID, sizeof(int32), true,
+											TYPALIGN_INT));
+	(void) transact(&op_notify, work_notify, &array);
+}
+
+static void
+work_sweep(void *arg)
+{
+	*(bool *) arg = call_for_int64(&call_sweep) != 0;
+}
+
+bool
+store_sweep(bool *done)
+{
+	return transact(&op_sweep, work_sweep, done);
 }

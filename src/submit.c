@@ -236,13 +236,15 @@ task_make_ready(const Row *task)
 	row_set(&row, READY_QUEUE_ID, task->values[TASK_QUEUE_ID]);
 	row_set(&row, READY_PRIORITY, task->values[TASK_PRIORITY]);
 	hot_open(&ready, HOT_READY);
-	row_insert(&ready, &row);
+	ready_insert(&ready, &row);
 	hot_close(&ready);
 	CommandCounterIncrement();
 	if (queue != NULL && queue->push)
 		wakeup_executor_at_commit();
+	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
+		wakeup_timers_at_commit();
 	else
-		wakeup_topic_at_commit(topic_of_queue(ROW_INT32(task, TASK_QUEUE_ID)));
+		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
 }
 
 static void
@@ -286,7 +288,7 @@ replace_pending(int64 id, Row *task)
 
 		hot_open(&guard, HOT_READY);
 		ours = row_fetch_ready(&guard, &old, &ready) &&
-			   row_delete(&guard, &ready, true) == ROW_DONE;
+			   ready_delete(&guard, &ready, true) == ROW_DONE;
 		hot_close(&guard);
 	}
 	if (ours)
@@ -546,6 +548,18 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
+}
+
+/* For _retry(), which has inserted the task row. */
+PG_FUNCTION_INFO_V1(taskq_make_ready);
+Datum
+taskq_make_ready(PG_FUNCTION_ARGS)
+{
+	Row task;
+
+	task_of(PG_GETARG_INT64(0), &task);
+	task_make_ready(&task);
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(taskq_wake_executor);

@@ -280,6 +280,18 @@ extern bool row_read(HotTable table, int64 id, Row *row);
 /* The ready row of a pending task. */
 extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
 
+/*
+ * The ready row that a candidate speaks of, as last committed (or written by
+ * ourselves); false if it is there no more, or in somebody's hands.
+ */
+struct Candidate;
+extern bool ready_fetch(HotRelation *r, const struct Candidate *candidate, Row *row);
+extern bool ready_is_there(HotRelation *r, const struct Candidate *candidate);
+
+/* Inserts and deletes ready rows, and tells dispatch.c. */
+extern void ready_insert(HotRelation *r, Row *row);
+extern RowResult ready_delete(HotRelation *r, const Row *row, bool wait);
+
 /* The row of a key that is taken. */
 extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);
 
@@ -296,9 +308,10 @@ extern RowResult row_delete(HotRelation *r, const Row *row, bool wait);
 extern RowResult row_update(HotRelation *r, const Row *row, bool wait);
 
 /*
- * Walks the lanes of a queue in the order of acquisition and calls take() with
- * each ready row that is due, until it returns false.  Returns the earliest
- * run_at met that lies after now, DT_NOEND if none.
+ * Walks the lanes of a queue from their left edges, in the order of
+ * acquisition, and calls take() with each ready row that is due, until it
+ * returns false.  Returns the earliest run_at met that lies after now,
+ * DT_NOEND if none.  For when dispatch.c knows nothing of the queue.
  */
 typedef bool (*ReadyTaker)(HotRelation *ready, const Row *row, void *arg);
 extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
@@ -386,11 +399,20 @@ typedef struct Claim
 extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
 					  Claim *claims, TimestampTz *next_due);
 
+/* Whether a task of the queue could be claimed now; if not, *next_due as above. */
+extern bool task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due);
+
 /* The queue that the first argument names; TQ005, and TQ009 where the snapshot is kept. */
 extern const Queue *queue_to_acquire(FunctionCallInfo fcinfo);
 
 /* Returns the rows of acquire(); max_tasks, lease_for and worker are arguments n to n + 2. */
 extern void acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n);
+
+/* ---- durability.c ----------------------------------------------------------- */
+
+/* What is written between the two may be lost in a crash: see there. */
+extern void durability_begin_weak(void);
+extern void durability_end_weak(void);
 
 /* ---- lease.c ---------------------------------------------------------------- */
 

@@ -8,6 +8,8 @@
  */
 #include "taskq.h"
 
+#include "dispatch.h"
+
 #include <signal.h>
 
 #include "libpq/pqsignal.h"
@@ -40,7 +42,8 @@ request_shared_memory(void)
 	if (next_shmem_request)
 		next_shmem_request();
 	RequestAddinShmemSpace(MAXALIGN(shared_size()));
-	RequestNamedLWLockTranche("taskq", 1);
+	RequestAddinShmemSpace(MAXALIGN(dispatch_shared_size()));
+	RequestNamedLWLockTranche("taskq", 1 + dispatch_lock_count());
 }
 
 static void
@@ -50,28 +53,35 @@ init_slot(TaskqDatabase *db)
 	pg_atomic_init_u32(&db->poked, 0);
 	pg_atomic_init_u32(&db->tasks_due, 0);
 	pg_atomic_init_u32(&db->check_leases, 0);
+	pg_atomic_init_u32(&db->notify, 0);
+	pg_atomic_init_u32(&db->timers, 0);
+	pg_atomic_init_u32(&db->sweep, 0);
 	SpinLockInit(&db->token_lock);
 }
 
 static void
 init_shared_memory(void)
 {
+	LWLockPadded *locks;
 	bool found;
 
 	if (next_shmem_startup)
 		next_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	locks = GetNamedLWLockTranche("taskq");
 	taskq_shared = ShmemInitStruct("taskq", shared_size(), &found);
 	if (!found)
 	{
 		memset(taskq_shared, 0, shared_size());
-		taskq_shared->lock = &GetNamedLWLockTranche("taskq")->lock;
+		taskq_shared->lock = &locks[0].lock;
 		pg_atomic_init_u32(&taskq_shared->launcher_procno, TASKQ_NO_PROC);
 		for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
 			init_slot(&taskq_shared->db[i]);
 		for (int i = 0; i < MaxBackends; i++)
 			pg_atomic_init_u64(&taskq_shared->waiting_for[i], 0);
 	}
+	dispatch_init_shared(ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found), &locks[1],
+						 found);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -85,6 +95,7 @@ _PG_init(void)
 	shmem_request_hook = request_shared_memory;
 	next_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = init_shared_memory;
+	wakeup_install();
 	stepaside_install();
 	launcher_register();
 }
@@ -127,6 +138,9 @@ database_forget(TaskqDatabase *db)
 	pg_atomic_write_u32(&db->poked, 0);
 	pg_atomic_write_u32(&db->tasks_due, 0);
 	pg_atomic_write_u32(&db->check_leases, 0);
+	pg_atomic_write_u32(&db->notify, 0);
+	pg_atomic_write_u32(&db->timers, 0);
+	pg_atomic_write_u32(&db->sweep, 0);
 	db->token_next = db->token_end = 0;
 }
 

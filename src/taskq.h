@@ -75,6 +75,9 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 poked;        /* to be probed; set by committers, cleared by the launcher */
 	pg_atomic_uint32 tasks_due;    /* set by committers, cleared by the executor */
 	pg_atomic_uint32 check_leases; /* a running push task was cancelled */
+	pg_atomic_uint32 notify;       /* queues are marked: see notify.c */
+	pg_atomic_uint32 timers;       /* a pull task is due at a later time */
+	pg_atomic_uint32 sweep;        /* rows may have come that were offered by nobody */
 
 	/* Token block of this server start: see token.c. */
 	slock_t token_lock;
@@ -143,8 +146,11 @@ extern Oid taskq_relation(const char *name);
 
 /* ---- guc.c: settings ---------------------------------------------------- */
 
+extern bool taskq_acquire_sync;        /* USERSET */
 extern bool taskq_executor;            /* SIGHUP */
 extern char *taskq_databases;          /* SIGHUP */
+extern int taskq_dispatch_memory;      /* POSTMASTER, kB */
+extern int taskq_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int taskq_poll_interval;        /* SIGHUP, ms */
 extern int taskq_max_payload;          /* SUSET, bytes */
 extern char *taskq_http_allow;         /* SIGHUP */
@@ -158,7 +164,7 @@ extern void guc_define(void);
 /* Whether taskq.databases names it. */
 extern bool guc_database_allowed(const char *name);
 
-/* ---- wakeup.c: what happens at commit ------------------------------------ */
+/* ---- wakeup.c: who is told at commit ------------------------------------ */
 
 /* At this transaction's commit the database's executor looks for due tasks. */
 extern void wakeup_executor_at_commit(void);
@@ -173,8 +179,29 @@ extern void wakeup_lease_check_at_commit(void);
 extern uint64 topic_of_task(int64 id);
 extern uint64 topic_of_queue(int32 id);
 
-/* At commit those who wait for it are woken. */
-extern void wakeup_topic_at_commit(uint64 topic);
+/* At commit those who wait for the task's end are woken. */
+extern void wakeup_task_ended_at_commit(int64 id);
+
+/* At commit one more of those who wait for the pull queue is woken, and it is marked: see notify.c. */
+extern void wakeup_arrival_at_commit(int32 queue_id);
+
+/* At commit the executor is told that a pull task is due at a later time. */
+extern void wakeup_timers_at_commit(void);
+
+/* When the transaction has ended a sweep looks for tasks that nobody has told of. */
+extern void wakeup_sweep(void);
+
+/* All who wait for the queue are woken now. */
+extern void wakeup_waiters(int32 queue_id);
+
+/* This session waits for a topic from now on.  It stops when its transaction fails, too. */
+extern void wakeup_wait_for(uint64 topic);
+
+/* It waits no more.  found: what it was woken for, if it was, is its own now. */
+extern void wakeup_stop_waiting(bool found);
+
+/* Called once, while the library is preloaded. */
+extern void wakeup_install(void);
 
 /* At commit the launcher probes the current database. */
 extern void wakeup_launcher_at_commit(void);
@@ -234,7 +261,21 @@ extern bool store_recover(void);
 /* *next_ms: until the next lease runs out, -1 if none is held. */
 extern bool store_expire_leases(int64 *next_ms);
 
-/* ---- maintenance.c: leases and history -------------------------------------- */
+/* Sends a notification for each of these queues. */
+extern void store_notify(const int32 *ids, int count);
+
+/* One step of a sweep: see dispatch.h; *done: that was the last one. */
+extern bool store_sweep(bool *done);
+
+/* ---- notify.c: how sessions hear of due tasks -------------------------------------- */
+
+/* Does what is due. */
+extern void notify_run(void);
+
+/* Milliseconds until notify_run() has something to do. */
+extern int64 notify_due_in(void);
+
+/* ---- maintenance.c: leases, history and sweeps -------------------------------------- */
 
 /* Does what is due. */
 extern void maintenance_run(void);

@@ -42,13 +42,6 @@ require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 }
 
 static void
-wait_for(uint64 topic)
-{
-	if (taskq_shared != NULL)
-		pg_atomic_write_u64(&taskq_shared->waiting_for[compat_my_procno()], topic);
-}
-
-static void
 sleep_ms(int64 ms)
 {
 	static uint32 wait_event = 0;
@@ -61,10 +54,7 @@ sleep_ms(int64 ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/*
- * Looks until it is there or the time is up.  A topic left behind by an error
- * costs a wake-up or two and is overwritten by the next wait.
- */
+/* Looks until it is there or the time is up. */
 static bool
 look_until(uint64 topic, Look look, void *what, int64 timeout_us)
 {
@@ -77,7 +67,7 @@ look_until(uint64 topic, Look look, void *what, int64 timeout_us)
 		int64 next_ms = taskq_poll_interval;
 		int64 left;
 
-		wait_for(topic);
+		wakeup_wait_for(topic);
 		there = look(what, &next_ms);
 		SPI_commit();
 		left = until - executor_now_ms();
@@ -85,7 +75,7 @@ look_until(uint64 topic, Look look, void *what, int64 timeout_us)
 			break;
 		sleep_ms(Min(left, next_ms));
 	}
-	wait_for(0);
+	wakeup_stop_waiting(there);
 	SPI_finish();
 	return there;
 }
@@ -135,37 +125,18 @@ taskq_wait(PG_FUNCTION_ARGS)
 	return answer(fcinfo, a.values, a.nulls);
 }
 
-/* What wait_ready() looks for. */
-typedef struct AwaitedQueue
-{
-	int32 id;
-	bool due;
-} AwaitedQueue;
-
-static bool
-note_due(HotRelation *ready, const Row *row, void *arg)
-{
-	((AwaitedQueue *) arg)->due = true;
-	return false;
-}
-
 static bool
 look_at_queue(void *what, int64 *next_ms)
 {
-	AwaitedQueue *a = what;
-	const Queue *queue = queue_by_id(a->id);
+	const Queue *queue = queue_by_id(*(const int32 *) what);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
-	HotRelation ready;
 
-	if (queue == NULL || queue->paused)
-		return false;
-	hot_open(&ready, HOT_READY);
-	next = ready_walk(&ready, a->id, now, note_due, a);
-	hot_close(&ready);
+	if (queue == NULL || task_is_due(queue, now, &next))
+		return queue != NULL;
 	if (next != DT_NOEND)
 		*next_ms = Min(*next_ms, (next - now) / US_PER_MS + 1);
-	return a->due;
+	return false;
 }
 
 PG_FUNCTION_INFO_V1(taskq_wait_ready);
@@ -173,13 +144,13 @@ Datum
 taskq_wait_ready(PG_FUNCTION_ARGS)
 {
 	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, 0, MAX_WAIT_US);
-	AwaitedQueue a = {.due = false};
+	int32 id;
 	Datum values[1];
 	bool nulls[1] = {false};
 
 	require_writable("taskq.wait_ready()");
-	a.id = queue_to_acquire(fcinfo)->id;
+	id = queue_to_acquire(fcinfo)->id;
 	require_free_transaction(fcinfo, "taskq.wait_ready()");
-	values[0] = BoolGetDatum(look_until(topic_of_queue(a.id), look_at_queue, &a, timeout_us));
+	values[0] = BoolGetDatum(look_until(topic_of_queue(id), look_at_queue, &id, timeout_us));
 	return answer(fcinfo, values, nulls);
 }

@@ -2,7 +2,7 @@
 -- role learns nothing.
 \set VERBOSITY terse
 
-select taskq.create_queue('mine'), taskq.create_queue('other'), taskq.create_queue('hooks', mode => 'push', url => 'http://192.0.2.1/');
+select taskq.create_queue('mine'), taskq.create_queue('theirs'), taskq.create_queue('hooks', mode => 'push', url => 'http://192.0.2.1/');
 create role regress_submit;
 create role regress_work;
 create role regress_view;
@@ -46,7 +46,7 @@ begin
 	perform taskq.fail(id, token, 'oh', retryable => false) from task_of where queue = q and kind = 'dead';
 end
 $$;
-select make_tasks('mine'), make_tasks('other');
+select make_tasks('mine'), make_tasks('theirs');
 
 -- Every call on either queue by every role.
 create function call_of(template text, q text) returns text language sql as $$
@@ -74,21 +74,21 @@ returns table (template text, nobody text, submit text, work text, view text, co
 	from (select template, n, call_of(template, q) as c from calls) as x order by n
 $$;
 select * from tries('mine');
-select * from tries('other');
+select * from tries('theirs');
 
 -- A push queue, and the error in full.
 select try('regress_submit', 'taskq.submit_http(''http://192.0.2.1/'', queue => ''hooks'')');
 \set VERBOSITY default
 set role regress_submit;
-select taskq.submit('other');
+select taskq.submit('theirs');
 reset role;
 \set VERBOSITY terse
 
 -- wait() is no way round.
-select id as other from task_of where queue = 'other' and kind = 'dead' \gset
+select id as theirs from task_of where queue = 'theirs' and kind = 'dead' \gset
 select id as mine from task_of where queue = 'mine' and kind = 'dead' \gset
 set role regress_submit;
-call taskq.wait(:other, '0');
+call taskq.wait(:theirs, '0');
 call taskq.wait(:mine, '0');
 reset role;
 
@@ -106,9 +106,9 @@ drop function spy;
 
 -- What an extension's role may do on every queue stays beside it.
 grant taskq_submitter to regress_submit;
-select try('regress_submit', 'taskq.submit(''other'') > 0');
+select try('regress_submit', 'taskq.submit(''theirs'') > 0');
 revoke taskq_submitter from regress_submit;
-select try('regress_submit', 'taskq.submit(''other'') > 0');
+select try('regress_submit', 'taskq.submit(''theirs'') > 0');
 
 -- Bad arguments.
 create function refuse(call text) returns text language plpgsql as $$
@@ -127,17 +127,17 @@ select call, refuse(call) from unnest(array['taskq.grant_queue(''nowhere'', ''re
 	'taskq.revoke_queue(''nowhere'', ''regress_view'', ''{view}'')', 'taskq.grant_queue(null, ''regress_view'', ''{view}'')']) as call;
 
 -- Taken back: with the last queue goes EXECUTE; before, the role cannot be dropped.
-select taskq.grant_queue('other', 'regress_view', '{view}');
+select taskq.grant_queue('theirs', 'regress_view', '{view}');
 select taskq.revoke_queue('mine', 'regress_view', '{view, work}');
-select try('regress_view', 'count(*) from taskq.tasks where queue = ''mine'''), try('regress_view', 'count(*) from taskq.tasks where queue = ''other''');
+select try('regress_view', 'count(*) from taskq.tasks where queue = ''mine'''), try('regress_view', 'count(*) from taskq.tasks where queue = ''theirs''');
 drop role regress_view;
-select taskq.drop_queue('other', true);
-select try('regress_view', 'count(*) from taskq.tasks where queue = ''other''');
+select taskq.drop_queue('theirs', true);
+select try('regress_view', 'count(*) from taskq.tasks where queue = ''theirs''');
 drop role regress_view;
 -- Of a dropped queue's tasks only an admin knows.
 create role regress_reader in role taskq_reader;
 create role regress_admin in role taskq_admin;
-select try('regress_reader', 'count(*) from taskq.tasks where queue = ''other'''), try('regress_admin', 'count(*) > 0 from taskq.tasks where queue = ''other''');
+select try('regress_reader', 'count(*) from taskq.tasks where queue = ''theirs'''), try('regress_admin', 'count(*) > 0 from taskq.tasks where queue = ''theirs''');
 -- DROP OWNED leaves a row behind that no role of the future inherits.
 drop owned by regress_work;
 drop role regress_work;

@@ -23,14 +23,26 @@ select state, attempt, error, run_at - now() between interval '15 s' and interva
 select * from taskq.response(:a);
 select attempt, worker, class, error, status, elapsed from taskq.attempts where task_id = :a;
 
+-- Changed behind everybody's back: found by a sweep.  One may be under way.
+create procedure sweep() language plpgsql as $$
+begin
+	for i in 1..2 loop
+		while not taskq._sweep() loop
+		end loop;
+	end loop;
+end
+$$;
+
 -- No answer at all; then success.
 update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
+call sweep();
 select attempt as header from taskq._push_claim(1) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
 select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null) from taskq.lease where id = :a;
 select status, elapsed from taskq.response(:a);
 update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
+call sweep();
 select count(*) from taskq._push_claim(1);
 select token from taskq.lease where id = :a \gset
 select taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null),
@@ -73,3 +85,4 @@ select taskq._push_extend('{NULL}', '{1}');
 select taskq._push_claim(0);
 select taskq.cancel(:c), taskq.cancel(:b);
 select taskq.drop_queue('hook');
+drop procedure sweep;

@@ -1,0 +1,72 @@
+/*
+ * dispatch.h
+ *		Where a queue's next tasks are: remembered positions and candidates.
+ *
+ * All of it is a hint.  A candidate is claimed by deleting its ready row, and
+ * only who succeeds has the task; a hint that is lost costs a look at the
+ * index.  What must hold is that no committed, due task is without one: see
+ * dispatch.c.
+ */
+#ifndef TASKQ_DISPATCH_H
+#define TASKQ_DISPATCH_H
+
+#include "task.h"
+
+/* A ready row that can probably be claimed. */
+typedef struct Candidate
+{
+	TimestampTz run_at;
+	int64 id;
+	ItemPointerData tid;
+	int16 priority;
+} Candidate;
+
+/* Shared memory and locks; called by taskq.c. */
+extern Size dispatch_shared_size(void);
+extern int dispatch_lock_count(void);
+extern void dispatch_init_shared(void *memory, LWLockPadded *locks, bool found);
+
+/* A ready row was inserted: it becomes a candidate when the transaction commits. */
+extern void dispatch_inserted(Relation ready, int32 queue_id, const Candidate *candidate);
+
+/* A ready row was deleted: it becomes a candidate again when that is rolled back. */
+extern void dispatch_taken(Relation ready, int32 queue_id, const Candidate *candidate);
+
+/* Whether this transaction has inserted ready rows of the queue that no one else can see yet. */
+extern bool dispatch_has_own(int32 queue_id);
+
+/*
+ * Takes up to max candidates that are due, in the order of acquisition; nobody
+ * else gets them, and they come back when the transaction rolls back.
+ *
+ * 0: there is none, and *next_due is when the next one will be, DT_NOEND if
+ * none is known.  -1: nothing is remembered of this queue, for want of memory;
+ * the caller must walk the index.
+ */
+extern int dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken,
+						 int max, TimestampTz *next_due);
+
+/* One that was taken and is not wanted. */
+extern void dispatch_give_back(Relation ready, int32 queue_id, const Candidate *candidate);
+
+/* Sessions are to be notified of this queue.  Never fails. */
+extern void dispatch_mark(int32 queue_id);
+
+extern void dispatch_mark_all(void);
+
+/* The queues of this database that are marked, no more than max; their marks are gone. */
+extern int dispatch_take_marks(int32 *ids, int max);
+
+/*
+ * The queues of this database of which a task has become due by time since the
+ * last call; they are marked, too.  *next is when that will happen next.
+ */
+extern int dispatch_become_due(TimestampTz now, int32 *ids, int max, TimestampTz *next);
+
+/*
+ * Looks behind the positions for rows that have come there without a hint, at
+ * most so many index entries of them.  False: there is more to look at.
+ */
+extern bool dispatch_sweep(HotRelation *ready, int max_entries);
+
+#endif
