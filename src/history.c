@@ -74,8 +74,10 @@ static Statement take_attempts = {
 	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
 	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
-	"'error', error, 'detail', case when pg_column_size(detail) <= 8192 then detail end, "
-	"'status', status, 'elapsed', elapsed)) order by attempt, ended_at), "
+	"'error', error, 'status', status, 'elapsed', elapsed)) "
+	/* Added afterwards: nulls in it are the worker's. */
+	"|| case when pg_column_size(detail) <= 8192 then jsonb_build_object('detail', detail) "
+	"else '{}' end order by attempt, ended_at), "
 	"(select status from last), (select headers from last), (select body from last), "
 	"(select truncated from last), (select elapsed from last) from kept",
 	1,

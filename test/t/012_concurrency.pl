@@ -131,6 +131,74 @@ wait_until('the queue to drain',
 consistent('drained');
 is(sql("select count(*) from taskq.key where taken_until is null"), '0', 'no key is taken any more');
 
+# ---- 50 sessions, one key -----------------------------------------------------------------
+
+# A session notes the task that it made, and not one that it was given: the id
+# is the last that the sequence gave it.  When it notes that, the task is live.
+sql("select taskq.create_queue('one', keep_key => '20 ms', lease_for => '100 ms')");
+sql('create table made (id bigint, mode text, at timestamptz)');
+%mix = map { ("submit_$_" => [ $_ eq 'replace' ? 1 : 8, <<"END"]) } @modes;
+do \$\$ declare new bigint; begin
+	new := taskq.submit('one', key => 'k', on_duplicate => '$_', start_within => '20 ms', max_attempts => 2);
+	if new = currval('taskq.task_id') then insert into made values (new, '$_', clock_timestamp()); end if;
+exception when sqlstate 'TQ003' then null; end \$\$;
+END
+$mix{finish} = [ 3, "select count(taskq.finish(id, token)) from taskq.acquire('one');\n" ];
+$mix{fail} = [ 3, "select count(taskq.fail(id, token, 'x', retry_in => '5 ms')) from taskq.acquire('one');\n" ];
+$mix{hold} = [ 1, "select count(*) from taskq.acquire('one');\n" ];
+$mix{cancel} = [ 1, "select taskq.cancel_key('one', 'k');\n" ];
+$mix{expire} = [ 1, "select taskq._expire_starts();\n" ];
+$mix{retry} = [ 2, <<'END'];
+do $$ begin perform taskq.retry(id) from (select id from taskq._history where queue = 'one' and state <> 'finished'
+	order by random() limit 1) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
+END
+
+# Looked at from a session of its own, in a new snapshot each time, until told to stop.
+sql(<<'END');
+create table looks (live int, ready_or_leased int);
+create table stop ();
+create procedure watch() language plpgsql as $$
+declare
+	q constant int := (select id from taskq._queues where name = 'one');
+begin
+	while not exists (select from stop) loop
+		insert into looks select (select count(*) from taskq.task where queue_id = q),
+			(select count(*) from taskq.ready where queue_id = q) + (select count(*) from taskq.lease where queue_id = q);
+		commit;
+	end loop;
+end $$;
+END
+my $watcher = IPC::Run::start([ 'psql', '-Xq', '-h', $node->host, '-p', $node->port, '-c', 'call watch()', 'postgres' ]);
+wait_query($node, 'postgres', 'select count(*) > 0 from looks');
+($ok, $err) = bench(50, 100, %mix);
+sql('insert into stop default values');
+ok($watcher->finish, 'the watcher has looked until the end');
+ok($ok, '50 sessions submit one key, finish, retry, expire and cancel it without an error') or diag($err);
+unlike($err, qr/deadlock|serialize|XX000|internal/i, 'no deadlock, no serialization failure, no internal error');
+is(sql('select distinct live, ready_or_leased from looks order by 1, 2'), "0|0\n1|1",
+	'never was there more than one live task with the key, and at times there was none');
+is(sql('select count(*) filter (where live = 1) > 50, count(*) filter (where live = 0) > 5 from looks'), 't|t',
+	'and this was looked at often enough');
+is(sql("select string_agg(distinct state::text, ' ' order by state::text) from taskq._history where queue = 'one'"),
+	'cancelled dead expired finished', 'they ended in every way');
+is(sql('select count(distinct mode) from made'), '3', 'and were made in every way');
+# One that ended before another was made by keep or raise had ended keep_key before.
+is( sql(q{
+	select count(*) from made m join taskq._history h on h.queue = 'one' and h.id <> m.id
+		and h.ended_at <= m.at and h.ended_at > m.at - interval '20 ms' where m.mode <> 'replace'}),
+	'0', 'the key of one that has ended was kept for keep_key');
+consistent('after that');
+
+# The same, seen at leisure: kept until its time is up, then free.
+sql("select taskq.cancel_key('one', 'k'), taskq.alter_queue('one', keep_key => '1 hour')");
+sql("select count(taskq.finish(id, token)) from (select taskq.submit('one', key => 'k', on_duplicate => 'replace')) x, taskq.acquire('one')");
+my $last = sql("select id from taskq.key where key = 'k'");
+my $again = "select count(*) filter (where id = $last), count(*) from generate_series(1, 20), taskq.submit('one', key => 'k') as id";
+is(sql($again), '20|20', 'who submits the key of a task that has ended gets its id');
+sql("update taskq.key set taken_until = clock_timestamp() where id = $last");
+is(sql($again), '0|20', 'until keep_key is over');
+is(sql("select count(*) from taskq.task where key = 'k'"), '1', 'and then there is one new task');
+
 $node->stop;
 log_is_clean($node);
 done_testing();

@@ -1,0 +1,180 @@
+-- Every function that acts on a task, tried on a task in every situation that
+-- it can meet.  The matrix at the end is what happened; what the design calls
+-- illegal must not be in it.
+\set VERBOSITY terse
+
+select taskq.create_queue('transitions', lease_for => '10 minutes');
+
+-- What can be done to a task: $1 is its id, $2 the token of whoever acquired it
+-- (1 if nobody has), $3 its key.
+create temp table call (n int generated always as identity, name text unique, sql text, a_step_only boolean default false);
+insert into call (name, sql) values
+	('acquire', $$select case a.id when $1 then 'it' else 'another' end from taskq.acquire('transitions') a$$),
+	('heartbeat', $$select case when cancel_requested then 'to be cancelled' else 'extended' end from taskq.heartbeat($1, $2)$$),
+	('heartbeat_many', $$select case when cancel_requested then 'to be cancelled' else 'extended' end
+		from taskq.heartbeat_many(array[$1], array[$2])$$),
+	('progress', $$select taskq.progress($1, $2, 0.5)$$),
+	('finish', $$select taskq.finish($1, $2, '1')$$),
+	('finish_many', $$select case id when $1 then 'it' else 'another' end from taskq.finish_many(array[$1], array[$2]) as id$$),
+	('finish_and_acquire', $$select case a.id when $1 then 'it' else 'another' end
+		from taskq.finish_and_acquire('transitions', array[$1], array[$2]) a$$),
+	('fail', $$select taskq.fail($1, $2, 'failed', retry_in => '0')$$),
+	('fail for good', $$select taskq.fail($1, $2, 'failed', retryable => false)$$),
+	('release', $$select taskq.release($1, $2)$$),
+	('cancel', $$select taskq.cancel($1, 'unwanted')$$),
+	('cancel_key', $$select taskq.cancel_key('transitions', $3)$$),
+	('purge_queue', $$select taskq.purge_queue('transitions')$$),
+	('retry', $$select taskq.retry($1)$$),
+	('submit, keep', $$select case taskq.submit('transitions', key => $3) when $1 then 'it' else 'another' end$$),
+	('submit, replace', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'replace') when $1 then 'it' else 'another' end$$),
+	('submit, raise', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'raise') when $1 then 'it' else 'another' end$$),
+	('_lose_lease', $$select taskq._lose_lease($1, $2, l.lease_until) from taskq.lease l where l.id = $1$$),
+	-- Here the clock is set first; not before, for the executor looks at clocks, too.
+	('_expire_leases', $$with late as (update taskq.lease set lease_until = 'epoch' where id = $1 returning id)
+		select case count(*) when 0 then 'no lease' else 'late' end from late$$),
+	('_expire_starts', $$with late as (update taskq.start_limit set start_by = 'epoch' where id = $1 returning id)
+		select case count(*) when 0 then 'no limit' else 'late' end from late$$),
+	('_expire_task', $$select taskq._expire_task($1)$$);
+
+-- What comes before: how the task is submitted (NULL: it is not), and what is
+-- done to it.
+create temp table situation (n int generated always as identity, name text unique, submit text, steps text[]);
+insert into situation (name, submit, steps) values
+	('pending', '', '{}'),
+	('pending, for later', $$, delay => '1 hour'$$, '{}'),
+	('pending, start_within to come', $$, start_within => '1 hour'$$, '{}'),
+	('pending, start_within over', $$, start_within => '1 hour'$$, '{start_within is over}'),
+	('pending, has failed', '', '{acquire, fail}'),
+	('pending, was given back', $$, start_within => '1 hour'$$, '{acquire, start_within is over, release}'),
+	('pending, was brought back', '', '{acquire, fail for good, retry}'),
+	('running', '', '{acquire}'),
+	('running, start_within over', $$, start_within => '1 hour'$$, '{acquire, start_within is over}'),
+	('running, second attempt', '', '{acquire, fail, acquire}'),
+	('running, last attempt', ', max_attempts => 1', '{acquire}'),
+	('running, to be cancelled', '', '{acquire, cancel}'),
+	('running, by another', '', '{acquire, release, another acquires}'),
+	('running, by another, to be cancelled', '', '{acquire, release, another acquires, cancel}'),
+	('finished', '', '{acquire, finish}'),
+	('dead', '', '{acquire, fail for good}'),
+	('dead, attempts used up', ', max_attempts => 1', '{acquire, fail}'),
+	('dead, key taken by another', '', '{acquire, fail for good, "submit, replace"}'),
+	('cancelled', '', '{cancel}'),
+	('cancelled, while it ran', '', '{acquire, cancel, release}'),
+	('expired', $$, start_within => '1 hour'$$, '{start_within is over, _expire_task}'),
+	('unknown', null, '{}');
+
+-- Steps that are no calls of ours.
+insert into call (name, sql, a_step_only) values
+	('another acquires', $$select 'it' from taskq.acquire('transitions')$$, true),
+	('start_within is over', $$update taskq.task set start_by = 'epoch' where id = $1 returning 'over'$$, true);
+
+-- Everything about a task that can be seen, and whether it stands in one place
+-- only, with its key.
+create function look(id bigint) returns jsonb language sql as $$
+	select to_jsonb(t) || jsonb_build_object('places',
+			(select count(*) from taskq.ready x where x.id = t.id) + (select count(*) from taskq.lease x where x.id = t.id)
+				+ (select count(*) from taskq._history x where x.id = t.id),
+			'has_key', exists (select from taskq.key k where k.id = t.id and k.taken_until is null))
+	from taskq.tasks t where t.id = look.id
+$$;
+
+create function state(seen jsonb) returns text language sql as $$
+	select coalesce(seen->>'state', 'none') || coalesce(' ' || (seen->>'attempt'), '')
+		|| case when (seen->>'cancel_requested')::boolean then ', to be cancelled' else '' end
+		|| case when seen->>'places' <> '1' or (seen->>'has_key')::boolean <> (seen->>'state' in ('pending', 'running'))
+			then ' BROKEN' else '' end
+$$;
+
+-- One call: its result, 'nothing' for no row, or the error.
+create function try(name text, id bigint, token bigint, key text) returns text language plpgsql as $$
+declare
+	result text;
+begin
+	execute (select c.sql from call c where c.name = try.name) into result using id, token, key;
+	if name in ('_expire_leases', '_expire_starts') then
+		execute format('select taskq.%I()', name);
+	end if;
+	return coalesce(result, 'nothing');
+exception when others then
+	return sqlstate || case when sqlstate like 'TQ%' then '' else ': ' || sqlerrm end;
+end
+$$;
+
+create temp table outcome (situation int, call int, result text, before jsonb, after jsonb);
+
+-- Each step and each call is a transaction, as in real life.
+create procedure run() language plpgsql as $$
+declare
+	s record;
+	c record;
+	step text;
+	task bigint;
+	token bigint;
+	key text;
+	result text;
+	before jsonb;
+begin
+	for s in select * from situation order by n loop
+		for c in select * from call where not a_step_only order by n loop
+			task := 9223372036854775807;
+			token := 1;
+			key := s.n || '.' || c.n;
+			if s.submit is not null then
+				execute format($q$select taskq.submit('transitions', '1', %L %s)$q$, key, s.submit) into task;
+				commit;
+			end if;
+			foreach step in array s.steps loop
+				result := try(step, task, token, key);
+				if step = 'acquire' then
+					token := (select l.token from taskq.lease l where l.id = task);
+				end if;
+				commit;
+			end loop;
+			before := look(task);
+			result := try(c.name, task, token, key);
+			commit;
+			insert into outcome values (s.n, c.n, result, before, look(task));
+			perform taskq._cancel_task(t.id, null) from taskq.tasks t
+				where t.queue = 'transitions' and t.state in ('pending', 'running');
+			commit;
+		end loop;
+	end loop;
+end
+$$;
+call run();
+
+-- The situations as they were met, the same before each call.
+select s.name as situation, string_agg(distinct state(o.before), ' OR ') as state
+	from outcome o join situation s on s.n = o.situation group by s.n, s.name order by s.n;
+
+-- Every call in every situation.  = says that not the least thing about the task has changed.
+select s.name as situation, c.name as call, o.result,
+		case when o.after is not distinct from o.before then '=' else state(o.after) end as after
+	from outcome o join situation s on s.n = o.situation join call c on c.n = o.call order by s.n, c.n;
+
+-- What the design calls legal; a state may always stay what it is.
+create temp table legal (before text, after text);
+insert into legal values
+	('pending', 'running'), ('pending', 'dead'), ('pending', 'cancelled'), ('pending', 'expired'),
+	('running', 'finished'), ('running', 'pending'), ('running', 'dead'), ('running', 'cancelled'),
+	('dead', 'pending'), ('cancelled', 'pending'), ('expired', 'pending');
+create temp view seen as
+	select distinct coalesce(before->>'state', 'none') as before, coalesce(after->>'state', 'none') as after from outcome;
+select * from seen where before <> after except select * from legal;
+-- Legal, and never seen: only an attempt can end a task as dead, so it runs until then.
+select * from legal except select * from seen;
+
+-- By which calls.
+select before->>'state' as before, after->>'state' as after, array_agg(distinct c.name order by c.name) as calls
+	from outcome o join call c on c.n = o.call where before->>'state' <> after->>'state'
+	group by 1, 2 order by 1, 2;
+
+-- A token that is not that of the present attempt changes nothing, nor does a call for a task that is not there.
+select count(*) from outcome o join situation s on s.n = o.situation join call c on c.n = o.call
+	where c.sql like '%$2%' and c.name <> 'finish_and_acquire' and after is distinct from before
+		and (s.name like 'running, by another%' or s.name not like 'running%');
+
+drop view seen;
+drop procedure run;
+drop function look, state, try;
+select taskq.drop_queue('transitions');
