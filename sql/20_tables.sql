@@ -28,6 +28,7 @@ create table taskq.queue (
 	keep_finished interval not null,
 	keep_dead interval not null,
 	keep_key interval not null,
+	durable_finish boolean not null,
 	paused boolean not null,
 	created_at timestamptz not null
 );

@@ -204,8 +204,8 @@ to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 grant select on taskq.retry_policies, taskq.queue_grants to taskq_reader, taskq_admin;
 
 grant execute on function
-	taskq.create_queue(text, text, text, interval, text, interval, interval, interval),
-	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval),
+	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean),
+	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean),
 	taskq.drop_queue(text, boolean),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
 	taskq.drop_retry_policy(text),

@@ -86,12 +86,8 @@ finish_items(Ownership *items, int count)
 	qsort(items, count, sizeof(Ownership), compare_items);
 	for (int i = 0; i < count; i++)
 	{
-		Row lease;
-
-		if (!lease_take_own(items[i].id, items[i].token, &lease))
-			continue;
-		task_finish(&lease, items[i].result, items[i].result == 0, NULL);
-		items[finished++] = items[i];
+		if (task_finish_own(items[i].id, items[i].token, items[i].result, items[i].result == 0))
+			items[finished++] = items[i];
 	}
 	return finished;
 }

@@ -92,6 +92,22 @@ task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 	task_end(&task, lease, &ending);
 }
 
+bool
+task_finish_own(int64 id, int64 token, Datum result, bool noresult)
+{
+	const Queue *queue;
+	Row lease;
+
+	durability_begin_weak();
+	if (!lease_take_own(id, token, &lease))
+		return false;
+	task_finish(&lease, result, noresult, NULL);
+	queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
+	if (queue != NULL && !queue->durable_finish)
+		durability_end_weak();
+	return true;
+}
+
 /* The end of a task whose cancelling was asked for while it ran. */
 static void
 end_cancelled(const Row *task, const Row *lease, const Answer *answer)
@@ -262,15 +278,11 @@ taskq_finish(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
 	int64 token = arg_id(fcinfo, 1, "token");
-	Row lease;
 
 	client_call("taskq.finish()");
 	if (!PG_ARGISNULL(2))
 		check_size(PG_GETARG_DATUM(2), "result");
-	if (!lease_take_own(id, token, &lease))
-		PG_RETURN_BOOL(false);
-	task_finish(&lease, PG_GETARG_DATUM(2), PG_ARGISNULL(2), NULL);
-	PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(task_finish_own(id, token, PG_GETARG_DATUM(2), PG_ARGISNULL(2)));
 }
 
 PG_FUNCTION_INFO_V1(taskq_fail);

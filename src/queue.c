@@ -29,7 +29,7 @@
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.keep_key, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
+	"q.keep_key, q.durable_finish, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
 	"from taskq._queues q "
@@ -45,6 +45,7 @@ enum QueueColumn
 	QUEUE_KEEP_FINISHED,
 	QUEUE_KEEP_DEAD,
 	QUEUE_KEEP_KEY,
+	QUEUE_DURABLE_FINISH,
 	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
@@ -185,6 +186,7 @@ remember(const Datum *row, const bool *isnull)
 	q->keep_finished_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_FINISHED]));
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));
 	q->keep_key_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_KEY]));
+	q->durable_finish = DatumGetBool(row[QUEUE_DURABLE_FINISH]);
 	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
 	for (int i = 0; i < NPRIVILEGES; i++)
 		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);

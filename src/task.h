@@ -102,6 +102,7 @@ typedef struct Queue
 	int64 keep_finished_us;
 	int64 keep_dead_us;
 	int64 keep_key_us;
+	bool durable_finish;
 	bool paused;
 
 	/* The roles that were granted each privilege on this queue. */
@@ -479,6 +480,12 @@ extern void task_of(int64 id, Row *task);
 extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
 extern TaskState task_fail(const Row *lease, const Failure *failure);
 extern void task_release(const Row *lease, int64 delay_us);
+
+/*
+ * Takes a client's own lease and finishes the task; false: the lease was lost.
+ * Where the queue's durable_finish is off, the commit need not be durable.
+ */
+extern bool task_finish_own(int64 id, int64 token, Datum result, bool noresult);
 
 /* It was to start before now, and has not. */
 extern bool task_start_expired(const Row *task, TimestampTz now);
