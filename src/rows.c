@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
@@ -221,13 +222,52 @@ row_insert_unique(HotRelation *r, Row *row)
 	return inserted;
 }
 
+/* The one index that a hot table comes with is of plain columns: its entry is put in directly. */
+static void
+insert_index_entry(HotRelation *r, Row *row)
+{
+	Relation index = r->index;
+	Datum values[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+	{
+		int column = index->rd_index->indkey.values[i] - 1;
+
+		values[i] = row->values[column];
+		nulls[i] = row->nulls[column];
+	}
+	(void) index_insert(index, values, nulls, &row->tid, r->heap,
+						index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
+						BuildIndexInfo(index));
+}
+
+static void
+insert_tuple(HotRelation *r, Row *row, HeapTuple tuple)
+{
+	List *indexes = RelationGetIndexList(r->heap);
+
+	if (list_length(indexes) == 1 && linitial_oid(indexes) == RelationGetRelid(r->index))
+	{
+		simple_heap_insert(r->heap, tuple);
+		row->tid = tuple->t_self;
+		insert_index_entry(r, row);
+	}
+	else
+	{
+		/* An administrator has added one of another kind. */
+		CatalogTupleInsert(r->heap, tuple);
+		row->tid = tuple->t_self;
+	}
+	list_free(indexes);
+}
+
 void
 row_insert(HotRelation *r, Row *row)
 {
 	HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
 
-	CatalogTupleInsert(r->heap, tuple);
-	row->tid = tuple->t_self;
+	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
 }
 
