@@ -44,6 +44,13 @@ create view taskq.workers with (security_barrier) as
 comment on view taskq.workers is
 'One row for each worker and queue (of those that the caller may view) with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
 
+create function taskq.queue_stats(queue text default null)
+returns table (queue text, pending bigint, due bigint, running bigint, finished bigint, dead bigint, cancelled bigint,
+	expired bigint, since timestamptz, oldest_due_age interval)
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_queue_stats';
+comment on function taskq.queue_stats(text) is
+'How full the queues are: one row for the named one, or for each that the caller may view. pending: tasks that wait, also those for later. due: those of them whose time has come, counted up to 10000, which stands for more. running: leased ones. finished, dead, cancelled, expired: how many have ended so since the time in since. oldest_due_age: for how long the first due one waits, NULL if none does. What it costs does not grow with the backlog: pending is counted once after a start of the server, and again when prepared or replicated transactions have changed something, and kept by commits in between; it may be off by what commits in the instant of that count. Without shared_preload_libraries it is counted at every call, and since and what has ended are NULL. Errors: TQ001 unknown queue, TQ004, TQ007 no right to view the queue.';
+
 -- The oldest task that is due, by a look at the head of each lane.
 create function taskq._oldest_due() returns timestamptz
 language sql stable security definer

@@ -27,6 +27,7 @@ create view taskq._entitlements as
 		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.wait(bigint, interval, taskq.state, jsonb)'),
+		(array['view'], 'execute on routine taskq.queue_stats(text)'),
 		(array['view'], 'select on taskq.tasks'),
 		(array['view'], 'select on taskq.attempts'),
 		(array['view'], 'select on taskq.queues'),

@@ -93,7 +93,7 @@ take_ready(HotRelation *ready, const Row *row, void *arg)
 {
 	Claiming *c = arg;
 
-	if (ready_delete(ready, row, false) == ROW_DONE)
+	if (ready_delete(ready, row, false, false) == ROW_DONE)
 		claim_task(row, c); /* else somebody else has it */
 	return c->count < c->max;
 }
@@ -113,7 +113,7 @@ claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *n
 		{
 			Row row;
 
-			if (ready_fetch(ready, &taken[i], &row) && row_delete(ready, &row, false) == ROW_DONE)
+			if (ready_fetch(ready, &taken[i], &row) && ready_delete(ready, &row, false, true) == ROW_DONE)
 				claim_task(&row, c);
 		}
 	}
@@ -125,6 +125,41 @@ note_due(HotRelation *ready, const Row *row, void *arg)
 {
 	*(bool *) arg = true;
 	return false;
+}
+
+/* What task_count_due() finds out. */
+typedef struct DueCount
+{
+	int count;
+	TimestampTz oldest;
+} DueCount;
+
+static bool
+count_due(HotRelation *ready, const Row *row, void *arg)
+{
+	DueCount *due = arg;
+
+	due->count++;
+	due->oldest = Min(due->oldest, ROW_TIME(row, READY_RUN_AT));
+	return due->count < MAX_COUNT_DUE;
+}
+
+int
+task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
+{
+	DueCount due = {.oldest = DT_NOEND};
+	HotRelation ready;
+
+	hot_open(&ready, HOT_READY);
+	due.count = dispatch_count_due(&ready, queue_id, now, MAX_COUNT_DUE, &due.oldest);
+	if (due.count < 0)
+	{
+		due.count = 0;
+		(void) ready_walk(&ready, queue_id, now, count_due, &due);
+	}
+	hot_close(&ready);
+	*oldest = due.oldest;
+	return due.count;
 }
 
 /* A candidate is looked at, not taken: others may have it before we do. */

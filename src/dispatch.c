@@ -371,6 +371,17 @@ push(Slot *s, const Candidate *c)
 		overflow(s, c);
 }
 
+static bool
+is_candidate(const Slot *s, int64 id)
+{
+	for (int i = 0; i < s->count; i++)
+	{
+		if (s->heap[i].id == id)
+			return true;
+	}
+	return false;
+}
+
 /* More than one row: this one, and others of the lane behind it. */
 static void
 offer_many(Slot *s, const Candidate *first)
@@ -409,8 +420,9 @@ offer_one(Slot *s, const Candidate *c, TimestampTz now)
 	}
 }
 
+/* again: it may have been a candidate all the time, having been taken by another way. */
 static void
-offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many)
+offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool again)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Slot *s = find_locked(queue_id);
@@ -419,7 +431,7 @@ offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many)
 		return; /* nothing was read that it could have been missed by */
 	if (s->relfile == relfile && many)
 		offer_many(s, c);
-	else if (s->relfile == relfile)
+	else if (s->relfile == relfile && !(again && is_candidate(s, c->id)))
 		offer_one(s, c, now);
 	SpinLockRelease(&s->lock);
 }
@@ -453,7 +465,7 @@ transaction_ended(XactEvent event, void *arg)
 		Pending *p = &pending[i];
 
 		if (p->inserted == (event == XACT_EVENT_COMMIT))
-			offer(p->relfile, p->queue_id, &p->candidate, p->many);
+			offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
 	}
 }
 
@@ -471,7 +483,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 		if (p->subxact == mine && event == SUBXACT_EVENT_ABORT_SUB)
 		{
 			if (!p->inserted)
-				offer(p->relfile, p->queue_id, &p->candidate, p->many);
+				offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
 			if (!p->many)
 				continue;
 		}
@@ -845,7 +857,65 @@ dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *ta
 void
 dispatch_give_back(Relation ready, int32 queue_id, const Candidate *c)
 {
-	offer(compat_relfile(ready), queue_id, c, false);
+	offer(compat_relfile(ready), queue_id, c, false, true);
+}
+
+/* ---- counting ------------------------------------------------------------------------- */
+
+static void
+count_one(HotRelation *ready, const Candidate *c, int *count, TimestampTz *oldest)
+{
+	if (!ready_is_there(ready, c))
+		return;
+	(*count)++;
+	*oldest = Min(*oldest, c->run_at);
+}
+
+/* The unread rows of a lane that are due; the first one in any case. */
+static void
+count_lane(HotRelation *ready, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
+		   TimestampTz *oldest)
+{
+	Candidate c;
+
+	while (next_entry(scan, lane, &c) && c.run_at <= now)
+	{
+		CHECK_FOR_INTERRUPTS();
+		count_one(ready, &c, count, oldest);
+		if (*count >= max)
+			break;
+	}
+}
+
+int
+dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
+				   TimestampTz *oldest)
+{
+	Slot *s = find_locked(queue_id);
+	Slot *copy = palloc(sizeof(Slot));
+	LaneScan scan;
+	int count = 0;
+
+	*oldest = DT_NOEND;
+	if (s == NULL)
+		return -1;
+	*copy = *s;
+	SpinLockRelease(&s->lock);
+	if (slots == NULL || copy->relfile != compat_relfile(ready->heap))
+		return -1;
+	for (int i = 0; i < copy->count; i++)
+		count_one(ready, &copy->heap[i], &count, oldest);
+	scan_open(&scan, ready);
+	for (int n = 0; n < NLANES; n++)
+	{
+		if (copy->lanes[n].next_due > now)
+			continue;
+		scan_lane(&scan, queue_id, n, &copy->lanes[n].read);
+		count_lane(ready, &scan, n, now, max, &count, oldest);
+	}
+	index_endscan(scan.scan);
+	pfree(copy);
+	return Min(count, max);
 }
 
 /* ---- who is told ----------------------------------------------------------------------- */
@@ -1022,11 +1092,7 @@ drop_known(const Slot *s, Sweep *w)
 
 	for (int i = 0; i < w->count; i++)
 	{
-		bool known = false;
-
-		for (int j = 0; j < s->count && !known; j++)
-			known = s->heap[j].id == w->found[i].id;
-		if (!known)
+		if (!is_candidate(s, w->found[i].id))
 			w->found[kept++] = w->found[i];
 	}
 	w->count = kept;

@@ -49,6 +49,13 @@ extern int dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Ca
 /* One that was taken and is not wanted. */
 extern void dispatch_give_back(Relation ready, int32 queue_id, const Candidate *candidate);
 
+/*
+ * How many tasks of the queue are due, at most max, and since when the first
+ * one is, DT_NOEND if none; -1: nothing is remembered of this queue.
+ */
+extern int dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
+							  TimestampTz *oldest);
+
 /* Sessions are to be notified of this queue.  Never fails. */
 extern void dispatch_mark(int32 queue_id);
 

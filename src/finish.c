@@ -341,7 +341,7 @@ end_pending(const Row *task, TaskState state, text *reason, bool wait)
 
 	hot_open(&r, HOT_READY);
 	if (row_fetch_ready(&r, task, &ready))
-		result = ready_delete(&r, &ready, wait);
+		result = ready_delete(&r, &ready, wait, false);
 	hot_close(&r);
 	if (result != ROW_DONE)
 		return result;

@@ -275,5 +275,6 @@ task_end(const Row *task, const Row *lease, const Ending *ending)
 	delete_task(task);
 	key_let_go(queue, task);
 	CommandCounterIncrement();
+	stats_ended(queue->id, ending->state);
 	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
 }

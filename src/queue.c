@@ -320,6 +320,12 @@ executor_call(const char *function)
 	LockRelationOid(taskq_relation("queue"), AccessShareLock);
 }
 
+Oid
+queue_generation(void)
+{
+	return queue_relation;
+}
+
 void
 queue_arm_if_new(void)
 {

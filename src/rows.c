@@ -326,17 +326,21 @@ ready_insert(HotRelation *r, Row *row)
 	Candidate c;
 
 	row_insert(r, row);
+	stats_pending(ROW_INT32(row, READY_QUEUE_ID), 1);
 	c = candidate_of(row);
 	dispatch_inserted(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
 }
 
 RowResult
-ready_delete(HotRelation *r, const Row *row, bool wait)
+ready_delete(HotRelation *r, const Row *row, bool wait, bool known)
 {
 	Candidate c = candidate_of(row);
 	RowResult result = row_delete(r, row, wait);
 
-	if (result == ROW_DONE)
+	if (result != ROW_DONE)
+		return result;
+	stats_pending(ROW_INT32(row, READY_QUEUE_ID), -1);
+	if (!known)
 		dispatch_taken(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
 	return result;
 }

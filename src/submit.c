@@ -288,7 +288,7 @@ replace_pending(int64 id, Row *task)
 
 		hot_open(&guard, HOT_READY);
 		ours = row_fetch_ready(&guard, &old, &ready) &&
-			   ready_delete(&guard, &ready, true) == ROW_DONE;
+			   ready_delete(&guard, &ready, true, false) == ROW_DONE;
 		hot_close(&guard);
 	}
 	if (ours)

@@ -134,6 +134,9 @@ extern void client_call(const char *function);
 /* Begins a call by the executor: the same, but it is in the way of DROP EXTENSION alone. */
 extern void executor_call(const char *function);
 
+/* What stands for the extension as it is; valid once a queue was looked for. */
+extern Oid queue_generation(void);
+
 /* The first submit in a database arms it: see sql/60_control.sql. */
 extern void queue_arm_if_new(void);
 
@@ -289,9 +292,12 @@ struct Candidate;
 extern bool ready_fetch(HotRelation *r, const struct Candidate *candidate, Row *row);
 extern bool ready_is_there(HotRelation *r, const struct Candidate *candidate);
 
-/* Inserts and deletes ready rows, and tells dispatch.c. */
+/*
+ * Inserts and deletes ready rows, and tells dispatch.c and stats.c.  known: the
+ * row is one that dispatch_take() gave.
+ */
 extern void ready_insert(HotRelation *r, Row *row);
-extern RowResult ready_delete(HotRelation *r, const Row *row, bool wait);
+extern RowResult ready_delete(HotRelation *r, const Row *row, bool wait, bool known);
 
 /* The row of a key that is taken. */
 extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);
@@ -400,6 +406,11 @@ typedef struct Claim
 extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
 					  Claim *claims, TimestampTz *next_due);
 
+#define MAX_COUNT_DUE 10000
+
+/* How many tasks of the queue are due, MAX_COUNT_DUE for more; *oldest: since when, DT_NOEND. */
+extern int task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest);
+
 /* Whether a task of the queue could be claimed now; if not, *next_due as above. */
 extern bool task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due);
 
@@ -495,6 +506,23 @@ extern text *task_expired_error(void);
 
 /* The lease was lost: uses up the attempt. */
 extern TaskState task_lost(const Row *lease);
+
+/* ---- stats.c ------------------------------------------------------------------ */
+
+#define NENDED (STATE_EXPIRED - STATE_FINISHED + 1) /* states in which a task has ended */
+
+/* Shared memory; called by taskq.c. */
+extern Size stats_shared_size(void);
+extern void stats_init_shared(void *memory, bool found);
+
+/* Ready rows that this transaction has inserted or, negative, deleted. */
+extern void stats_pending(int32 queue_id, int change);
+
+/* A task that this transaction has ended. */
+extern void stats_ended(int32 queue_id, TaskState state);
+
+/* Rows came or went that nobody has told of. */
+extern void stats_count_anew(void);
 
 /* ---- history.c ---------------------------------------------------------------- */
 

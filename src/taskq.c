@@ -43,6 +43,7 @@ request_shared_memory(void)
 		next_shmem_request();
 	RequestAddinShmemSpace(MAXALIGN(shared_size()));
 	RequestAddinShmemSpace(MAXALIGN(dispatch_shared_size()));
+	RequestAddinShmemSpace(MAXALIGN(stats_shared_size()));
 	RequestNamedLWLockTranche("taskq", 1 + dispatch_lock_count());
 }
 
@@ -82,6 +83,7 @@ init_shared_memory(void)
 	}
 	dispatch_init_shared(ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found), &locks[1],
 						 found);
+	stats_init_shared(ShmemInitStruct("taskq stats", stats_shared_size(), &found), found);
 	LWLockRelease(AddinShmemInitLock);
 }
 

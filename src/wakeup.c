@@ -192,7 +192,10 @@ tell(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 	if (what & TELL_TIMERS)
 		raise_flag(&slot->timers, &slot->procno);
 	if (what & TELL_SWEEP)
+	{
+		stats_count_anew();
 		raise_flag(&slot->sweep, &slot->procno);
+	}
 	if (what & TELL_LAUNCHER)
 	{
 		pg_atomic_write_u32(&slot->poked, 1);

@@ -1,0 +1,79 @@
+-- queue_stats(): what is counted, and what it costs.
+\set VERBOSITY terse
+
+select taskq.create_queue('stats'), taskq.create_queue('hidden');
+create view shown as select queue, pending, due, running, finished, dead, cancelled, expired, since < clock_timestamp() as since,
+	oldest_due_age between '0' and '1 minute' as age from taskq.queue_stats('stats');
+select * from shown;
+
+select count(*) from taskq.submit_many('stats', array['1', '2', '3', '4', '5', '6', '7', '8']::jsonb[]);
+select taskq.submit('stats', delay => '1 hour') as later, taskq.submit('stats', priority => 7, start_within => '1 ms') as late \gset
+select * from shown;
+
+-- One of each end.
+select id, token from taskq.acquire('stats') \gset
+select taskq.finish(:id, :token);
+select id, token from taskq.acquire('stats') \gset
+select taskq.fail(:id, :token, 'x', retryable => false);
+select id as dead from taskq.tasks where queue = 'stats' and state = 'dead' \gset
+select id, token from taskq.acquire('stats') \gset
+select taskq.fail(:id, :token, 'x', retry_in => '1 hour');
+select id from taskq.acquire('stats') \gset
+select taskq.cancel(:later);
+select pg_sleep(0.01);
+select taskq._expire_task(:late);
+select * from shown;
+select taskq.retry(:dead);
+select * from shown;
+
+-- What is rolled back has not happened.
+begin;
+select count(*) from taskq.submit_many('stats', array['1', '2']::jsonb[]);
+savepoint a;
+select count(*) from taskq.acquire('stats', 3);
+rollback to a;
+select count(*) from taskq.submit_many('stats', array['3', '4', '5']::jsonb[]);
+savepoint b;
+select taskq.submit('stats') is not null;
+release b;
+savepoint c;
+select taskq.submit('stats') is not null;
+rollback to c;
+commit;
+select * from shown;
+begin;
+select taskq.purge_queue('stats');
+rollback;
+select * from shown;
+select taskq.purge_queue('stats');
+select * from shown;
+
+-- The cost does not grow with the backlog: rows and entries of taskq.ready that a call looks at.
+select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 30000) i), delay => '1 hour');
+create function looked_at() returns bigint language sql as $$
+	select (select coalesce(seq_tup_read, 0) from pg_stat_xact_user_tables where relid = 'taskq.ready'::regclass)
+		+ pg_stat_get_xact_tuples_returned('taskq.ready_dispatch'::regclass)
+$$;
+begin;
+select looked_at() as before \gset
+select * from shown;
+select looked_at() - :before < 100 as cheap;
+commit;
+-- More than are counted.
+select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 10010) i));
+select pending, due from taskq.queue_stats('stats');
+
+-- All that the caller may view, and no others.
+select queue from taskq.queue_stats() where queue in ('stats', 'hidden', 'default', 'http');
+create role regress_stats;
+select taskq.grant_queue('stats', 'regress_stats', '{view}');
+set role regress_stats;
+select queue from taskq.queue_stats();
+select * from taskq.queue_stats('hidden');
+reset role;
+select * from taskq.queue_stats('nowhere');
+
+select taskq.drop_queue('stats', true), taskq.drop_queue('hidden');
+drop role regress_stats;
+drop view shown;
+drop function looked_at;
