@@ -29,9 +29,11 @@ SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sq
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c
 REGRESS = arguments retry life keys batch control transitions properties push history arming roles grants stats
-ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit_key retry_retry
+ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit_key retry_retry \
+	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
-	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions
+	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
+	016_pooler 017_prepared 018_history_reader
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql

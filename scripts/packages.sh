@@ -61,6 +61,8 @@ missing_packages()
 	command -v clang-format >/dev/null || say clang-format
 	command -v cppcheck >/dev/null || say cppcheck
 	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
+	[ "$purpose" = lint ] && return
+	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
 	[ "$purpose" = all ] || return
 	command -v valgrind >/dev/null || say valgrind
 }

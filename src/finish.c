@@ -383,23 +383,28 @@ cancel_running(int64 id, text *reason)
 
 /*
  * The task may change hands between two looks at it, so they are repeated
- * until one of the guards was ours or the task has ended.
+ * until one of the guards was ours, the task has ended, or it runs and that is
+ * to be left alone.
  */
 static bool
-cancel_task(int64 id, text *reason)
+cancel_task(int64 id, text *reason, bool running)
 {
 	for (int looks = 0; looks < MAX_LOOKS; looks++)
 	{
 		Row task;
+		Row lease;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!row_read(HOT_TASK, id, &task) ||
 			!queue_may(queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID)),
 					   PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL))
 			return false;
-		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE ||
-			cancel_running(id, reason) == ROW_DONE)
+		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE)
 			return true;
+		if (running && cancel_running(id, reason) == ROW_DONE)
+			return true;
+		if (!running && row_read(HOT_LEASE, id, &lease))
+			return false;
 	}
 	elog(ERROR, "task " INT64_FORMAT " has neither a ready row nor a lease", id);
 	return false; /* not reached */
@@ -413,7 +418,7 @@ taskq_cancel(PG_FUNCTION_ARGS)
 	text *reason = arg_error(fcinfo, 1);
 
 	client_call("taskq.cancel()");
-	PG_RETURN_BOOL(cancel_task(id, reason));
+	PG_RETURN_BOOL(cancel_task(id, reason, true));
 }
 
 /* For drop_queue(): the attempt of a running task is ended too. */
@@ -425,7 +430,7 @@ taskq_cancel_task(PG_FUNCTION_ARGS)
 	text *reason = arg_error(fcinfo, 1);
 	Row lease;
 
-	if (!cancel_task(id, reason))
+	if (!cancel_task(id, reason, true))
 		PG_RETURN_BOOL(false);
 	if (row_read(HOT_LEASE, id, &lease) &&
 		lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease, true) == ROW_DONE)
@@ -447,30 +452,23 @@ taskq_cancel_key(PG_FUNCTION_ARGS)
 	if (key == NULL)
 		(void) arg_id(fcinfo, 1, "key");
 	id = key_holder(queue, key);
-	PG_RETURN_BOOL(id != 0 && cancel_task(id, NULL));
-}
-
-/* Ends a task that is still pending. */
-static bool
-end_if_pending(int64 id, TaskState state, text *reason, bool wait)
-{
-	Row task;
-
-	return row_read(HOT_TASK, id, &task) &&
-		   end_pending(&task, state, reason, wait) == ROW_DONE;
+	PG_RETURN_BOOL(id != 0 && cancel_task(id, NULL, true));
 }
 
 PG_FUNCTION_INFO_V1(taskq_purge_task);
 Datum
 taskq_purge_task(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(end_if_pending(arg_id(fcinfo, 0, "id"), STATE_CANCELLED, NULL, true));
+	PG_RETURN_BOOL(cancel_task(arg_id(fcinfo, 0, "id"), NULL, false));
 }
 
 PG_FUNCTION_INFO_V1(taskq_expire_task);
 Datum
 taskq_expire_task(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(
-		end_if_pending(arg_id(fcinfo, 0, "id"), STATE_EXPIRED, task_expired_error(), false));
+	int64 id = arg_id(fcinfo, 0, "id");
+	Row task;
+
+	PG_RETURN_BOOL(row_read(HOT_TASK, id, &task) &&
+				   end_pending(&task, STATE_EXPIRED, task_expired_error(), false) == ROW_DONE);
 }

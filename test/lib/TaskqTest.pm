@@ -27,7 +27,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   taskq_node add_taskq wait_until wait_query wait_state wait_executor wait_polls wait_log
   executor_pid kill_process wait_process_gone kill_server refused_port
-  reconfigure seconds log_size log_since log_is_clean);
+  reconfigure seconds log_size log_since log_is_clean is_consistent);
 
 # A started node with the library preloaded, loopback allowed as a destination,
 # and the extension in database postgres.  Parameters:
@@ -194,6 +194,30 @@ sub log_is_clean
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is(join("\n", @bad), '', 'server log of node ' . $node->name . ' is clean');
+	return;
+}
+
+# One test: what must hold whenever nothing is going on.
+sub is_consistent
+{
+	my ($node, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is( $node->safe_psql('postgres', q{
+		select count(*) from taskq.task t where
+			(select count(*) from taskq.ready r where r.id = t.id) + (select count(*) from taskq.lease l where l.id = t.id) <> 1
+		union all select count(*) from taskq.ready r where not exists (select from taskq.task t
+			where (t.id, t.queue_id, t.priority, t.run_at) = (r.id, r.queue_id, r.priority, r.run_at))
+		union all select count(*) from taskq.lease l where not exists (select from taskq.task t where t.id = l.id)
+		union all select count(*) from taskq.task t where t.key is not null and not exists (select from taskq.key k
+			where (k.queue_id, k.key, k.id) = (t.queue_id, t.key, t.id) and k.taken_until is null)
+		union all select count(*) from taskq.key k where k.taken_until is null and not exists (select from taskq.task t
+			where (t.id, t.key) = (k.id, k.key))
+		union all select count(*) from taskq._history h join taskq.task t using (id)
+		union all select count(*) - count(distinct id) from taskq._history
+		union all select count(*) from taskq.attempt a where not exists (select from taskq.task t where t.id = a.task_id)
+		union all select count(*) from taskq.task t where not exists (select from taskq._queues q where q.id = t.queue_id)}),
+		join("\n", (0) x 9), "$what: every task stands in one place, with its key");
 	return;
 }
 

@@ -37,29 +37,6 @@ sub bench
 	return ($ok, $err);
 }
 
-# One test: what must hold whenever nothing is going on.
-sub consistent
-{
-	my ($what) = @_;
-
-	is( sql(q{
-		select count(*) from taskq.task t where
-			(select count(*) from taskq.ready r where r.id = t.id) + (select count(*) from taskq.lease l where l.id = t.id) <> 1
-		union all select count(*) from taskq.ready r where not exists (select from taskq.task t
-			where (t.id, t.queue_id, t.priority, t.run_at) = (r.id, r.queue_id, r.priority, r.run_at))
-		union all select count(*) from taskq.lease l where not exists (select from taskq.task t where t.id = l.id)
-		union all select count(*) from taskq.task t where t.key is not null and not exists (select from taskq.key k
-			where (k.queue_id, k.key, k.id) = (t.queue_id, t.key, t.id) and k.taken_until is null)
-		union all select count(*) from taskq.key k where k.taken_until is null and not exists (select from taskq.task t
-			where (t.id, t.key) = (k.id, k.key))
-		union all select count(*) from taskq._history h join taskq.task t using (id)
-		union all select count(*) - count(distinct id) from taskq._history
-		union all select count(*) from taskq.attempt a where not exists (select from taskq.task t where t.id = a.task_id)
-		union all select count(*) from taskq.task t where not exists (select from taskq._queues q where q.id = t.queue_id)}),
-		join("\n", (0) x 9), "$what: every task stands in one place, with its key");
-	return;
-}
-
 # ---- 64 acquirers, 20 000 tasks ---------------------------------------------------------
 
 sql("select count(*) from taskq.submit_many('default', (select array_agg(to_jsonb(i)) from generate_series(1, 20000) i))");
@@ -70,7 +47,7 @@ ok($ok, '64 sessions acquire and finish without an error') or diag($err);
 unlike($err, qr/deadlock|serialize/, 'no deadlock, no serialization failure');
 is(sql('select count(*), count(distinct id), bool_and(finished) from done'), '20000|20000|t', 'no task twice, none lost');
 is(sql("select state, count(*) from taskq.tasks group by state"), 'finished|20000', 'each has ended once');
-consistent('after that');
+is_consistent($node, 'after that');
 
 # ---- 50 sessions, a few keys, everything that can happen to a task -------------------------
 
@@ -116,7 +93,7 @@ $mix{pause} = [ 1, "select taskq.pause_queue('keys'), taskq.resume_queue('keys')
 ($ok, $err) = bench(50, 60, %mix);
 unlike($err, qr/deadlock|serialize|XX000|internal/i, 'no deadlock, no serialization failure, no internal error');
 ok($ok, '50 sessions do everything to eight keys without an error') or diag($err);
-consistent('after that');
+is_consistent($node, 'after that');
 
 # What was left behind runs out, and then everything ends.
 sql("select taskq.resume_queue('keys')");
@@ -128,7 +105,7 @@ wait_until('the queue to drain',
 		sql("select taskq.drop_queue('passing', force => true)");
 		return sql("select count(*) from taskq.task") eq '0';
 	});
-consistent('drained');
+is_consistent($node, 'drained');
 is(sql("select count(*) from taskq.key where taken_until is null"), '0', 'no key is taken any more');
 
 # ---- 50 sessions, one key -----------------------------------------------------------------
