@@ -42,8 +42,9 @@ as $$
 		select ctid from taskq.key where taken_until <= clock_timestamp() limit 10000 for update skip locked))
 $$;
 
--- Drops what has expired.  A dropped table needs a lock that readers hold; who
--- is in the way for more than the lock_timeout is left in peace until the next time.
+-- Drops what has expired.  Dropping needs locks that readers hold.  Where one
+-- cannot be had at once it is tried again the next time: whoever comes while
+-- somebody waits for such a lock waits behind him.
 create function taskq._drop_history() returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -65,6 +66,8 @@ begin
 			and bucket < case when bucket < 1000000 then today / 100 else today end
 	loop
 		begin
+			lock table only taskq.history in access exclusive mode nowait;
+			execute format('lock table %s in access exclusive mode nowait', leaf);
 			execute format('drop table %s', leaf);
 		exception when lock_not_available then
 			null;

@@ -162,27 +162,22 @@ task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
 	return due.count;
 }
 
-/* A candidate is looked at, not taken: others may have it before we do. */
 bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
 	HotRelation ready;
-	Candidate c;
 	bool due = false;
-	int n = 0;
+	int found;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return false;
 	hot_open(&ready, HOT_READY);
-	while (!due && (n = dispatch_take(&ready, queue->id, now, &c, 1, next_due)) > 0)
-		due = ready_is_there(&ready, &c);
-	if (due)
-		dispatch_give_back(ready.heap, queue->id, &c);
-	if (n < 0)
+	found = dispatch_look(&ready, queue->id, now, next_due);
+	if (found < 0)
 		*next_due = ready_walk(&ready, queue->id, now, note_due, &due);
 	hot_close(&ready);
-	return due;
+	return due || found > 0;
 }
 
 int

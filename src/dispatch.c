@@ -786,15 +786,19 @@ first_unread(const Slot *s, TimestampTz now, TimestampTz *next_due)
 	return NLANES;
 }
 
+/* max = 0: the first one is shown and stays. */
 static Look
 pop(Slot *s, TimestampTz now, Candidate *taken, int max, int *count, TimestampTz *next_due)
 {
 	int unread = first_unread(s, now, next_due);
+	bool there = s->count > 0 && LANE_OF(&s->heap[0]) <= unread;
 
 	*count = 0;
+	if (there && max == 0)
+		*taken = s->heap[0];
 	while (*count < max && s->count > 0 && LANE_OF(&s->heap[0]) <= unread)
 		taken[(*count)++] = heap_pop(s);
-	if (*count > 0)
+	if (there)
 		return LOOK_TAKEN;
 	return unread < NLANES ? LOOK_READ_ON : LOOK_NOTHING;
 }
@@ -817,9 +821,10 @@ begin_anew(Slot *s, Relation ready, TimestampTz now, bool found_nothing)
 	return true;
 }
 
-int
-dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int max,
-			  TimestampTz *next_due)
+/* As dispatch_take(), but with max = 0 the first one is shown, and the result 1. */
+static int
+take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+	 TimestampTz *next_due)
 {
 	make_room(max);
 	for (;;)
@@ -843,7 +848,7 @@ dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *ta
 		for (int i = 0; i < count; i++)
 			dispatch_taken(ready->heap, queue_id, &taken[i]);
 		if (look == LOOK_TAKEN)
-			return count;
+			return Max(count, 1);
 		if (slots == NULL)
 			refill(ready, s, queue_id, now);
 		else if (LWLockAcquireOrWait(REFILL_LOCK(s), LW_EXCLUSIVE))
@@ -854,10 +859,35 @@ dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *ta
 	}
 }
 
-void
-dispatch_give_back(Relation ready, int32 queue_id, const Candidate *c)
+int
+dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+			  TimestampTz *next_due)
 {
-	offer(compat_relfile(ready), queue_id, c, false, true);
+	return take(ready, queue_id, now, taken, max, next_due);
+}
+
+/* A candidate that is none: its row is gone, or whoever has it in hand will offer it. */
+static void
+drop_first(int32 queue_id, const Candidate *c)
+{
+	Slot *s = find_locked(queue_id);
+
+	if (s == NULL)
+		return;
+	if (s->count > 0 && s->heap[0].id == c->id)
+		(void) heap_pop(s);
+	SpinLockRelease(&s->lock);
+}
+
+int
+dispatch_look(HotRelation *ready, int32 queue_id, TimestampTz now, TimestampTz *next_due)
+{
+	Candidate c;
+	int found;
+
+	while ((found = take(ready, queue_id, now, &c, 0, next_due)) > 0 && !ready_is_there(ready, &c))
+		drop_first(queue_id, &c);
+	return found;
 }
 
 /* ---- counting ------------------------------------------------------------------------- */

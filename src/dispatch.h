@@ -46,8 +46,9 @@ extern bool dispatch_has_own(int32 queue_id);
 extern int dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken,
 						 int max, TimestampTz *next_due);
 
-/* One that was taken and is not wanted. */
-extern void dispatch_give_back(Relation ready, int32 queue_id, const Candidate *candidate);
+/* Whether there is one, 1 or 0 or -1 as above; it stays. */
+extern int dispatch_look(HotRelation *ready, int32 queue_id, TimestampTz now,
+						 TimestampTz *next_due);
 
 /*
  * How many tasks of the queue are due, at most max, and since when the first
