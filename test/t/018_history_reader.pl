@@ -123,7 +123,7 @@ my $held = time() - $began;
 
 cmp_ok($held, '>=', $hold, sprintf('%.0f s later', $held));
 my ($waits, $least) = split /\|/, sql('select count(*) filter (where waiting > 0), min(tables) from seen');
-cmp_ok($waits, '>', 0, "maintenance was seen waiting for the reader, $waits times");
+is($waits, 0, 'maintenance was never seen waiting for the reader');
 my ($attempts) = $dropper->{out} =~ /number of transactions actually processed: (\d+)/;
 cmp_ok($attempts // 0, '>', $hold, 'it gave up and tried again, ' . ($attempts // 0) . ' times');
 ok($dropper->{ok}, 'without an error') or diag($dropper->{err});
@@ -132,8 +132,7 @@ is($least, scalar @expired, 'and has dropped nothing under the reader');
 ok($work->{ok}, 'whoever worked met no error, and so did not wait for 500 ms') or diag($work->{err});
 # An entry about a wait, or an error, ends with the statement.
 my @waiting = log_since($node, $offset) =~ /STATEMENT:  ([^\n]*)/g;
-cmp_ok(scalar(grep { /_drop_history/ } @waiting), '>', $hold, 'the log has who waited for a lock: maintenance');
-is(join(', ', grep { !/_drop_history|result/ } @waiting), '', 'and no call but result(), until maintenance gave up');
+is(join(', ', @waiting), '', 'the log has nobody who waited for a lock');
 foreach my $what ('submit', 'acquire', 'finish', 'fail', 'result')
 {
 	my ($count, $slowest) = split /\|/,
