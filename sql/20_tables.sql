@@ -28,9 +28,9 @@ create table taskq.queue (
 	keep_finished interval not null,
 	keep_dead interval not null,
 	keep_key interval not null,
-	durable_finish boolean not null,
 	paused boolean not null,
-	created_at timestamptz not null
+	created_at timestamptz not null,
+	durable_finish boolean not null
 );
 
 -- Rights of single roles on single queues, beside those of the extension's own

@@ -29,10 +29,10 @@ $$;
 -- here, and in the table only once it was changed: a dump never brings a
 -- second copy of it back.
 create view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, paused, created_at
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
 	from taskq.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', true, false, null
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq.queue q where q.id = shipped.id);
 
@@ -41,7 +41,7 @@ create function taskq._visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, paused, created_at
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
 	from taskq._queues
 	where taskq._visible(name);
 comment on view taskq.queues is
@@ -94,9 +94,9 @@ begin
 			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
-		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, paused, created_at)
+		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
 			values (nextval('taskq.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
-				coalesce(durable_finish, true), false, clock_timestamp());
+				false, clock_timestamp(), coalesce(durable_finish, true));
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
@@ -169,8 +169,8 @@ declare
 	q taskq.queue%rowtype;
 begin
 	perform taskq._check_name(queue, 'queue');
-	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, paused, created_at)
-		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, paused, clock_timestamp()
+	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish
 		from taskq._queues v where v.name = _own_queue.queue and v.id < 100
 		on conflict do nothing;
 	select * into q from taskq.queue t where t.name = _own_queue.queue for update;

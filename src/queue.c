@@ -61,6 +61,12 @@ static Statement select_push_ids = {
 	{0},
 	NULL,
 };
+static Statement select_version = {
+	"select e.extversion from pg_catalog.pg_extension e where e.extname = 'taskq'",
+	0,
+	{0},
+	NULL,
+};
 static Statement select_armed_once = {"select from taskq.arm", 0, {0}, NULL};
 static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
 
@@ -77,6 +83,9 @@ static bool arm_row_seen = false;
 /* The relation whose invalidation says that something changed. */
 static Oid queue_relation = InvalidOid;
 
+/* The extension's objects are those that this library was built for. */
+static bool version_fits = false;
+
 /* How often something has. */
 static uint64 changes = 0;
 
@@ -87,6 +96,7 @@ forget_all(void)
 	Queue *queue;
 
 	changes++;
+	version_fits = false;
 	push_ids_valid = false;
 	arm_row_seen = false;
 	hash_seq_init(&status, queues);
@@ -195,6 +205,30 @@ remember(const Datum *row, const bool *isnull)
 	return q;
 }
 
+/* Between the installation of a new library and ALTER EXTENSION they do not fit. */
+static void
+check_version(void)
+{
+	Datum value;
+	bool isnull;
+	char *version;
+
+	if (version_fits)
+		return;
+	if (!owner_query(&select_version, NULL, NULL, &value, &isnull, 1) || isnull)
+		elog(ERROR, "extension taskq is not in pg_extension");
+	version = TextDatumGetCString(value);
+	if (strcmp(version, TASKQ_VERSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension taskq is of version %s, its library of %s", version,
+						TASKQ_VERSION),
+				 errdetail("They must be of the same version."),
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and restart "
+						 "the server.")));
+	version_fits = true;
+}
+
 /*
  * Reads what is to be remembered, again if something changed meanwhile: the
  * query's snapshot may be older than the change.
@@ -208,6 +242,7 @@ read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, in
 	do
 	{
 		start_remembering();
+		check_version();
 		before = changes;
 		found = owner_query(statement, argument, NULL, row, isnull, ncols);
 	} while (before != changes);

@@ -1,0 +1,706 @@
+-- From 0.1.0 to 0.2.0: rights on single queues, queue_stats(), durable_finish,
+-- dispatch from shared memory.  What is the same as in a new installation is
+-- written as there; test/t/020_upgrade.pl compares the two.
+
+\echo Use "ALTER EXTENSION taskq UPDATE TO '0.2.0'" to load this file. \quit
+
+-- Nobody is in the middle of a call meanwhile.
+set local lock_timeout = '10s';
+lock table taskq.queue in access exclusive mode;
+
+-- Not with a default, which would stay in the catalog for the rows that are there.
+alter table taskq.queue add column durable_finish boolean;
+update taskq.queue set durable_finish = true;
+alter table taskq.queue alter column durable_finish set not null;
+
+create table taskq.queue_grant (
+	queue_id int not null,
+	role regrole not null,
+	privilege text not null constraint queue_grant_privilege check (privilege in ('submit', 'work', 'view', 'control')),
+	constraint queue_grant_pkey primary key (queue_id, role, privilege)
+);
+select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
+
+create or replace view taskq._queues as
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
+	from taskq.queue
+	union all
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true
+	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
+	where not exists (select from taskq.queue q where q.id = shipped.id);
+
+create function taskq._visible(queue text) returns boolean
+language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
+
+create or replace view taskq.queues with (security_barrier) as
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
+	from taskq._queues
+	where taskq._visible(name);
+
+comment on view taskq.queues is
+'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
+
+drop function taskq.create_queue(text, text, text, interval, text, interval, interval, interval);
+create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
+	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
+	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	wrong text;
+begin
+	perform taskq._check_name(queue, 'queue');
+	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
+	wrong := taskq._queue_wrong(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key);
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong,
+			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
+	end if;
+	if url is not null then
+		perform taskq._check_url(url);
+	end if;
+	if queue in ('default', 'http') then
+		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
+			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
+	end if;
+	begin
+		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
+			values (nextval('taskq.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
+				false, clock_timestamp(), coalesce(durable_finish, true));
+	exception when unique_violation then
+		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
+			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
+	end;
+	perform taskq._arm_if_new();
+	perform taskq._queues_changed();
+end
+$$;
+
+comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean) is
+'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (the executor sends them as HTTP requests). url: push only, where the payload of submit() is POSTed. lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. durable_finish: false lets a transaction that did nothing but finish tasks commit without waiting for the disk, so that a crash can undo the last of them and they are run again. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+
+create or replace function taskq.drop_queue(queue text, force boolean default false) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	q taskq.queue%rowtype;
+begin
+	perform taskq._check_name(queue, 'queue');
+	if queue in ('default', 'http') then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" cannot be dropped', queue),
+			detail = 'The queues default and http exist from the start.', hint = 'Leave it unused instead.';
+	end if;
+	perform taskq._lock_queues(queue);
+	select * into q from taskq.queue where name = drop_queue.queue;
+	if not found then
+		return false;
+	end if;
+	if not coalesce(force, false) and exists (select from taskq.task t where t.queue_id = q.id) then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
+			detail = 'Dropping it would end them.', hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
+	end if;
+	-- In the order in which submit_many() takes keys.
+	perform taskq._cancel_task(t.id, 'queue dropped')
+		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
+	delete from taskq.key k where k.queue_id = q.id;
+	delete from taskq.queue where id = q.id;
+	perform taskq._drop_grants(q.id);
+	perform taskq._queues_changed();
+	return true;
+end
+$$;
+
+create or replace function taskq._own_queue(queue text) returns taskq.queue
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	q taskq.queue%rowtype;
+begin
+	perform taskq._check_name(queue, 'queue');
+	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish
+		from taskq._queues v where v.name = _own_queue.queue and v.id < 100
+		on conflict do nothing;
+	select * into q from taskq.queue t where t.name = _own_queue.queue for update;
+	if not found then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
+			detail = 'No queue of that name was created in this database.',
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+	end if;
+	return q;
+end
+$$;
+
+drop function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval);
+create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
+	retry text default null, keep_finished interval default null, keep_dead interval default null,
+	keep_key interval default null, durable_finish boolean default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+	q taskq.queue%rowtype;
+	old_mode text;
+	wrong text;
+begin
+	if mode is not null then
+		perform taskq._lock_queues(queue);
+	end if;
+	q := taskq._own_queue(queue);
+	old_mode := q.mode;
+	q.mode := coalesce(mode, q.mode);
+	q.url := nullif(coalesce(url, q.url), '');
+	q.lease_for := coalesce(lease_for, q.lease_for);
+	q.retry := coalesce(retry, q.retry);
+	q.keep_finished := coalesce(keep_finished, q.keep_finished);
+	q.keep_dead := coalesce(keep_dead, q.keep_dead);
+	q.keep_key := coalesce(keep_key, q.keep_key);
+	q.durable_finish := coalesce(durable_finish, q.durable_finish);
+	wrong := taskq._queue_wrong(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key);
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong,
+			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
+	end if;
+	if q.url is not null then
+		perform taskq._check_url(q.url);
+	end if;
+	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
+			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
+	end if;
+	update taskq.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish) =
+			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish)
+		where t.id = q.id;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+end
+$$;
+
+comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean) is
+'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
+
+create or replace function taskq._pause(queue text, paused boolean) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	q taskq.queue%rowtype := taskq._own_queue(queue);
+begin
+	update taskq.queue t set paused = _pause.paused where t.id = q.id;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+	return q.paused <> _pause.paused;
+end
+$$;
+
+create or replace function taskq.pause_queue(queue text) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_pause_queue';
+
+comment on function taskq.pause_queue(text) is
+'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+
+create or replace function taskq.resume_queue(queue text) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
+
+comment on function taskq.resume_queue(text) is
+'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+
+create function taskq._purge(queue_id int) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	purged bigint;
+begin
+	-- In the order in which submit_many() takes keys.
+	select count(*) filter (where taskq._purge_task(t.id)) into purged
+		from (select t.id from taskq.task t where t.queue_id = _purge.queue_id order by t.key collate "C", t.id) as t;
+	return purged;
+end
+$$;
+
+create or replace function taskq.purge_queue(queue text) returns bigint
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_purge_queue';
+
+comment on function taskq.purge_queue(text) is
+'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+
+comment on function taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text) is
+'Puts a task into a queue, as part of the calling transaction: it is there when that commits, and leaves no trace when it rolls back. queue: a pull queue, or a push queue that has a url. payload: any JSON, at most taskq.max_payload bytes. key: at most one live task of the queue has a given key (1 to 512 bytes), and it stays taken for the queue''s keep_key after the end. on_duplicate: what to do when the key is taken: keep (return the id of the task that has it), replace (give that task, if it is pending, the new content and schedule; if it has ended make a new one), raise (TQ003). priority: -16 (first) to 15 (last). run_at or delay (0 to 36525 days): not before that time; a time gone by is now, infinity waits for ever. start_within: expires if no attempt starts within that time from now, 1 ms to 36525 days and longer than the delay. timeout: how long one attempt may take, 1 ms to 1 day; default for push taskq.http_timeout, for pull as long as heartbeats come. retry: retry policy; default the queue''s. max_attempts: default the policy''s. kind: a name for the sort of task, at most 57 bytes, for the worker''s use. Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key (raise; or replace of a running task), TQ004 bad argument, TQ005 push queue without url, TQ006 payload too large, TQ007 no such privilege on the queue.';
+
+comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text) is
+'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt). The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large, TQ007 no such privilege on the queue.';
+
+comment on function taskq.acquire(text, int, interval, text) is
+'Takes up to max_tasks (1 to 10000) due tasks of a pull queue: by priority, then run_at, then id. Each comes with a token that proves the ownership to heartbeat(), finish(), fail() and release(). lease_for: how long without a heartbeat; default the queue''s. worker: a name to be shown. Commit before you start to work. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 a push queue, TQ007 no such privilege on the queue, TQ009 in a transaction of isolation level REPEATABLE READ or SERIALIZABLE; 25006 on a standby or in a read-only transaction.';
+
+comment on procedure taskq.wait_ready(text, interval, boolean) is
+'Waits until a task of a pull queue is due, at most timeout (0 to 1 day). ready: whether one is; others may take it before you do. It holds no snapshot, lock or transaction while it waits, so CALL it by itself, outside a transaction block. Preloaded, the commit of a submit wakes it; else it looks every taskq.poll_interval. Errors: TQ001 unknown queue, TQ004, TQ005 a push queue, TQ007 no such privilege on the queue, TQ009 in a transaction block, in a function, after changes, or at isolation level REPEATABLE READ or SERIALIZABLE.';
+
+comment on function taskq.heartbeat(bigint, bigint, interval) is
+'Extends a lease to extend_by (100 ms to 30 days; default the length it was acquired with) from now, though not past the task''s timeout. Result: one row with the new end, and whether somebody has asked to cancel the task; no row: the lease is lost, stop working. Errors: TQ004, TQ007 no such privilege on the queue.';
+
+comment on function taskq.finish(bigint, bigint, jsonb) is
+'Ends a running task as finished, with a result of at most taskq.max_payload bytes. In the transaction that also writes the task''s effects, it makes them exactly-once. Result: false when the lease was lost: then nothing changed, and that transaction should be rolled back. Errors: TQ004, TQ006, TQ007 no such privilege on the queue.';
+
+comment on function taskq.fail(bigint, bigint, text, jsonb, interval, boolean) is
+'Ends an attempt as failed. error, detail: what went wrong; of error the first 8192 bytes are kept. retry_in: try again after that time instead of the policy''s delay (0 to 366 days). retryable: false ends the task at once. Result: pending (it will be tried again), dead, or cancelled (somebody had asked for it); NULL: the lease was lost, nothing changed. Errors: TQ004, TQ006, TQ007 no such privilege on the queue.';
+
+comment on function taskq.release(bigint, bigint, interval) is
+'Gives a task back without using up the attempt; it is due again after delay (0 to 36525 days), or ended as cancelled if somebody has asked for that. Result: false when the lease was lost. Errors: TQ004, TQ007 no such privilege on the queue.';
+
+comment on function taskq.progress(bigint, bigint, real, text) is
+'Tells how far a running task is, for taskq.tasks to show. fraction: 0 to 1, or NULL. message: the first 8192 bytes are kept. It extends no lease: see heartbeat(). Result: false when the lease was lost. Errors: TQ004, TQ007 no such privilege on the queue.';
+
+comment on function taskq.finish_many(bigint[], bigint[], jsonb[]) is
+'Ends many running tasks as finished, at most 10000. tokens and results: one element for each of ids. Result: the ids of those that were finished, in ascending order; of the others the lease was lost, and nothing changed. Errors: TQ004, TQ006, TQ007 no such privilege on the queue.';
+
+comment on function taskq.heartbeat_many(bigint[], bigint[], interval) is
+'heartbeat() for many tasks, at most 10000. Result: a row for each lease that was extended, by ascending id; those without a row are lost. Errors: TQ004, TQ007 no such privilege on the queue.';
+
+comment on function taskq.cancel_key(text, text) is
+'cancel() for the live task of a queue that has the key. Result: false when none has. Errors: TQ001 unknown queue, TQ004, TQ007 no such privilege on the queue.';
+
+create function taskq._make_ready(id bigint) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_ready';
+
+create function taskq._retry(id bigint, run_at timestamptz) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	h taskq._history%rowtype;
+	q taskq._queues%rowtype;
+	due timestamptz;
+begin
+	-- Whoever deletes the row of history brings the task back: a second caller waits and finds nothing.
+	delete from taskq.history x where x.id = _retry.id and x.state <> 'finished' returning * into h;
+	if not found then
+		delete from taskq.history_rest x where x.id = _retry.id and x.state <> 'finished' returning * into h;
+	end if;
+	if not found then
+		if exists (select from taskq._history x where x.id = _retry.id) then
+			raise exception using errcode = 'TQ009', message = format('task %s has finished', id),
+				detail = 'A task that succeeded is not run again.', hint = 'Submit a new task.';
+		end if;
+		return false;
+	end if;
+	select * into q from taskq._queues x where x.name = h.queue;
+	if not found then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', h.queue),
+			detail = format('Task %s was in it.', id), hint = 'Create the queue again with taskq.create_queue().';
+	end if;
+	if h.push <> (q.mode = 'push') then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has another mode now', h.queue),
+			detail = format('Task %s was submitted to a %s queue.', id, case when h.push then 'push' else 'pull' end),
+			hint = 'Submit a new task.';
+	end if;
+	if h.key is not null then
+		insert into taskq.key as k (queue_id, key, id) values (q.id, h.key, h.id)
+			on conflict on constraint key_pkey do update set id = excluded.id, taken_until = null
+			where k.id = excluded.id or k.taken_until <= clock_timestamp();
+		if not found then
+			raise exception using errcode = 'TQ003', message = format('key "%s" is taken in queue "%s"', h.key, h.queue),
+				detail = format('Another task has the key of task %s now.', id), hint = 'Cancel that task, or leave this one.';
+		end if;
+	end if;
+	due := greatest(coalesce(run_at, clock_timestamp()), clock_timestamp());
+	insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, revived_at, timeout, key, kind,
+			retry, payload, method, url, headers, body)
+		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.key, h.kind,
+			h.retry, h.payload, h.method, h.url, h.headers, h.body);
+	perform taskq._make_ready(h.id);
+	return true;
+end
+$$;
+
+create or replace function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_retry';
+
+comment on function taskq.retry(bigint, timestamptz) is
+'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero; the failed attempts of its former life are forgotten. run_at: not before that time; default now. Result: false when the task is live, not known any more, or of a queue that the caller may not control. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ009 also when that has another mode now, TQ004.';
+
+create function taskq._result(id bigint) returns table (queue text, state taskq.state, result jsonb, error text, ended_at timestamptz)
+language sql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+	select (select q.name from taskq._queues q where q.id = t.queue_id),
+		case when l.id is null then 'pending' else 'running' end::taskq.state, null::jsonb,
+		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc limit 1), null::timestamptz
+	from taskq.task t left join taskq.lease l on l.id = t.id
+	where t.id = _result.id
+	union all
+	select h.queue, h.state, h.result, h.error, h.ended_at from taskq._history h where h.id = _result.id
+$$;
+
+create or replace function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
+language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_result';
+
+comment on function taskq.result(bigint) is
+'The state of a task, and what it ended with: result (finished) or error. While it lives, error is that of the last failed attempt. No row: not known, no longer kept, or of a queue whose tasks the caller may neither submit nor view.';
+
+create function taskq._response(id bigint)
+returns table (queue text, status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
+language sql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+	(select (select q.name from taskq.task t join taskq._queues q on q.id = t.queue_id where t.id = a.task_id),
+		a.status, a.headers, a.body, a.truncated, a.elapsed from taskq.attempt a
+	where a.task_id = _response.id and a.status is not null order by a.attempt desc, a.ended_at desc limit 1)
+	union all
+	select h.queue, h.status, h.response_headers, h.response_body, h.truncated, h.elapsed from taskq._history h
+	where h.id = _response.id and h.status is not null
+$$;
+
+create or replace function taskq.response(id bigint) returns table (status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
+language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_response';
+
+comment on function taskq.response(bigint) is
+'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, it is no longer kept, or as with result() the caller may not know.';
+
+create or replace view taskq.tasks with (security_barrier) as
+	select t.id, q.name as queue, t.key, t.kind,
+		case when l.id is null then 'pending' else 'running' end::taskq.state as state,
+		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at,
+		t.submitted_at, l.started_at, null::timestamptz as ended_at, l.lease_until, l.worker,
+		coalesce(l.cancel_requested, false) as cancel_requested, l.fraction, l.message, t.method, t.url, t.payload,
+		null::jsonb as result,
+		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error
+	from taskq.task t
+		join taskq._queues q on q.id = t.queue_id
+		left join taskq.lease l on l.id = t.id
+	where taskq._visible(q.name)
+	union all
+	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
+		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error
+	from taskq._history h
+	where taskq._visible(h.queue);
+
+comment on view taskq.tasks is
+'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+
+create or replace view taskq.attempts with (security_barrier) as
+	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	from taskq.attempt a
+		join taskq.task t on t.id = a.task_id
+		join taskq._queues q on q.id = t.queue_id
+	where taskq._visible(q.name)
+	union all
+	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	from taskq._history h,
+		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
+			class text, error text, detail jsonb, status int, elapsed interval)
+	where taskq._visible(h.queue);
+
+comment on view taskq.attempts is
+'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+
+create or replace view taskq.workers with (security_barrier) as
+	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
+		min(l.lease_until) as next_lease_end
+	from taskq.lease l join taskq._queues q on q.id = l.queue_id
+	where taskq._visible(q.name)
+	group by 1, 2;
+
+comment on view taskq.workers is
+'One row for each worker and queue (of those that the caller may view) with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
+
+create function taskq.queue_stats(queue text default null)
+returns table (queue text, pending bigint, due bigint, running bigint, finished bigint, dead bigint, cancelled bigint,
+	expired bigint, since timestamptz, oldest_due_age interval)
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_queue_stats';
+
+comment on function taskq.queue_stats(text) is
+'How full the queues are: one row for the named one, or for each that the caller may view. pending: tasks that wait, also those for later. due: those of them whose time has come, counted up to 10000, which stands for more. running: leased ones. finished, dead, cancelled, expired: how many have ended so since the time in since. oldest_due_age: for how long the first due one waits, NULL if none does. What it costs does not grow with the backlog: pending is counted once after a start of the server, and again when prepared or replicated transactions have changed something, and kept by commits in between; it may be off by what commits in the instant of that count. Without shared_preload_libraries it is counted at every call, and since and what has ended are NULL. Errors: TQ001 unknown queue, TQ004, TQ007 no right to view the queue.';
+
+create function taskq._notify(queue_ids int[]) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_notify';
+
+create function taskq._sweep() returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
+
+create function taskq._look_ahead(queue_id int) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_look_ahead';
+
+create or replace function taskq._push_recover() returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	lock table taskq.queue in access share mode;
+	select taskq._look_ahead(q.id) from taskq._queues q;
+	select count(*) filter (where taskq._try_lose_lease(l.id, l.token, l.lease_until))
+	from (select l.* from taskq.lease l join taskq._queues q on q.id = l.queue_id
+		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l
+$$;
+
+create or replace function taskq._drop_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	today constant int := to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD')::int;
+	leaf regclass;
+begin
+	if taskq._copied() then
+		return;
+	end if;
+	for leaf in
+		select i.inhrelid::regclass
+		from pg_inherits i
+			join pg_class c on c.oid = i.inhrelid,
+			cast(substring(c.relname from '^history_([0-9]+)$') as int) as bucket
+		where i.inhparent = 'taskq.history'::regclass
+			and bucket < case when bucket < 1000000 then today / 100 else today end
+	loop
+		begin
+			lock table only taskq.history in access exclusive mode nowait;
+			execute format('lock table %s in access exclusive mode nowait', leaf);
+			execute format('drop table %s', leaf);
+		exception when lock_not_available then
+			null;
+		end;
+	end loop;
+	delete from taskq.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
+end
+$$;
+
+create view taskq._entitlements as
+	select privilege, right_
+	from (values
+		(array['submit', 'work', 'view', 'control'], 'usage on schema taskq'),
+		(array['submit', 'work', 'view', 'control'], 'usage on type taskq.state'),
+		(array['submit'], 'execute on routine taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
+		(array['submit'], 'execute on routine taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text)'),
+		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
+		(array['submit', 'control'], 'execute on routine taskq.cancel(bigint, text)'),
+		(array['submit', 'control'], 'execute on routine taskq.cancel_key(text, text)'),
+		(array['work'], 'execute on routine taskq.acquire(text, int, interval, text)'),
+		(array['work'], 'execute on routine taskq.wait_ready(text, interval, boolean)'),
+		(array['work'], 'execute on routine taskq.heartbeat(bigint, bigint, interval)'),
+		(array['work'], 'execute on routine taskq.finish(bigint, bigint, jsonb)'),
+		(array['work'], 'execute on routine taskq.fail(bigint, bigint, text, jsonb, interval, boolean)'),
+		(array['work'], 'execute on routine taskq.release(bigint, bigint, interval)'),
+		(array['work'], 'execute on routine taskq.progress(bigint, bigint, real, text)'),
+		(array['work'], 'execute on routine taskq.finish_many(bigint[], bigint[], jsonb[])'),
+		(array['work'], 'execute on routine taskq.heartbeat_many(bigint[], bigint[], interval)'),
+		(array['work'], 'execute on routine taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)'),
+		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
+		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
+		(array['submit', 'view'], 'execute on routine taskq.wait(bigint, interval, taskq.state, jsonb)'),
+		(array['view'], 'execute on routine taskq.queue_stats(text)'),
+		(array['view'], 'select on taskq.tasks'),
+		(array['view'], 'select on taskq.attempts'),
+		(array['view'], 'select on taskq.queues'),
+		(array['view'], 'select on taskq.workers'),
+		(array['view'], 'execute on routine taskq._visible(text)'),
+		(array['control'], 'execute on routine taskq.pause_queue(text)'),
+		(array['control'], 'execute on routine taskq.resume_queue(text)'),
+		(array['control'], 'execute on routine taskq.purge_queue(text)'),
+		(array['control'], 'execute on routine taskq.retry(bigint, timestamptz)')
+	) as e (privileges, right_), unnest(e.privileges) as privilege;
+
+create function taskq._entitle(role regrole) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	e record;
+begin
+	for e in
+		select x.right_, bool_or(exists (
+			select from taskq.queue_grant g where g.role = _entitle.role and g.privilege = x.privilege)) as needed
+		from taskq._entitlements x group by x.right_
+	loop
+		if e.needed then
+			execute format('grant %s to %s', e.right_, role);
+		else
+			execute format('revoke %s from %s', e.right_, role);
+		end if;
+	end loop;
+end
+$$;
+
+create function taskq._check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wrong text;
+begin
+	perform taskq._check_name(queue, 'queue');
+	queue_id := (select q.id from taskq._queues q where q.name = queue);
+	grantee := (select r.oid from pg_roles r where r.rolname = role);
+	if queue_id is null then
+		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
+			detail = 'No queue of that name was created in this database.',
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+	end if;
+	wrong := case
+		when role is null or grantee is null then format('role "%s" does not exist', role)
+		when role ~ '^taskq_' then format('role "%s" has its rights on every queue', role)
+		when coalesce(cardinality(privileges), 0) = 0 then 'privileges must not be empty'
+		when not privileges <@ array['submit', 'work', 'view', 'control'] or array_position(privileges, null) is not null
+			then 'privileges must be among submit, work, view and control' end;
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong, detail = 'No right was changed.',
+			hint = 'See the comment of taskq.grant_queue().';
+	end if;
+	-- One at a time: they change the same catalog rows.
+	lock table taskq.queue_grant in share row exclusive mode;
+end
+$$;
+
+create function taskq.grant_queue(queue text, role text, privileges text[]) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted record := taskq._check_grant(queue, role, privileges);
+begin
+	insert into taskq.queue_grant (queue_id, role, privilege)
+		select wanted.queue_id, wanted.grantee, p from unnest(privileges) as p on conflict do nothing;
+	perform taskq._entitle(wanted.grantee);
+	perform taskq._queues_changed();
+end
+$$;
+
+comment on function taskq.grant_queue(text, text, text[]) is
+'Gives a role rights on one queue, where membership in taskq_submitter, taskq_worker or taskq_reader would give them on every queue. It needs no other grant. privileges: submit (submit tasks, cancel them, read their results), work (acquire and end them), view (see the queue and its tasks in the views, read results), control (pause, resume, purge, cancel, retry). A task of a queue on which a role has no right does not exist for it. Errors: TQ001 unknown queue, TQ004 unknown role or privilege, or a role of the extension.';
+
+create function taskq.revoke_queue(queue text, role text, privileges text[]) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted record := taskq._check_grant(queue, role, privileges);
+begin
+	delete from taskq.queue_grant g
+		where g.queue_id = wanted.queue_id and g.role = wanted.grantee and g.privilege = any (privileges);
+	perform taskq._entitle(wanted.grantee);
+	perform taskq._queues_changed();
+end
+$$;
+
+comment on function taskq.revoke_queue(text, text, text[]) is
+'Takes back what grant_queue() gave. What the role may do as a member of another role stays. A role can be dropped once nothing is granted to it any more. Errors: as grant_queue().';
+
+create function taskq._drop_grants(queue_id int) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	grantees regrole[];
+begin
+	lock table taskq.queue_grant in share row exclusive mode;
+	with gone as (delete from taskq.queue_grant g where g.queue_id = _drop_grants.queue_id returning g.role)
+		select array_agg(distinct gone.role) into grantees from gone;
+	-- A role that was dropped with DROP OWNED leaves its rows.
+	perform taskq._entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
+end
+$$;
+
+create view taskq.queue_grants as
+	select q.name as queue, g.role, array_agg(g.privilege order by g.privilege) as privileges
+	from taskq.queue_grant g join taskq._queues q on q.id = g.queue_id
+	group by q.name, g.role;
+
+comment on view taskq.queue_grants is
+'One row for each role that grant_queue() gave rights on a queue. Members of the extension''s own roles have theirs on every queue and are not shown.';
+
+-- Owners and rights, as sql/90_grants.sql gives them.
+do $$
+declare
+	o record;
+begin
+	for o in
+		select d.classid, d.objid, c.relkind, t.typtype
+		from pg_catalog.pg_depend d
+			join pg_catalog.pg_extension e on e.oid = d.refobjid and e.extname = 'taskq'
+			left join pg_catalog.pg_class c on d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and c.oid = d.objid
+			left join pg_catalog.pg_type t on d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and t.oid = d.objid
+		where d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.deptype = 'e'
+	loop
+		if o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass then
+			execute pg_catalog.format('alter routine %s owner to taskq_owner', o.objid::pg_catalog.regprocedure);
+			execute pg_catalog.format('revoke all on routine %s from public', o.objid::pg_catalog.regprocedure);
+		elsif o.relkind in ('r', 'p', 'v') then
+			execute pg_catalog.format('alter table %s owner to taskq_owner', o.objid::pg_catalog.regclass);
+			execute pg_catalog.format('revoke all on type %s from public', o.objid::pg_catalog.regclass);
+		elsif o.relkind = 'S' then
+			execute pg_catalog.format('alter sequence %s owner to taskq_owner', o.objid::pg_catalog.regclass);
+		elsif o.typtype = 'e' then
+			execute pg_catalog.format('alter type %s owner to taskq_owner', o.objid::pg_catalog.regtype);
+			execute pg_catalog.format('revoke all on type %s from public', o.objid::pg_catalog.regtype);
+		end if;
+	end loop;
+end
+$$;
+
+alter schema taskq owner to taskq_owner;
+
+-- For the xmin holders in status().
+grant pg_read_all_stats to taskq_owner;
+
+-- The extension's own roles, on every queue.
+do $$
+declare
+	e record;
+begin
+	for e in
+		select distinct x.right_, g.grantee
+		from taskq._entitlements x join (values
+			('submit', 'taskq_submitter'), ('work', 'taskq_worker'), ('view', 'taskq_reader'),
+			('submit', 'taskq_admin'), ('work', 'taskq_admin'), ('view', 'taskq_admin'), ('control', 'taskq_admin'))
+			as g (privilege, grantee) using (privilege)
+	loop
+		execute pg_catalog.format('grant %s to %I', e.right_, e.grantee);
+	end loop;
+end
+$$;
+
+grant execute on function
+	taskq.backoff(text, int),
+	taskq.status()
+to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
+
+grant select on taskq.retry_policies, taskq.queue_grants to taskq_reader, taskq_admin;
+
+grant execute on function
+	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean),
+	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean),
+	taskq.drop_queue(text, boolean),
+	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
+	taskq.drop_retry_policy(text),
+	taskq.grant_queue(text, text, text[]),
+	taskq.revoke_queue(text, text, text[]),
+	taskq.arm(),
+	taskq.disarm(),
+	taskq.start_executor(),
+	taskq.stop_executor()
+to taskq_admin;
+
+grant usage on schema taskq to taskq_bgw;
+grant execute on function
+	taskq._armed(),
+	taskq._push_claim(int),
+	taskq._push_next_due(),
+	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval),
+	taskq._push_extend(bigint[], bigint[]),
+	taskq._push_release(bigint[], bigint[]),
+	taskq._push_recover(),
+	taskq._expire_leases(),
+	taskq._notify(int[]),
+	taskq._sweep(),
+	taskq._make_history(),
+	taskq._drop_history(),
+	taskq._drop_keys()
+to taskq_bgw;
