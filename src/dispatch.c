@@ -1009,7 +1009,7 @@ dispatch_take_marks(int32 *ids, int max)
 	return count;
 }
 
-/* Whether a lane's next row has become due since the last look; *next as in dispatch_become_due(). */
+/* Whether a lane's next row has become due since the last look. */
 static bool
 becomes_due(Slot *s, TimestampTz now, TimestampTz *next)
 {

@@ -29,7 +29,8 @@
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.keep_key, q.durable_finish, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
+	"q.keep_key, q.durable_finish, q.paused, q.name::text, " \
+	"(select p.max_attempts from taskq._retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
 	"from taskq._queues q "
@@ -224,8 +225,8 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and restart "
-						 "the server.")));
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
+						 "restart the server.")));
 	version_fits = true;
 }
 

@@ -64,6 +64,7 @@ static void
 init_shared_memory(void)
 {
 	LWLockPadded *locks;
+	void *memory;
 	bool found;
 
 	if (next_shmem_startup)
@@ -81,9 +82,10 @@ init_shared_memory(void)
 		for (int i = 0; i < MaxBackends; i++)
 			pg_atomic_init_u64(&taskq_shared->waiting_for[i], 0);
 	}
-	dispatch_init_shared(ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found), &locks[1],
-						 found);
-	stats_init_shared(ShmemInitStruct("taskq stats", stats_shared_size(), &found), found);
+	memory = ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found);
+	dispatch_init_shared(memory, &locks[1], found);
+	memory = ShmemInitStruct("taskq stats", stats_shared_size(), &found);
+	stats_init_shared(memory, found);
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -182,7 +182,7 @@ extern uint64 topic_of_queue(int32 id);
 /* At commit those who wait for the task's end are woken. */
 extern void wakeup_task_ended_at_commit(int64 id);
 
-/* At commit one more of those who wait for the pull queue is woken, and it is marked: see notify.c. */
+/* At commit one more waiter of the pull queue is woken, and it is marked: see notify.c. */
 extern void wakeup_arrival_at_commit(int32 queue_id);
 
 /* At commit the executor is told that a pull task is due at a later time. */
