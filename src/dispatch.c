@@ -82,6 +82,7 @@ typedef struct Slot
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
 	TimestampTz used_at;   /* last looked for by an acquirer or submitter */
+	TimestampTz timer;     /* when the first row becomes due that was offered for later */
 	TimestampTz announced; /* until then it was told of what becomes due by time */
 	bool marked;           /* sessions are to be notified */
 	int count;
@@ -205,6 +206,7 @@ forget(Slot *s, uint32 relfile)
 	s->lowered = 0;
 	s->count = 0;
 	s->announced = DT_NOBEGIN;
+	s->timer = DT_NOEND;
 	s->marked = false;
 	for (int i = 0; i < NLANES; i++)
 	{
@@ -404,6 +406,7 @@ offer_one(Slot *s, const Candidate *c, TimestampTz now)
 	else if (c->run_at > now)
 	{
 		/* A refill under way does not get there: it stops at what is due. */
+		s->timer = Min(s->timer, c->run_at);
 		lane->next_due = Min(lane->next_due, c->run_at);
 		lane->told_due = Min(lane->told_due, c->run_at);
 	}
@@ -1013,8 +1016,12 @@ dispatch_take_marks(int32 *ids, int max)
 static bool
 becomes_due(Slot *s, TimestampTz now, TimestampTz *next)
 {
-	bool due = false;
+	bool due = s->timer <= now;
 
+	/* A lane with unread rows that are due says nothing of later ones. */
+	if (due)
+		s->timer = DT_NOEND;
+	*next = Min(*next, s->timer);
 	for (int i = 0; i < NLANES; i++)
 	{
 		TimestampTz at = s->lanes[i].next_due;
