@@ -521,7 +521,10 @@ make_room(int count)
 	pending_size = size;
 }
 
-/* Of very many rows only the first of each lane is remembered. */
+/*
+ * Of very many rows only the first of each lane is remembered: of each part of
+ * the transaction that can be rolled back by itself.
+ */
 static bool
 added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 {
@@ -530,7 +533,8 @@ added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 		Pending *p = &pending[i];
 
 		if (p->inserted != inserted || p->queue_id != queue_id || p->relfile != relfile ||
-			p->candidate.priority != c->priority)
+			p->candidate.priority != c->priority ||
+			p->subxact != GetCurrentSubTransactionId())
 			continue;
 		if (before(c, &p->candidate))
 			p->candidate = *c;
@@ -563,7 +567,7 @@ dispatch_inserted(Relation ready, int32 queue_id, const Candidate *c)
 
 	if (s != NULL)
 	{
-		s->used_at = c->run_at;
+		s->used_at = GetCurrentTransactionStartTimestamp();
 		SpinLockRelease(&s->lock);
 	}
 	remember(ready, queue_id, c, true);
