@@ -75,7 +75,7 @@ pgbench_rate()
 		die "pgbench $script failed"
 	}
 	sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$work/pgbench.out" >"$work/processed"
-	sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.out"
+	sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.out" | grep . || die "pgbench $script: no transaction ended"
 }
 
 # rate CLIENTS SCRIPT [pgbench's -D …]: the same for one run's time.
@@ -98,15 +98,21 @@ processed()
 	cat "$work/processed"
 }
 
-# fill_taskq QUEUE COUNT [PRIORITY]
+# fill_taskq QUEUE COUNT
 fill_taskq()
+{
+	submit_statements "$1" "$2" 0 | sql >/dev/null
+}
+
+# submit_statements QUEUE COUNT PRIORITY
+submit_statements()
 {
 	local left=$2 n
 	while [ "$left" -gt 0 ]; do
 		n=$((left < 10000 ? left : 10000))
-		say "select count(*) from taskq.submit_many('$1', array_fill('$payload'::jsonb, array[$n]), priority => ${3:-0});"
+		say "select count(*) from taskq.submit_many('$1', array_fill('$payload'::jsonb, array[$n]), priority => $3);"
 		left=$((left - n))
-	done | sql >/dev/null
+	done
 }
 
 fill_raw()

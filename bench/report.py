@@ -13,6 +13,7 @@
 # The n-th sample of a contender belongs to the n-th run: ratios are of runs.
 
 import datetime
+import math
 import operator
 import re
 import statistics
@@ -66,7 +67,7 @@ def make_row(facts, when, scenario, contender, base, unit, target):
         reached = median
     else:
         theirs = facts.samples[scenario, base]
-        ratios = [a / b for a, b in zip(ours, theirs)]
+        ratios = [a / b if b else math.inf for a, b in zip(ours, theirs)]
         reached = statistics.median(ratios)
         spread = f" ({min(ratios):.2f}–{max(ratios):.2f})" if len(ratios) > 1 else ""
         cells += [base, number(statistics.median(theirs)), f"{reached:.2f}{spread}"]

@@ -29,7 +29,7 @@ case $mode in
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push
 			pgq graphile_worker pg_boss pgmq pg_net)
 		seconds=${duration:-5} backlog=100000 small=10000 large=300000 pinned_seconds=90 wakeups=200
-		wal_lives=20000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000
+		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000
 		;;
 	soak)
 		scenarios=(pinned pinned_read pinned_dump backlog idle size)
@@ -38,9 +38,9 @@ case $mode in
 		[ -z "$duration" ] || large=300000 size_lives=100000
 		;;
 	quick)
-		scenarios=(work1 work8 work32 batch100 finish_and_acquire submit1 submit8 submit_many
-			priorities pinned wakeup wal idle push pgq)
-		seconds=1 backlog=20000 pinned_seconds=6 wakeups=20 wal_lives=2000 idle_seconds=5 requests=1000 batches=50
+		scenarios=(work8 batch100 finish_and_acquire submit8 submit_many pinned wakeup wal idle push pgq)
+		seconds=1 backlog=20000 small=2000 large=20000 pinned_seconds=6 wakeups=20
+		wal_lives=800 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000
 		;;
 esac
 [ -z "$only" ] || scenarios=("$only")

@@ -22,7 +22,7 @@ wal_per_life()
 scenario_wal()
 {
 	fresh_database bench
-	sql -c "select taskq.create_queue('forgetful', keep_finished => '0')"
+	sql -c "select taskq.create_queue('forgetful', keep_finished => '0')" >/dev/null
 	fill_taskq default 1000
 	fill_taskq forgetful 1000
 	fill_raw 1000

@@ -11,10 +11,10 @@ prepare_pgq()
 	fresh_database bench
 	sql -c 'create extension pgq' \
 		-c "select pgq.create_queue('q'), pgq.register_consumer('q', 'worker'),
-			pgq.set_queue_config('q', 'ticker_max_count', '100')" >/dev/null
+			pgq.set_queue_config('q', 'ticker_max_count', '50')" >/dev/null
 }
 
-# $1 batches of 100 events.
+# $1 batches of 100 events: there is a tick when 50 or more are new.
 fill_pgq()
 {
 	for _ in $(seq "$1"); do
@@ -107,7 +107,7 @@ scenario_pgmq()
 {
 	offers pgmq || { note 'pgmq: not installed'; return; }
 	fresh_database bench
-	sql -c 'create extension pgmq' -c "select pgmq.create('q')"
+	sql -c 'create extension pgmq' -c "select pgmq.create('q')" >/dev/null
 	fill_taskq default "$backlog"
 	sql -c "select count(*) from pgmq.send_batch('q', array_fill('$payload'::jsonb, array[$backlog]))" >/dev/null
 	for _ in $(seq "$runs"); do

@@ -48,7 +48,7 @@ executor_latency()
 scenario_wakeup()
 {
 	fresh_database bench
-	sql -c "select taskq.create_queue('waited')"
+	sql -c "select taskq.create_queue('waited')" >/dev/null
 	if "$work/listener" wakeup notify default "$wakeups" 100 >"$work/notified"; then
 		tell_latency 'client that LISTENs' "$work/notified"
 	else

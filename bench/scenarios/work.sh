@@ -12,7 +12,7 @@ make_backlogs()
 	fill_taskq default "$1"
 	fill_raw "$1"
 	if has_durable_finish; then
-		sql -c "select taskq.create_queue('relaxed', durable_finish => false)"
+		sql -c "select taskq.create_queue('relaxed', durable_finish => false)" >/dev/null
 		fill_taskq relaxed "$1"
 	fi
 	sql -c 'vacuum analyze'
@@ -96,14 +96,14 @@ fill_levels()
 {
 	local level
 	for level in $(seq -16 15); do
-		fill_taskq levels "$(($1 / 32))" "$level"
-	done
+		submit_statements levels "$(($1 / 32))" "$level"
+	done | sql >/dev/null
 }
 
 scenario_priorities()
 {
 	make_backlogs "$backlog"
-	sql -c "select taskq.create_queue('levels')"
+	sql -c "select taskq.create_queue('levels')" >/dev/null
 	fill_levels "$backlog"
 	for _ in $(seq "$runs"); do
 		measure '32 priorities' rate 8 taskq_work -D queue=levels
