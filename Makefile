@@ -2,7 +2,7 @@
 #		Builds, installs and tests taskq.
 #
 # all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
-# server.  test, test-all, lint, demo and bench work in private copies and need
+# server.  test, test-all, lint, demo, bench and soak work in private copies and need
 # nothing prepared, so this file must be readable where no server headers are
 # installed yet.
 #
@@ -125,7 +125,13 @@ demo:
 print-%:
 	@echo '$($*)'
 
-bench:
-	@PG_CONFIG='$(PG_CONFIG)' bench/bench.sh
+BENCH = PG_CONFIG='$(PG_CONFIG)' SCENARIO='$(SCENARIO)' DURATION='$(DURATION)' QUICK='$(QUICK)' bench/bench.sh
 
-.PHONY: unit test test-all lint demo bench
+bench:
+	@$(BENCH)
+
+# What takes long, once each.
+soak:
+	@$(BENCH) --soak
+
+.PHONY: unit test test-all lint demo bench soak
