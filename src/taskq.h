@@ -77,6 +77,8 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 check_leases; /* a running push task was cancelled */
 	pg_atomic_uint32 notify;       /* queues are marked: see notify.c */
 	pg_atomic_uint32 timers;       /* a pull task is due at a later time */
+	pg_atomic_uint32 leases_known; /* expiry.c knows all leases ... */
+	TimestampTz leases_filled_at;  /* ... since then; written by the one who fills */
 	pg_atomic_uint32 sweep;        /* rows may have come that were offered by nobody */
 
 	/* Token block of this server start: see token.c. */
