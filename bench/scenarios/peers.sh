@@ -88,7 +88,7 @@ against()
 		measure "$1" npm_rate "$1"
 	done
 	row taskq "$1" tasks/s
-	note "$(printf '%s ' "${npm_packages[@]}"): one process, 8 jobs at a time; taskq's clients are pgbench's"
+	note "$(printf '%s\n' "${npm_packages[@]}" | grep "^$1@"), one Node.js process, 8 jobs at a time; taskq's clients are pgbench's"
 }
 
 scenario_graphile_worker()
