@@ -131,6 +131,7 @@ pg_net_rate()
 
 scenario_pg_net()
 {
+	local requests=$((requests / 5))
 	offers pg_net || { note 'pg_net: not installed'; return; }
 	fresh_database bench
 	sql -c 'create extension pg_net'
