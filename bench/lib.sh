@@ -78,10 +78,17 @@ pgbench_rate()
 	sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.out" | grep . || die "pgbench $script: no transaction ended"
 }
 
-# rate CLIENTS SCRIPT [pgbench's -D …]: the same for one run's time.
+# rate CLIENTS SCRIPT [pgbench's -D …]: the same for one run's time, after a
+# time to warm up: new backends read the catalogs and plan, and with many of
+# them on few cores that takes seconds.
 rate()
 {
-	pgbench_rate "$@" -T "$seconds"
+	local warm=$((1 + $1 / 16))
+	pgbench_rate "$@" -P 1 -T "$((warm + seconds))" >/dev/null || exit 1
+	awk -v warm="$warm" '
+		/^progress: / && before >= warm - 0.5 { n += $4 * ($2 - before); time += $2 - before }
+		/^progress: / { before = $2 + 0 }
+		END { if (time > 0) printf "%.1f\n", n / time }' "$work/pgbench.err"
 }
 
 # The same, in tasks: TASKS a transaction.

@@ -220,7 +220,8 @@ main(int argc, char **argv)
 		wakeup(strcmp(argv[2], "notify") == 0, argv[3], atoi(argv[4]), atoi(argv[5]));
 	else
 	{
-		fprintf(stderr, "usage: listener listen CHANNEL CLIENTS | wakeup notify|wait QUEUE COUNT PAUSE_MS\n");
+		fprintf(stderr, "usage: listener listen CHANNEL CLIENTS\n"
+						"       listener wakeup notify|wait QUEUE COUNT PAUSE_MS\n");
 		return 2;
 	}
 	return 0;

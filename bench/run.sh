@@ -8,6 +8,8 @@
 # that lies in DIRECTORY.  SCENARIO and DURATION may be empty: all of the
 # mode, at their own lengths.
 
+# Lengths are for the scenarios to read.
+# shellcheck disable=SC2034
 # shellcheck source-path=SCRIPTDIR source=../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
 set -u

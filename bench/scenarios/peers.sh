@@ -88,7 +88,7 @@ against()
 		measure "$1" npm_rate "$1"
 	done
 	row taskq "$1" tasks/s
-	note "$(printf '%s ' "${npm_packages[@]}"): one process, 8 jobs at a time; taskq's clients are pgbench's"
+	note "$(printf '%s\n' "${npm_packages[@]}" | grep "^$1@"), one Node.js process, 8 jobs at a time; taskq's clients are pgbench's"
 }
 
 scenario_graphile_worker()
@@ -131,6 +131,7 @@ pg_net_rate()
 
 scenario_pg_net()
 {
+	local requests=$((requests / 5))
 	offers pg_net || { note 'pg_net: not installed'; return; }
 	fresh_database bench
 	sql -c 'create extension pg_net'
