@@ -95,7 +95,11 @@ set_until(int64 id, TimestampTz until)
 			place = k;
 	}
 	if (place != NULL)
-		*place = until == DT_NOBEGIN ? (Known){0} : (Known){MyDatabaseId, id, until};
+	{
+		place->database = until == DT_NOBEGIN ? InvalidOid : MyDatabaseId;
+		place->id = id;
+		place->until = until;
+	}
 	SpinLockRelease(&b->lock);
 	if (place == NULL && until != DT_NOBEGIN)
 		expiry_unknown();

@@ -407,7 +407,8 @@ row_delete(HotRelation *r, const Row *row, bool wait)
 	RowResult result;
 
 	result = row_result(table_tuple_delete(r->heap, &tid, GetCurrentCommandId(true),
-										   InvalidSnapshot, InvalidSnapshot, wait, &failure, false));
+										   InvalidSnapshot, InvalidSnapshot, wait, &failure,
+										   false));
 	if (result == ROW_DONE)
 		note_lease(r, row, true);
 	return result;
