@@ -73,6 +73,7 @@ missing_packages()
 	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
 	[ "$purpose" = lint ] && return
 	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
+	command -v spin >/dev/null || say spin
 	[ "$purpose" = all ] || return
 	command -v valgrind >/dev/null || say valgrind
 }

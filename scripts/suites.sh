@@ -98,6 +98,12 @@ unit_again()
 	done
 }
 
+# The protocol of dispatch.c, of which spin visits every state.
+model_suite()
+{
+	program model dispatch test/model/run.sh
+}
+
 installed_suites()
 {
 	export PGHOST=$work/socket PGUSER=postgres
@@ -149,6 +155,7 @@ say "taskq $(list TASKQ_VERSION), $("$config" --version)"
 prepare build build
 program lint checks scripts/lint.sh "$private_config"
 unit_suite
+model_suite
 installed_suites
 tap_suite
 if [ "$purpose" = all ]; then

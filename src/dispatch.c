@@ -373,12 +373,19 @@ push(Slot *s, const Candidate *c)
 		overflow(s, c);
 }
 
+/* A task has other rows in its life than this one, and those do not count. */
 static bool
-is_candidate(const Slot *s, int64 id)
+same_row(const Candidate *a, const Candidate *b)
+{
+	return !before(a, b) && !before(b, a) && ItemPointerEquals((ItemPointer) &a->tid, (ItemPointer) &b->tid);
+}
+
+static bool
+is_candidate(const Slot *s, const Candidate *c)
 {
 	for (int i = 0; i < s->count; i++)
 	{
-		if (s->heap[i].id == id)
+		if (same_row(&s->heap[i], c))
 			return true;
 	}
 	return false;
@@ -434,7 +441,7 @@ offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool again)
 		return; /* nothing was read that it could have been missed by */
 	if (s->relfile == relfile && many)
 		offer_many(s, c);
-	else if (s->relfile == relfile && !(again && is_candidate(s, c->id)))
+	else if (s->relfile == relfile && !(again && is_candidate(s, c)))
 		offer_one(s, c, now);
 	SpinLockRelease(&s->lock);
 }
@@ -483,7 +490,8 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 	{
 		Pending *p = &pending[i];
 
-		if (p->subxact == mine && event == SUBXACT_EVENT_ABORT_SUB)
+		/* Among many there may be rows of this part, whosever the first one is. */
+		if (event == SUBXACT_EVENT_ABORT_SUB && (p->subxact == mine || p->many))
 		{
 			if (!p->inserted)
 				offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
@@ -873,17 +881,30 @@ dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *ta
 	return take(ready, queue_id, now, taken, max, next_due);
 }
 
-/* A candidate that is none: its row is gone, or whoever has it in hand will offer it. */
+/*
+ * A candidate that is none: its row is gone, or whoever has it in hand will
+ * offer it.  He may have done so since we looked, and what is a candidate
+ * already is not made one again.
+ */
 static void
-drop_first(int32 queue_id, const Candidate *c)
+drop_first(HotRelation *ready, int32 queue_id, const Candidate *c)
 {
-	Slot *s = find_locked(queue_id);
+	Slot *s;
+	bool dropped;
 
+	make_room(1);
+	s = find_locked(queue_id);
 	if (s == NULL)
 		return;
-	if (s->count > 0 && s->heap[0].id == c->id)
+	dropped = s->count > 0 && same_row(&s->heap[0], c);
+	if (dropped)
 		(void) heap_pop(s);
 	SpinLockRelease(&s->lock);
+	if (!dropped)
+		return;
+	dispatch_taken(ready->heap, queue_id, c);
+	if (ready_is_there(ready, c))
+		offer(compat_relfile(ready->heap), queue_id, c, false, true);
 }
 
 int
@@ -893,7 +914,7 @@ dispatch_look(HotRelation *ready, int32 queue_id, TimestampTz now, TimestampTz *
 	int found;
 
 	while ((found = take(ready, queue_id, now, &c, 0, next_due)) > 0 && !ready_is_there(ready, &c))
-		drop_first(queue_id, &c);
+		drop_first(ready, queue_id, &c);
 	return found;
 }
 
@@ -1074,7 +1095,8 @@ typedef struct Sweep
 	Position to; /* the lane was read up to there when the step began */
 	int budget;  /* entries that may still be looked at */
 	bool at_end;
-	TimestampTz unread; /* of the first entry behind "to" */
+	bool is_unread;   /* there is an entry behind "to" */
+	Candidate unread; /* the first such */
 	int count;
 	Candidate found[SWEEP_FOUND];
 } Sweep;
@@ -1094,7 +1116,7 @@ sweep_begin(Slot *s, Sweep *w)
 	w->from = s->lanes[w->lane].swept;
 	w->to = s->lanes[w->lane].read;
 	w->at_end = false;
-	w->unread = DT_NOEND;
+	w->is_unread = false;
 	w->count = 0;
 	SpinLockRelease(&s->lock);
 	return ours;
@@ -1115,7 +1137,8 @@ sweep_entries(HotRelation *ready, LaneScan *scan, Sweep *w)
 		if (compare_position(c.run_at, c.id, &w->to) > 0)
 		{
 			w->at_end = true;
-			w->unread = c.run_at;
+			w->is_unread = true;
+			w->unread = c;
 			break;
 		}
 		w->from.run_at = c.run_at;
@@ -1133,7 +1156,7 @@ drop_known(const Slot *s, Sweep *w)
 
 	for (int i = 0; i < w->count; i++)
 	{
-		if (!is_candidate(s, w->found[i].id))
+		if (!is_candidate(s, &w->found[i]))
 			w->found[kept++] = w->found[i];
 	}
 	w->count = kept;
@@ -1150,7 +1173,8 @@ sweep_end(Slot *s, uint32 relfile, Sweep *w)
 		lane->swept = w->from;
 		if (w->at_end)
 			lane->swept.run_at = DT_NOBEGIN;
-		lane->next_due = Min(lane->next_due, w->unread);
+		if (w->is_unread)
+			lower(s, &w->unread); /* it may have been passed over meanwhile */
 		drop_known(s, w);
 		for (int i = 0; i < w->count; i++)
 			push(s, &w->found[i]);
@@ -1167,7 +1191,7 @@ tell_found(const Sweep *w)
 		wakeup_arrival_at_commit(w->queue_id);
 	if (w->count > 0)
 		wakeup_executor_at_commit();
-	if (w->unread != DT_NOEND)
+	if (w->is_unread)
 		wakeup_timers_at_commit();
 }
 

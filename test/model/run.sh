@@ -1,0 +1,115 @@
+#!/bin/bash
+# run.sh
+#		Has spin look at every state of the models, and at the variants that must fail.
+#
+# usage: run.sh [NAME]…
+#
+# Prints TAP: one test for each scenario of the unbroken model, of which all
+# states are visited, and one for each variant with a part left out, of which
+# spin must find where it goes wrong.  With names, only those.  Works in a
+# directory of its own.
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd -P)
+work=$(mktemp -d "${TMPDIR:-/tmp}/taskq-model.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' HUP INT TERM
+
+# NAME MODEL EXPECTED DEFINES…; EXPECTED: passes, or what a counterexample
+# violates.  Bounds: three rows, of which one may be there from the start.
+cases='
+race          lanes passes
+overflow      lanes passes HEAP=1
+refill-of-two lanes passes REFILL=2
+delayed       lanes passes DELAYED
+look          lanes passes LOOK
+many          lanes passes MANY
+prepared      lanes passes PREPARED
+token         token passes
+scan-before-flag  lanes missed SCAN_BEFORE_FLAG
+no-late           lanes missed NO_LATE
+no-give-back      lanes missed NO_GIVE_BACK
+no-lower          lanes missed NO_LOWER HEAP=1
+no-sweep          lanes missed NO_SWEEP PREPARED
+sweep-in-passing  lanes missed SWEEP_IN_PASSING PREPARED
+no-second-look    lanes missed NO_SECOND_LOOK LOOK
+no-recheck        lanes claimed NO_RECHECK
+no-epoch          token issued NO_EPOCH
+no-timeline       token issued NO_TIMELINE
+'
+
+# Makes and runs the verifier of one case in a directory of its own.
+verify()
+{
+	local dir=$work/$1 model=$2
+	shift 3
+	mkdir "$dir" && cd "$dir" || return
+	cp "$here/$model.pml" . &&
+		spin -a "${@/#/-D}" "$model.pml" &&
+		gcc -w -DSAFETY -DCOLLAPSE -DMEMLIM=2000 -o pan pan.c &&
+		./pan -m20000
+}
+
+# What the verifier found: passes, the name of what was violated, or neither.
+verdict()
+{
+	case $(grep -E '^pan:[0-9]*: ' "$1" | head -n 1) in
+		*'assertion violated'*issued*) echo issued ;;
+		*'assertion violated'*claims*) echo claimed ;;
+		*'assertion violated'*) echo missed ;;
+		'')
+			# Broken off or too shallow is not passed.
+			grep -q 'errors: 0' "$1" && ! grep -qE 'Search not completed|max search depth' "$1" && echo passes
+			;;
+	esac
+}
+
+report()
+{
+	local name=$1 expected=$3 log=$work/$1.log what
+	number=$((number + 1))
+	if [ "$expected" = passes ]; then
+		what="model passes: $name, $(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$log") states"
+	else
+		what="$name: spin finds a counterexample"
+	fi
+	if [ "$(verdict "$log")" = "$expected" ]; then
+		printf 'ok %d - %s\n' "$number" "$what"
+	else
+		printf 'not ok %d - %s\n' "$number" "$what"
+		sed 's/^/# /' "$log"
+		failed=1
+	fi
+}
+
+chosen()
+{
+	local wanted=$1 name
+	shift
+	[ $# -gt 0 ] || return 0
+	for name; do
+		[ "$name" != "$wanted" ] || return 0
+	done
+	return 1
+}
+
+number=0
+failed=0
+lines=()
+while read -r line; do
+	[ -n "$line" ] && chosen "${line%% *}" "$@" && lines+=("$line")
+done <<<"$cases"
+
+# Two at a time.
+for line in ${lines[@]+"${lines[@]}"}; do
+	[ "$(jobs -r | wc -l)" -lt 2 ] || wait -n
+	# shellcheck disable=SC2086
+	verify $line >"$work/${line%% *}.log" 2>&1 &
+done
+wait
+for line in ${lines[@]+"${lines[@]}"}; do
+	# shellcheck disable=SC2086
+	report $line
+done
+echo "1..$number"
+[ "$failed" -eq 0 ] && [ "$number" -gt 0 ]
