@@ -88,7 +88,7 @@ rate()
 	awk -v warm="$warm" '
 		/^progress: / && before >= warm - 0.5 { n += $4 * ($2 - before); time += $2 - before }
 		/^progress: / { before = $2 + 0 }
-		END { if (time > 0) printf "%.1f\n", n / time }' "$work/pgbench.err"
+		END { if (time > 0) printf "%.1f\n", n / time }' "$work/pgbench.err" | grep . || die "$2: too short a run"
 }
 
 # The same, in tasks: TASKS a transaction.

@@ -30,7 +30,7 @@ case $mode in
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push
 			pgq graphile_worker pg_boss pgmq pg_net)
-		seconds=${duration:-5} backlog=100000 small=10000 large=300000 pinned_seconds=90 wakeups=200
+		seconds=${duration:-5} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
 		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000
 		;;
 	soak)
@@ -40,8 +40,8 @@ case $mode in
 		[ -z "$duration" ] || large=300000 size_lives=100000
 		;;
 	quick)
-		scenarios=(work8 batch100 finish_and_acquire submit8 submit_many pinned wakeup wal idle push pgq)
-		seconds=1 backlog=20000 small=2000 large=20000 pinned_seconds=6 wakeups=20
+		scenarios=(work8 batch100 finish_and_acquire submit8 pinned wakeup wal push)
+		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=6 wakeups=20
 		wal_lives=800 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000
 		;;
 esac

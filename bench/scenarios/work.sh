@@ -68,7 +68,7 @@ scenario_work64vs16()
 
 scenario_batch100()
 {
-	make_backlogs "$((backlog * 3))"
+	make_backlogs "$batch_backlog"
 	for _ in $(seq "$runs"); do
 		measure taskq rate_of 100 8 taskq_batch -D queue=default
 		fill_taskq default "$(($(processed) * 100))"
