@@ -844,11 +844,12 @@ take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int 
 	make_room(max);
 	for (;;)
 	{
-		Slot *s = slot_for(ready->heap, queue_id);
+		Slot *s;
 		Look look;
 		int count;
 
 		CHECK_FOR_INTERRUPTS();
+		s = slot_for(ready->heap, queue_id);
 		if (s == NULL)
 			return -1;
 		(void) begin_anew(s, ready->heap, now, false);
@@ -949,8 +950,8 @@ int
 dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
 				   TimestampTz *oldest)
 {
+	Slot *copy = palloc(sizeof(Slot)); /* which may fail: before the lock */
 	Slot *s = find_locked(queue_id);
-	Slot *copy = palloc(sizeof(Slot));
 	LaneScan scan;
 	int count = 0;
 
