@@ -377,7 +377,8 @@ push(Slot *s, const Candidate *c)
 static bool
 same_row(const Candidate *a, const Candidate *b)
 {
-	return !before(a, b) && !before(b, a) && ItemPointerEquals((ItemPointer) &a->tid, (ItemPointer) &b->tid);
+	return !before(a, b) && !before(b, a) &&
+		   ItemPointerEquals((ItemPointer) &a->tid, (ItemPointer) &b->tid);
 }
 
 static bool
