@@ -74,7 +74,7 @@ expiry_unknown(void)
 		pg_atomic_write_u32(&db->leases_known, 0);
 }
 
-/* DT_NOBEGIN: it is gone.  Never fails. */
+/* Never fails. */
 static void
 set_until(int64 id, TimestampTz until)
 {
@@ -96,18 +96,21 @@ set_until(int64 id, TimestampTz until)
 	}
 	if (place != NULL)
 	{
-		place->database = until == DT_NOBEGIN ? InvalidOid : MyDatabaseId;
+		place->database = MyDatabaseId;
 		place->id = id;
 		place->until = until;
 	}
 	SpinLockRelease(&b->lock);
-	if (place == NULL && until != DT_NOBEGIN)
+	if (place == NULL)
 		expiry_unknown();
 }
 
-/* It may be another lease by now, of the same task: that has not run out. */
+/*
+ * A lease that ran until some time between the two.  There may be another one
+ * by now, of the same task, whose commit has come here before this one's.
+ */
 static void
-forget_lapsed(int64 id, TimestampTz now)
+forget(int64 id, TimestampTz from, TimestampTz to)
 {
 	Bucket *b = bucket_of(id);
 
@@ -116,7 +119,7 @@ forget_lapsed(int64 id, TimestampTz now)
 	{
 		Known *k = &b->lease[i];
 
-		if (k->database == MyDatabaseId && k->id == id && k->until <= now)
+		if (k->database == MyDatabaseId && k->id == id && k->until >= from && k->until <= to)
 			*k = (Known){0};
 	}
 	SpinLockRelease(&b->lock);
@@ -143,6 +146,7 @@ typedef struct Change
 {
 	int64 id;
 	TimestampTz until;
+	bool gone;
 	SubTransactionId subxact;
 } Change;
 
@@ -154,7 +158,12 @@ static void
 transaction_ended(XactEvent event, void *arg)
 {
 	for (int i = 0; event == XACT_EVENT_COMMIT && i < nchanges; i++)
-		set_until(changes[i].id, changes[i].until);
+	{
+		if (changes[i].gone)
+			forget(changes[i].id, changes[i].until, changes[i].until);
+		else
+			set_until(changes[i].id, changes[i].until);
+	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		nchanges = 0;
 }
@@ -178,7 +187,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 }
 
 void
-expiry_note(int64 id, TimestampTz until)
+expiry_note(int64 id, TimestampTz until, bool gone)
 {
 	if (buckets == NULL)
 		return;
@@ -195,7 +204,7 @@ expiry_note(int64 id, TimestampTz until)
 		changes = repalloc_huge(changes, mul_size(2 * max_changes, sizeof(Change)));
 		max_changes *= 2;
 	}
-	changes[nchanges++] = (Change){id, until, GetCurrentSubTransactionId()};
+	changes[nchanges++] = (Change){id, until, gone, GetCurrentSubTransactionId()};
 }
 
 /* ---- SQL ------------------------------------------------------------------------- */
@@ -317,7 +326,7 @@ taskq_lose_lapsed(PG_FUNCTION_ARGS)
 	Row lease;
 
 	if (!row_read(HOT_LEASE, id, &lease))
-		forget_lapsed(id, now);
+		forget(id, DT_NOBEGIN, now);
 	else if (ROW_TIME(&lease, LEASE_UNTIL) > now)
 		set_until(id, ROW_TIME(&lease, LEASE_UNTIL));
 	else

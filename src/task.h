@@ -462,8 +462,8 @@ extern bool lease_lose(const Row *lease);
 extern Size expiry_shared_size(void);
 extern void expiry_init_shared(void *memory, bool found);
 
-/* This transaction gives a lease until then, or ends it: DT_NOBEGIN. */
-extern void expiry_note(int64 id, TimestampTz until);
+/* This transaction gives a lease until then, or ends one that ran until then. */
+extern void expiry_note(int64 id, TimestampTz until, bool gone);
 
 /* Leases may have come that nobody has told of. */
 extern void expiry_unknown(void);

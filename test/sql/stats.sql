@@ -48,6 +48,16 @@ select * from shown;
 select taskq.purge_queue('stats');
 select * from shown;
 
+-- Counted for the first time by a transaction that has changed something itself.
+select taskq.create_queue('own');
+begin;
+select taskq.submit('own') is not null;
+select pending from taskq.queue_stats('own');
+select taskq.submit('own') is not null;
+commit;
+select pending from taskq.queue_stats('own');
+select taskq.drop_queue('own', force => true);
+
 -- The cost does not grow with the backlog: rows and entries of taskq.ready that a call looks at.
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 30000) i), delay => '1 hour');
 create function looked_at() returns bigint language sql as $$
