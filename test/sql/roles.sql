@@ -34,6 +34,13 @@ from pg_class c, aclexplode(c.relacl) a
 where c.relnamespace = 'taskq'::regnamespace and a.grantee <> c.relowner and c.relname !~ '^history_\d'
 group by c.relname, a.grantee order by c.relname, a.grantee::regrole::text;
 
+-- The rest: the schema, and types.
+select 'schema' as kind, 'taskq' as object, a.grantee::regrole, a.privilege_type from pg_namespace n, aclexplode(n.nspacl) a
+	where nspname = 'taskq' and a.grantee <> n.nspowner
+union all select 'type', t.oid::regtype::text, a.grantee::regrole, a.privilege_type from pg_type t, aclexplode(typacl) a
+	where typnamespace = 'taskq'::regnamespace and a.grantee <> t.typowner
+order by 1, 2, 3, 4;
+
 -- Definer functions are pinned, and say what they do if they are public.
 select p.oid::regprocedure as unpinned from pg_proc p where pronamespace = 'taskq'::regnamespace and prosecdef
 	and not coalesce('search_path=pg_catalog, pg_temp' = any(proconfig), false);

@@ -30,8 +30,13 @@ my $gone = $receiver->url('/status/410');
 my $failed = sql("select taskq.submit_http('$gone', headers => '{\"X-A\": \"b\"}')");
 wait_state($node, $sent, 'finished');
 wait_state($node, $failed, 'dead');
-wait_query($node, 'postgres',
-	"select count(*) > 3 from pg_inherits where inhparent = 'taskq.history'::regclass");
+# A history of ten days, and a shipped queue that was changed.
+sql("select taskq.alter_queue('default', lease_for => '2 min')");
+sql("select taskq.create_queue('day' || n, keep_finished => n * interval '1 day') from generate_series(1, 10) n");
+sql('select taskq._make_history()');
+sql("select taskq.submit('day' || n) from generate_series(1, 10) n");
+sql("select taskq.finish(id, token) from generate_series(1, 10) n, taskq.acquire('day' || n)");
+is(sql("select count(distinct tableoid) >= 10 from taskq.history where queue ~ '^day'"), 't', 'ended tasks stand in ten dated tables');
 
 sql('select taskq.stop_executor()');
 my $ended = sql("select taskq.submit('kept', '{\"a\": 1}', kind => 'k')");
@@ -68,7 +73,7 @@ foreach my $query (
 	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
 	is(sql($query, 'copy'), $before, "$query: is the same in the copy");
 }
-is(sql('select count(*) from taskq.tasks'), '9', 'all tasks are there')
+is(sql('select count(*) from taskq.tasks'), '19', 'all tasks are there')
   or diag(sql('select id, state from taskq.tasks order by id'));
 
 is(sql("set role clerk; select count(*) > 0, bool_and(queue = 'kept') from taskq.tasks", 'copy'), 't|t', 'rights on a queue are those of before');
