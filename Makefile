@@ -2,7 +2,7 @@
 #		Builds, installs and tests taskq.
 #
 # all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
-# server.  test, test-all, lint, demo and bench work in private copies and need
+# server.  test, test-all, lint, demo, bench and soak work in private copies and need
 # nothing prepared, so this file must be readable where no server headers are
 # installed yet.
 #
@@ -17,7 +17,7 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 CORE = buffer egress outcome request exchange transfer resolve http deliver
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
-	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/finish.o src/control.o \
+	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
 	src/history.o src/push.o \
 	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
 	src/notify.o src/maintenance.o \
@@ -33,7 +33,7 @@ ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade
+	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA = sql/taskq--0.1.0--0.2.0.sql
@@ -129,7 +129,13 @@ demo:
 print-%:
 	@echo '$($*)'
 
-bench:
-	@PG_CONFIG='$(PG_CONFIG)' bench/bench.sh
+BENCH = PG_CONFIG='$(PG_CONFIG)' SCENARIO='$(SCENARIO)' DURATION='$(DURATION)' QUICK='$(QUICK)' bench/bench.sh
 
-.PHONY: unit test test-all lint mutations demo bench
+bench:
+	@$(BENCH)
+
+# What takes long, once each.
+soak:
+	@$(BENCH) --soak
+
+.PHONY: unit test test-all lint mutations demo bench soak

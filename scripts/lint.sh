@@ -152,7 +152,7 @@ static_analysis()
 
 shell_scripts()
 {
-	shellcheck -x --severity=warning scripts/*.sh test/model/*.sh .ci/run
+	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh .ci/run
 }
 
 cd "$top" || exit 1

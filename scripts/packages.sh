@@ -31,6 +31,14 @@ has_library()
 	pkg-config --exists "$1" 2>/dev/null
 }
 
+# PgQ, to compare with, where Debian has it for this server.
+want_pgq()
+{
+	local package=postgresql-$version-pgq3
+	[ "$bin" = "/usr/lib/postgresql/$version/bin" ] && [ ! -f "$("$config" --sharedir)/extension/pgq.control" ] &&
+		apt-cache show "$package" >/dev/null 2>&1 && say "$package"
+}
+
 # Prints the packages that are missing for $1, one a line.
 missing_packages()
 {
@@ -56,6 +64,8 @@ missing_packages()
 	if [ "$purpose" = bench ]; then
 		[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ] || say nginx-light
 		command -v curl >/dev/null || say curl
+		[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev
+		want_pgq
 		return
 	fi
 	command -v clang-format >/dev/null || say clang-format

@@ -441,6 +441,62 @@ as $$
 		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l
 $$;
 
+create function taskq._lapsed() returns bigint[]
+language c volatile as 'MODULE_PATHNAME', 'taskq_lapsed';
+
+create function taskq._next_lapse() returns timestamptz
+language c volatile as 'MODULE_PATHNAME', 'taskq_next_lapse';
+
+create function taskq._fill_leases() returns void
+language c volatile as 'MODULE_PATHNAME', 'taskq_fill_leases';
+
+create function taskq._lose_lapsed(id bigint) returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_lose_lapsed';
+
+create function taskq._try_lose_lapsed(id bigint) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return taskq._lose_lapsed(id);
+exception
+when lock_not_available then
+	raise;
+when others then
+	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
+	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lapsed.id;
+	return false;
+end
+$$;
+
+create or replace function taskq._expire_leases() returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	lapsed bigint[];
+	next timestamptz;
+begin
+	-- As every call of the executor begins: see executor_call() in src/queue.c.
+	lock table taskq.queue in access share mode;
+	if not taskq._copied() then
+		perform taskq._expire_starts();
+	end if;
+	lapsed := taskq._lapsed();
+	if lapsed is null then
+		perform taskq._try_lose_lease(l.id, l.token, l.lease_until)
+			from (select * from taskq.lease where lease_until <= clock_timestamp() order by id) as l;
+		perform taskq._fill_leases();
+		next := (select min(l.lease_until) from taskq.lease l where l.lease_until > clock_timestamp());
+	else
+		perform taskq._try_lose_lapsed(x.id) from (select unnest(lapsed) order by 1) as x (id);
+		next := taskq._next_lapse();
+	end if;
+	-- One that has run out and is still there is looked at again with the next poll.
+	return floor(1000 * extract(epoch from next - clock_timestamp()))::bigint;
+end
+$$;
+
 create or replace function taskq._drop_history() returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -4,8 +4,9 @@
  *
  * Which rows to try dispatch.c knows.  A claim deletes the ready row without
  * waiting for anybody, which is all the exclusion there is: whoever else wants
- * the row meets the delete and goes on to the next.  Then the lease row is inserted, and the task row read.  The
- * task row needs no lock: who changes a pending task has its ready row.
+ * the row meets the delete and goes on to the next.  Then the lease row is
+ * inserted, and the task row read.  The task row needs no lock: who changes a
+ * pending task has its ready row.
  */
 #include "dispatch.h"
 
@@ -113,7 +114,8 @@ claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *n
 		{
 			Row row;
 
-			if (ready_fetch(ready, &taken[i], &row) && ready_delete(ready, &row, false, true) == ROW_DONE)
+			if (ready_fetch(ready, &taken[i], &row) &&
+				ready_delete(ready, &row, false, true) == ROW_DONE)
 				claim_task(&row, c);
 		}
 	}

@@ -82,6 +82,7 @@ typedef struct Slot
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
 	TimestampTz used_at;   /* last looked for by an acquirer or submitter */
+	TimestampTz timer;     /* when the first row becomes due that was offered for later */
 	TimestampTz announced; /* until then it was told of what becomes due by time */
 	bool marked;           /* sessions are to be notified */
 	int count;
@@ -205,6 +206,7 @@ forget(Slot *s, uint32 relfile)
 	s->lowered = 0;
 	s->count = 0;
 	s->announced = DT_NOBEGIN;
+	s->timer = DT_NOEND;
 	s->marked = false;
 	for (int i = 0; i < NLANES; i++)
 	{
@@ -375,7 +377,8 @@ push(Slot *s, const Candidate *c)
 static bool
 same_row(const Candidate *a, const Candidate *b)
 {
-	return !before(a, b) && !before(b, a) && ItemPointerEquals((ItemPointer) &a->tid, (ItemPointer) &b->tid);
+	return !before(a, b) && !before(b, a) &&
+		   ItemPointerEquals((ItemPointer) &a->tid, (ItemPointer) &b->tid);
 }
 
 static bool
@@ -411,6 +414,7 @@ offer_one(Slot *s, const Candidate *c, TimestampTz now)
 	else if (c->run_at > now)
 	{
 		/* A refill under way does not get there: it stops at what is due. */
+		s->timer = Min(s->timer, c->run_at);
 		lane->next_due = Min(lane->next_due, c->run_at);
 		lane->told_due = Min(lane->told_due, c->run_at);
 	}
@@ -526,7 +530,10 @@ make_room(int count)
 	pending_size = size;
 }
 
-/* Of very many rows only the first of each lane is remembered. */
+/*
+ * Of very many rows only the first of each lane is remembered: of each part of
+ * the transaction that can be rolled back by itself.
+ */
 static bool
 added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 {
@@ -535,7 +542,8 @@ added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 		Pending *p = &pending[i];
 
 		if (p->inserted != inserted || p->queue_id != queue_id || p->relfile != relfile ||
-			p->candidate.priority != c->priority)
+			p->candidate.priority != c->priority ||
+			p->subxact != GetCurrentSubTransactionId())
 			continue;
 		if (before(c, &p->candidate))
 			p->candidate = *c;
@@ -568,7 +576,7 @@ dispatch_inserted(Relation ready, int32 queue_id, const Candidate *c)
 
 	if (s != NULL)
 	{
-		s->used_at = c->run_at;
+		s->used_at = GetCurrentTransactionStartTimestamp();
 		SpinLockRelease(&s->lock);
 	}
 	remember(ready, queue_id, c, true);
@@ -837,11 +845,12 @@ take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int 
 	make_room(max);
 	for (;;)
 	{
-		Slot *s = slot_for(ready->heap, queue_id);
+		Slot *s;
 		Look look;
 		int count;
 
 		CHECK_FOR_INTERRUPTS();
+		s = slot_for(ready->heap, queue_id);
 		if (s == NULL)
 			return -1;
 		(void) begin_anew(s, ready->heap, now, false);
@@ -942,8 +951,8 @@ int
 dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
 				   TimestampTz *oldest)
 {
+	Slot *copy = palloc(sizeof(Slot)); /* which may fail: before the lock */
 	Slot *s = find_locked(queue_id);
-	Slot *copy = palloc(sizeof(Slot));
 	LaneScan scan;
 	int count = 0;
 
@@ -1030,12 +1039,16 @@ dispatch_take_marks(int32 *ids, int max)
 	return count;
 }
 
-/* Whether a lane's next row has become due since the last look; *next as in dispatch_become_due(). */
+/* Whether a lane's next row has become due since the last look. */
 static bool
 becomes_due(Slot *s, TimestampTz now, TimestampTz *next)
 {
-	bool due = false;
+	bool due = s->timer <= now;
 
+	/* A lane with unread rows that are due says nothing of later ones. */
+	if (due)
+		s->timer = DT_NOEND;
+	*next = Min(*next, s->timer);
 	for (int i = 0; i < NLANES; i++)
 	{
 		TimestampTz at = s->lanes[i].next_due;

@@ -59,7 +59,8 @@ set_paused(FunctionCallInfo fcinfo, const char *function, bool paused)
 	(void) queue_to_control(fcinfo, function);
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = BoolGetDatum(paused);
-	return owner_query(&pause_or_resume, values, NULL, &changed, &isnull, 1) && DatumGetBool(changed);
+	return owner_query(&pause_or_resume, values, NULL, &changed, &isnull, 1) &&
+		   DatumGetBool(changed);
 }
 
 PG_FUNCTION_INFO_V1(taskq_pause_queue);

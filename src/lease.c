@@ -197,31 +197,34 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(released);
 }
 
-/*
- * Ends the attempt of a lease, without waiting: who has the row at this moment
- * is about to extend or end it, and a heartbeat since it was looked at leaves
- * another lease_until.
- */
-PG_FUNCTION_INFO_V1(taskq_lose_lease);
-Datum
-taskq_lose_lease(PG_FUNCTION_ARGS)
+bool
+lease_lose(const Row *lease)
 {
 	HotRelation r;
-	Row lease;
 	bool lost;
 
 	hot_open(&r, HOT_LEASE);
-	lost = row_fetch(&r, PG_GETARG_INT64(0), &lease) &&
-		   ROW_INT64(&lease, LEASE_TOKEN) == PG_GETARG_INT64(1) &&
-		   ROW_TIME(&lease, LEASE_UNTIL) == PG_GETARG_TIMESTAMPTZ(2) &&
-		   row_delete(&r, &lease, false) == ROW_DONE;
+	lost = row_delete(&r, lease, false) == ROW_DONE;
 	hot_close(&r);
 	if (lost)
 	{
 		CommandCounterIncrement();
-		(void) task_lost(&lease);
+		(void) task_lost(lease);
 	}
-	PG_RETURN_BOOL(lost);
+	return lost;
+}
+
+/* A heartbeat since the lease was looked at leaves another lease_until. */
+PG_FUNCTION_INFO_V1(taskq_lose_lease);
+Datum
+taskq_lose_lease(PG_FUNCTION_ARGS)
+{
+	Row lease;
+
+	PG_RETURN_BOOL(row_read(HOT_LEASE, PG_GETARG_INT64(0), &lease) &&
+				   ROW_INT64(&lease, LEASE_TOKEN) == PG_GETARG_INT64(1) &&
+				   ROW_TIME(&lease, LEASE_UNTIL) == PG_GETARG_TIMESTAMPTZ(2) &&
+				   lease_lose(&lease));
 }
 
 /* What progress() tells. */

@@ -29,7 +29,8 @@
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.keep_key, q.durable_finish, q.paused, q.name::text, (select p.max_attempts from taskq._retry_policies p " \
+	"q.keep_key, q.durable_finish, q.paused, q.name::text, " \
+	"(select p.max_attempts from taskq._retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
 	"from taskq._queues q "
@@ -70,7 +71,7 @@ static Statement select_version = {
 static Statement select_armed_once = {"select from taskq.arm", 0, {0}, NULL};
 static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
 
-/* Queues by name; entries are never removed, only marked invalid. */
+/* Queues by name; entries of queues are never removed, only marked invalid. */
 static HTAB *queues = NULL;
 static MemoryContext queue_context = NULL;
 
@@ -224,8 +225,8 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and restart "
-						 "the server.")));
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
+						 "restart the server.")));
 	version_fits = true;
 }
 
@@ -272,6 +273,16 @@ queue_find(text *name)
 	return queue->exists ? queue : NULL;
 }
 
+/* That a name is none is remembered of names that stand in a table, not of any that is tried. */
+static void
+forget_missing(text *name)
+{
+	char key[NAMEDATALEN] = {0};
+
+	text_to_cstring_buffer(name, key, sizeof(key));
+	(void) hash_search(queues, key, HASH_REMOVE, NULL);
+}
+
 const Queue *
 queue_by_name(text *name)
 {
@@ -284,6 +295,8 @@ queue_by_name(text *name)
 				 errdetail("A call needs the name of a queue."),
 				 errhint("\"default\" exists from the start.")));
 	queue = queue_find(name);
+	if (queue == NULL)
+		forget_missing(name);
 	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),

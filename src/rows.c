@@ -157,6 +157,30 @@ row_read(HotTable table, int64 id, Row *row)
 	return found;
 }
 
+void
+row_for_each(HotTable table, void (*see)(const Row *row))
+{
+	HotRelation r;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+	Row row;
+
+	hot_open(&r, table);
+	slot = table_slot_create(r.heap, NULL);
+	scan = table_beginscan(r.heap, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_slot(&r, slot, &row);
+		see(&row);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	hot_close(&r);
+}
+
 bool
 row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
 {
@@ -262,6 +286,14 @@ insert_tuple(HotRelation *r, Row *row, HeapTuple tuple)
 	list_free(indexes);
 }
 
+/* expiry.c has to know of every lease. */
+static void
+note_lease(const HotRelation *r, const Row *row, bool gone)
+{
+	if (r->table == HOT_LEASE)
+		expiry_note(ROW_INT64(row, LEASE_ID), ROW_TIME(row, LEASE_UNTIL), gone);
+}
+
 void
 row_insert(HotRelation *r, Row *row)
 {
@@ -269,6 +301,7 @@ row_insert(HotRelation *r, Row *row)
 
 	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
+	note_lease(r, row, false);
 }
 
 /*
@@ -371,9 +404,14 @@ row_delete(HotRelation *r, const Row *row, bool wait)
 {
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
+	RowResult result;
 
-	return row_result(table_tuple_delete(r->heap, &tid, GetCurrentCommandId(true), InvalidSnapshot,
-										 InvalidSnapshot, wait, &failure, false));
+	result = row_result(table_tuple_delete(r->heap, &tid, GetCurrentCommandId(true),
+										   InvalidSnapshot, InvalidSnapshot, wait, &failure,
+										   false));
+	if (result == ROW_DONE)
+		note_lease(r, row, true);
+	return result;
 }
 
 RowResult
@@ -399,6 +437,7 @@ row_update(HotRelation *r, const Row *row, bool wait)
 
 		CatalogTupleUpdate(r->heap, &tid, tuple);
 		heap_freetuple(tuple);
+		note_lease(r, row, false);
 	}
 	return result;
 }

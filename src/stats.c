@@ -12,6 +12,8 @@
  * snapshot shows less what had been added when it was taken.  A transaction
  * that is seen by the snapshot and has not added its share at that very moment
  * is counted twice; so the look is repeated until nothing was added meanwhile.
+ * Where that never happens the last count is used for a minute, then all is
+ * counted again.
  * Prepared and replicated transactions add nothing: after them all is counted
  * anew.
  *
@@ -29,9 +31,10 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#define NSLOTS     1024 /* queues of the cluster that are counted */
-#define PROBES     16   /* slots that a queue can have */
-#define COUNT_LOOK 5    /* so often the count is repeated */
+#define NSLOTS      1024                 /* queues of the cluster that are counted */
+#define PROBES      16                   /* slots that a queue can have */
+#define COUNT_LOOK  5                    /* so often the count is repeated */
+#define GOOD_ENOUGH (60 * USECS_PER_SEC) /* for so long, when something was added each time */
 
 typedef struct Counts
 {
@@ -47,7 +50,10 @@ typedef struct Slot
 	int32 queue_id;
 	Oid extension;     /* stands for it: table taskq.queue, another when it was made anew */
 	TimestampTz since; /* when counting began */
-	bool counted;      /* base is known */
+	bool counted;      /* base is known ... */
+	bool exact;        /* ... and right; else it is counted again from time to time */
+	TimestampTz at;    /* when it was counted */
+	uint64 changes;    /* how often something was added, or became unknown */
 	int64 base;        /* pending tasks that nobody has added */
 	Counts added;      /* by commits */
 } Slot;
@@ -99,7 +105,8 @@ lock_slot(int32 queue_id, Oid extension)
 	s->queue_id = queue_id;
 	s->extension = extension;
 	s->since = GetCurrentTimestamp();
-	s->counted = false;
+	s->counted = s->exact = false;
+	s->changes = 0;
 	s->base = 0;
 	memset(&s->added, 0, sizeof(Counts));
 	return s;
@@ -112,7 +119,10 @@ stats_count_anew(void)
 	{
 		SpinLockAcquire(&slots[i].lock);
 		if (slots[i].database == MyDatabaseId)
+		{
 			slots[i].counted = false;
+			slots[i].changes++;
+		}
 		SpinLockRelease(&slots[i].lock);
 	}
 }
@@ -149,6 +159,7 @@ transaction_ended(XactEvent event, void *arg)
 			Slot *s = lock_slot(shares[i].queue_id, shares[i].extension);
 
 			add_counts(&s->added, &shares[i].counts);
+			s->changes++;
 			SpinLockRelease(&s->lock);
 		}
 	}
@@ -261,6 +272,21 @@ count(Statement *statement, int32 queue_id)
 	return DatumGetInt64(result);
 }
 
+/* What a count shows already and will be added when this transaction commits. */
+static int64
+own_pending(int32 queue_id)
+{
+	int64 own = 0;
+
+	for (int i = 0; i < nshares; i++)
+	{
+		if (shares[i].queue_id == queue_id && shares[i].extension == queue_generation())
+			own += shares[i].counts.pending;
+	}
+	return own;
+}
+
+/* Whether the count is good. */
 static bool
 read_slot(int32 queue_id, Slot *copy)
 {
@@ -268,16 +294,24 @@ read_slot(int32 queue_id, Slot *copy)
 
 	*copy = *s;
 	SpinLockRelease(&s->lock);
-	return copy->counted;
+	return copy->counted && (copy->exact || GetCurrentTimestamp() - copy->at < GOOD_ENOUGH);
 }
 
+/* Counted after the slot was as it is in the copy.  May be wrong: if so, whether it is kept. */
 static void
-set_base(int32 queue_id, int64 base)
+set_base(int32 queue_id, const Slot *copy, int64 counted, bool keep)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	Slot *s = lock_slot(queue_id, queue_generation());
+	bool exact = s->changes == copy->changes && s->since == copy->since;
 
-	s->base = base;
-	s->counted = true;
+	if (exact || keep)
+	{
+		s->base = counted - copy->added.pending;
+		s->counted = true;
+		s->exact = exact;
+		s->at = now;
+	}
 	SpinLockRelease(&s->lock);
 }
 
@@ -287,12 +321,9 @@ look_at_slot(int32 queue_id, Slot *slot)
 {
 	for (int i = 0; i < COUNT_LOOK && !read_slot(queue_id, slot); i++)
 	{
-		int64 before = slot->added.pending;
-		int64 counted = count(&count_pending, queue_id);
+		int64 counted = count(&count_pending, queue_id) - own_pending(queue_id);
 
-		(void) read_slot(queue_id, slot);
-		if (slot->added.pending == before || i == COUNT_LOOK - 1)
-			set_base(queue_id, counted - before);
+		set_base(queue_id, slot, counted, i == COUNT_LOOK - 1);
 	}
 	(void) read_slot(queue_id, slot);
 }

@@ -203,10 +203,6 @@ ends_prepared(Node *statement)
 static void
 note_success(Node *statement, int held)
 {
-	if (ends_prepared(statement))
-		wakeup_sweep();
-	if (held < 0)
-		return;
 	if (IsA(statement, DropdbStmt))
 		drops[held] = true;
 	if (IsA(statement, CreatedbStmt))
@@ -246,16 +242,23 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	int held = make_room_for(pstmt->utilityStmt, context);
+	Node *statement = pstmt->utilityStmt;
+	int held = make_room_for(statement, context);
+	bool of_database = IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt);
+	bool prepared_ends = ends_prepared(statement);
 
-	if (drops_extension(pstmt->utilityStmt))
+	if (drops_extension(statement))
 		lock_before_drop();
 	if (next_process_utility)
 		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest,
 								completion);
-	note_success(pstmt->utilityStmt, held);
+	/* Where a transaction has ended meanwhile the statement's memory may be gone. */
+	if (prepared_ends)
+		wakeup_sweep();
+	if (held >= 0 && of_database)
+		note_success(statement, held);
 }
 
 void

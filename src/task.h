@@ -281,6 +281,9 @@ extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 /* The same, for one look at a table that is not open. */
 extern bool row_read(HotTable table, int64 id, Row *row);
 
+/* Calls see() with each row of the table, as last committed. */
+extern void row_for_each(HotTable table, void (*see)(const Row *row));
+
 /* The ready row of a pending task. */
 extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
 
@@ -446,6 +449,27 @@ extern bool lease_take_own(int64 id, int64 token, Row *lease);
  */
 extern RowResult lease_extend(int64 id, int64 token, int64 extend_us, Row *lease, bool wait);
 extern bool lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease);
+
+/*
+ * Ends the attempt of a lease, without waiting: who has the row at this moment
+ * is about to extend or end it.  False: it is not the row that was read.
+ */
+extern bool lease_lose(const Row *lease);
+
+/* ---- expiry.c ----------------------------------------------------------------- */
+
+/* Shared memory; called by taskq.c. */
+extern Size expiry_shared_size(void);
+extern void expiry_init_shared(void *memory, bool found);
+
+/* This transaction gives a lease until then, or ends one that ran until then. */
+extern void expiry_note(int64 id, TimestampTz until, bool gone);
+
+/* Leases may have come that nobody has told of. */
+extern void expiry_unknown(void);
+
+/* The database is gone. */
+extern void expiry_forget(Oid database);
 
 /* ---- finish.c: every way in which an attempt or a task ends ----------------- */
 

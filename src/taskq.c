@@ -44,6 +44,7 @@ request_shared_memory(void)
 	RequestAddinShmemSpace(MAXALIGN(shared_size()));
 	RequestAddinShmemSpace(MAXALIGN(dispatch_shared_size()));
 	RequestAddinShmemSpace(MAXALIGN(stats_shared_size()));
+	RequestAddinShmemSpace(MAXALIGN(expiry_shared_size()));
 	RequestNamedLWLockTranche("taskq", 1 + dispatch_lock_count());
 }
 
@@ -57,6 +58,7 @@ init_slot(TaskqDatabase *db)
 	pg_atomic_init_u32(&db->notify, 0);
 	pg_atomic_init_u32(&db->timers, 0);
 	pg_atomic_init_u32(&db->sweep, 0);
+	pg_atomic_init_u32(&db->leases_known, 0);
 	SpinLockInit(&db->token_lock);
 }
 
@@ -64,6 +66,7 @@ static void
 init_shared_memory(void)
 {
 	LWLockPadded *locks;
+	void *memory;
 	bool found;
 
 	if (next_shmem_startup)
@@ -81,9 +84,12 @@ init_shared_memory(void)
 		for (int i = 0; i < MaxBackends; i++)
 			pg_atomic_init_u64(&taskq_shared->waiting_for[i], 0);
 	}
-	dispatch_init_shared(ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found), &locks[1],
-						 found);
-	stats_init_shared(ShmemInitStruct("taskq stats", stats_shared_size(), &found), found);
+	memory = ShmemInitStruct("taskq dispatch", dispatch_shared_size(), &found);
+	dispatch_init_shared(memory, &locks[1], found);
+	memory = ShmemInitStruct("taskq stats", stats_shared_size(), &found);
+	stats_init_shared(memory, found);
+	memory = ShmemInitStruct("taskq expiry", expiry_shared_size(), &found);
+	expiry_init_shared(memory, found);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -129,6 +135,7 @@ database_make(Oid oid)
 void
 database_forget(TaskqDatabase *db)
 {
+	expiry_forget(db->oid);
 	db->oid = InvalidOid;
 	db->used = db->wanted = db->stopped = db->serving = false;
 	db->held_aside = 0;
@@ -143,6 +150,7 @@ database_forget(TaskqDatabase *db)
 	pg_atomic_write_u32(&db->notify, 0);
 	pg_atomic_write_u32(&db->timers, 0);
 	pg_atomic_write_u32(&db->sweep, 0);
+	pg_atomic_write_u32(&db->leases_known, 0);
 	db->token_next = db->token_end = 0;
 }
 

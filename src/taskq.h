@@ -77,6 +77,8 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 check_leases; /* a running push task was cancelled */
 	pg_atomic_uint32 notify;       /* queues are marked: see notify.c */
 	pg_atomic_uint32 timers;       /* a pull task is due at a later time */
+	pg_atomic_uint32 leases_known; /* expiry.c knows all leases ... */
+	TimestampTz leases_filled_at;  /* ... since then; written by the one who fills */
 	pg_atomic_uint32 sweep;        /* rows may have come that were offered by nobody */
 
 	/* Token block of this server start: see token.c. */
@@ -182,7 +184,7 @@ extern uint64 topic_of_queue(int32 id);
 /* At commit those who wait for the task's end are woken. */
 extern void wakeup_task_ended_at_commit(int64 id);
 
-/* At commit one more of those who wait for the pull queue is woken, and it is marked: see notify.c. */
+/* At commit one more waiter of the pull queue is woken, and it is marked: see notify.c. */
 extern void wakeup_arrival_at_commit(int32 queue_id);
 
 /* At commit the executor is told that a pull task is due at a later time. */

@@ -194,6 +194,7 @@ tell(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 	if (what & TELL_SWEEP)
 	{
 		stats_count_anew();
+		expiry_unknown();
 		raise_flag(&slot->sweep, &slot->procno);
 	}
 	if (what & TELL_LAUNCHER)

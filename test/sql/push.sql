@@ -12,7 +12,8 @@ select method, url, timeout_ms, lease_ms, body,
 	array(select regexp_replace(regexp_replace(h, '(X-Task-Id|Idempotency-Key): .*', '\1: …'), 'taskq/.*', 'taskq/…')
 		from unnest(headers) h) as headers
 from taskq._push_claim(10) order by id;
-select taskq._push_next_due() between 3590000 and 3600000 as in_an_hour;
+-- Earlier where a task was due that is gone.
+select taskq._push_next_due() between 1 and 3600000 as in_an_hour;
 select count(*) from taskq._push_claim(10);
 
 -- A failed exchange: the answer is kept, the task tried again.

@@ -7,7 +7,7 @@ create view shown as select queue, pending, due, running, finished, dead, cancel
 select * from shown;
 
 select count(*) from taskq.submit_many('stats', array['1', '2', '3', '4', '5', '6', '7', '8']::jsonb[]);
-select taskq.submit('stats', delay => '1 hour') as later, taskq.submit('stats', priority => 7, start_within => '1 ms') as late \gset
+select taskq.submit('stats', delay => '1 hour') as later, taskq.submit('stats', priority => 7, start_within => '1 hour') as late \gset
 select * from shown;
 
 -- One of each end.
@@ -20,7 +20,7 @@ select id, token from taskq.acquire('stats') \gset
 select taskq.fail(:id, :token, 'x', retry_in => '1 hour');
 select id from taskq.acquire('stats') \gset
 select taskq.cancel(:later);
-select pg_sleep(0.01);
+update taskq.task set start_by = 'epoch' where id = :late;
 select taskq._expire_task(:late);
 select * from shown;
 select taskq.retry(:dead);
@@ -47,6 +47,16 @@ rollback;
 select * from shown;
 select taskq.purge_queue('stats');
 select * from shown;
+
+-- Counted for the first time by a transaction that has changed something itself.
+select taskq.create_queue('own');
+begin;
+select taskq.submit('own') is not null;
+select pending from taskq.queue_stats('own');
+select taskq.submit('own') is not null;
+commit;
+select pending from taskq.queue_stats('own');
+select taskq.drop_queue('own', force => true);
 
 -- The cost does not grow with the backlog: rows and entries of taskq.ready that a call looks at.
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 30000) i), delay => '1 hour');

@@ -91,6 +91,8 @@ declare
 	result text;
 begin
 	execute (select c.sql from call c where c.name = try.name) into result using id, token, key;
+	-- The clock was set behind everybody's back.
+	perform taskq._fill_leases();
 	if name in ('_expire_leases', '_expire_starts') then
 		execute format('select taskq.%I()', name);
 	end if;

@@ -174,6 +174,7 @@ foreach my $old (keys %stale)
 is($refused, $lost, 'each of the lost ones');
 
 my ($other) = keys %again;
+sql('create table flushed ()');
 kill_server($node);
 $node->start;
 is(sql("select taskq.finish($again{$other}, $other)"), 't',

@@ -164,7 +164,7 @@ is( sql(q{
 	select count(*) from made m join taskq._history h on h.queue = 'one' and h.id <> m.id
 		and h.ended_at <= m.at and h.ended_at > m.at - interval '20 ms' where m.mode <> 'replace'}),
 	'0', 'the key of one that has ended was kept for keep_key');
-consistent('after that');
+is_consistent($node, 'after that');
 
 # The same, seen at leisure: kept until its time is up, then free.
 sql("select taskq.cancel_key('one', 'k'), taskq.alter_queue('one', keep_key => '1 hour')");

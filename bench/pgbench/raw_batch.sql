@@ -1,0 +1,2 @@
+with claimed as (update raw set state = 'running', lease = clock_timestamp() + '60 s' where id = any(array(select id from raw where queue = 'q' and state = 'ready' and run_at <= clock_timestamp() order by priority, run_at, id limit 100 for update skip locked)) returning id, payload) select array_agg(id) as ids, array_agg(payload) as payloads from claimed \gset
+delete from raw where id = any(:ids);

@@ -1,0 +1,1 @@
+select id, token, payload from taskq.finish_and_acquire(:queue, array[:id]::bigint[], array[:token]::bigint[]) \gset

@@ -1,0 +1,1 @@
+select taskq.submit(:queue, :payload);

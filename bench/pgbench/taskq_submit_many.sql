@@ -1,0 +1,1 @@
+select count(*) from taskq.submit_many(:queue, array_fill(:payload::jsonb, array[1000]));

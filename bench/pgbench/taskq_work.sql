@@ -1,0 +1,2 @@
+select id, token, payload from taskq.acquire(:queue) \gset
+select taskq.finish(:id, :token);

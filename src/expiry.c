@@ -1,0 +1,335 @@
+/*
+ * expiry.c
+ *		When the running tasks' leases run out.
+ *
+ * Looking through taskq.lease for those that have run out costs as much as the
+ * table is long, dead rows included, and these pile up while somebody holds an
+ * old snapshot.  So shared memory has a table of all leases, kept by the
+ * commits that make, extend and end them, and the look costs as much as tasks
+ * are running.  It is a hint: what has run out is decided on the row.
+ *
+ * Where the table may not be complete it is not used: until the executor has
+ * filled it after the start of the server, after prepared or replicated
+ * transactions, and when a lease found no room.  Then, and every ten minutes,
+ * taskq.lease is read once and the table filled from it.
+ */
+#include "task.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/spin.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+
+#define NBUCKETS     2048
+#define WAYS         16 /* leases in a bucket */
+#define REFILL_EVERY (600 * USECS_PER_SEC)
+
+typedef struct Known
+{
+	Oid database; /* InvalidOid: free */
+	int64 id;
+	TimestampTz until;
+} Known;
+
+typedef struct Bucket
+{
+	slock_t lock;
+	Known lease[WAYS];
+} Bucket;
+
+static Bucket *buckets = NULL;
+
+Size
+expiry_shared_size(void)
+{
+	return mul_size(NBUCKETS, sizeof(Bucket));
+}
+
+void
+expiry_init_shared(void *memory, bool found)
+{
+	buckets = memory;
+	for (int i = 0; !found && i < NBUCKETS; i++)
+	{
+		memset(&buckets[i], 0, sizeof(Bucket));
+		SpinLockInit(&buckets[i].lock);
+	}
+}
+
+static Bucket *
+bucket_of(int64 id)
+{
+	return &buckets[hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) id)) % NBUCKETS];
+}
+
+void
+expiry_unknown(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	if (db != NULL)
+		pg_atomic_write_u32(&db->leases_known, 0);
+}
+
+/* Never fails. */
+static void
+set_until(int64 id, TimestampTz until)
+{
+	Bucket *b = bucket_of(id);
+	Known *place = NULL;
+
+	SpinLockAcquire(&b->lock);
+	for (int i = 0; i < WAYS; i++)
+	{
+		Known *k = &b->lease[i];
+
+		if (k->database == MyDatabaseId && k->id == id)
+		{
+			place = k;
+			break;
+		}
+		if (k->database == InvalidOid && place == NULL)
+			place = k;
+	}
+	if (place != NULL)
+	{
+		place->database = MyDatabaseId;
+		place->id = id;
+		place->until = until;
+	}
+	SpinLockRelease(&b->lock);
+	if (place == NULL)
+		expiry_unknown();
+}
+
+/*
+ * A lease that ran until some time between the two.  There may be another one
+ * by now, of the same task, whose commit has come here before this one's.
+ */
+static void
+forget(int64 id, TimestampTz from, TimestampTz to)
+{
+	Bucket *b = bucket_of(id);
+
+	SpinLockAcquire(&b->lock);
+	for (int i = 0; i < WAYS; i++)
+	{
+		Known *k = &b->lease[i];
+
+		if (k->database == MyDatabaseId && k->id == id && k->until >= from && k->until <= to)
+			*k = (Known){0};
+	}
+	SpinLockRelease(&b->lock);
+}
+
+void
+expiry_forget(Oid database)
+{
+	for (int i = 0; i < NBUCKETS; i++)
+	{
+		SpinLockAcquire(&buckets[i].lock);
+		for (int j = 0; j < WAYS; j++)
+		{
+			if (buckets[i].lease[j].database == database)
+				buckets[i].lease[j] = (Known){0};
+		}
+		SpinLockRelease(&buckets[i].lock);
+	}
+}
+
+/* ---- what this transaction changes --------------------------------------------- */
+
+typedef struct Change
+{
+	int64 id;
+	TimestampTz until;
+	bool gone;
+	SubTransactionId subxact;
+} Change;
+
+static Change *changes = NULL;
+static int nchanges = 0;
+static int max_changes = 0;
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	for (int i = 0; event == XACT_EVENT_COMMIT && i < nchanges; i++)
+	{
+		if (changes[i].gone)
+			forget(changes[i].id, changes[i].until, changes[i].until);
+		else
+			set_until(changes[i].id, changes[i].until);
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		nchanges = 0;
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int kept = 0;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	for (int i = 0; i < nchanges; i++)
+	{
+		if (changes[i].subxact == mine && event == SUBXACT_EVENT_ABORT_SUB)
+			continue;
+		if (changes[i].subxact == mine)
+			changes[i].subxact = parent;
+		changes[kept++] = changes[i];
+	}
+	nchanges = kept;
+}
+
+void
+expiry_note(int64 id, TimestampTz until, bool gone)
+{
+	if (buckets == NULL)
+		return;
+	if (changes == NULL)
+	{
+		max_changes = 16;
+		changes = MemoryContextAlloc(TopMemoryContext, max_changes * sizeof(Change));
+		RegisterXactCallback(transaction_ended, NULL);
+		RegisterSubXactCallback(subtransaction_ended, NULL);
+		(void) taskq_my_database();
+	}
+	if (nchanges == max_changes)
+	{
+		changes = repalloc_huge(changes, mul_size(2 * max_changes, sizeof(Change)));
+		max_changes *= 2;
+	}
+	changes[nchanges++] = (Change){id, until, gone, GetCurrentSubTransactionId()};
+}
+
+/* ---- SQL ------------------------------------------------------------------------- */
+
+/* Calls see() with a copy of each lease of this database. */
+typedef void (*See)(const Known *k, void *arg);
+
+static void
+for_each(See see, void *arg)
+{
+	for (int i = 0; i < NBUCKETS; i++)
+	{
+		Bucket *b = &buckets[i];
+		Known copy[WAYS];
+
+		SpinLockAcquire(&b->lock);
+		memcpy(copy, b->lease, sizeof(copy));
+		SpinLockRelease(&b->lock);
+		for (int j = 0; j < WAYS; j++)
+		{
+			if (copy[j].database == MyDatabaseId)
+				see(&copy[j], arg);
+		}
+	}
+}
+
+static bool
+is_known(TaskqDatabase *db)
+{
+	return db != NULL && pg_atomic_read_u32(&db->leases_known) != 0 &&
+		   GetCurrentTimestamp() - db->leases_filled_at < REFILL_EVERY;
+}
+
+/* What is looked for. */
+typedef struct Lapsed
+{
+	TimestampTz now;
+	TimestampTz next;
+	ArrayBuildState *ids;
+} Lapsed;
+
+static void
+see_lapsed(const Known *k, void *arg)
+{
+	Lapsed *lapsed = arg;
+
+	if (k->until <= lapsed->now)
+		lapsed->ids = accumArrayResult(lapsed->ids, Int64GetDatum(k->id), false, INT8OID,
+									   CurrentMemoryContext);
+}
+
+/* Ids of the leases that have run out; NULL: the table has to be looked through. */
+PG_FUNCTION_INFO_V1(taskq_lapsed);
+Datum
+taskq_lapsed(PG_FUNCTION_ARGS)
+{
+	Lapsed lapsed = {.now = GetCurrentTimestamp()};
+
+	if (!is_known(taskq_my_database()))
+		PG_RETURN_NULL();
+	for_each(see_lapsed, &lapsed);
+	if (lapsed.ids == NULL)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
+	PG_RETURN_DATUM(makeArrayResult(lapsed.ids, CurrentMemoryContext));
+}
+
+static void
+see_next(const Known *k, void *arg)
+{
+	Lapsed *next = arg;
+
+	if (k->until > next->now)
+		next->next = Min(next->next, k->until);
+}
+
+/* When the next lease runs out, as far as is known; NULL: never. */
+PG_FUNCTION_INFO_V1(taskq_next_lapse);
+Datum
+taskq_next_lapse(PG_FUNCTION_ARGS)
+{
+	Lapsed next = {.now = GetCurrentTimestamp(), .next = DT_NOEND};
+
+	if (buckets != NULL)
+		for_each(see_next, &next);
+	if (next.next == DT_NOEND)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(next.next);
+}
+
+static void
+fill(const Row *lease)
+{
+	set_until(ROW_INT64(lease, LEASE_ID), ROW_TIME(lease, LEASE_UNTIL));
+}
+
+/* Marked as known first: what finds no room from then on makes it unknown again. */
+PG_FUNCTION_INFO_V1(taskq_fill_leases);
+Datum
+taskq_fill_leases(PG_FUNCTION_ARGS)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	if (db == NULL)
+		PG_RETURN_VOID();
+	db->leases_filled_at = GetCurrentTimestamp();
+	pg_atomic_write_u32(&db->leases_known, 1);
+	pg_memory_barrier();
+	row_for_each(HOT_LEASE, fill);
+	PG_RETURN_VOID();
+}
+
+/* A lease that is said to have run out: loses it, or learns better; true: it is lost. */
+PG_FUNCTION_INFO_V1(taskq_lose_lapsed);
+Datum
+taskq_lose_lapsed(PG_FUNCTION_ARGS)
+{
+	int64 id = PG_GETARG_INT64(0);
+	TimestampTz now = GetCurrentTimestamp();
+	Row lease;
+
+	if (!row_read(HOT_LEASE, id, &lease))
+		forget(id, DT_NOBEGIN, now);
+	else if (ROW_TIME(&lease, LEASE_UNTIL) > now)
+		set_until(id, ROW_TIME(&lease, LEASE_UNTIL));
+	else
+		PG_RETURN_BOOL(lease_lose(&lease));
+	PG_RETURN_BOOL(false);
+}
