@@ -33,7 +33,7 @@ ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 020_upgrade 021_durability 022_notify
+	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA = sql/taskq--0.1.0--0.2.0.sql
@@ -118,6 +118,10 @@ test-all:
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
 
+# Of each line in test/model/mutations.txt, that a test fails when it is changed.
+mutations:
+	@PG_CONFIG='$(PG_CONFIG)' test/model/mutations.sh $(NAME)
+
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh
 
@@ -134,4 +138,4 @@ bench:
 soak:
 	@$(BENCH) --soak
 
-.PHONY: unit test test-all lint demo bench soak
+.PHONY: unit test test-all lint mutations demo bench soak

@@ -1,0 +1,435 @@
+# 019_dispatch.pl
+#		No committed task is missed and none is given out twice, whatever way it came
+#		into the queue or back to it: see dispatch.c, and test/model for its protocol.
+#
+# No executor runs, so nobody sweeps who has not been asked to: what the tests
+# find was offered, or was unread.  Each of them begins with a queue of which all
+# is read, and ends with acquiring exactly what is there.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::BackgroundPsql;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use TaskqTest;
+
+# As dispatch.c has them.
+my $max_candidates = 1024;
+my $max_pending = 1024;
+
+# What an asynchronous commit wrote is lost in a crash within 10 s.
+my $quiet = "autovacuum = off\nmax_prepared_transactions = 10\nmax_connections = 60\nwal_writer_delay = '10 s'\n"
+  . "taskq.executor = off\ntaskq.poll_interval = '60 s'";
+my $node;
+my $queue = 'work';
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+sub session
+{
+	my $session = $node->background_psql('postgres');
+
+	$session->set_query_timer_restart;
+	return $session;
+}
+
+sub submit
+{
+	my ($n, %params) = @_;
+	my $arguments = join '', map { ", $_ => $params{$_}" } sort keys %params;
+
+	return "select taskq.submit_many('$queue', array_fill('1'::jsonb, array[$n])$arguments)";
+}
+
+sub acquire
+{
+	my ($n) = @_;
+
+	return "select id from taskq.acquire('$queue', $n)";
+}
+
+sub ids
+{
+	my @ids = sort { $a <=> $b } grep { /^\d+$/ } split /\n/, join "\n", @_;
+
+	return @ids;
+}
+
+# Everything that can be had is acquired in the given session, or each time in
+# a new one, and ended.
+sub take_all
+{
+	my ($session) = @_;
+	my $statement = "with a as materialized (select id, token from taskq.acquire('$queue', 10000))
+		select id from a where taskq.finish(id, token)";
+	my (@taken, @ids);
+
+	do
+	{
+		@ids = ids($session ? $session->query_safe($statement) : sql($statement));
+		push @taken, @ids;
+	} while (@ids);
+	return ids(@taken);
+}
+
+# One test: these are all.
+sub drains
+{
+	my ($what, $session, @expected) = @_;
+	my @taken = take_all($session);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	# Long lists are shown by what distinguishes them.
+	my %taken;
+	$taken{$_}++ foreach @taken;
+	my @missing = grep { !$taken{$_} } @expected;
+	my %expected = map { ($_ => 1) } @expected;
+	my @wrong = grep { !$expected{$_} || $taken{$_} > 1 } sort keys %taken;
+	is(scalar(@missing) . ' missing, ' . scalar(@wrong) . ' wrong of ' . scalar(@expected),
+		'0 missing, 0 wrong of ' . scalar(@expected), "$what: all of it, and once")
+	  or diag("missing: @missing[0 .. ($#missing > 9 ? 9 : $#missing)]; wrong: @wrong[0 .. ($#wrong > 9 ? 9 : $#wrong)]");
+	return;
+}
+
+# A task comes and goes, so that all before it has been read.
+sub pass_by
+{
+	my ($session) = @_;
+	my ($id) = ids(sql(submit(1)));
+	my @taken = take_all($session);
+
+	die "passing by, got @taken instead of $id" unless "@taken" eq $id;
+	return;
+}
+
+# ---- each node: late ones, and those that come back ------------------------------------
+
+# $worker is the session that acquires; without one each call has a session of its own.
+sub late_and_back
+{
+	my ($what, $worker) = @_;
+	my $other = session();
+	my $another = session();
+
+	my @late;
+	$other->query_safe('begin');
+	push @late, ids($other->query_safe(submit(1))) foreach 1 .. 3;
+	pass_by($worker);
+	$other->query_safe('commit');
+	drains("$what, committed after later ones were consumed", $worker, @late);
+
+	$other->query_safe('begin');
+	@late = ids($other->query_safe(submit(2)));
+	$other->query_safe('savepoint s');
+	$other->query_safe(submit(2));
+	$other->query_safe('rollback to s');
+	push @late, ids($other->query_safe(submit(1)));
+	pass_by($worker);
+	$other->query_safe('commit');
+	drains("$what, with a savepoint rolled back", $worker, @late);
+
+	my @back = ids(sql(submit(3)));
+	$other->query_safe('begin');
+	is(join(' ', ids($other->query_safe(acquire(2)))), "$back[0] $back[1]", "$what, acquired");
+	drains("$what, the next one meanwhile", $worker, $back[2]);
+	$other->query_safe('rollback');
+	drains("$what, acquired and rolled back", $worker, @back[0, 1]);
+
+	@back = ids(sql(submit(3)));
+	$other->query_safe('begin');
+	$other->query_safe('savepoint s');
+	$other->query_safe(acquire(2));
+	$other->query_safe('rollback to s');
+	drains("$what, acquired and rolled back to a savepoint", $worker, @back);
+	$other->query_safe('commit');
+
+	# While others hold what they have acquired, the rest goes on.
+	@back = ids(sql(submit(4)));
+	$other->query_safe('begin');
+	$another->query_safe('begin');
+	my @others = ids($other->query_safe(acquire(1)));
+	my @anothers = ids($another->query_safe(acquire(1)));
+	isnt("@others", "@anothers", "$what, two acquirers at once");
+	drains("$what, the rest meanwhile", $worker, @back[2, 3]);
+	$another->query_safe('rollback');
+	drains("$what, the second of two rolled back", $worker, @anothers);
+	$other->query_safe('rollback');
+	drains("$what, and then the first", $worker, @others);
+
+	@back = ids(sql(submit(1)));
+	$other->query_safe('begin');
+	$other->query_safe("select taskq.cancel($back[0])");
+	drains("$what, while one is being cancelled", $worker);
+	$other->query_safe('rollback');
+	drains("$what, when it is not", $worker, @back);
+
+	$_->quit foreach $other, $another;
+	return;
+}
+
+# More rows than there is room for.
+sub very_many
+{
+	my ($what, $worker) = @_;
+	my $other = session();
+	my $another = session();
+	my $most = $max_candidates * 3 / 4;
+
+	$_->query_safe('begin') foreach $other, $another;
+	my @late = map { ids($_->query_safe(submit($most))) } $other, $another;
+	pass_by($worker);
+	$_->query_safe('commit') foreach $other, $another;
+	drains("$what, more late ones than candidates can be", $worker, @late);
+
+	my $many = $max_pending + 500;
+	$other->query_safe('begin');
+	@late = ids($other->query_safe(submit($many)));
+	pass_by($worker);
+	$other->query_safe('commit');
+	drains("$what, more late ones than are remembered", $worker, @late);
+
+	$other->query_safe('begin');
+	$other->query_safe(submit($many));
+	pass_by($worker);
+	$other->query_safe('rollback');
+	drains("$what, the same rolled back", $worker);
+
+	my @back = ids(sql(submit($many)));
+	$other->query_safe('begin');
+	is(scalar(ids($other->query_safe(acquire(10000)))), $many, "$what, acquired in one transaction");
+	$other->query_safe('rollback');
+	drains("$what, that rolled back", $worker, @back);
+
+	@back = ids(sql(submit($many)));
+	$other->query_safe('begin');
+	my @kept = ids($other->query_safe(acquire($max_pending + 100)));
+	$other->query_safe('savepoint s');
+	my @given_back = ids($other->query_safe(acquire(100)));
+	$other->query_safe('rollback to s');
+	$other->query_safe('commit');
+	my %kept = map { ($_ => 1) } @kept;
+	drains("$what, the last hundred rolled back to a savepoint", $worker, grep { !$kept{$_} } @back);
+	is(scalar(@given_back), 100, "$what, of which there were enough");
+	is( sql("select count(*) from taskq.lease l join taskq.queue q on q.id = l.queue_id
+			where q.name = '$queue' and taskq.finish(l.id, l.token)"),
+		scalar(@kept), "$what, and the others are kept");
+
+	$_->quit foreach $other, $another;
+	return;
+}
+
+# ---- with shared memory ---------------------------------------------------------------
+
+$node = taskq_node('main', conf => $quiet);
+sql("select taskq.create_queue('work', keep_finished => '0')");
+my $worker = session();
+late_and_back('one queue', $worker);
+very_many('one queue', $worker);
+
+# A session that ends as it should not.
+my $other = session();
+my @ids = ids(sql(submit(2)));
+$other->query_safe('begin');
+$other->query_safe(acquire(2));
+my ($pid) = $other->query_safe('select pg_backend_pid()') =~ /(\d+)/;
+sql("select pg_terminate_backend($pid, 60000)");
+drains('acquired by a session that was terminated', $worker, @ids);
+eval { $other->quit };
+
+# ---- other rows of the same task -------------------------------------------------------
+
+# The row that a task had before it was replaced is a candidate still, behind the new one.
+@ids = ids(sql(submit(1, keys => "'{k}'")));
+sql("select taskq.submit('work', '2', key => 'k', priority => -1, on_duplicate => 'replace')");
+sql("begin; ${\acquire(1)}; rollback");
+drains('replaced by a more urgent one, acquired, rolled back', $worker, @ids);
+@ids = ids(sql(submit(1, keys => "'{l}'")));
+sql("select taskq.submit('work', '2', key => 'l', on_duplicate => 'replace')");
+sql("begin; ${\acquire(1)}; rollback");
+drains('replaced by a later one', $worker, @ids);
+
+# ---- later ones -----------------------------------------------------------------------
+
+$other = session();
+my @first = ids(sql("select taskq.submit('work', delay => '200 ms')"));
+$other->query_safe('begin');
+my @second = ids($other->query_safe("select taskq.submit('work', delay => '100 ms')"));
+wait_query($node, 'postgres', "select bool_and(run_at < clock_timestamp()) from taskq.tasks where id = $first[0]");
+drains('due by now', $worker, @first);
+$other->query_safe('commit');
+drains('committed when it was due long ago', $worker, @second);
+@first = ids(sql("select taskq.submit('work', run_at => '2020-01-01')"));
+drains('in the past', $worker, @first);
+
+# ---- prepared transactions ---------------------------------------------------------------
+
+sub prepared
+{
+	my ($statement) = @_;
+
+	return ids(sql("begin; $statement; prepare transaction 'p'"));
+}
+
+@ids = prepared(submit(3));
+pass_by();
+sql("commit prepared 'p'");
+drains('COMMIT PREPARED of a submit', undef, @ids);
+prepared(submit(3));
+pass_by();
+sql("rollback prepared 'p'");
+drains('ROLLBACK PREPARED of it', undef);
+@ids = ids(sql(submit(3)));
+is(scalar(prepared(acquire(3))), 3, 'a prepared acquire');
+drains('while it is prepared', undef);
+pass_by();
+sql("rollback prepared 'p'");
+drains('ROLLBACK PREPARED of it', undef, @ids);
+
+# ---- rows that nobody tells of --------------------------------------------------------------
+
+# As logical replication writes them, or a superuser.
+sub sweep
+{
+	wait_query($node, 'postgres', 'select taskq._sweep()');
+	return;
+}
+
+@ids = ids(sql(submit(3)));
+sql('create table kept_task as select * from taskq.task; create table kept_ready as select * from taskq.ready');
+sql('delete from taskq.ready; delete from taskq.task');
+drains('deleted', undef);
+pass_by();
+sql('insert into taskq.task select * from kept_task; insert into taskq.ready select * from kept_ready');
+drains('inserted behind the position, before a sweep', undef);
+sweep();
+drains('after it', undef, @ids);
+sweep();
+drains('and a sweep that finds nothing', undef);
+
+# ---- another file --------------------------------------------------------------------------
+
+@ids = ids(sql(submit(5)));
+drains_one('before VACUUM FULL', shift @ids);
+sql('vacuum full taskq.ready');
+push @ids, ids(sql(submit(2)));
+drains('after VACUUM FULL', undef, @ids);
+@ids = ids(sql(submit(5)));
+is(join(' ', ids(sql("begin; truncate taskq.ready; ${\acquire(1)}; rollback"))), '', 'TRUNCATE');
+push @ids, ids(sql(submit(1)));
+drains('rolled back', undef, @ids);
+@ids = ids(sql(submit(5)));
+is(scalar(ids(sql("begin; ${\acquire(5)}; truncate taskq.ready; rollback"))), 5, 'acquired, and then TRUNCATE');
+drains('rolled back, too', undef, @ids);
+
+sub drains_one
+{
+	my ($what, $id) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(sql("select id from taskq.acquire('work') where taskq.finish(id, token)"), $id, $what);
+	return;
+}
+
+is_consistent($node, 'after that');
+
+# ---- late ones while others read --------------------------------------------------------------
+
+# Rows come everywhere among those that are read at that moment.  A row that was
+# put behind a reader's back is missing at the end.
+my ($clients, $rows, $length) = (16, 16, $ENV{TASKQ_LOAD_SECONDS} // 8);
+my $run_ats = "(select array_agg(now() - random() * '1 hour'::interval) from generate_series(1, N))";
+$queue = 'load';
+sql("select taskq.create_queue('load', keep_finished => '0', durable_finish => false)");
+sql("select count(*) from (${\submit(3000, run_ats => $run_ats =~ s/N/3000/r)}) x");
+my $script = PostgreSQL::Test::Utils::tempdir() . '/load.sql';
+append_to_file($script, <<"END");
+set synchronous_commit = off;
+select count(*) from (${\submit($rows, run_ats => $run_ats =~ s/N/$rows/r)}) x;
+select count(taskq.finish(id, token)) from taskq.acquire('load', $rows);
+END
+my $ok = IPC::Run::run([ 'pgbench', '-n', '-c', $clients, '-j', 2, '-T', $length, '-f', $script,
+	'-h', $node->host, '-p', $node->port, 'postgres' ], '>', \my $out, '2>', \my $err);
+ok($ok, "$clients sessions submit and acquire") or diag($err);
+unlike($err, qr/ERROR/, 'without an error');
+my ($transactions) = $out =~ /actually processed: (\d+)/;
+my @left = ids(sql("select t.id from taskq.task t join taskq.queue q on q.id = t.queue_id where q.name = 'load'"));
+is(scalar(@left), 3000, 'what was submitted and not acquired is there, after ' . ($transactions * $rows) . ' others');
+drains('late ones while others read', undef, @left);
+is_consistent($node, 'after that, too');
+
+# ---- more queues than there is memory for ---------------------------------------------------------
+
+my $queues = 40;
+$node->append_conf('postgresql.conf', "taskq.dispatch_memory = '256 kB'");
+$worker->quit;
+$node->restart;
+sql("select taskq.create_queue('q' || n, keep_finished => '0') from generate_series(1, $queues) n");
+$queue = 'work';
+$worker = session();
+late_and_back('little memory', $worker);
+# All at once: late ones and taken ones in each queue, whose slots others take away meanwhile.
+$other = session();
+my $another = session();
+my (%late, %back);
+$_->query_safe('begin') foreach $other, $another;
+foreach my $n (1 .. $queues)
+{
+	$queue = "q$n";
+	$late{$n} = [ ids($other->query_safe(submit(2))) ];
+	my ($id) = ids(sql(submit(1)));
+	$back{$n} = [ ids($another->query_safe(acquire(1))) ];
+	die "got @{ $back{$n} } instead of $id" unless "@{ $back{$n} }" eq $id;
+	pass_by($worker);
+}
+$other->query_safe('commit');
+$another->query_safe('rollback');
+my @all = map { (@{ $late{$_} }, @{ $back{$_} }) } 1 .. $queues;
+my @got;
+foreach my $n (1 .. $queues)
+{
+	$queue = "q$n";
+	push @got, take_all($worker);
+}
+is(join(' ', ids(@got)), join(' ', ids(@all)), "$queues queues with little memory: all of it, and once");
+$_->quit foreach $other, $another, $worker;
+is_consistent($node, 'with little memory');
+
+# ---- tokens over a crash ---------------------------------------------------------------------------
+
+# The claim may be lost, and its token is not given out again.
+$queue = 'work';
+@ids = ids(sql(submit(1)));
+my %tokens;
+my $claims = 3;
+foreach my $n (1 .. $claims)
+{
+	sql('checkpoint');
+	my ($id, $token) = split /\|/, sql("select id, token from taskq.acquire('work')");
+	kill_server($node);
+	$tokens{$token}++;
+	$node->start;
+	# Where the claim was not lost, the task is given back.
+	sql("select taskq.release(l.id, l.token) from taskq.lease l");
+}
+is(scalar(keys %tokens), $claims, 'tokens before and after crashes are all different');
+drains('after crashes', undef, @ids);
+is_consistent($node, 'after crashes');
+$node->stop;
+
+# ---- without shared memory ---------------------------------------------------------------------------
+
+$node = taskq_node('alone', preload => 0, conf => $quiet);
+sql("select taskq.create_queue('work', keep_finished => '0')");
+$worker = session();
+late_and_back('without preload', $worker);
+very_many('without preload', $worker);
+$worker->quit;
+is_consistent($node, 'without preload');
+$node->stop;
+
+done_testing();
