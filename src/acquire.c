@@ -254,7 +254,7 @@ executor_runs(void)
 	return db != NULL && pg_atomic_read_u32(&db->procno) != TASKQ_NO_PROC;
 }
 
-/* All of it at once. */
+/* All of it at once; by another if this one cannot do it to the end. */
 static void
 sweep_if_wanted(void)
 {
@@ -263,10 +263,20 @@ sweep_if_wanted(void)
 
 	if (db == NULL || pg_atomic_exchange_u32(&db->sweep, 0) == 0)
 		return;
-	hot_open(&ready, HOT_READY);
-	while (!dispatch_sweep(&ready, SWEEP_ENTRIES))
-		CHECK_FOR_INTERRUPTS();
-	hot_close(&ready);
+	PG_TRY();
+	{
+		dispatch_sweep_begin();
+		hot_open(&ready, HOT_READY);
+		while (!dispatch_sweep(&ready, SWEEP_ENTRIES))
+			CHECK_FOR_INTERRUPTS();
+		hot_close(&ready);
+	}
+	PG_CATCH();
+	{
+		pg_atomic_write_u32(&db->sweep, 1);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /*

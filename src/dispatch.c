@@ -70,7 +70,6 @@ typedef struct Lane
 	Position read;        /* entries up to this one were read */
 	TimestampTz next_due; /* of the first unread row; in the past: read on */
 	TimestampTz told_due; /* the earliest that was offered behind the position while scanning */
-	Position swept;       /* where dispatch_sweep() goes on */
 } Lane;
 
 typedef struct Slot
@@ -212,8 +211,8 @@ forget(Slot *s, uint32 relfile)
 	{
 		Lane *lane = &s->lanes[i];
 
-		lane->read.run_at = lane->swept.run_at = lane->next_due = DT_NOBEGIN;
-		lane->read.id = lane->swept.id = 0;
+		lane->read.run_at = lane->next_due = DT_NOBEGIN;
+		lane->read.id = 0;
 		lane->told_due = DT_NOEND;
 	}
 }
@@ -480,28 +479,52 @@ transaction_ended(XactEvent event, void *arg)
 	}
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+/*
+ * Of very many rows only the first of each lane is remembered: of each part of
+ * the transaction that can be rolled back by itself.  What the part that is
+ * current has is found at the end of the first n.
+ */
+static bool
+merged(const Pending *new, int n)
 {
-	int kept = 0;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	for (int i = 0; i < npending; i++)
+	for (int i = n - 1; i >= MAX_PENDING && pending[i].subxact == new->subxact; i--)
 	{
 		Pending *p = &pending[i];
 
-		/* Among many there may be rows of this part, whosever the first one is. */
-		if (event == SUBXACT_EVENT_ABORT_SUB && (p->subxact == mine || p->many))
+		if (p->inserted != new->inserted || p->queue_id != new->queue_id ||
+			p->relfile != new->relfile || p->candidate.priority != new->candidate.priority)
+			continue;
+		if (before(&new->candidate, &p->candidate))
+			p->candidate = new->candidate;
+		return true;
+	}
+	return false;
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int kept = npending;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	/* Its own are the last ones. */
+	while (kept > 0 && pending[kept - 1].subxact == mine)
+		kept--;
+	for (int i = kept; i < npending; i++)
+	{
+		Pending *p = &pending[i];
+
+		if (event == SUBXACT_EVENT_ABORT_SUB)
 		{
 			if (!p->inserted)
 				offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
 			if (!p->many)
 				continue;
 		}
-		if (p->subxact == mine)
-			p->subxact = parent;
-		pending[kept++] = *p;
+		p->subxact = parent;
+		if (!p->many || !merged(p, kept))
+			pending[kept++] = *p;
 	}
 	npending = kept;
 }
@@ -530,26 +553,18 @@ make_room(int count)
 	pending_size = size;
 }
 
-/*
- * Of very many rows only the first of each lane is remembered: of each part of
- * the transaction that can be rolled back by itself.
- */
 static bool
 added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 {
-	for (int i = MAX_PENDING; i < npending; i++)
-	{
-		Pending *p = &pending[i];
+	Pending new = {
+		.candidate = *c,
+		.subxact = GetCurrentSubTransactionId(),
+		.relfile = relfile,
+		.queue_id = queue_id,
+		.inserted = inserted,
+	};
 
-		if (p->inserted != inserted || p->queue_id != queue_id || p->relfile != relfile ||
-			p->candidate.priority != c->priority ||
-			p->subxact != GetCurrentSubTransactionId())
-			continue;
-		if (before(c, &p->candidate))
-			p->candidate = *c;
-		return true;
-	}
-	return false;
+	return merged(&new, npending);
 }
 
 static void
@@ -1103,9 +1118,13 @@ typedef struct Sweep
 	Candidate found[SWEEP_FOUND];
 } Sweep;
 
-/* Where a process goes on. */
+static const Position lane_start = {DT_NOBEGIN, 0};
+
+/* Where this process goes on. */
 static int sweep_slot = 0;
 static int sweep_lane = 0;
+static int32 sweep_queue = 0;
+static Position sweep_from = {DT_NOBEGIN, 0};
 
 static bool
 sweep_begin(Slot *s, Sweep *w)
@@ -1115,7 +1134,7 @@ sweep_begin(Slot *s, Sweep *w)
 	SpinLockAcquire(&s->lock);
 	ours = s->database == MyDatabaseId;
 	w->queue_id = s->queue_id;
-	w->from = s->lanes[w->lane].swept;
+	w->from = s->queue_id == sweep_queue ? sweep_from : lane_start;
 	w->to = s->lanes[w->lane].read;
 	w->at_end = false;
 	w->is_unread = false;
@@ -1170,11 +1189,6 @@ sweep_end(Slot *s, uint32 relfile, Sweep *w)
 	SpinLockAcquire(&s->lock);
 	if (is_of(s, w->queue_id) && s->relfile == relfile)
 	{
-		Lane *lane = &s->lanes[w->lane];
-
-		lane->swept = w->from;
-		if (w->at_end)
-			lane->swept.run_at = DT_NOBEGIN;
 		if (w->is_unread)
 			lower(s, &w->unread); /* it may have been passed over meanwhile */
 		drop_known(s, w);
@@ -1198,14 +1212,25 @@ tell_found(const Sweep *w)
 }
 
 static void
-sweep_on(bool lane_done, bool slot_done)
+sweep_on(const Sweep *w, bool slot_done)
 {
+	bool lane_done = slot_done || w->at_end;
+
+	sweep_queue = w->queue_id;
+	sweep_from = lane_done ? lane_start : w->from;
 	if (lane_done)
 		sweep_lane++;
 	if (!slot_done && sweep_lane < NLANES)
 		return;
 	sweep_lane = 0;
 	sweep_slot++;
+}
+
+void
+dispatch_sweep_begin(void)
+{
+	sweep_slot = sweep_lane = 0;
+	sweep_from = lane_start;
 }
 
 bool
@@ -1230,7 +1255,7 @@ dispatch_sweep(HotRelation *ready, int max_entries)
 			sweep_end(s, compat_relfile(ready->heap), &w);
 			tell_found(&w);
 		}
-		sweep_on(ours && w.at_end, !ours);
+		sweep_on(&w, !ours);
 	}
 	index_endscan(scan.scan);
 	if (sweep_slot < slot_count())

@@ -77,4 +77,7 @@ extern int dispatch_become_due(TimestampTz now, int32 *ids, int max, TimestampTz
  */
 extern bool dispatch_sweep(HotRelation *ready, int max_entries);
 
+/* The next step is the first one of a sweep, whatever became of the last sweep. */
+extern void dispatch_sweep_begin(void);
+
 #endif

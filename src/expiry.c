@@ -171,19 +171,15 @@ transaction_ended(XactEvent event, void *arg)
 static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int kept = 0;
+	int first = nchanges;
 
 	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
 		return;
-	for (int i = 0; i < nchanges; i++)
-	{
-		if (changes[i].subxact == mine && event == SUBXACT_EVENT_ABORT_SUB)
-			continue;
-		if (changes[i].subxact == mine)
-			changes[i].subxact = parent;
-		changes[kept++] = changes[i];
-	}
-	nchanges = kept;
+	/* Its own are the last ones. */
+	while (first > 0 && changes[first - 1].subxact == mine)
+		changes[--first].subxact = parent;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		nchanges = first;
 }
 
 void

@@ -149,6 +149,18 @@ add_counts(Counts *to, const Counts *from)
 		to->ended[i] += from->ended[i];
 }
 
+/* Of the first n, of which the last ones are those of that part of the transaction. */
+static Share *
+find_share(int n, int32 queue_id, SubTransactionId subxact, Oid extension)
+{
+	for (int i = n - 1; i >= 0 && shares[i].subxact == subxact; i--)
+	{
+		if (shares[i].queue_id == queue_id && shares[i].extension == extension)
+			return &shares[i];
+	}
+	return NULL;
+}
+
 static void
 transaction_ended(XactEvent event, void *arg)
 {
@@ -170,17 +182,26 @@ transaction_ended(XactEvent event, void *arg)
 static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int kept = 0;
+	int first = nshares;
+	int kept;
 
 	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
 		return;
-	for (int i = 0; i < nshares; i++)
+	/* Its own are the last ones. */
+	while (first > 0 && shares[first - 1].subxact == mine)
+		first--;
+	kept = first;
+	for (int i = first; i < nshares && event == SUBXACT_EVENT_COMMIT_SUB; i++)
 	{
-		if (shares[i].subxact == mine && event == SUBXACT_EVENT_ABORT_SUB)
-			continue;
-		if (shares[i].subxact == mine)
+		Share *p = find_share(first, shares[i].queue_id, parent, shares[i].extension);
+
+		if (p != NULL)
+			add_counts(&p->counts, &shares[i].counts);
+		else
+		{
 			shares[i].subxact = parent;
-		shares[kept++] = shares[i];
+			shares[kept++] = shares[i];
+		}
 	}
 	nshares = kept;
 }
@@ -203,19 +224,17 @@ make_room(void)
 	max_shares = size / sizeof(Share);
 }
 
-/* The share of this queue and part of the transaction; the last one is the likeliest. */
+/* The share of this queue and part of the transaction. */
 static Counts *
 share_of(int32 queue_id)
 {
 	SubTransactionId subxact = GetCurrentSubTransactionId();
 	Oid extension = queue_generation();
 
-	for (int i = nshares - 1; i >= 0; i--)
-	{
-		if (shares[i].queue_id == queue_id && shares[i].subxact == subxact &&
-			shares[i].extension == extension)
-			return &shares[i].counts;
-	}
+	Share *share = find_share(nshares, queue_id, subxact, extension);
+
+	if (share != NULL)
+		return &share->counts;
 	make_room();
 	memset(&shares[nshares], 0, sizeof(Share));
 	shares[nshares].queue_id = queue_id;
