@@ -46,9 +46,11 @@ result()
 # 0: the test passes, 1: it fails, 2: it does not build.
 run_test()
 {
+	# shellcheck disable=SC2016
 	run_in_work bash -c '
 		. scripts/common.sh
 		private_config=$1
+		export TASKQ_FIRST_FAILURE=1
 		private_make -j2 install || exit 2
 		timeout --kill-after=10 300 make -s --no-print-directory installcheck PG_CONFIG="$1" with_llvm=no \
 			REGRESS= ISOLATION= TAP="$2" PROVE_FLAGS=--verbose || exit 1' bash "$private_config" "$1" >"$work/log" 2>&1
@@ -84,6 +86,7 @@ check()
 
 config=$(find_pg_config) || die "no server headers: install postgresql-server-dev-NN, or set PG_CONFIG"
 make_work mutations
+# shellcheck disable=SC2016
 run_in_work bash -c '. scripts/common.sh; make_server_tree "$1/pg" "$2" >"$1/config"' bash "$work" "$config" ||
 	die "cannot copy the server's installation"
 private_config=$(cat "$work/config")

@@ -27,6 +27,8 @@ my $queue = 'work';
 
 sub sql
 {
+	# Who only wants to know whether the test fails need not see the rest.
+	BAIL_OUT('at the first failure') if $ENV{TASKQ_FIRST_FAILURE} && !Test::More->builder->is_passing;
 	return $node->safe_psql('postgres', $_[0]);
 }
 
@@ -99,8 +101,8 @@ sub drains
 # A task comes and goes, so that all before it has been read.
 sub pass_by
 {
-	my ($session) = @_;
-	my ($id) = ids(sql(submit(1)));
+	my ($session, $submitter) = @_;
+	my ($id) = ids($submitter ? $submitter->query_safe(submit(1)) : sql(submit(1)));
 	my @taken = take_all($session);
 
 	die "passing by, got @taken instead of $id" unless "@taken" eq $id;
@@ -232,14 +234,12 @@ late_and_back('one queue', $worker);
 very_many('one queue', $worker);
 
 # A session that ends as it should not.
-my $other = session();
 my @ids = ids(sql(submit(2)));
-$other->query_safe('begin');
-$other->query_safe(acquire(2));
-my ($pid) = $other->query_safe('select pg_backend_pid()') =~ /(\d+)/;
-sql("select pg_terminate_backend($pid, 60000)");
+my (undef, $holder) = $node->psql('postgres',
+	"begin; ${\acquire(2)}; select 'session ' || pg_backend_pid(); select pg_terminate_backend(pg_backend_pid())");
+like($holder, qr/session \d+/, 'a session is terminated');
+wait_process_gone($holder =~ /session (\d+)/);
 drains('acquired by a session that was terminated', $worker, @ids);
-eval { $other->quit };
 
 # ---- other rows of the same task -------------------------------------------------------
 
@@ -255,7 +255,7 @@ drains('replaced by a later one', $worker, @ids);
 
 # ---- later ones -----------------------------------------------------------------------
 
-$other = session();
+my $other = session();
 my @first = ids(sql("select taskq.submit('work', delay => '200 ms')"));
 $other->query_safe('begin');
 my @second = ids($other->query_safe("select taskq.submit('work', delay => '100 ms')"));
@@ -263,6 +263,7 @@ wait_query($node, 'postgres', "select bool_and(run_at < clock_timestamp()) from 
 drains('due by now', $worker, @first);
 $other->query_safe('commit');
 drains('committed when it was due long ago', $worker, @second);
+$other->quit;
 @first = ids(sql("select taskq.submit('work', run_at => '2020-01-01')"));
 drains('in the past', $worker, @first);
 
@@ -336,6 +337,7 @@ sub drains_one
 }
 
 is_consistent($node, 'after that');
+$worker->quit;
 
 # ---- late ones while others read --------------------------------------------------------------
 
@@ -366,7 +368,6 @@ is_consistent($node, 'after that, too');
 
 my $queues = 40;
 $node->append_conf('postgresql.conf', "taskq.dispatch_memory = '256 kB'");
-$worker->quit;
 $node->restart;
 sql("select taskq.create_queue('q' || n, keep_finished => '0') from generate_series(1, $queues) n");
 $queue = 'work';
@@ -381,10 +382,10 @@ foreach my $n (1 .. $queues)
 {
 	$queue = "q$n";
 	$late{$n} = [ ids($other->query_safe(submit(2))) ];
-	my ($id) = ids(sql(submit(1)));
+	my ($id) = ids($worker->query_safe(submit(1)));
 	$back{$n} = [ ids($another->query_safe(acquire(1))) ];
 	die "got @{ $back{$n} } instead of $id" unless "@{ $back{$n} }" eq $id;
-	pass_by($worker);
+	pass_by($worker, $worker);
 }
 $other->query_safe('commit');
 $another->query_safe('rollback');
