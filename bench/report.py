@@ -25,13 +25,17 @@ COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
 class Facts:
-    def __init__(self, path):
+    """What was noted; scenarios of make soak get names of their own."""
+
+    def __init__(self, path, suffix):
         self.samples = defaultdict(list)
         self.rows, self.notes = [], []
         self.commands = defaultdict(list)
         self.about = {}
         for line in open(path, encoding="utf-8"):
             kind, *fields = line.rstrip("\n").split("\t")
+            if kind in ("sample", "row", "note", "command"):
+                fields[0] += suffix
             if kind == "sample":
                 self.samples[fields[0], fields[1]].append(float(fields[2]))
             elif kind == "row":
@@ -108,11 +112,11 @@ def section(name, lines, head=""):
 
 
 def document(facts, rows, notes_path, old_path):
-    measured = {row[0] for row in rows} | {note[0] for note in facts.notes}
+    measured = {row[0] for row in rows} | {note[0] for note in facts.notes} | set(facts.commands)
     old = kept(old_path, facts.about, measured)
     head = markdown(HEADER) + "\n" + markdown(["---"] * len(HEADER)) + "\n"
     commands = [f"- `{name}`: " + "; ".join(f"`{line}`" for line in lines)
-                for name, lines in facts.commands.items() if name != "commit"]
+                for name, lines in facts.commands.items()]
     text = open(notes_path, encoding="utf-8").read()
     for name, value in facts.about.items():
         text = text.replace("@" + name + "@", value)
@@ -127,7 +131,7 @@ def document(facts, rows, notes_path, old_path):
 
 def main():
     directory, notes_path, old_path, mode = sys.argv[1:]
-    facts = Facts(directory + "/facts")
+    facts = Facts(directory + "/facts", "_soak" if mode == "soak" else "")
     facts.about["commits"] = number(float(facts.about["commits"]))
     facts.about["settings"] = ", ".join(f"`{s}`" for s in facts.about["settings"].split("; ") if s)
     when = f"{datetime.date.today()}, {facts.about['taskq']}, {mode}"

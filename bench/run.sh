@@ -73,7 +73,7 @@ describe_machine()
 	tell server "PostgreSQL $(sql -c 'show server_version')"
 	tell taskq "$(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)${commit:+ at $commit}"
 	tell settings "$(printf '%s; ' "${settings[@]}")"
-	scenario=commit
+	local scenario=commit
 	tell commits "$(pgbench_rate 1 commit -T 2)"
 }
 

@@ -15,7 +15,7 @@ start_listeners()
 stop_listeners()
 {
 	kill "$listeners"
-	wait "$listeners" 2>/dev/null
+	wait "$listeners" 2>/dev/null || true
 }
 
 # submit CLIENTS
