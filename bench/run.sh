@@ -69,7 +69,7 @@ start_bench_server()
 # Of the machine no name: what the figures depend on.
 describe_machine()
 {
-	tell machine "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r), $(df --output=fstype "$work" | tail -n 1)"
+	tell machine "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r | cut -d. -f1-2), $(df --output=fstype "$work" | tail -n 1)"
 	tell server "PostgreSQL $(sql -c 'show server_version')"
 	tell taskq "$(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)${commit:+ at $commit}"
 	tell settings "$(printf '%s; ' "${settings[@]}")"
