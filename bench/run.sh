@@ -41,8 +41,8 @@ case $mode in
 		;;
 	quick)
 		scenarios=(work8 batch100 submit8 pinned wakeup wal push)
-		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=6 wakeups=20
-		wal_lives=800 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000
+		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=4 wakeups=20
+		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000
 		;;
 esac
 [ -z "$only" ] || scenarios=("$only")
