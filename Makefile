@@ -20,7 +20,7 @@ OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/f
 	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
 	src/history.o src/push.o \
 	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
-	src/notify.o src/maintenance.o \
+	src/notify.o src/maintenance.o src/vacuum.o \
 	$(CORE:%=src/core/%.o)
 
 SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
@@ -33,7 +33,7 @@ ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos
+	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_deliver
 
 DATA = sql/taskq--0.1.0--0.2.0.sql

@@ -492,7 +492,8 @@ begin
 		perform taskq._try_lose_lapsed(x.id) from (select unnest(lapsed) order by 1) as x (id);
 		next := taskq._next_lapse();
 	end if;
-	-- One that has run out and is still there is looked at again with the next poll.
+	next := least(next, (select min(start_by) from taskq.start_limit where start_by > clock_timestamp()));
+	-- One that has run out and is still there is looked at again when something has been committed.
 	return floor(1000 * extract(epoch from next - clock_timestamp()))::bigint;
 end
 $$;

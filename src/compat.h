@@ -5,6 +5,7 @@
 #ifndef TASKQ_COMPAT_H
 #define TASKQ_COMPAT_H
 
+#include "access/transam.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -73,6 +74,17 @@ compat_wait_event(const char *name)
 	return WaitEventExtensionNew(name);
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* How many transactions have ended that had an id: while it stays the same, nothing is visible that was not. */
+static inline uint64
+compat_completed_transactions(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransamVariables->xactCompletionCount;
+#else
+	return ShmemVariableCache->xactCompletionCount;
 #endif
 }
 

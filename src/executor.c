@@ -488,6 +488,7 @@ serve(void)
 		{
 			maintenance_run();
 			notify_run();
+			vacuum_run();
 		}
 		more = store_gone() || tq_deliver_turn(engine, Min(maintenance_due_in(), notify_due_in()));
 	}
@@ -510,6 +511,7 @@ taskq_executor_main(Datum arg)
 	configure_engine();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	serve();
+	vacuum_stop();
 	tq_deliver_free(engine);
 	if (store_gone() || end_reason == TASKQ_END_LEFT)
 		leave(TASKQ_END_LEFT);

@@ -51,6 +51,7 @@ static Operation op_recover = {.name = "recover an executor's tasks", .failure_l
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
 static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
 static Operation op_sweep = {.name = "look for tasks", .failure_level = WARNING};
+static Operation op_vacuum = {.name = "look for dead rows", .failure_level = WARNING};
 static Operation op_make_history = {.name = "make tables of history", .failure_level = DEBUG1};
 static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
 static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
@@ -260,6 +261,48 @@ call_for_int64(ProtocolCall *c)
 	return isnull ? -1 : DatumGetInt64(value);
 }
 
+/* ---- looks that found nothing ------------------------------------------------- */
+
+/*
+ * A poll that found nothing finds nothing again until a transaction has ended,
+ * anywhere in the cluster, or the time has come that it was told of.  It is
+ * spared as long, so that an idle queue costs nothing, but for QUIET_POLLS at most:
+ * the clock may have been set.
+ */
+#define QUIET_POLLS 20
+
+typedef struct Quiet
+{
+	uint64 completed; /* transactions, before the look */
+	int64 until;      /* on the executor's clock */
+	int64 due_at;     /* what the look was told of; -1: nothing */
+} Quiet;
+
+static bool
+still_quiet(const Quiet *quiet, int64 *next_ms)
+{
+	int64 now = executor_now_ms();
+
+	if (now >= quiet->until || quiet->completed != compat_completed_transactions())
+		return false;
+	*next_ms = quiet->due_at < 0 ? -1 : quiet->due_at - now;
+	return true;
+}
+
+static Quiet
+quiet_after(uint64 completed, int64 next_ms)
+{
+	int64 now = executor_now_ms();
+	Quiet quiet = {completed, now + (int64) taskq_poll_interval * QUIET_POLLS, -1};
+
+	if (next_ms >= 0)
+	{
+		quiet.due_at = now + next_ms;
+		quiet.until = Min(quiet.until, quiet.due_at);
+	}
+	return quiet;
+}
+
 /* ---- claim ------------------------------------------------------------------ */
 
 typedef struct ClaimArgs
@@ -386,14 +429,20 @@ work_claim(void *arg)
 static int
 store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 {
+	static Quiet quiet = {0};
 	ClaimArgs args = {max, tasks, 0, -1};
+	uint64 completed = compat_completed_transactions();
 
+	if (still_quiet(&quiet, next_due_ms))
+		return 0;
 	if (!transact(&op_claim, work_claim, &args))
 	{
 		while (args.n > 0)
 			tq_task_free(tasks[--args.n]);
 		return gone ? 0 : -1;
 	}
+	if (args.n == 0)
+		quiet = quiet_after(completed, args.next_due_ms);
 	*next_due_ms = args.next_due_ms;
 	return args.n;
 }
@@ -686,7 +735,15 @@ store_clean_up(void)
 bool
 store_expire_leases(int64 *next_ms)
 {
-	return transact(&op_leases, work_expire, next_ms);
+	static Quiet quiet = {0};
+	uint64 completed = compat_completed_transactions();
+
+	if (still_quiet(&quiet, next_ms))
+		return true;
+	if (!transact(&op_leases, work_expire, next_ms))
+		return false;
+	quiet = quiet_after(completed, *next_ms);
+	return true;
 }
 
 static void
@@ -718,4 +775,16 @@ bool
 store_sweep(bool *done)
 {
 	return transact(&op_sweep, work_sweep, done);
+}
+
+static void
+work_vacuum(void *arg)
+{
+	*(bool *) arg = vacuum_is_useful();
+}
+
+bool
+store_vacuum_is_useful(bool *useful)
+{
+	return transact(&op_vacuum, work_vacuum, useful);
 }

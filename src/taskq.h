@@ -128,7 +128,7 @@ extern void database_forget(TaskqDatabase *db);
 extern void process_wake(pg_atomic_uint32 *procno);
 
 /*
- * Signals of our two background processes.  SIGTERM sets worker_stopping and
+ * Signals of our background processes.  SIGTERM sets worker_stopping and
  * cancels what the process waits for inside a transaction; it kills nothing.
  */
 extern volatile sig_atomic_t worker_stopping;
@@ -266,6 +266,9 @@ extern bool store_expire_leases(int64 *next_ms);
 /* Sends a notification for each of these queues. */
 extern void store_notify(const int32 *ids, int count);
 
+/* *useful: see vacuum_is_useful(). */
+extern bool store_vacuum_is_useful(bool *useful);
+
 /* One step of a sweep: see dispatch.h; *done: that was the last one. */
 extern bool store_sweep(bool *done);
 
@@ -287,5 +290,16 @@ extern void maintenance_hurry(void);
 
 /* Milliseconds until maintenance_run() has something to do. */
 extern int64 maintenance_due_in(void);
+
+/* ---- vacuum.c: dead rows of the hot tables ------------------------------------------- */
+
+/* Has them vacuumed, if that is useful now. */
+extern void vacuum_run(void);
+
+/* Stops a vacuum under way, and waits until it has left the database. */
+extern void vacuum_stop(void);
+
+/* Whether there are many, and no snapshot needs them.  In a transaction. */
+extern bool vacuum_is_useful(void);
 
 #endif

@@ -109,7 +109,8 @@ sub wait_log
 }
 
 # Waits until a database's executor has looked for tasks at least once since the
-# call: it has run a transaction more than a poll interval from now.
+# call: it has run a transaction more than a poll interval from now.  While none
+# ends but its own it has no reason to look, so this query is one.
 sub wait_polls
 {
 	my ($node, $database) = @_;
@@ -118,7 +119,7 @@ sub wait_polls
 
 	$database //= 'postgres';
 	wait_query($node, 'template1',
-		"select state_change > '$since' from pg_catalog.pg_stat_activity"
+		"select pg_current_xact_id() is not null and state_change > '$since' from pg_catalog.pg_stat_activity"
 		  . " where backend_type = 'taskq executor' and datname = '$database'");
 	return;
 }
