@@ -30,7 +30,7 @@ case $mode in
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push
 			pgq graphile_worker pg_boss pgmq pg_net)
-		seconds=${duration:-5} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
+		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
 		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000
 		;;
 	soak)

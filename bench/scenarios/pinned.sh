@@ -43,9 +43,11 @@ unpin_dump()
 	rm "$work/pin"
 }
 
-# Lives a second in each window, one a line, by 8 clients.
+# Lives a second in each window, one a line, by 8 clients, after some that
+# warm up.
 life_windows()
 {
+	pgbench_rate 8 "$1" -T 3 -D queue=default >/dev/null || exit 1
 	pgbench_rate 8 "$1" -T "$((seconds + 1))" -P "$window" -D queue=default >/dev/null || exit 1
 	awk '/^progress: / { print $4 }' "$work/pgbench.err" | head -n "$((seconds / window))" >"$work/windows"
 }

@@ -27,11 +27,14 @@ work()
 		fill_taskq default "$(processed)"
 		measure 'SQL queue' rate "$1" raw_work
 		fill_raw "$(processed)"
+		measure 'empty calls' rate "$1" empty_work
 		has_durable_finish || continue
 		measure 'taskq, durable_finish => false' rate "$1" taskq_work -D queue=relaxed
 		fill_taskq relaxed "$(processed)"
 	done
 	row taskq 'SQL queue' tasks/s "$2"
+	row taskq 'empty calls' tasks/s
+	row 'empty calls' 'SQL queue' tasks/s
 	if has_durable_finish; then
 		row 'taskq, durable_finish => false' 'SQL queue' tasks/s "$3"
 	else
