@@ -77,7 +77,10 @@ compat_wait_event(const char *name)
 #endif
 }
 
-/* How many transactions have ended that had an id: while it stays the same, nothing is visible that was not. */
+/*
+ * How many transactions with an id have ended.  While it stays the same,
+ * nothing is visible that was not before.
+ */
 static inline uint64
 compat_completed_transactions(void)
 {

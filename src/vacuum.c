@@ -119,7 +119,8 @@ start(void)
 	description.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	description.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(description.bgw_library_name, "taskq", sizeof(description.bgw_library_name));
-	strlcpy(description.bgw_function_name, "taskq_vacuum_main", sizeof(description.bgw_function_name));
+	strlcpy(description.bgw_function_name, "taskq_vacuum_main",
+			sizeof(description.bgw_function_name));
 	description.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	memcpy(description.bgw_extra, &role, sizeof(role));
 	description.bgw_notify_pid = MyProcPid;
@@ -220,7 +221,8 @@ vacuum_or_complain(void)
 	{
 		MemoryContextSwitchTo(caller);
 		if (!worker_stopping)
-			ereport(LOG, (errmsg("could not vacuum tables of taskq: %s", CopyErrorData()->message)));
+			ereport(LOG,
+					(errmsg("could not vacuum tables of taskq: %s", CopyErrorData()->message)));
 		FlushErrorState();
 		AbortCurrentTransaction();
 	}
