@@ -19,6 +19,8 @@ settings=(
 	"checkpoint_timeout = '60min'"
 	"max_connections = 200"
 	"taskq.http_allow = '127.0.0.1'"
+	"taskq.http_ports = ''"
+	"taskq.http_max_per_host = 100"
 	"taskq.http_max_inflight = 100"
 )
 

@@ -40,7 +40,7 @@ skip()
 
 c_files()
 {
-	find src worker test/unit bench -name '*.[ch]' 2>/dev/null | sort
+	find src worker test/unit test/fuzz bench -name '*.[ch]' 2>/dev/null | sort
 }
 
 find_clang_format()
@@ -117,7 +117,7 @@ includes()
 {
 	grep -nE '^[[:blank:]]*#[[:blank:]]*include' -r src/core --include='*.[ch]' |
 		grep -vE '"core/[a-z_]+\.h"|<[a-z0-9_/]+\.h>' | sed 's/$/: the core includes only itself and system headers/'
-	grep -nE '#[[:blank:]]*include[[:blank:]]*[<"](postgres|libpq|fmgr|pg_config|c\.h|utils/|storage/)' -r src/core test/unit --include='*.[ch]' |
+	grep -nE '#[[:blank:]]*include[[:blank:]]*[<"](postgres|libpq|fmgr|pg_config|c\.h|utils/|storage/)' -r src/core test/unit test/fuzz --include='*.[ch]' |
 		sed 's/$/: the core knows no PostgreSQL/'
 	grep -nE '#[[:blank:]]*include.*worker/' -r src --include='*.[ch]' | sed 's/$/: src does not know worker/'
 	[ ! -d worker ] || grep -nE '#[[:blank:]]*include.*("(\.\./)?src/|"taskq\.h"|postgres\.h)' -r worker --include='*.[ch]' |
@@ -152,7 +152,7 @@ static_analysis()
 
 shell_scripts()
 {
-	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh .ci/run
+	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh test/fuzz/*.sh .ci/run
 }
 
 cd "$top" || exit 1

@@ -31,6 +31,13 @@ has_library()
 	pkg-config --exists "$1" 2>/dev/null
 }
 
+# clang, with the libraries of its sanitizers and of libFuzzer.
+has_fuzzer()
+{
+	local code='int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }'
+	printf '%s\n' "$code" | clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null
+}
+
 # PgQ, to compare with, where Debian has it for this server.
 want_pgq()
 {
@@ -74,6 +81,7 @@ missing_packages()
 	[ "$purpose" = lint ] && return
 	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
 	command -v spin >/dev/null || say spin
+	has_fuzzer || printf '%s\n' clang libclang-rt-dev
 	[ "$purpose" = all ] || return
 	command -v valgrind >/dev/null || say valgrind
 }

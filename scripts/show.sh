@@ -134,7 +134,7 @@ say "building in $work"
 private_config=$(make_server_tree "$work/pg" "$config")
 bin=$(dirname "$private_config")
 private_make -j2 install >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
-start_server "$work/data" "$PGHOST" "taskq.http_allow = '127.0.0.1'" || exit 1
+start_server "$work/data" "$PGHOST" "taskq.http_allow = '127.0.0.1'" "taskq.http_ports = ''" || exit 1
 "$bin/createdb" demo && sql -c 'create extension taskq' || exit 1
 start_receiver
 say "a private server runs, and a web server at $url; requests as they arrive:"

@@ -104,6 +104,14 @@ model_suite()
 	program model dispatch test/model/run.sh
 }
 
+# What arrives from outside and is taken apart by hand.
+fuzz_suite()
+{
+	prepare fuzz private_make -j2 fuzz
+	# shellcheck disable=SC2046
+	program fuzz targets test/fuzz/run.sh $(list FUZZ)
+}
+
 installed_suites()
 {
 	export PGHOST=$work/socket PGUSER=postgres
@@ -156,6 +164,7 @@ prepare build build
 program lint checks scripts/lint.sh "$private_config"
 unit_suite
 model_suite
+fuzz_suite
 installed_suites
 tap_suite
 if [ "$purpose" = all ]; then

@@ -137,7 +137,8 @@ create table taskq.attempt (
 	headers jsonb,
 	body bytea,
 	truncated boolean,
-	elapsed interval
+	elapsed interval,
+	times jsonb						-- HTTP: dns, connect, tls, first_byte, as far as it came
 );
 
 create index attempt_task on taskq.attempt (task_id, attempt);

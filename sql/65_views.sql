@@ -21,19 +21,25 @@ comment on view taskq.tasks is
 'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
 
 create view taskq.attempts with (security_barrier) as
-	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
+		(a.times ->> 'dns')::interval as dns,
+		(a.times ->> 'connect')::interval as connect, (a.times ->> 'tls')::interval as tls,
+		(a.times ->> 'first_byte')::interval as first_byte
 	from taskq.attempt a
 		join taskq.task t on t.id = a.task_id
 		join taskq._queues q on q.id = t.queue_id
 	where taskq._visible(q.name)
 	union all
-	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
+		(a.times ->> 'dns')::interval,
+		(a.times ->> 'connect')::interval, (a.times ->> 'tls')::interval,
+		(a.times ->> 'first_byte')::interval
 	from taskq._history h,
 		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
-			class text, error text, detail jsonb, status int, elapsed interval)
+			class text, error text, detail jsonb, status int, elapsed interval, times jsonb)
 	where taskq._visible(h.queue);
 comment on view taskq.attempts is
-'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
 
 create view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
@@ -166,7 +172,11 @@ begin
 			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('If that address is to be reached, name it in taskq.http_allow, reload the configuration, and call taskq.retry(%s).', failed.task_id)
+			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s).',
+				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
+					when failed.reason like '%list of ports' then 'taskq.http_ports'
+					when failed.reason like '%deny list' then 'taskq.http_deny'
+					else 'taskq.http_allow' end, failed.task_id)
 		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 

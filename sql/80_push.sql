@@ -9,7 +9,7 @@ create function taskq._push_next_due() returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
 create function taskq._push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
-	truncated boolean, elapsed interval, error text, retry_after interval) returns boolean
+	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 
 create function taskq._push_extend(ids bigint[], tokens bigint[]) returns setof bigint

@@ -223,7 +223,7 @@ grant execute on function
 	taskq._armed(),
 	taskq._push_claim(int),
 	taskq._push_next_due(),
-	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval),
+	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
 	taskq._push_extend(bigint[], bigint[]),
 	taskq._push_release(bigint[], bigint[]),
 	taskq._push_recover(),

@@ -13,6 +13,8 @@ alter table taskq.queue add column durable_finish boolean;
 update taskq.queue set durable_finish = true;
 alter table taskq.queue alter column durable_finish set not null;
 
+alter table taskq.attempt add column times jsonb;
+
 create table taskq.queue_grant (
 	queue_id int not null,
 	role regrole not null,
@@ -388,20 +390,26 @@ comment on view taskq.tasks is
 'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
 
 create or replace view taskq.attempts with (security_barrier) as
-	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
+		(a.times ->> 'dns')::interval as dns,
+		(a.times ->> 'connect')::interval as connect, (a.times ->> 'tls')::interval as tls,
+		(a.times ->> 'first_byte')::interval as first_byte
 	from taskq.attempt a
 		join taskq.task t on t.id = a.task_id
 		join taskq._queues q on q.id = t.queue_id
 	where taskq._visible(q.name)
 	union all
-	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed
+	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
+		(a.times ->> 'dns')::interval,
+		(a.times ->> 'connect')::interval, (a.times ->> 'tls')::interval,
+		(a.times ->> 'first_byte')::interval
 	from taskq._history h,
 		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
-			class text, error text, detail jsonb, status int, elapsed interval)
+			class text, error text, detail jsonb, status int, elapsed interval, times jsonb)
 	where taskq._visible(h.queue);
 
 comment on view taskq.attempts is
-'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took.';
+'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
 
 create or replace view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
@@ -429,6 +437,97 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
 
 create function taskq._look_ahead(queue_id int) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_look_ahead';
+
+create or replace function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
+language plpgsql stable security definer rows 7
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	e record;
+	due timestamptz;
+	armed boolean;
+	paused text[];
+	failed record;
+	holder record;
+begin
+	select * into e from taskq._executor_state();
+	"check" := 'preloaded';
+	ok := e.preloaded;
+	detail := case when ok then 'The library is preloaded.'
+		else 'The library is not preloaded: tasks are found by polling, and no executor starts by itself.' end;
+	hint := case when not ok then 'Add taskq to shared_preload_libraries and restart the server.' end;
+	return next;
+
+	"check" := 'executor';
+	ok := e.pid is not null;
+	detail := case
+		when ok then format('The executor runs as process %s.', e.pid)
+		when e.obstacle is not null then format('No executor runs: %s.', e.obstacle)
+		when e.held_aside then 'The executor is stopped in this database.'
+		when e.retry_at > clock_timestamp() then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
+		when not e.preloaded then 'No executor was started since the server started.'
+		else 'No executor runs.' end;
+	hint := case
+		when ok then null
+		when e.obstacle is not null then e.hint
+		when e.retry_at > clock_timestamp() then 'The server log tells why.'
+		else 'Call taskq.start_executor().' end;
+	return next;
+
+	"check" := 'armed';
+	armed := taskq._armed();
+	ok := coalesce(armed, true);
+	detail := case
+		when armed then 'Requests are sent from this database.'
+		when not armed then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'
+		else 'Nothing was submitted in this database yet; the first submit arms it.' end;
+	hint := case when not ok then 'Call taskq.arm() if requests shall be sent from here.' end;
+	return next;
+
+	"check" := 'paused queues';
+	paused := array(select q.name from taskq._queues q where q.paused order by q.name);
+	ok := paused = '{}';
+	detail := case when ok then 'No queue is paused.' else format('Paused: "%s".', array_to_string(paused, '", "')) end;
+	hint := case when not ok then format('Call taskq.resume_queue(%L).', paused[1]) end;
+	return next;
+
+	"check" := 'oldest due task';
+	due := taskq._oldest_due();
+	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
+	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
+	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor: see the checks above and taskq.tasks.' end;
+	return next;
+
+	"check" := 'last error';
+	select * into failed from taskq._last_failure();
+	ok := failed.task_id is null;
+	detail := case when ok then 'No recent attempt has failed.'
+		else format('Task %s %s at %s: %s.', failed.task_id,
+			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
+	hint := case
+		when failed.class = 'egress_denied'
+			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s).',
+				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
+					when failed.reason like '%list of ports' then 'taskq.http_ports'
+					when failed.reason like '%deny list' then 'taskq.http_deny'
+					else 'taskq.http_allow' end, failed.task_id)
+		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
+	return next;
+
+	"check" := 'xmin holders';
+	select * into holder from taskq._xmin_holders() limit 1;
+	ok := coalesce(holder.xmin_age < 1000000, true);
+	detail := case when holder.holder is null then 'Nobody holds dead rows back.'
+		else format('%s holds back the rows that died in the last %s transactions.', holder.holder, holder.xmin_age) end;
+	hint := case when not ok then 'End that session, transaction or slot: tables grow meanwhile.' end;
+	return next;
+end
+$$;
+
+drop function taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval);
+create function taskq._push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
+	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 
 create or replace function taskq._push_recover() returns bigint
 language sql volatile security definer
@@ -750,7 +849,7 @@ grant execute on function
 	taskq._armed(),
 	taskq._push_claim(int),
 	taskq._push_next_due(),
-	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval),
+	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
 	taskq._push_extend(bigint[], bigint[]),
 	taskq._push_release(bigint[], bigint[]),
 	taskq._push_recover(),

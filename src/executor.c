@@ -386,10 +386,10 @@ static void
 configure_engine(void)
 {
 	tq_egress egress = {0};
-	char mistake[256];
 	bool done;
 	tq_deliver_config config = {
 		.max_inflight = taskq_http_max_inflight,
+		.max_per_host = taskq_http_max_per_host,
 		.poll_interval_ms = taskq_poll_interval,
 		.limits = {
 			.max_response = taskq_http_max_response,
@@ -397,8 +397,7 @@ configure_engine(void)
 			.connect_timeout_ms = taskq_http_connect_timeout},
 		.egress = &egress};
 
-	if (!tq_egress_parse(&egress, taskq_http_allow, mistake, sizeof(mistake)))
-		elog(ERROR, "could not read taskq.http_allow: %s", mistake);
+	guc_read_egress(&egress);
 	if (engine == NULL)
 		engine = tq_deliver_new(&config, &store_spi, &host);
 	done = engine != NULL && tq_deliver_configure(engine, &config);

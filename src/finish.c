@@ -35,14 +35,15 @@ enum AttemptArgument
 	ATT_BODY,
 	ATT_TRUNCATED,
 	ATT_ELAPSED,
+	ATT_TIMES,
 	ATT_NARGS,
 };
 
 static Statement insert_attempt = {
-	"insert into taskq.attempt values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+	"insert into taskq.attempt values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 	ATT_NARGS,
 	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	 INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID},
+	 INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID, JSONBOID},
 	NULL,
 };
 
@@ -144,11 +145,13 @@ set_attempt_answer(Datum *values, char *nulls, const Answer *answer)
 	values[ATT_BODY] = answer->body;
 	values[ATT_TRUNCATED] = BoolGetDatum(answer->truncated);
 	values[ATT_ELAPSED] = IntervalPGetDatum(answer->elapsed);
+	values[ATT_TIMES] = answer->times;
 	nulls[ATT_STATUS] = answer->present ? ' ' : 'n';
 	nulls[ATT_HEADERS] = answer->headers != 0 ? ' ' : 'n';
 	nulls[ATT_BODY] = answer->body != 0 ? ' ' : 'n';
 	nulls[ATT_TRUNCATED] = answer->present ? ' ' : 'n';
 	nulls[ATT_ELAPSED] = answer->elapsed != NULL ? ' ' : 'n';
+	nulls[ATT_TIMES] = answer->times != 0 ? ' ' : 'n';
 }
 
 static void

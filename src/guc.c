@@ -28,6 +28,7 @@
 
 #define INFLIGHT_DEFAULT 100
 #define INFLIGHT_MAX     1000
+#define PER_HOST_DEFAULT 32
 
 #define RESPONSE_DEFAULT (64 * 1024)
 #define RESPONSE_MAX     (64 * 1024 * 1024)
@@ -47,8 +48,8 @@ int taskq_dispatch_memory = DISPATCH_DEFAULT_KB;
 int taskq_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
 int taskq_max_payload = PAYLOAD_DEFAULT;
-char *taskq_http_allow = NULL;
 int taskq_http_max_inflight = INFLIGHT_DEFAULT;
+int taskq_http_max_per_host = PER_HOST_DEFAULT;
 int taskq_http_max_response = RESPONSE_DEFAULT;
 int taskq_http_timeout = TIMEOUT_DEFAULT_MS;
 int taskq_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
@@ -98,20 +99,107 @@ guc_database_allowed(const char *name)
 	return allowed;
 }
 
+/* ---- the lists of egress ---------------------------------------------------- */
+
+typedef struct EgressList
+{
+	bool (*parse)(tq_egress *e, const char *list, char *err, size_t errlen);
+	const char *what; /* completes "It is a list of ..." */
+	char *value;
+} EgressList;
+
+static EgressList http_allow = {tq_egress_allow, "addresses and CIDR blocks"};
+static EgressList http_deny = {tq_egress_deny, "addresses and CIDR blocks"};
+static EgressList http_hosts = {tq_egress_hosts, "host names, *.NAME and addresses"};
+static EgressList http_ports = {tq_egress_ports, "ports and ranges of ports"};
+
+static bool
+check_egress_list(const EgressList *list, const char *value)
+{
+	tq_egress egress = {0};
+	char mistake[512];
+	bool ok = list->parse(&egress, value, mistake, sizeof(mistake));
+
+	tq_egress_free(&egress);
+	if (!ok)
+	{
+		GUC_check_errdetail("%s", mistake);
+		GUC_check_errhint("It is a list of %s separated by commas.", list->what);
+	}
+	return ok;
+}
+
 static bool
 check_http_allow(char **newval, void **extra, GucSource source)
 {
-	tq_egress egress = {0};
-	char mistake[256];
+	return check_egress_list(&http_allow, *newval);
+}
 
-	if (!tq_egress_parse(&egress, *newval, mistake, sizeof(mistake)))
+static bool
+check_http_deny(char **newval, void **extra, GucSource source)
+{
+	return check_egress_list(&http_deny, *newval);
+}
+
+static bool
+check_http_hosts(char **newval, void **extra, GucSource source)
+{
+	return check_egress_list(&http_hosts, *newval);
+}
+
+static bool
+check_http_ports(char **newval, void **extra, GucSource source)
+{
+	return check_egress_list(&http_ports, *newval);
+}
+
+void
+guc_read_egress(tq_egress *egress)
+{
+	static const EgressList *const lists[] = {&http_allow, &http_deny, &http_hosts, &http_ports};
+	char mistake[512];
+
+	for (int i = 0; i < (int) lengthof(lists); i++)
 	{
-		GUC_check_errdetail("%s", mistake);
-		GUC_check_errhint("It is a list of addresses and CIDR blocks separated by commas.");
-		return false;
+		if (!lists[i]->parse(egress, lists[i]->value, mistake, sizeof(mistake)))
+			elog(ERROR, "could not read a list of %s: %s", lists[i]->what, mistake);
 	}
-	tq_egress_free(&egress);
-	return true;
+}
+
+/* ---- definitions -------------------------------------------------------------- */
+
+static void
+define_egress_list(const char *name, EgressList *list, const char *preset,
+				   const char *short_text, const char *long_text, GucStringCheckHook check)
+{
+	DefineCustomStringVariable(name, short_text, long_text, &list->value, preset, PGC_SIGHUP,
+							   GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, check, NULL, NULL);
+}
+
+static void
+define_egress_settings(void)
+{
+	define_egress_list("taskq.http_allow", &http_allow, "",
+					   "Addresses that may be reached although they are not public.",
+					   "Addresses and CIDR blocks separated by commas, such as "
+					   "10.1.2.0/24, ::1. Reload the configuration to change it.",
+					   check_http_allow);
+	define_egress_list("taskq.http_deny", &http_deny, "",
+					   "Addresses that are never reached.",
+					   "Addresses and CIDR blocks separated by commas; stronger than "
+					   "taskq.http_allow. Reload the configuration to change it.",
+					   check_http_deny);
+	define_egress_list("taskq.http_hosts", &http_hosts, "",
+					   "The only hosts that a URL may name; empty: any.",
+					   "Names, *.NAME for all names below it, and addresses, separated by "
+					   "commas. Addresses are judged all the same. "
+					   "Reload the configuration to change it.",
+					   check_http_hosts);
+	define_egress_list("taskq.http_ports", &http_ports, "80, 443",
+					   "The only ports that a URL may name; empty: any.",
+					   "Ports and ranges such as 8000-8099, separated by commas. "
+					   "Reload the configuration to change it.",
+					   check_http_ports);
 }
 
 static void
@@ -134,13 +222,6 @@ define_executor_settings(void)
 static void
 define_http_settings(void)
 {
-	DefineCustomStringVariable("taskq.http_allow",
-							   "Addresses that may be reached although they are not public.",
-							   "Addresses and CIDR blocks separated by commas, such as "
-							   "10.1.2.0/24, ::1. Reload the configuration to change it.",
-							   &taskq_http_allow, "",
-							   PGC_SIGHUP, GUC_LIST_INPUT | GUC_SUPERUSER_ONLY,
-							   check_http_allow, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_connect_timeout",
 							"Longest time to connect to one address.",
 							"In milliseconds when no unit is given. "
@@ -152,6 +233,12 @@ define_http_settings(void)
 							"Most requests that one executor has under way.",
 							"Reload the configuration to change it.",
 							&taskq_http_max_inflight, INFLIGHT_DEFAULT, 1, INFLIGHT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_max_per_host",
+							"Most requests that one executor has under way to one host.",
+							"Others wait, and hold up no other host's. "
+							"Reload the configuration to change it.",
+							&taskq_http_max_per_host, PER_HOST_DEFAULT, 1, INFLIGHT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_response",
 							"Bytes of a response body that are kept.",
@@ -214,6 +301,7 @@ void
 guc_define(void)
 {
 	define_executor_settings();
+	define_egress_settings();
 	define_http_settings();
 	define_queue_settings();
 	MarkGUCPrefixReserved("taskq");

@@ -74,7 +74,7 @@ static Statement take_attempts = {
 	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
 	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
-	"'error', error, 'status', status, 'elapsed', elapsed)) "
+	"'error', error, 'status', status, 'elapsed', elapsed, 'times', times)) "
 	/* Added afterwards: nulls in it are the worker's. */
 	"|| case when pg_column_size(detail) <= 8192 then jsonb_build_object('detail', detail) "
 	"else '{}' end order by attempt, ended_at), "

@@ -351,6 +351,7 @@ enum ReportArgument
 	REP_ELAPSED,
 	REP_ERROR,
 	REP_RETRY_AFTER,
+	REP_TIMES,
 };
 
 static void
@@ -359,6 +360,8 @@ read_answer(FunctionCallInfo fcinfo, Answer *answer)
 	memset(answer, 0, sizeof(Answer));
 	if (!PG_ARGISNULL(REP_ELAPSED))
 		answer->elapsed = PG_GETARG_INTERVAL_P(REP_ELAPSED);
+	if (!PG_ARGISNULL(REP_TIMES))
+		answer->times = PG_GETARG_DATUM(REP_TIMES);
 	answer->present = !PG_ARGISNULL(REP_STATUS);
 	if (!answer->present)
 		return;

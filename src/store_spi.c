@@ -27,6 +27,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -56,7 +57,7 @@ static Operation op_make_history = {.name = "make tables of history", .failure_l
 static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
 static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
 
-#define MAX_ARGS 11
+#define MAX_ARGS 12
 
 /* A statement of the protocol; its plan is saved at first use. */
 typedef struct ProtocolCall
@@ -75,10 +76,10 @@ static ProtocolCall call_claim = {
 	.argtypes = {INT4OID}};
 static ProtocolCall call_next_due = {.sql = "select taskq._push_next_due()"};
 static ProtocolCall call_report = {
-	.sql = "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-	.nargs = 11,
+	.sql = "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	.nargs = 12,
 	.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, BOOLOID,
-				 INTERVALOID, TEXTOID, INTERVALOID}};
+				 INTERVALOID, TEXTOID, INTERVALOID, JSONBOID}};
 static ProtocolCall call_extend = {
 	.sql = "select taskq._push_extend($1, $2)",
 	.nargs = 2,
@@ -504,13 +505,39 @@ interval_datum(int64 us)
 	return IntervalPGetDatum(interval);
 }
 
+/* {"dns": "1234 us", ...}: the phases that the exchange has come through. */
+static Datum
+times_datum(const tq_times *times)
+{
+	const struct
+	{
+		const char *name;
+		int64 us;
+	} phases[] = {
+		{"dns", times->dns_us},
+		{"connect", times->connect_us},
+		{"tls", times->tls_us},
+		{"first_byte", times->first_byte_us}};
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < (int) lengthof(phases); i++)
+	{
+		if (phases[i].us >= 0)
+			appendStringInfo(&json, "%s\"%s\": \"" INT64_FORMAT " us\"", json.len > 0 ? ", " : "{",
+							 phases[i].name, phases[i].us);
+	}
+	appendStringInfoString(&json, json.len > 0 ? "}" : "{}");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
 static void
 report_one(tq_result *result, bool bare)
 {
 	const tq_response *r = result->response;
 	bool isnull = true;
 	bool written;
-	char nulls[] = "           ";
+	char nulls[] = "            ";
 	Datum values[MAX_ARGS] = {
 		Int64GetDatum(result->id),
 		Int64GetDatum(result->token),
@@ -521,7 +548,8 @@ report_one(tq_result *result, bool bare)
 		BoolGetDatum(r->truncated || bare),
 		interval_datum(r->elapsed_us),
 		0,
-		interval_datum(result->outcome.retry_after_ms * US_PER_MS)};
+		interval_datum(result->outcome.retry_after_ms * US_PER_MS),
+		times_datum(&r->times)};
 
 	nulls[4] = r->status == 0 ? 'n' : ' ';
 	nulls[5] = nulls[6] = 'n';

@@ -482,6 +482,7 @@ typedef struct Answer
 	Datum body;    /* bytea, or 0 */
 	bool truncated;
 	Interval *elapsed;
+	Datum times; /* jsonb, or 0: of its phases */
 } Answer;
 
 /* Why an attempt failed. */

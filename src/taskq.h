@@ -155,13 +155,20 @@ extern int taskq_dispatch_memory;      /* POSTMASTER, kB */
 extern int taskq_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int taskq_poll_interval;        /* SIGHUP, ms */
 extern int taskq_max_payload;          /* SUSET, bytes */
-extern char *taskq_http_allow;         /* SIGHUP */
 extern int taskq_http_max_inflight;    /* SIGHUP */
+extern int taskq_http_max_per_host;    /* SIGHUP */
 extern int taskq_http_max_response;    /* SIGHUP, bytes */
 extern int taskq_http_timeout;         /* SIGHUP, ms: for tasks that name none */
 extern int taskq_http_connect_timeout; /* SIGHUP, ms */
 
 extern void guc_define(void);
+
+/*
+ * What taskq.http_allow, _deny, _hosts and _ports say; *egress is all zero
+ * before, and freed by the caller.
+ */
+struct tq_egress;
+extern void guc_read_egress(struct tq_egress *egress);
 
 /* Whether taskq.databases names it. */
 extern bool guc_database_allowed(const char *name);

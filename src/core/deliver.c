@@ -11,17 +11,24 @@
  * gets free would be a transaction a task.  Such a refill therefore waits for
  * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
  *
- * What is held is bounded by the slots and one batch of results: a full batch
- * is reported before anything is claimed, and while a report fails nothing is.
+ * A task whose host has enough requests under way waits in its line, with its
+ * lease kept; while there are free slots others are claimed meanwhile.  What is
+ * held is bounded by MAX_HELD tasks and MAX_HELD_BYTES of them, and one batch of
+ * results: a full batch is reported before anything is claimed, and while a
+ * report fails nothing is.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/deliver.h"
+#include "core/lines.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
+#define MAX_HELD         4096
+#define MAX_HELD_BYTES   (16 * 1024 * 1024)
 #define MIN_LEASE_MS     100 /* a shorter lease is extended as if it were so long */
 #define NEVER            INT64_MAX
 
@@ -50,7 +57,9 @@ typedef struct attempt
 	struct attempt *next;
 	struct attempt *next_result; /* valid while result.response is not NULL */
 	tq_task *task;
-	tq_result result;      /* response is NULL while the task is being sent */
+	size_t bytes;          /* of the task, about */
+	tq_place place;        /* until there is a result */
+	tq_result result;      /* response is NULL while the task waits or is being sent */
 	int64_t lease_from_ms; /* host's clock when the lease was last given */
 	bool lost;             /* its response is awaited only to be dropped */
 } attempt;
@@ -67,7 +76,9 @@ struct tq_deliver
 	attempt *first;
 	attempt *last;
 	int nattempts; /* all in the list */
-	int nsending;  /* those without a result */
+	int nsending;  /* those that are being sent */
+	size_t held_bytes;
+	tq_lines *lines;
 	attempt *first_result;
 	attempt *last_result;
 	int nresults;
@@ -147,7 +158,7 @@ append_attempt(tq_deliver *d, attempt *a)
 		d->first = a;
 	d->last = a;
 	d->nattempts++;
-	d->nsending++;
+	d->held_bytes += a->bytes;
 	plan_extension(d, a);
 }
 
@@ -164,14 +175,16 @@ free_attempt(tq_deliver *d, attempt *a)
 	else
 		d->last = a->prev;
 	d->nattempts--;
+	d->held_bytes -= a->bytes;
 	tq_response_free(a->result.response);
 	tq_task_free(a->task);
 	free(a);
 }
 
 static void
-slot_is_free(tq_deliver *d)
+free_slot(tq_deliver *d, attempt *a)
 {
+	tq_lines_leave(d->lines, &a->place);
 	d->nsending--;
 	if (d->refill_at_ms == NEVER)
 		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
@@ -194,7 +207,7 @@ append_result(tq_deliver *d, attempt *a)
 static void
 take_response(tq_deliver *d, attempt *a, tq_response *response)
 {
-	slot_is_free(d);
+	free_slot(d, a);
 	a->result.response = response;
 	if (a->lost)
 	{
@@ -278,37 +291,60 @@ after_backoff(const tq_deliver *d, call c, int64_t due_ms)
 
 /* ---- claim ---------------------------------------------------------------- */
 
-/* Sends a claimed task.  When there is no memory for the attempt, the lease is left to lapse. */
+static size_t
+bytes_of(const tq_task *task)
+{
+	size_t bytes = strlen(task->url) + task->body_len;
+	int i;
+
+	for (i = 0; i < task->nheaders; i++)
+		bytes += strlen(task->headers[i]);
+	return bytes;
+}
+
+/*
+ * Takes a claimed task, which waits until its turn has come.  When there is no
+ * memory for that, its lease is left to lapse.
+ */
 static void
-send_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
+hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 {
 	attempt *a = calloc(1, sizeof(*a));
-	tq_request request = {0};
-	tq_response *response;
 
-	if (a == NULL)
+	if (a == NULL || !tq_lines_enter(d->lines, &a->place, task->url))
 	{
 		tq_task_free(task);
+		free(a);
 		return;
 	}
 	a->task = task;
+	a->bytes = bytes_of(task);
 	a->lease_from_ms = lease_from_ms;
 	append_attempt(d, a);
+}
 
-	request.method = task->method;
-	request.url = task->url;
-	request.headers = (const char *const *) task->headers;
-	request.nheaders = task->nheaders;
-	request.body = task->body;
-	request.body_len = task->body_len;
-	request.timeout_ms = task->timeout_ms;
+/* Always comes to a response, unless there is no memory for one. */
+static void
+send_task(tq_deliver *d, attempt *a)
+{
+	const tq_task *task = a->task;
+	tq_request request = {
+		.method = task->method,
+		.url = task->url,
+		.headers = (const char *const *) task->headers,
+		.nheaders = task->nheaders,
+		.body = task->body,
+		.body_len = task->body_len,
+		.timeout_ms = task->timeout_ms};
+	tq_response *response;
+
+	d->nsending++;
 	if (tq_http_submit(d->http, &request, a))
 		return;
-
 	response = calloc(1, sizeof(*response));
 	if (response == NULL)
 	{
-		d->nsending--;
+		free_slot(d, a);
 		free_attempt(d, a);
 		return;
 	}
@@ -317,10 +353,29 @@ send_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 	take_response(d, a, response);
 }
 
+/* Sends what may be sent now. */
+static void
+send_waiting(tq_deliver *d)
+{
+	tq_place *place;
+
+	while ((place = tq_lines_next(d->lines)) != NULL)
+		send_task(d, (attempt *) ((char *) place - offsetof(attempt, place)));
+}
+
+/* How many tasks may be claimed now. */
+static int
+free_slots(const tq_deliver *d)
+{
+	if (d->held_bytes >= MAX_HELD_BYTES)
+		return 0;
+	return (int) sooner(d->max_inflight - d->nsending, MAX_HELD - d->nattempts);
+}
+
 static int64_t
 claim_due_at(const tq_deliver *d)
 {
-	int slots = d->max_inflight - d->nsending;
+	int slots = free_slots(d);
 	int64_t at = d->claim_at_ms;
 
 	if (slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
@@ -335,7 +390,7 @@ claim_due_at(const tq_deliver *d)
 static void
 claim(tq_deliver *d)
 {
-	int slots = d->max_inflight - d->nsending;
+	int slots = free_slots(d);
 	tq_task **tasks = calloc(slots, sizeof(*tasks));
 	int64_t from = now(d);
 	int64_t next_due_ms = -1;
@@ -352,9 +407,10 @@ claim(tq_deliver *d)
 		if (!d->more && next_due_ms >= 0)
 			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + next_due_ms);
 		for (i = 0; i < n; i++)
-			send_task(d, tasks[i], from);
+			hold_task(d, tasks[i], from);
 	}
 	free(tasks);
+	send_waiting(d);
 }
 
 /* ---- report --------------------------------------------------------------- */
@@ -435,6 +491,26 @@ wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
 	return !a->lost && (d->check_leases || at - a->lease_from_ms > lease_length(a) / 3);
 }
 
+/*
+ * The lease of an attempt is lost.  A result that is there is reported all the
+ * same: the store knows its token.  False: there is no such attempt any more.
+ */
+static bool
+give_up(tq_deliver *d, attempt *a)
+{
+	if (a->result.response != NULL)
+		return true;
+	if (!a->place.under_way)
+	{
+		tq_lines_leave(d->lines, &a->place);
+		free_attempt(d, a);
+		return false;
+	}
+	a->lost = true;
+	tq_http_cancel(d->http, a);
+	return true;
+}
+
 static void
 apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 {
@@ -450,12 +526,8 @@ apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 		{
 			a->lease_from_ms = from;
 
-			/* A result that is there is reported all the same: the store knows its token. */
-			if (leases[i++].lost && a->result.response == NULL)
-			{
-				a->lost = true;
-				tq_http_cancel(d->http, a);
-			}
+			if (leases[i++].lost && !give_up(d, a))
+				continue;
 		}
 		if (!a->lost)
 			plan_extension(d, a);
@@ -516,7 +588,9 @@ forget_all(tq_deliver *d)
 {
 	if (d->http != NULL)
 		tq_http_free(d->http);
+	tq_lines_free(d->lines);
 	d->http = NULL;
+	d->lines = NULL;
 	d->first_result = NULL;
 	d->nresults = d->nbusy = 0;
 	d->nsending = 0;
@@ -578,6 +652,7 @@ tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
 			tq_deliver_wake(d);
 		tq_http_step(d->http);
 		take_responses(d);
+		send_waiting(d);
 	}
 	if (!d->host->stopping(d->host->self))
 	{
@@ -616,6 +691,7 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 		return false;
 	tq_http_set_limits(d->http, &config->limits);
 	d->max_inflight = config->max_inflight;
+	tq_lines_set_limits(d->lines, config->max_inflight, config->max_per_host);
 	d->poll_interval_ms = later(config->poll_interval_ms, 1);
 	d->claim_at_ms = sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
 	return true;
@@ -634,7 +710,8 @@ tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_
 	d->refill_at_ms = NEVER;
 	d->claim_now = true;
 	d->http = tq_http_new(&config->limits);
-	if (d->http == NULL || !tq_deliver_configure(d, config))
+	d->lines = tq_lines_new();
+	if (d->http == NULL || d->lines == NULL || !tq_deliver_configure(d, config))
 	{
 		tq_deliver_free(d);
 		return NULL;

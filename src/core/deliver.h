@@ -9,7 +9,8 @@
  * way of waiting, its wish to stop.
  *
  * Flow: slots, not batches.  Free slots are refilled as soon as work may be
- * there; results are reported when there are TQ_REPORT_BATCH of them or the
+ * there; a task whose host has its share of them waits in a line, and others
+ * are claimed meanwhile (lines.h); results are reported when there are TQ_REPORT_BATCH of them or the
  * oldest is TQ_REPORT_DELAY_MS old; leases of what is in flight are extended
  * before half of them has passed.  A result whose report failed is kept and
  * reported again; while such results wait nothing new is claimed, so a
@@ -113,7 +114,8 @@ typedef struct tq_host
 
 typedef struct tq_deliver_config
 {
-	int max_inflight;
+	int max_inflight; /* requests under way */
+	int max_per_host; /* of them */
 	int64_t poll_interval_ms;
 	tq_http_limits limits;
 	const tq_egress *egress; /* copied */
@@ -148,7 +150,7 @@ extern void tq_deliver_wake(tq_deliver *d);
  */
 extern void tq_deliver_check_leases(tq_deliver *d);
 
-/* Tasks held: being sent, or with a result that is not reported yet. */
+/* Tasks held: waiting, being sent, or with a result that is not reported yet. */
 extern int tq_deliver_inflight(const tq_deliver *d);
 
 /* Forgets everything in flight, without a word to the store: for when the store is gone. */

@@ -26,6 +26,7 @@ tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress, void *tag
 		return NULL;
 	}
 	x->response->tag = tag;
+	x->response->times = (tq_times){-1, -1, -1, -1};
 	x->limits = *limits;
 	x->egress = egress;
 	tq_buffer_init(&x->head, limits->max_headers);

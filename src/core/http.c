@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "core/exchange.h"
+#include "core/interfaces.h"
 
 #define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
 #define MAX_IDLE_HANDLES 256
@@ -30,6 +31,8 @@
  * may when memory runs out at the wrong moment, it is ended so much later.
  */
 #define GRACE_US 1000000
+
+#define INTERFACES_EVERY_US 5000000
 
 /* curl itself breaks off somewhere above this, with an error that says something else. */
 #define HARD_MAX_HEADERS (256 * 1024)
@@ -46,9 +49,10 @@ struct tq_http
 	CURLM *multi;
 	tq_resolver *resolver;
 	tq_http_limits limits;
-	tq_egress egress;  /* owned; exchanges and the resolver point to it */
-	int64_t timer_us;  /* when curl wants to be called; -1: no timer */
-	int64_t expire_us; /* nothing expires before; -1: nothing is in flight */
+	tq_egress egress;      /* owned; exchanges and the resolver point to it */
+	int64_t interfaces_us; /* when the machine's own addresses are read again */
+	int64_t timer_us;      /* when curl wants to be called; -1: no timer */
+	int64_t expire_us;     /* nothing expires before; -1: nothing is in flight */
 	exchange_list active;
 	exchange_list ready;
 	exchange_list finished;
@@ -175,6 +179,7 @@ record_addresses(void *arg, const tq_addresses *result)
 
 	x->addresses = *result;
 	x->lookup = NULL;
+	x->response->times.dns_us = now_us() - x->submitted_us;
 	make_ready(x);
 }
 
@@ -398,19 +403,9 @@ tq_http_set_limits(tq_http *h, const tq_http_limits *limits)
 bool
 tq_http_set_egress(tq_http *h, const tq_egress *e)
 {
-	tq_cidr *copy = NULL;
+	static const tq_egress none = {0};
 
-	if (e != NULL && e->nallow > 0)
-	{
-		copy = malloc(e->nallow * sizeof(*copy));
-		if (copy == NULL)
-			return false;
-		memcpy(copy, e->allow, e->nallow * sizeof(*copy));
-	}
-	tq_egress_free(&h->egress);
-	h->egress.allow = copy;
-	h->egress.nallow = e != NULL ? e->nallow : 0;
-	return true;
+	return tq_egress_copy(&h->egress, e != NULL ? e : &none);
 }
 
 bool
@@ -428,11 +423,24 @@ clamp_timeout(int64_t timeout_ms)
 	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }
 
+/* Interfaces come and go while the process runs. */
+static void
+know_own_addresses(tq_http *h)
+{
+	int64_t now = now_us();
+
+	if (now < h->interfaces_us)
+		return;
+	h->interfaces_us = now + INTERFACES_EVERY_US;
+	(void) tq_interfaces_read(&h->egress);
+}
+
 bool
 tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 {
 	tq_exchange *x = tq_exchange_new(&h->limits, &h->egress, tag);
 	const char *problem;
+	const char *denied;
 
 	if (x == NULL)
 		return false;
@@ -444,11 +452,15 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	h->expire_us = sooner(h->expire_us, expiry(x));
 	fit_connection_cache(h);
 
+	know_own_addresses(h);
 	problem = tq_exchange_prepare(x, request);
+	denied = problem == NULL ? tq_egress_url_denied(&h->egress, x->url.host, x->url.port) : NULL;
 	if (problem == tq_out_of_memory)
 		finish_early(x, TQ_CLASS_INTERNAL, problem, NULL);
 	else if (problem != NULL)
 		finish_early(x, TQ_CLASS_INVALID, problem, NULL);
+	else if (denied != NULL)
+		finish_early(x, TQ_CLASS_EGRESS_DENIED, "URL is not allowed: ", denied);
 	else if (!tq_resolve(h->resolver, x->url.host, record_addresses, x, &x->lookup))
 		finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
 	start_ready(h);

@@ -39,6 +39,15 @@ typedef struct tq_request
 	int64_t timeout_ms; /* for the whole exchange, name resolution included */
 } tq_request;
 
+/* How long the phases of an exchange took; -1: it did not come so far, or had no need to. */
+typedef struct tq_times
+{
+	int64_t dns_us;        /* look-up */
+	int64_t connect_us;    /* to the address that answered; -1 on a kept connection */
+	int64_t tls_us;        /* handshake; likewise */
+	int64_t first_byte_us; /* from then until the answer began */
+} tq_times;
+
 /* An answer, or the reason why there is none.  Owned by the receiver: tq_response_free(). */
 typedef struct tq_response
 {
@@ -55,6 +64,7 @@ typedef struct tq_response
 	/* for people; empty on success; never a header value, body or query string */
 	char error[256];
 	int64_t elapsed_us; /* from submit to the end */
+	tq_times times;
 } tq_response;
 
 extern tq_http *tq_http_new(const tq_http_limits *limits);

@@ -9,8 +9,9 @@
 
 #include <curl/curl.h>
 
-#define TQ_MAX_URL  8192
-#define TQ_MAX_HOST 255 /* a name of 253 bytes and its final dot, and some */
+#include "core/egress.h"
+
+#define TQ_MAX_URL 8192
 
 /* A parsed URL.  The handle drives the transfer, so what is resolved is what is asked. */
 typedef struct tq_url

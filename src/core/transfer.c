@@ -341,11 +341,36 @@ classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 	return tq_class_of_curl(code);
 }
 
+/* -1: it was not reached.  curl counts from the start of the transfer. */
+static int64_t
+moment(const tq_exchange *x, CURLINFO info)
+{
+	curl_off_t us = 0;
+
+	curl_easy_getinfo(x->easy, info, &us);
+	return us > 0 ? us : -1;
+}
+
+static void
+take_times(tq_exchange *x)
+{
+	tq_times *times = &x->response->times;
+	int64_t tls = moment(x, CURLINFO_APPCONNECT_TIME_T);
+	int64_t first_byte = moment(x, CURLINFO_STARTTRANSFER_TIME_T);
+
+	times->connect_us = moment(x, CURLINFO_CONNECT_TIME_T);
+	if (tls >= 0)
+		times->tls_us = tls - (times->connect_us > 0 ? times->connect_us : 0);
+	if (first_byte >= 0 && x->status != 0)
+		times->first_byte_us = first_byte - moment(x, CURLINFO_PRETRANSFER_TIME_T);
+}
+
 void
 tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 {
 	tq_response *r = x->response;
 
+	take_times(x);
 	r->cls = classify(x, code, time_is_up);
 	r->status = (x->status >= 200 && x->status <= 999) || r->cls == TQ_CLASS_HTTP ? x->status : 0;
 	r->truncated = r->cls == TQ_CLASS_HTTP && x->content.overflowed;

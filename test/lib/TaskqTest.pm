@@ -44,6 +44,7 @@ sub taskq_node
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'")
 	  if $params{preload} // 1;
 	$node->append_conf('postgresql.conf', "taskq.http_allow = '127.0.0.0/8, ::1'");
+	$node->append_conf('postgresql.conf', "taskq.http_ports = ''");
 	$node->append_conf('postgresql.conf', 'restart_after_crash = on');
 	# In files of the data directory, so that nothing outlives it.
 	$node->append_conf('postgresql.conf', 'dynamic_shared_memory_type = mmap');

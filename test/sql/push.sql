@@ -19,10 +19,10 @@ select count(*) from taskq._push_claim(10);
 -- A failed exchange: the answer is kept, the task tried again.
 select taskq._push_report(id, token, 'retry', 'http', 503,
 	E'Content-Type: text/html\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nX-Bytes: \\377\\376\r\nbroken line\r\n: no name\r\n'::bytea,
-	'\x3c00ff', true, '250 ms', null, '20 s') from taskq.lease where id = :a;
+	'\x3c00ff', true, '250 ms', null, '20 s', '{"dns": "1000 us", "first_byte": "200000 us"}') from taskq.lease where id = :a;
 select state, attempt, error, run_at - now() between interval '15 s' and interval '25 s' as as_asked from taskq.tasks where id = :a;
 select * from taskq.response(:a);
-select attempt, worker, class, error, status, elapsed from taskq.attempts where task_id = :a;
+select attempt, worker, class, error, status, elapsed, dns, connect, tls, first_byte from taskq.attempts where task_id = :a;
 
 -- Changed behind everybody's back: found by a sweep.  One may be under way.
 create procedure sweep() language plpgsql as $$
@@ -39,21 +39,21 @@ update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
 select attempt as header from taskq._push_claim(1) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
-select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null) from taskq.lease where id = :a;
+select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null, null) from taskq.lease where id = :a;
 select status, elapsed from taskq.response(:a);
 update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
 select count(*) from taskq._push_claim(1);
 select token from taskq.lease where id = :a \gset
-select taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null),
-	taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null) as again;
+select taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null, null),
+	taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null, null) as again;
 select state, attempt, error, url from taskq.tasks where id = :a;
 select * from taskq.response(:a);
 select attempt, class, error, status from taskq.attempts where task_id = :a order by attempt;
 
 -- A permanent failure.
-select taskq._push_report(id, token, 'permanent', 'http', 410, null, null, false, '2 ms', null, null) from taskq.lease where id = :b;
+select taskq._push_report(id, token, 'permanent', 'http', 410, null, null, false, '2 ms', null, null, null) from taskq.lease where id = :b;
 select state, error, method, url from taskq.tasks where id = :b;
 select taskq.retry(:b);
 select method, url, timeout_ms, body from taskq._push_claim(1);
@@ -80,7 +80,7 @@ select taskq._push_recover();
 select taskq.finish(id, token) from taskq.lease where id = :d;
 
 \set VERBOSITY terse
-select taskq._push_report(1, 1, 'maybe', 'http', 200, null, null, false, null, null, null);
+select taskq._push_report(1, 1, 'maybe', 'http', 200, null, null, false, null, null, null, null);
 select taskq._push_extend('{1}', '{}');
 select taskq._push_extend('{NULL}', '{1}');
 select taskq._push_claim(0);

@@ -127,6 +127,8 @@ is($requests[0]{headers}{'idempotency-key'}, $requests[1]{headers}{'idempotency-
 is($requests[0]{body}, $requests[1]{body}, 'and the same body');
 is(failures_of($id), '1:http:500', 'the failed attempt is remembered');
 is(sql("select status from taskq.response($id)"), '200', 'response() is the last answer');
+is(sql("select dns >= '0' and coalesce(connect, '0') < elapsed and tls is null and first_byte > '0' and first_byte <= elapsed"
+		  . " from taskq.attempts where task_id = $id"), 't', 'and so are the times of its phases');
 
 my $refused = 'http://127.0.0.1:' . refused_port() . '/';
 $id = sql("select taskq.submit_http('$refused', retry => 'twice')");
@@ -263,7 +265,7 @@ foreach my $url ($other->url('/ok'), 'http://2130706433:' . $other->port . '/ok'
 	wait_state($node, $id, 'dead');
 	is(failures_of($id), '1:egress_denied', "$url is refused" =~ s/:\d{4,}//r);
 }
-reconfigure($node, 'taskq.http_allow' => '127.0.0.1/32');
+reconfigure($node, 'taskq.http_allow' => '127.0.0.1/32, ::1');
 wait_until('a delivery', sub {
 	$id = submit('/ok', "retry => 'soon'", $other);
 	wait_query($node, 'postgres', "select ended_at is not null from taskq.tasks where id = $id");
@@ -272,11 +274,35 @@ wait_until('a delivery', sub {
 ($request) = $other->requests;
 is($request->{connection}, 1, 'no connection was made while it was refused; it takes a reload to allow it');
 
+# What a URL may name is narrowed by lists, and status() says which one it was.
+foreach my $case (['taskq.http_ports' => '80, 443', '', 'ports'],
+	['taskq.http_hosts' => 'hooks.example.com, *.localhost', '', 'hosts'], ['taskq.http_deny' => '127.0.0.0/8', '', 'deny'])
+{
+	my ($setting, $value, $open, $list) = @$case;
+
+	reconfigure($node, $setting => $value);
+	wait_until("a refusal by $setting", sub {
+		$id = submit('/ok/list', "retry => 'soon'", $other);
+		wait_query($node, 'postgres', "select ended_at is not null from taskq.tasks where id = $id");
+		return sql("select state from taskq.tasks where id = $id") eq 'dead';
+	});
+	like(failures_of($id), qr/^1:egress_denied/, "$setting: refused");
+	like(sql("select detail || hint from taskq.status() where \"check\" = 'last error'"),
+		qr/is not allowed: .*$list.*change \Q$setting\E, reload/s, 'status() names the list');
+	reconfigure($node, $setting => $open);
+	wait_until("a delivery without $setting", sub {
+		$id = submit('/ok', "retry => 'soon'", $other);
+		wait_query($node, 'postgres', "select ended_at is not null from taskq.tasks where id = $id");
+		return sql("select state from taskq.tasks where id = $id") eq 'finished';
+	});
+}
+
 # ---- many peers that hang --------------------------------------------------------------------
 
 sql("select taskq.create_queue('slow', mode => 'push', url => '" . $receiver->url('/hang/0/slow') . "')");
 sql("select count(taskq.submit('slow', '{}')) from generate_series(1, 500)");
-$receiver->wait_requests(100, '/hang/0/slow');
+$receiver->wait_requests(32, '/hang/0/slow');
+wait_query($node, 'postgres', "select count(*) = 500 from taskq.tasks where queue = 'slow' and state = 'running'");
 $took = seconds(sub {
 	$id = sql("select taskq.submit('default', '{}')");
 	is( sql("select taskq.finish(a.id, a.token) from taskq.acquire('default') a"),
@@ -288,8 +314,14 @@ $took = seconds(sub {
 	sql("select taskq.cancel(max(id)) from taskq.tasks where queue = 'slow'");
 });
 cmp_ok($took, '<', 2, sprintf('and nobody waits for it (%.2f s)', $took));
-is(sql("select count(*) from taskq.tasks where queue = 'slow' and state = 'running'"), '100',
-	'taskq.http_max_inflight bounds what is under way');
+my $healthy = $other->url('/ok/healthy') =~ s/127\.0\.0\.1/localhost/r;
+$took = seconds(sub {
+	$id = sql("select taskq.submit_http('$healthy', '{}')");
+	wait_state($node, $id, 'finished');
+});
+cmp_ok($took, '<', 1, sprintf('a task for another host goes out at once (%.3f s)', $took));
+is(scalar(my @hanging = $receiver->requests('/hang/0/slow')), 32,
+	'taskq.http_max_per_host bounds what is under way to one host');
 $took = seconds(sub {
 	sql("select taskq.drop_queue('slow', force => true)");
 	$id = submit('/ok', undef, $other);

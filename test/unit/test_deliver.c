@@ -212,8 +212,8 @@ static const tq_store store = {store_claim, store_report, store_extend, store_re
 static tq_deliver *
 start(int max_inflight, const char *path)
 {
-	tq_egress egress = {NULL, 0};
-	tq_deliver_config config = {max_inflight, 10000, {1000, 8192, 2000}, &egress};
+	tq_egress egress = {0};
+	tq_deliver_config config = {max_inflight, max_inflight, 10000, {1000, 8192, 2000}, &egress};
 	char err[100];
 	tq_deliver *d;
 
@@ -228,7 +228,7 @@ start(int max_inflight, const char *path)
 		strcpy(the_store.url, "nonsense");
 	else
 		snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.1:%d%s", port, path);
-	tq_egress_parse(&egress, "127.0.0.0/8", err, sizeof(err));
+	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
 	d = tq_deliver_new(&config, &store, &host);
 	tq_egress_free(&egress);
 	if (d == NULL)
@@ -660,7 +660,7 @@ static void
 test_configure(void)
 {
 	tq_deliver *d = start(10, "/mute");
-	tq_deliver_config config = {2, 500, {1000, 8192, 2000}, NULL};
+	tq_deliver_config config = {2, 100, 500, {1000, 8192, 2000}, NULL};
 
 	the_store.available = 5;
 	turns(d, 2);
@@ -677,6 +677,73 @@ test_configure(void)
 	is_int(the_store.cls, 0, "no result so far");
 	pass(d, 5);
 	is_int(the_store.cls, TQ_CLASS_EGRESS_DENIED, "the new list of addresses holds");
+	tq_deliver_free(d);
+}
+
+/* With new settings, and addresses of this machine allowed. */
+static void
+configure(tq_deliver *d, int max_per_host)
+{
+	tq_egress egress = {0};
+	tq_deliver_config config = {10, max_per_host, 10000, {1000, 8192, 2000}, &egress};
+	char err[100];
+
+	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
+	if (!tq_deliver_configure(d, &config))
+		exit(1);
+	tq_egress_free(&egress);
+}
+
+/* Tasks for one host that hangs, and then one for another. */
+static void
+test_lines(void)
+{
+	int before = atomic_load(&server_seen->requests);
+	tq_deliver *d = start(10, "/mute");
+	int i;
+
+	configure(d, 2);
+	the_store.available = 2000;
+	for (i = 0; i < 1000; i++)
+		pass(d, 1);
+	is_int(tq_deliver_inflight(d), 2000, "all tasks for one host are held");
+	is_int(atomic_load(&server_seen->requests) - before, 2, "two of them were sent");
+
+	snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.2:%d/ok", port);
+	the_store.available = 1;
+	tq_deliver_wake(d);
+	for (i = 0; i < 1000 && the_store.reported == 0; i++)
+		pass(d, 1);
+	is_int(the_store.cls, TQ_CLASS_CONNECT, "another host is tried at once");
+
+	the_store.lose = 1500;
+	tq_deliver_check_leases(d);
+	turns(d, 1);
+	is_int(the_store.extend_size, 2000, "the leases of those that wait are kept");
+	is_int(tq_deliver_inflight(d), 1999, "one that lost its lease waits no more");
+	the_store.lose = 0;
+	tq_deliver_check_leases(d);
+	for (i = 0; i < 100; i++)
+		pass(d, 1);
+	is_int(atomic_load(&server_seen->requests) - before, 3,
+		   "one that is given up under way makes room for the next");
+	the_host.stopping = true;
+	ok(!tq_deliver_turn(d, 1000), "stopped");
+	is_int(the_store.release_size, 1998, "what waits is given back");
+	tq_deliver_free(d);
+}
+
+static void
+test_full_lines(void)
+{
+	tq_deliver *d = start(10, "/mute");
+	int i;
+
+	configure(d, 1);
+	the_store.available = 5000;
+	for (i = 0; i < 2000; i++)
+		pass(d, 1);
+	is_int(tq_deliver_inflight(d), 4096, "what is held is bounded");
 	tq_deliver_free(d);
 }
 
@@ -699,6 +766,8 @@ main(void)
 	test_drain();
 	test_drain_of_failing_store();
 	test_configure();
+	test_lines();
+	test_full_lines();
 	server_stop();
 	return done();
 }

@@ -97,10 +97,10 @@ test_denied(void)
 		{"64:ff9b::127.0.0.1", "loopback"},
 		{"64:ff9b::10.0.0.1", "private"},
 		{"64:ff9b::169.254.169.254", "link-local"},
-		{"2002:7f00:1::1", "loopback"},
-		{"2002:a00:1::", "private"},
-		{"2002:a9fe:a9fe::1", "link-local"},
-		{"2002:c0a8:101::5", "private"},
+		{"2002:7f00:1::1", "6to4"},
+		{"2002:a00:1::", "6to4"},
+		{"2002:a9fe:a9fe::1", "6to4"},
+		{"2002:c0a8:101::5", "6to4"},
 		{"2001:0:7f00:1::", "teredo"},
 	};
 	size_t i;
@@ -120,8 +120,8 @@ test_public(void)
 		"198.51.99.255", "203.0.114.0", "223.255.255.255",
 		"2606:4700:4700::1111", "2a00:1450:4001::1", "2001:200::1", "2001:4860:4860::8888",
 		"2001:db7:ffff::1", "2001:db9::1", "3ffe::1", "2003::1", "2400:cb00::1",
-		"::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"};
-	tq_egress empty = {NULL, 0};
+		"::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2a00::5efe:8.8.8.8"};
+	tq_egress empty = {0};
 	struct sockaddr un = {.sa_family = AF_UNIX};
 	size_t i;
 
@@ -133,10 +133,10 @@ test_public(void)
 static void
 test_allow(void)
 {
-	tq_egress e = {NULL, 0};
+	tq_egress e = {0};
 	char err[128] = "";
 
-	ok(tq_egress_parse(&e, " 10.0.0.5,127.0.0.0/8\t::1 fd00::/8, 64:ff9b::/96 ,", err, sizeof(err)),
+	ok(tq_egress_allow(&e, " 10.0.0.5,127.0.0.0/8\t::1 fd00::/8, 64:ff9b::/96 ,", err, sizeof(err)),
 	   "a list of all forms");
 	is_int(e.nallow, 5, "elements");
 	is_str(judge(&e, "10.0.0.5"), NULL, "a single address is open");
@@ -147,25 +147,161 @@ test_allow(void)
 	is_str(judge(&e, "64:ff9b::127.0.0.1"), NULL, "also by NAT64");
 	is_str(judge(&e, "64:ff9b::10.0.0.6"), "private",
 		   "an open prefix does not open what it carries");
-	is_str(judge(&e, "2002:7f00:1::1"), NULL, "6to4 carries an open address");
+	is_str(judge(&e, "2002:7f00:1::1"), "6to4", "6to4 is a closed block");
+	ok(tq_egress_allow(&e, "2002::/16 ::1 fd00::/8 10.0.0.5 127.0.0.0/8 64:ff9b::/96", err,
+					   sizeof(err)),
+	   "which a list opens");
+	is_str(judge(&e, "2002:a00:1::"), "private", "but not what it carries");
+	is_str(judge(&e, "2002:7f00:1::1"), NULL, "unless that is open, too");
 	is_str(judge(&e, "::1"), NULL, "IPv6 loopback is open");
 	is_str(judge(&e, "::2"), "reserved", "its neighbour is not");
 	is_str(judge(&e, "fdff::1"), NULL, "unique local is open");
 	is_str(judge(&e, "fc00::1"), "unique local", "its other half is not");
 	is_str(judge(&e, "8.8.8.8"), NULL, "public stays open");
 
-	ok(tq_egress_parse(&e, "::ffff:10.0.0.0/104", err, sizeof(err)), "a mapped block");
+	ok(tq_egress_allow(&e, "::ffff:10.0.0.0/104", err, sizeof(err)), "a mapped block");
 	is_str(judge(&e, "10.200.0.1"), NULL, "means the IPv4 block");
 	is_str(judge(&e, "127.0.0.1"), "loopback", "the old list is gone");
 
-	ok(tq_egress_parse(&e, "0.0.0.0/0 ::/0", err, sizeof(err)), "everything");
+	ok(tq_egress_allow(&e, "0.0.0.0/0 ::/0", err, sizeof(err)), "everything");
 	is_str(judge(&e, "255.255.255.255"), NULL, "opens IPv4");
 	is_str(judge(&e, "ff02::1"), NULL, "and IPv6");
-	ok(tq_egress_parse(&e, "::/0", err, sizeof(err)), "all of IPv6");
+	ok(tq_egress_allow(&e, "::/0", err, sizeof(err)), "all of IPv6");
 	is_str(judge(&e, "::ffff:127.0.0.1"), "loopback", "does not open IPv4 in disguise");
 	is_str(judge(&e, "2001:0:7f00:1::"), "broadcast", "nor what Teredo carries");
-	ok(tq_egress_parse(&e, "", err, sizeof(err)), "the empty list");
+	ok(tq_egress_allow(&e, "", err, sizeof(err)), "the empty list");
 	is_int(e.nallow, 0, "has nothing");
+	tq_egress_free(&e);
+}
+
+static void
+test_deny(void)
+{
+	tq_egress e = {0};
+	char err[128] = "";
+
+	ok(tq_egress_deny(&e, "8.8.8.0/24, 2a00::/16, 10.0.0.1", err, sizeof(err)), "a deny list");
+	ok(tq_egress_allow(&e, "10.0.0.0/8", err, sizeof(err)), "and an allow list");
+	is_str(judge(&e, "8.8.8.8"), "deny list", "a public address is closed");
+	is_str(judge(&e, "8.8.9.8"), NULL, "its neighbour is not");
+	is_str(judge(&e, "2a00::1"), "deny list", "IPv6");
+	is_str(judge(&e, "10.0.0.1"), "deny list", "stronger than the allow list");
+	is_str(judge(&e, "10.0.0.2"), NULL, "whose other addresses are open");
+	is_str(judge(&e, "::ffff:8.8.8.8"), "deny list", "in its mapped form");
+	is_str(judge(&e, "64:ff9b::8.8.8.8"), "deny list", "by NAT64");
+	is_str(judge(&e, "2606::200:5efe:8.8.8.8"), "deny list", "by ISATAP");
+	tq_egress_free(&e);
+}
+
+static void
+test_own(void)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct sockaddr un = {.sa_family = AF_UNIX};
+	tq_egress e = {0};
+	tq_egress copy = {0};
+	char err[128] = "";
+
+	inet_pton(AF_INET, "203.0.114.7", &v4.sin_addr);
+	inet_pton(AF_INET6, "2a00::7", &v6.sin6_addr);
+	ok(tq_egress_add_own(&e, (struct sockaddr *) &v4) &&
+		   tq_egress_add_own(&e, (struct sockaddr *) &v6) && tq_egress_add_own(&e, &un),
+	   "addresses of this machine");
+	is_int(e.nown, 2, "those of internet families");
+	is_str(judge(&e, "203.0.114.7"), "own address", "are closed");
+	is_str(judge(&e, "203.0.114.8"), NULL, "their neighbours are not");
+	is_str(judge(&e, "2a00::7"), "own address", "IPv6");
+	is_str(judge(&e, "64:ff9b::203.0.114.7"), "own address", "by NAT64");
+	ok(tq_egress_allow(&copy, "203.0.114.7", err, sizeof(err)), "a list for another");
+	ok(tq_egress_copy(&e, &copy), "is copied");
+	is_str(judge(&e, "203.0.114.7"), NULL, "the allow list opens them");
+	is_str(judge(&e, "2a00::7"), "own address", "own addresses outlast the copy");
+	tq_egress_free(&copy);
+	tq_egress_free(&e);
+}
+
+static void
+test_hosts(void)
+{
+	static const struct
+	{
+		const char *host;
+		bool listed;
+	} cases[] = {
+		{"api.example.com", true},
+		{"API.Example.COM.", true},
+		{"api.example.com..", false},
+		{"api.example.com.evil.test", false},
+		{"evilapi.example.com", false},
+		{"example.com", false},
+		{"example.org", false},
+		{"a.example.org", true},
+		{"a.b.EXAMPLE.org.", true},
+		{".example.org", false},
+		{"badexample.org", false},
+		{"xn--bcher-kva.example", true},
+		{"192.0.2.1", true},
+		{"192.0.2.10", false},
+		{"2001:DB8:0:0::1", true},
+		{"2001:db8::2", false},
+		{"", false},
+	};
+	tq_egress e = {0};
+	char err[512] = "";
+	size_t i;
+
+	ok(tq_egress_hosts(&e,
+					   "api.example.com, *.Example.ORG. xn--BCHER-kva.example 192.0.2.1 [2001:db8::1]",
+					   err, sizeof(err)),
+	   "a list of hosts");
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		is_str(tq_egress_url_denied(&e, cases[i].host, "443"),
+			   cases[i].listed ? NULL : "list of hosts", "host \"%s\"", cases[i].host);
+	ok(tq_egress_hosts(&e, "", err, sizeof(err)), "an empty one");
+	is_str(tq_egress_url_denied(&e, "anything", "1"), NULL, "asks nothing");
+	tq_egress_free(&e);
+}
+
+static void
+test_ports(void)
+{
+	tq_egress e = {0};
+	char err[128] = "";
+
+	ok(tq_egress_ports(&e, "80, 443 8000-8099", err, sizeof(err)), "a list of ports");
+	is_str(tq_egress_url_denied(&e, "h", "80"), NULL, "80");
+	is_str(tq_egress_url_denied(&e, "h", "443"), NULL, "443");
+	is_str(tq_egress_url_denied(&e, "h", "0443"), NULL, "0443 is 443");
+	is_str(tq_egress_url_denied(&e, "h", "8000"), NULL, "a range's first");
+	is_str(tq_egress_url_denied(&e, "h", "8099"), NULL, "and last");
+	is_str(tq_egress_url_denied(&e, "h", "8100"), "list of ports", "not the next one");
+	is_str(tq_egress_url_denied(&e, "h", "25"), "list of ports", "not 25");
+	tq_egress_free(&e);
+}
+
+static void
+test_mistakes_of_names(void)
+{
+	static const char *const hosts[] = {
+		"*", "*.", "a*.example", "*.*.example", "*.[::1]", "b\xc3\xbc"
+														   "cher.example",
+		"a..b", ".a", "http://a", "a:80", "[::1", "a/8"};
+	static const char *const ports[] = {"0", "65536", "http", "80-", "-80", "443-80", "80-90-99", "+80", "1000000"};
+	tq_egress e = {0};
+	char err[512];
+	size_t i;
+
+	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+	{
+		ok(!tq_egress_hosts(&e, hosts[i], err, sizeof(err)), "host \"%s\" is refused", hosts[i]);
+		ok(strstr(err, "is not a host name, *.NAME or an address") != NULL, "with a reason");
+	}
+	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+	{
+		ok(!tq_egress_ports(&e, ports[i], err, sizeof(err)), "port \"%s\" is refused", ports[i]);
+		ok(strstr(err, "is not a port or a range of ports") != NULL, "with a reason");
+	}
 	tq_egress_free(&e);
 }
 
@@ -193,31 +329,31 @@ test_mistakes(void)
 		{"fe80::1%eth0", "\"fe80::1%eth0\" is not an IP address or CIDR block"},
 		{"10.0.0.0;8", "\"10.0.0.0;8\" is not an IP address or CIDR block"},
 	};
-	tq_egress e = {NULL, 0};
+	tq_egress e = {0};
 	char err[128];
 	char small[8];
 	char list[16 * 1025 + 1] = "";
 	size_t i;
 
-	tq_egress_parse(&e, "192.168.1.1", err, sizeof(err));
+	tq_egress_allow(&e, "192.168.1.1", err, sizeof(err));
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		ok(!tq_egress_parse(&e, cases[i].list, err, sizeof(err)), "\"%s\" is refused",
+		ok(!tq_egress_allow(&e, cases[i].list, err, sizeof(err)), "\"%s\" is refused",
 		   cases[i].list);
 		is_str(err, cases[i].err, "with a reason");
 	}
 	is_str(judge(&e, "192.168.1.1"), NULL, "the old list stays after a mistake");
 
 	memset(list, '1', 200);
-	ok(!tq_egress_parse(&e, list, small, sizeof(small)), "an oversized element");
+	ok(!tq_egress_allow(&e, list, small, sizeof(small)), "an oversized element");
 	is_int(strlen(small), sizeof(small) - 1, "the reason is cut to its room");
 
 	list[0] = '\0';
 	for (i = 0; i < 1024; i++)
 		strcat(list, "1.2.3.4 ");
-	ok(tq_egress_parse(&e, list, err, sizeof(err)), "1024 elements");
+	ok(tq_egress_allow(&e, list, err, sizeof(err)), "1024 elements");
 	strcat(list, "1.2.3.4");
-	ok(!tq_egress_parse(&e, list, err, sizeof(err)), "not 1025");
+	ok(!tq_egress_allow(&e, list, err, sizeof(err)), "not 1025");
 	tq_egress_free(&e);
 }
 
@@ -227,6 +363,11 @@ main(void)
 	test_denied();
 	test_public();
 	test_allow();
+	test_deny();
+	test_own();
+	test_hosts();
+	test_ports();
 	test_mistakes();
+	test_mistakes_of_names();
 	return done();
 }

@@ -33,10 +33,10 @@ static tq_http *
 new_engine(const tq_http_limits *limits, const char *allow)
 {
 	tq_http *h = tq_http_new(limits);
-	tq_egress egress = {NULL, 0};
+	tq_egress egress = {0};
 	char err[100];
 
-	if (h == NULL || !tq_egress_parse(&egress, allow, err, sizeof(err)) ||
+	if (h == NULL || !tq_egress_allow(&egress, allow, err, sizeof(err)) ||
 		!tq_http_set_egress(h, &egress))
 		exit(1);
 	tq_egress_free(&egress);
@@ -657,6 +657,51 @@ test_egress_denied(void)
 	tq_http_free(h);
 }
 
+/* Hosts and ports are judged before a name is looked up. */
+static void
+test_url_denied(void)
+{
+	static const struct
+	{
+		const char *hosts;
+		const char *ports;
+		const char *url;
+		const char *error;
+	} cases[] = {
+		{"hooks.example.com", "", "http://no-such-host.invalid/", "URL is not allowed: list of hosts"},
+		{"127.0.0.1", "", "http://localhost:%d/ok", "URL is not allowed: list of hosts"},
+		{"localhost", "", "http://127.0.0.1:%d/ok", "URL is not allowed: list of hosts"},
+		{"", "80, 443", "http://127.0.0.1:%d/ok", "URL is not allowed: list of ports"},
+		{"127.0.0.1", "80, 443", "http://127.1:%d/ok", "URL is not allowed: list of ports"},
+		{"127.0.0.1", "1-65535", "http://0x7f.1:%d/ok", NULL},
+	};
+	tq_http_limits limits = BASIC_LIMITS;
+	char err[100];
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		tq_egress egress = {0};
+		tq_http *h = tq_http_new(&limits);
+		char url[200];
+		tq_response *r;
+
+		if (!tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err)) ||
+			!tq_egress_hosts(&egress, cases[i].hosts, err, sizeof(err)) ||
+			!tq_egress_ports(&egress, cases[i].ports, err, sizeof(err)) ||
+			!tq_http_set_egress(h, &egress))
+			exit(1);
+		tq_egress_free(&egress);
+		snprintf(url, sizeof(url), cases[i].url, port);
+		r = get_url(h, url, 5000);
+		if (cases[i].error != NULL)
+			expect(r, "egress_denied", 0, cases[i].error, url);
+		else
+			expect(r, "http", 200, "", url);
+		tq_http_free(h);
+	}
+}
+
 /* The rules change between resolution and connect, or while the connection waits in the pool. */
 static void
 test_egress_late(void)
@@ -801,6 +846,7 @@ main(void)
 	test_keep_alive();
 	test_cancel();
 	test_egress_denied();
+	test_url_denied();
 	test_egress_late();
 	test_next_address();
 	test_mute_resolver();

@@ -318,8 +318,8 @@ test_hosts_file(void)
 static void
 test_cache(void)
 {
-	tq_egress none = {NULL, 0};
-	tq_egress open = {NULL, 0};
+	tq_egress none = {0};
+	tq_egress open = {0};
 	char err[100];
 	int before;
 	outcome o;
@@ -336,7 +336,7 @@ test_cache(void)
 	/* The rules of now, not those of then. */
 	o = look_up("private.test");
 	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "private");
-	tq_egress_parse(&open, "10.0.0.0/8", err, sizeof(err));
+	tq_egress_allow(&open, "10.0.0.0/8", err, sizeof(err));
 	tq_resolver_set_egress(resolver, &open);
 	before = questions;
 	o = look_up("private.test");
