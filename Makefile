@@ -14,7 +14,7 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver
+CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
 	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
@@ -33,7 +33,7 @@ ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum
+	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker
 FUZZ = url header retry_after egress
 UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_lines test_deliver
 
@@ -118,6 +118,16 @@ $(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=src/core/%.c)
 	@mkdir -p $(@D)
 	clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -Isrc -Itest/fuzz $(CURL_CFLAGS) -o $@ $(filter %.c,$^) $(CURL_LIBS)
+
+# ---- the standalone side: see worker/Makefile --------------------------------
+
+worker:
+	@$(MAKE) -C worker PG_CONFIG=$(PG_CONFIG)
+
+install-worker:
+	@$(MAKE) -C worker PG_CONFIG=$(PG_CONFIG) install
+
+.PHONY: worker install-worker
 
 # ---- in private copies ------------------------------------------------------
 

@@ -68,10 +68,10 @@ missing_packages()
 	has_library libcares || say libc-ares-dev
 	command -v python3 >/dev/null || say python3
 	[ "$purpose" = demo ] && return
+	[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev
 	if [ "$purpose" = bench ]; then
 		[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ] || say nginx-light
 		command -v curl >/dev/null || say curl
-		[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev
 		want_pgq
 		return
 	fi

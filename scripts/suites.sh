@@ -75,7 +75,7 @@ prepare()
 
 build()
 {
-	private_make -j2 install && private_make -j2 unit
+	private_make -j2 install && private_make -j2 unit && private_make -j2 worker
 }
 
 unit_suite()

@@ -30,7 +30,8 @@ create table taskq.queue (
 	keep_key interval not null,
 	paused boolean not null,
 	created_at timestamptz not null,
-	durable_finish boolean not null
+	durable_finish boolean not null,
+	executor text not null constraint queue_executor check (executor in ('builtin', 'external'))	-- of push tasks
 );
 
 -- Rights of single roles on single queues, beside those of the extension's own

@@ -29,10 +29,10 @@ $$;
 -- here, and in the table only once it was changed: a dump never brings a
 -- second copy of it back.
 create view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
 	from taskq.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin'
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq.queue q where q.id = shipped.id);
 
@@ -41,21 +41,23 @@ create function taskq._visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
 	from taskq._queues
 	where taskq._visible(name);
 comment on view taskq.queues is
-'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: the executor sends them as HTTP requests), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
+'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
 
 -- What is wrong with a queue's settings, or NULL.
 create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
-	keep_dead interval, keep_key interval) returns text
+	keep_dead interval, keep_key interval, executor text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select case
 		when mode is null or mode not in ('pull', 'push') then 'mode must be pull or push'
 		when mode = 'pull' and url is not null then 'a pull queue has no url'
+		when executor is null or executor not in ('builtin', 'external') then 'executor must be builtin or external'
+		when mode = 'pull' and executor <> 'builtin' then 'a pull queue has no external executor'
 		when lease_for is null or lease_for < interval '100 ms' or lease_for > interval '30 days'
 			then 'lease_for must be between 100 ms and 30 days'
 		when keep_finished is null or keep_finished < interval '0' or keep_finished > interval '36600 days'
@@ -71,7 +73,8 @@ $$;
 
 create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
 	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
-	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true) returns void
+	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true,
+	executor text default 'builtin') returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -81,7 +84,7 @@ declare
 begin
 	perform taskq._check_name(queue, 'queue');
 	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
-	wrong := taskq._queue_wrong(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key);
+	wrong := taskq._queue_wrong(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -94,9 +97,10 @@ begin
 			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
-		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
+		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+				executor)
 			values (nextval('taskq.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
-				false, clock_timestamp(), coalesce(durable_finish, true));
+				false, clock_timestamp(), coalesce(durable_finish, true), executor);
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
@@ -105,8 +109,8 @@ begin
 	perform taskq._queues_changed();
 end
 $$;
-comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean) is
-'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (the executor sends them as HTTP requests). url: push only, where the payload of submit() is POSTed. lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. durable_finish: false lets a transaction that did nothing but finish tasks commit without waiting for the disk, so that a crash can undo the last of them and they are run again. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
+'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (they are sent as HTTP requests). url: push only, where the payload of submit() is POSTed. executor: push only, who sends: builtin (the executor inside the server) or external (programs such as taskq-worker). lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. durable_finish: false lets a transaction that did nothing but finish tasks commit without waiting for the disk, so that a crash can undo the last of them and they are run again. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
 
 -- Every call by a client holds a lock on this table until its transaction
 -- ends: once this returns none is under way, and none begins.  Taken before
@@ -169,8 +173,10 @@ declare
 	q taskq.queue%rowtype;
 begin
 	perform taskq._check_name(queue, 'queue');
-	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish)
-		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish
+	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+			executor)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish,
+			executor
 		from taskq._queues v where v.name = _own_queue.queue and v.id < 100
 		on conflict do nothing;
 	select * into q from taskq.queue t where t.name = _own_queue.queue for update;
@@ -185,7 +191,7 @@ $$;
 
 create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
 	retry text default null, keep_finished interval default null, keep_dead interval default null,
-	keep_key interval default null, durable_finish boolean default null) returns void
+	keep_key interval default null, durable_finish boolean default null, executor text default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -208,7 +214,9 @@ begin
 	q.keep_dead := coalesce(keep_dead, q.keep_dead);
 	q.keep_key := coalesce(keep_key, q.keep_key);
 	q.durable_finish := coalesce(durable_finish, q.durable_finish);
-	wrong := taskq._queue_wrong(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key);
+	q.executor := coalesce(executor, q.executor);
+	wrong := taskq._queue_wrong(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
+		q.executor);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -220,15 +228,15 @@ begin
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
 	end if;
-	update taskq.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish) =
-			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish)
+	update taskq.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor) =
+			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor)
 		where t.id = q.id;
 	perform taskq._queues_changed();
 	perform taskq._wake_executor();
 end
 $$;
-comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean) is
-'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
+comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
+'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks; executor at any time, tasks that are being sent are reported by who sends them. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
 
 -- pause_queue() to purge_queue() look whether the caller may control the queue,
 -- then do as taskq_owner what stands in the private functions: src/front.c.

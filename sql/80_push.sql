@@ -1,11 +1,16 @@
--- The protocol between the executor (or any other dispatcher of push tasks)
--- and the database.  Private: for role taskq_bgw.
+-- The protocol between those who send push tasks and the database: the executor,
+-- which gives no name as worker and has the queues that are builtin; and others,
+-- which have those that are external and that they may work on, of the queues
+-- they name (NULL: all).  src/core/protocol.h has the other side.
 
-create function taskq._push_claim(max_tasks int)
+create function taskq._push_queues(queues text[]) returns setof text
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_queues';
+
+create function taskq._push_claim(max_tasks int, queues text[], worker text)
 returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, method text, url text, headers text[], body bytea)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
-create function taskq._push_next_due() returns bigint
+create function taskq._push_next_due(queues text[], worker text) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
 create function taskq._push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,

@@ -24,6 +24,13 @@ create view taskq._entitlements as
 		(array['work'], 'execute on routine taskq.finish_many(bigint[], bigint[], jsonb[])'),
 		(array['work'], 'execute on routine taskq.heartbeat_many(bigint[], bigint[], interval)'),
 		(array['work'], 'execute on routine taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)'),
+		(array['work'], 'execute on routine taskq._armed()'),
+		(array['work'], 'execute on routine taskq._push_claim(int, text[], text)'),
+		(array['work'], 'execute on routine taskq._push_next_due(text[], text)'),
+		(array['work'], 'execute on routine taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
+		(array['work'], 'execute on routine taskq._push_extend(bigint[], bigint[])'),
+		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[])'),
+		(array['work'], 'execute on routine taskq._push_queues(text[])'),
 		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.wait(bigint, interval, taskq.state, jsonb)'),
@@ -205,8 +212,8 @@ to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 grant select on taskq.retry_policies, taskq.queue_grants to taskq_reader, taskq_admin;
 
 grant execute on function
-	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean),
-	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean),
+	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
+	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
 	taskq.drop_queue(text, boolean),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
 	taskq.drop_retry_policy(text),
@@ -221,8 +228,8 @@ to taskq_admin;
 grant usage on schema taskq to taskq_bgw;
 grant execute on function
 	taskq._armed(),
-	taskq._push_claim(int),
-	taskq._push_next_due(),
+	taskq._push_claim(int, text[], text),
+	taskq._push_next_due(text[], text),
 	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
 	taskq._push_extend(bigint[], bigint[]),
 	taskq._push_release(bigint[], bigint[]),

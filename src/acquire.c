@@ -237,7 +237,8 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	const Queue *queue = queue_by_id(PG_GETARG_INT32(0));
 	TimestampTz next_due;
 
-	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) && !queue->push)
+	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) &&
+		(!queue->push || queue->external))
 		wakeup_arrival_at_commit(queue->id);
 	wakeup_timers_at_commit();
 	PG_RETURN_VOID();

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
@@ -44,6 +45,24 @@ require_own(const Row *lease)
 
 	if (queue != NULL)
 		queue_require(queue, PRIVILEGE_WORK);
+}
+
+/* The executor has every queue. */
+static void
+require_sender(const Row *lease)
+{
+	if (GetUserId() != get_role_oid(TASKQ_BGW_ROLE, true))
+		require_own(lease);
+}
+
+RowResult
+lease_take_sent(int64 id, int64 token, Row *lease)
+{
+	RowResult result = lease_take(id, token, lease, false);
+
+	if (result == ROW_DONE)
+		require_sender(lease);
+	return result;
 }
 
 bool
@@ -165,6 +184,8 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 
 		if (result == ROW_BUSY)
 			continue;
+		if (result == ROW_DONE)
+			require_sender(&lease);
 		if (result == ROW_DONE && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
 		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
@@ -189,7 +210,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	{
 		Row lease;
 
-		if (lease_take(ids[i], tokens[i], &lease, false) != ROW_DONE)
+		if (lease_take_sent(ids[i], tokens[i], &lease) != ROW_DONE)
 			continue;
 		task_release(&lease, 0);
 		released++;

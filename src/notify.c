@@ -110,7 +110,7 @@ taskq_notify(PG_FUNCTION_ARGS)
 	{
 		const Queue *queue = queue_by_id(ids[i]);
 
-		if (queue != NULL && !queue->push && !queue->paused)
+		if (queue != NULL && (!queue->push || queue->external) && !queue->paused)
 			Async_Notify(psprintf("taskq_%s", queue->name), NULL);
 	}
 	durability_end_weak();

@@ -12,6 +12,8 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
@@ -178,6 +180,120 @@ return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* ---- whose tasks ------------------------------------------------------------ */
+
+/* Who asks for tasks. */
+typedef struct Sender
+{
+	bool builtin;
+	text *worker;
+	Datum *names; /* of the queues it has chosen; NULL: all */
+	int nnames;
+} Sender;
+
+static void
+read_names(ArrayType *array, Sender *sender)
+{
+	bool *nulls;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &sender->names, &nulls,
+					  &sender->nnames);
+	for (int i = 0; i < sender->nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+					 errmsg("queues must not have NULL elements"),
+					 errdetail("Each element is the name of a queue."),
+					 errhint("Pass NULL instead of the array for all queues.")));
+	}
+}
+
+/* Without a name it is the executor, and nobody else may say so. */
+static Sender
+sender_of(FunctionCallInfo fcinfo, int names, int worker)
+{
+	Sender sender = {.builtin = worker >= 0 && PG_ARGISNULL(worker)};
+
+	if (sender.builtin && !superuser() && GetUserId() != get_role_oid(TASKQ_BGW_ROLE, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_PERMITTED),
+				 errmsg("worker must not be NULL"),
+				 errdetail("Without a name it is the executor inside the server that asks."),
+				 errhint("Pass a name for this worker.")));
+	if (!PG_ARGISNULL(names))
+		read_names(PG_GETARG_ARRAYTYPE_P(names), &sender);
+	if (sender.builtin || worker < 0)
+		sender.worker = cstring_to_text(EXECUTOR_WORKER);
+	else
+		sender.worker = PG_GETARG_TEXT_PP(worker);
+	if (!sender.builtin && worker >= 0 &&
+		strcmp(text_to_cstring(sender.worker), EXECUTOR_WORKER) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("worker must not be \"%s\"", EXECUTOR_WORKER),
+				 errdetail("That is what the executor inside the server is called."),
+				 errhint("Pass another name for this worker.")));
+	return sender;
+}
+
+static bool
+has_chosen(const Sender *sender, const char *name)
+{
+	for (int i = 0; i < sender->nnames; i++)
+	{
+		if (strcmp(TextDatumGetCString(sender->names[i]), name) == 0)
+			return true;
+	}
+	return sender->names == NULL;
+}
+
+static bool
+serves(const Sender *sender, const Queue *queue)
+{
+	if (queue == NULL || queue->external == sender->builtin)
+		return false;
+	return sender->builtin || (has_chosen(sender, queue->name) && queue_may(queue, PRIVILEGE_WORK));
+}
+
+/* The push queues that it serves, palloc'd ids. */
+static int32 *
+queues_of(const Sender *sender, int *count)
+{
+	int all;
+	int32 *ids = queue_push_ids(&all);
+
+	*count = 0;
+	for (int i = 0; i < all; i++)
+	{
+		if (serves(sender, queue_by_id(ids[i])))
+			ids[(*count)++] = ids[i];
+	}
+	return ids;
+}
+
+PG_FUNCTION_INFO_V1(taskq_push_queues);
+Datum
+taskq_push_queues(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Sender sender = sender_of(fcinfo, 0, -1);
+	int count;
+	int32 *ids = queues_of(&sender, &count);
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	for (int i = 0; i < count; i++)
+	{
+		const Queue *queue = queue_by_id(ids[i]);
+		Datum name = queue != NULL ? CStringGetTextDatum(queue->name) : (Datum) 0;
+		bool isnull = false;
+
+		if (queue != NULL)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &name, &isnull);
+	}
+	return (Datum) 0;
+}
+
 /* Each call begins with another queue, so that a busy one does not starve the others. */
 PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
@@ -185,12 +301,13 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 {
 	static int turn = 0;
 	int max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
-	text *worker = cstring_to_text(EXECUTOR_WORKER);
+	Sender sender = sender_of(fcinfo, 1, 2);
 	Claim *claims = palloc_array(Claim, max);
 	int count;
-	int32 *ids = queue_push_ids(&count);
+	int32 *ids;
 
 	executor_call("taskq._push_claim()");
+	ids = queues_of(&sender, &count);
 	InitMaterializedSRF(fcinfo, 0);
 	turn++;
 	for (int i = 0; i < count && max > 0; i++)
@@ -201,7 +318,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 
 		if (queue == NULL)
 			continue;
-		claimed = task_claim(queue, max, queue->lease_us, worker, claims, &next_due);
+		claimed = task_claim(queue, max, queue->lease_us, sender.worker, claims, &next_due);
 		for (int j = 0; j < claimed; j++)
 			return_request((ReturnSetInfo *) fcinfo->resultinfo, queue, &claims[j]);
 		max -= claimed;
@@ -215,8 +332,9 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
+	Sender sender = sender_of(fcinfo, 0, 1);
 	int count;
-	int32 *ids = queue_push_ids(&count);
+	int32 *ids = queues_of(&sender, &count);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -232,6 +350,8 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	/* Rounded up: a wake-up before the time would find nothing. */
 	PG_RETURN_INT64((next - now + US_PER_MS - 1) / US_PER_MS);
 }
+
+/* ---- answers ------------------------------------------------------------------ */
 
 /* Bytes from a peer as text of this database: what is not valid in it becomes '?'. */
 static JsonbValue *
@@ -412,7 +532,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 				 errdetail("It must be success, retry or permanent."),
 				 errhint("See src/core/outcome.h.")));
 	read_answer(fcinfo, &answer);
-	switch (lease_take(id, token, &lease, false))
+	switch (lease_take_sent(id, token, &lease))
 	{
 		case ROW_DONE:
 			break;

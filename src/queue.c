@@ -29,7 +29,7 @@
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.keep_key, q.durable_finish, q.paused, q.name::text, " \
+	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
 	"(select p.max_attempts from taskq._retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
@@ -47,6 +47,7 @@ enum QueueColumn
 	QUEUE_KEEP_DEAD,
 	QUEUE_KEEP_KEY,
 	QUEUE_DURABLE_FINISH,
+	QUEUE_EXTERNAL,
 	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
@@ -198,6 +199,7 @@ remember(const Datum *row, const bool *isnull)
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));
 	q->keep_key_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_KEY]));
 	q->durable_finish = DatumGetBool(row[QUEUE_DURABLE_FINISH]);
+	q->external = DatumGetBool(row[QUEUE_EXTERNAL]);
 	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
 	for (int i = 0; i < NPRIVILEGES; i++)
 		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);

@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -62,12 +63,45 @@ taskq_relation(const char *name)
 	return relation;
 }
 
+/* Those that have been looked up and not been changed since. */
+static struct
+{
+	Oid heap;
+	Oid index;
+} hot_oids[lengthof(hot_tables)];
+
+static void
+forget_relation(Datum arg, Oid relation)
+{
+	for (int i = 0; i < (int) lengthof(hot_oids); i++)
+	{
+		if (relation == InvalidOid || relation == hot_oids[i].heap ||
+			relation == hot_oids[i].index)
+			hot_oids[i].heap = InvalidOid;
+	}
+}
+
+/* Every call holds a lock that keeps the extension from being dropped: see queue.c. */
+static void
+find_hot_table(HotTable table)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	registered = true;
+	hot_oids[table].index = taskq_relation(hot_tables[table].index);
+	hot_oids[table].heap = taskq_relation(hot_tables[table].heap);
+}
+
 void
 hot_open(HotRelation *r, HotTable table)
 {
+	if (!OidIsValid(hot_oids[table].heap))
+		find_hot_table(table);
 	r->table = table;
-	r->heap = table_open(taskq_relation(hot_tables[table].heap), RowExclusiveLock);
-	r->index = index_open(taskq_relation(hot_tables[table].index), RowExclusiveLock);
+	r->heap = table_open(hot_oids[table].heap, RowExclusiveLock);
+	r->index = index_open(hot_oids[table].index, RowExclusiveLock);
 	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

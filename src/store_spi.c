@@ -21,7 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
-#include "core/deliver.h"
+#include "core/protocol.h"
 #include "executor/spi.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
@@ -68,24 +68,26 @@ typedef struct ProtocolCall
 	SPIPlanPtr plan;
 } ProtocolCall;
 
-static ProtocolCall call_armed = {.sql = "select taskq._armed()"};
+static ProtocolCall call_armed = {.sql = TQ_SQL_ARMED};
 static ProtocolCall call_claim = {
-	.sql = "select id, token, lease_ms, timeout_ms, method, url, headers, body"
-		   " from taskq._push_claim($1)",
-	.nargs = 1,
-	.argtypes = {INT4OID}};
-static ProtocolCall call_next_due = {.sql = "select taskq._push_next_due()"};
+	.sql = TQ_SQL_CLAIM,
+	.nargs = 3,
+	.argtypes = {INT4OID, TEXTARRAYOID, TEXTOID}};
+static ProtocolCall call_next_due = {
+	.sql = TQ_SQL_NEXT_DUE,
+	.nargs = 2,
+	.argtypes = {TEXTARRAYOID, TEXTOID}};
 static ProtocolCall call_report = {
-	.sql = "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	.sql = TQ_SQL_REPORT,
 	.nargs = 12,
 	.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, BOOLOID,
 				 INTERVALOID, TEXTOID, INTERVALOID, JSONBOID}};
 static ProtocolCall call_extend = {
-	.sql = "select taskq._push_extend($1, $2)",
+	.sql = TQ_SQL_EXTEND,
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_release = {
-	.sql = "select taskq._push_release($1, $2)",
+	.sql = TQ_SQL_RELEASE,
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
@@ -250,14 +252,15 @@ column(uint64 row, int n, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n, isnull);
 }
 
-/* The bigint that a call without arguments returns; -1 for NULL. */
+/* The bigint that a call returns whose arguments, if it has any, are NULL; -1 for NULL. */
 static int64
 call_for_int64(ProtocolCall *c)
 {
+	Datum values[MAX_ARGS] = {0};
 	bool isnull = true;
 	Datum value = 0;
 
-	if (call(c, NULL, NULL) > 0)
+	if (call(c, values, "nnnnnnnnnnnn") > 0)
 		value = column(0, 1, &isnull);
 	return isnull ? -1 : DatumGetInt64(value);
 }
@@ -342,23 +345,6 @@ copy_text(Datum value)
 	return copy_bytes(PG_DETOAST_DATUM_PACKED(value), &len);
 }
 
-static void
-copy_headers(tq_task *task, Datum value)
-{
-	Datum *lines;
-	bool *nulls;
-	int n;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &lines, &nulls, &n);
-	task->headers = check_malloc(calloc(n + 1, sizeof(char *)));
-	for (int i = 0; i < n; i++)
-	{
-		if (!nulls[i])
-			task->headers[task->nheaders++] = copy_text(lines[i]);
-	}
-}
-
 /* The task is complete enough for tq_task_free() at every moment. */
 static void
 copy_task(tq_task *task, uint64 row)
@@ -375,8 +361,8 @@ copy_task(tq_task *task, uint64 row)
 	value = column(row, 6, &isnull);
 	task->url = isnull ? check_malloc(strdup("")) : copy_text(value);
 	value = column(row, 7, &isnull);
-	if (!isnull)
-		copy_headers(task, value);
+	if (!isnull && !tq_task_set_headers(task, TextDatumGetCString(value)))
+		(void) check_malloc(NULL);
 	value = column(row, 8, &isnull);
 	if (!isnull)
 		task->body = copy_bytes(PG_DETOAST_DATUM_PACKED(value), &task->body_len);
@@ -412,12 +398,12 @@ static void
 work_claim(void *arg)
 {
 	ClaimArgs *args = arg;
-	Datum values[1] = {Int32GetDatum(args->max)};
+	Datum values[3] = {Int32GetDatum(args->max), 0, 0};
 	uint64 rows;
 
 	if (!armed())
 		return;
-	rows = call(&call_claim, values, NULL);
+	rows = call(&call_claim, values, " nn");
 	for (uint64 row = 0; row < rows && row < (uint64) args->max; row++)
 	{
 		args->tasks[args->n] = check_malloc(calloc(1, sizeof(tq_task)));
@@ -457,35 +443,6 @@ typedef struct ReportArgs
 	bool bare; /* without anything that the peer has sent */
 } ReportArgs;
 
-static const char *
-verdict_name(tq_verdict verdict)
-{
-	switch (verdict)
-	{
-		case TQ_SUCCESS:
-			return "success";
-		case TQ_RETRY:
-			return "retry";
-		case TQ_PERMANENT:
-			return "permanent";
-	}
-	return "retry";
-}
-
-/* Valid in every encoding, whatever the peer put into it. */
-static Datum
-printable_ascii(const char *s)
-{
-	char *copy = pstrdup(s);
-
-	for (char *c = copy; *c != '\0'; c++)
-	{
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
-	return CStringGetTextDatum(copy);
-}
-
 static Datum
 bytes_datum(const char *data, size_t len)
 {
@@ -505,30 +462,13 @@ interval_datum(int64 us)
 	return IntervalPGetDatum(interval);
 }
 
-/* {"dns": "1234 us", ...}: the phases that the exchange has come through. */
 static Datum
 times_datum(const tq_times *times)
 {
-	const struct
-	{
-		const char *name;
-		int64 us;
-	} phases[] = {
-		{"dns", times->dns_us},
-		{"connect", times->connect_us},
-		{"tls", times->tls_us},
-		{"first_byte", times->first_byte_us}};
-	StringInfoData json;
+	char json[TQ_TIMES_JSON_SIZE];
 
-	initStringInfo(&json);
-	for (int i = 0; i < (int) lengthof(phases); i++)
-	{
-		if (phases[i].us >= 0)
-			appendStringInfo(&json, "%s\"%s\": \"" INT64_FORMAT " us\"", json.len > 0 ? ", " : "{",
-							 phases[i].name, phases[i].us);
-	}
-	appendStringInfoString(&json, json.len > 0 ? "}" : "{}");
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	tq_times_json(times, json);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
 
 static void
@@ -538,10 +478,11 @@ report_one(tq_result *result, bool bare)
 	bool isnull = true;
 	bool written;
 	char nulls[] = "            ";
+	char error[sizeof(r->error)];
 	Datum values[MAX_ARGS] = {
 		Int64GetDatum(result->id),
 		Int64GetDatum(result->token),
-		CStringGetTextDatum(verdict_name(result->outcome.verdict)),
+		CStringGetTextDatum(tq_verdict_name(result->outcome.verdict)),
 		CStringGetTextDatum(tq_class_name(r->cls)),
 		Int32GetDatum(r->status),
 		0, 0,
@@ -551,6 +492,7 @@ report_one(tq_result *result, bool bare)
 		interval_datum(result->outcome.retry_after_ms * US_PER_MS),
 		times_datum(&r->times)};
 
+	tq_printable(r->error, error, sizeof(error));
 	nulls[4] = r->status == 0 ? 'n' : ' ';
 	nulls[5] = nulls[6] = 'n';
 	if (!bare && r->headers != NULL)
@@ -566,7 +508,7 @@ report_one(tq_result *result, bool bare)
 	if (bare)
 		values[9] = CStringGetTextDatum("the response could not be stored");
 	else if (r->error[0] != '\0')
-		values[9] = printable_ascii(r->error);
+		values[9] = CStringGetTextDatum(error);
 	else
 		nulls[9] = 'n';
 	nulls[10] = result->outcome.retry_after_ms < 0 ? 'n' : ' ';
@@ -588,22 +530,10 @@ work_report(void *arg)
 		report_one(&args->results[i], args->bare);
 }
 
-/* Whether the last failure is the database's state rather than the statement's content. */
 static bool
 failure_may_pass(void)
 {
-	switch (ERRCODE_TO_CATEGORY(failure_sqlstate))
-	{
-		case ERRCODE_INVALID_TRANSACTION_STATE: /* read-only */
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE: /* lock not available */
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-		default:
-			return false;
-	}
+	return tq_sqlstate_may_pass(unpack_sql_state(failure_sqlstate));
 }
 
 /*

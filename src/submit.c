@@ -239,7 +239,7 @@ task_make_ready(const Row *task)
 	ready_insert(&ready, &row);
 	hot_close(&ready);
 	CommandCounterIncrement();
-	if (queue != NULL && queue->push)
+	if (queue != NULL && queue->push && !queue->external)
 		wakeup_executor_at_commit();
 	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
 		wakeup_timers_at_commit();

@@ -103,6 +103,7 @@ typedef struct Queue
 	int64 keep_dead_us;
 	int64 keep_key_us;
 	bool durable_finish;
+	bool external; /* a push queue whose tasks are sent by other programs */
 	bool paused;
 
 	/* The roles that were granted each privilege on this queue. */
@@ -439,6 +440,12 @@ extern void durability_end_weak(void);
  * somebody has it in hand.
  */
 extern RowResult lease_take(int64 id, int64 token, Row *lease, bool wait);
+
+/*
+ * lease_take() without waiting, for who has sent the task: the executor, or one
+ * who may work on its queue; TQ007 for others.
+ */
+extern RowResult lease_take_sent(int64 id, int64 token, Row *lease);
 
 /* The same for a client that must have the privilege to work on the queue; false: it was lost. */
 extern bool lease_take_own(int64 id, int64 token, Row *lease);

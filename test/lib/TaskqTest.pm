@@ -363,3 +363,80 @@ sub DESTROY
 }
 
 1;
+
+# ---- worker/taskq-worker ------------------------------------------------------
+
+package TaskqTest::Worker;
+
+use strict;
+use warnings FATAL => 'all';
+
+use IPC::Run ();
+
+use PostgreSQL::Test::Utils ();
+
+# One that has begun, on database postgres of the node as the given user, with
+# further options.  It ends with the test if not before.
+sub start
+{
+	my ($class, $node, $user, @options) = @_;
+	my $self = bless { log => PostgreSQL::Test::Utils::tempdir() . '/log' }, $class;
+	my $database = 'host=' . $node->host . ' port=' . $node->port . " dbname=postgres user=$user";
+
+	$self->{process} = IPC::Run::start(
+		[ 'build/worker/taskq-worker', '--database', $database, '--allow', '127.0.0.0/8, ::1', '--ports', '1-65535', @options ],
+		'<', \undef, '>', $self->{log}, '2>&1');
+	return $self;
+}
+
+# What it has said so far, since an offset.
+sub log
+{
+	my ($self, $offset) = @_;
+
+	return -e $self->{log} ? PostgreSQL::Test::Utils::slurp_file($self->{log}, $offset // 0) : '';
+}
+
+sub wait_log
+{
+	my ($self, $pattern, $offset) = @_;
+
+	return TaskqTest::wait_until("'$pattern' said by the worker", sub { $self->log($offset) =~ $pattern });
+}
+
+sub pid
+{
+	my ($self) = @_;
+
+	return $self->{process}{KIDS}[0]{PID};
+}
+
+sub signal
+{
+	my ($self, $name) = @_;
+
+	$self->{process}->signal($name);
+	return;
+}
+
+# Waits until it has ended; its exit status, or a negative signal.
+sub wait_end
+{
+	my ($self) = @_;
+
+	my $process = delete $self->{process};
+	eval { $process->finish; 1 } or die $@;
+	my $status = $process->full_result(0);
+	return $status & 127 ? -($status & 127) : $status >> 8;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@);
+
+	return unless $self->{process};
+	$self->{process}->signal('KILL');
+	eval { $self->{process}->finish };
+	return;
+}

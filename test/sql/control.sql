@@ -44,10 +44,10 @@ select taskq.resume_queue('control'), taskq.resume_queue('control');
 select payload from taskq.acquire('control', 10);
 select taskq.submit_http('http://a.example/') as h \gset
 select taskq.pause_queue('http');
-select count(*) from taskq._push_claim(10);
-select taskq._push_next_due();
+select count(*) from taskq._push_claim(10, null, null);
+select taskq._push_next_due(null, null);
 select taskq.resume_queue('http');
-select count(*) from taskq._push_claim(10);
+select count(*) from taskq._push_claim(10, null, null);
 select taskq.cancel(:h);
 select taskq._push_recover();
 select taskq.pause_queue('nowhere');

@@ -6,15 +6,15 @@ select taskq.disarm();
 select taskq.submit('hook', '{"a": "ü"}') as a,
 	taskq.submit_http('http://b.example/x?y=1', method => 'PUT', headers => '{"X-Two": "2", "content-type": "text/plain"}', body => '\x00ff', timeout => '1500 ms') as b,
 	taskq.submit_http('http://c.example/', method => 'GET', delay => '1 hour') as c \gset
-select taskq._push_next_due();
+select taskq._push_next_due(null, null);
 -- The position of own headers and the id differ from run to run.
 select method, url, timeout_ms, lease_ms, body,
 	array(select regexp_replace(regexp_replace(h, '(X-Task-Id|Idempotency-Key): .*', '\1: …'), 'taskq/.*', 'taskq/…')
 		from unnest(headers) h) as headers
-from taskq._push_claim(10) order by id;
+from taskq._push_claim(10, null, null) order by id;
 -- Earlier where a task was due that is gone.
-select taskq._push_next_due() between 1 and 3600000 as in_an_hour;
-select count(*) from taskq._push_claim(10);
+select taskq._push_next_due(null, null) between 1 and 3600000 as in_an_hour;
+select count(*) from taskq._push_claim(10, null, null);
 
 -- A failed exchange: the answer is kept, the task tried again.
 select taskq._push_report(id, token, 'retry', 'http', 503,
@@ -38,13 +38,13 @@ $$;
 update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
-select attempt as header from taskq._push_claim(1) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
+select attempt as header from taskq._push_claim(1, null, null) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
 select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null, null) from taskq.lease where id = :a;
 select status, elapsed from taskq.response(:a);
 update taskq.task set run_at = 'epoch' where id = :a;
 update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
-select count(*) from taskq._push_claim(1);
+select count(*) from taskq._push_claim(1, null, null);
 select token from taskq.lease where id = :a \gset
 select taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null, null),
 	taskq._push_report(:a, :token, 'success', 'http', 200, 'X: y', 'fine', false, '2 ms', null, null, null) as again;
@@ -56,20 +56,20 @@ select attempt, class, error, status from taskq.attempts where task_id = :a orde
 select taskq._push_report(id, token, 'permanent', 'http', 410, null, null, false, '2 ms', null, null, null) from taskq.lease where id = :b;
 select state, error, method, url from taskq.tasks where id = :b;
 select taskq.retry(:b);
-select method, url, timeout_ms, body from taskq._push_claim(1);
+select method, url, timeout_ms, body from taskq._push_claim(1, null, null);
 
 -- Leases: extended, given back, cancelled, recovered.
 select e.id = :b as ours from taskq.lease l, taskq._push_extend(array[l.id, l.id, 0], array[l.token, l.token - 1, 1]) as e (id)
 	where l.id = :b;
 select taskq._push_release(array[:b], array[0::bigint]), taskq._push_release(array[id], array[token]) from taskq.lease where id = :b;
 select state, attempt from taskq.tasks where id = :b;
-select count(*) from taskq._push_claim(1);
+select count(*) from taskq._push_claim(1, null, null);
 select taskq.cancel(:b, 'never mind');
 select state, cancel_requested from taskq.tasks where id = :b;
 select taskq._push_extend(array[id], array[token]) = :b as lost from taskq.lease where id = :b;
 select state, error from taskq.tasks where id = :b;
 select taskq.retry(:b);
-select count(*) from taskq._push_claim(1);
+select count(*) from taskq._push_claim(1, null, null);
 select taskq._push_recover(), taskq._push_recover() as again;
 select state, attempt, error from taskq.tasks where id = :b;
 
@@ -83,7 +83,48 @@ select taskq.finish(id, token) from taskq.lease where id = :d;
 select taskq._push_report(1, 1, 'maybe', 'http', 200, null, null, false, null, null, null, null);
 select taskq._push_extend('{1}', '{}');
 select taskq._push_extend('{NULL}', '{1}');
-select taskq._push_claim(0);
+select taskq._push_claim(0, null, null);
 select taskq.cancel(:c), taskq.cancel(:b);
 select taskq.drop_queue('hook');
 drop procedure sweep;
+
+-- Queues whose tasks other programs send.
+select taskq.create_queue('outside', mode => 'push', executor => 'elsewhere');
+select taskq.create_queue('outside', mode => 'pull', executor => 'external');
+select taskq.create_queue('outside', mode => 'push', url => 'https://hooks.example.com/', executor => 'external');
+select taskq.create_queue('others', mode => 'push', url => 'https://hooks.example.com/', executor => 'external');
+select queue, executor from taskq.queues where mode = 'push' order by queue;
+create role regress_sender;
+select taskq.grant_queue('outside', 'regress_sender', '{work}');
+select taskq.submit('outside', '1') as a \gset
+select taskq.submit('others', '2') as b \gset
+select taskq.submit_http('https://hooks.example.com/') as c \gset
+select count(*) as builtin from taskq._push_claim(10, null, null) where id in (:a, :b);
+set role regress_sender;
+select taskq._push_queues(null) as mine, taskq._push_queues('{others}') as theirs;
+select taskq._push_claim(10, null, null);
+select taskq._push_claim(10, null, 'executor');
+select taskq._push_claim(10, '{NULL}', 'me');
+select count(*) from taskq._push_claim(10, '{others}', 'me');
+select taskq._push_next_due('{others}', 'me') as theirs, taskq._push_next_due(null, 'me') as mine;
+select id = :a as a, url, body, headers[1] from taskq._push_claim(10, '{outside, others}', 'me');
+reset role;
+select worker, queue from taskq.workers where queue = 'outside';
+select token from taskq.lease where id = :a \gset
+select count(*) from taskq._push_claim(10, '{others}', 'another');
+select token as others_token from taskq.lease where id = :b \gset
+set role regress_sender;
+select taskq._push_report(:b, :others_token, 'success', 'http', 200, null, null, false, null, null, null, null);
+select taskq._push_extend(array[:b]::bigint[], array[:others_token]::bigint[]);
+select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[]);
+select count(*) as lost from taskq._push_extend(array[:a]::bigint[], array[:token]::bigint[]);
+select taskq._push_report(:a, :token, 'success', 'http', 200, null, null, false, null, null, null, null);
+reset role;
+select state from taskq.tasks where id in (:a, :b) order by id;
+select taskq.alter_queue('others', executor => 'builtin');
+select taskq.alter_queue('others', executor => null), taskq.alter_queue('others', executor => 'nobody');
+select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[]);
+select count(*) as builtin from taskq._push_claim(10, null, null) where id = :b;
+select taskq.drop_queue('outside', true), taskq.drop_queue('others', true);
+select taskq.cancel(:c);
+drop role regress_sender;

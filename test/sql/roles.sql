@@ -73,7 +73,7 @@ select who, call, try(who, call) from
 	unnest(array['regress_nobody', 'regress_submitter', 'regress_worker', 'regress_reader']) with ordinality as w (who, n),
 	unnest(array['taskq.submit(''default'') > 0', '(select count(*) from taskq.acquire(''default''))', '(select count(*) >= 0 from taskq.tasks)',
 		'(select count(*) from taskq.task)', 'taskq.drop_queue(''x'')', 'taskq.arm()', 'nextval(''taskq.task_id'')',
-		'taskq._push_claim(1)', 'taskq._cancel_task(1, '''')', '(select count(*) > 0 from taskq.status())']) with ordinality as c (call, m)
+		'taskq._push_claim(1, null, null)', 'taskq._cancel_task(1, '''')', '(select count(*) > 0 from taskq.status())']) with ordinality as c (call, m)
 order by w.n, c.m;
 
 -- The executor's role can only do the executor's work.

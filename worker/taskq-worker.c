@@ -1,0 +1,169 @@
+/*
+ * taskq-worker.c
+ *		The engine of core/deliver.h as a program of its own.
+ *
+ * It waits in one place, for the transfers, the database and signals, and logs
+ * what changes its state on standard error, one line each.  A signal writes to
+ * a pipe; the second one ends the program where it is: leases bring back what
+ * it held.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/deliver.h"
+#include "options.h"
+#include "store_pq.h"
+
+#define MAX_RESPONSE_HEADERS (32 * 1024)
+#define TURN_MS              1000
+
+static volatile sig_atomic_t stopping = 0;
+static int signal_pipe[2] = {-1, -1};
+static tq_pq *database;
+
+/* ---- signals --------------------------------------------------------------------- */
+
+static void
+on_signal(int number)
+{
+	int saved = errno;
+
+	if (stopping)
+		_exit(128 + number);
+	stopping = 1;
+	(void) !write(signal_pipe[1], "", 1);
+	errno = saved;
+}
+
+static bool
+take_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	return pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) == 0 &&
+		   sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0 &&
+		   sigaction(SIGPIPE, &ignore, NULL) == 0;
+}
+
+/* ---- the engine's host -------------------------------------------------------------- */
+
+static void
+say(const char *line)
+{
+	fprintf(stderr, "taskq-worker: %s\n", line);
+}
+
+static int64_t
+host_now_ms(void *self)
+{
+	struct timespec ts;
+
+	(void) self;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int64_t
+host_wall_s(void *self)
+{
+	(void) self;
+	return (int64_t) time(NULL);
+}
+
+static bool
+host_stopping(void *self)
+{
+	(void) self;
+	return stopping != 0;
+}
+
+static void
+host_log(void *self, const char *line)
+{
+	(void) self;
+	say(line);
+}
+
+static int
+host_wait(void *self, int fd, int64_t timeout_ms)
+{
+	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {signal_pipe[0], POLLIN, 0}};
+	int64_t due_ms = tq_pq_timeout(database);
+	int bits = 0;
+
+	(void) self;
+	fds[1].fd = tq_pq_fd(database, &fds[1].events);
+	if (due_ms >= 0 && due_ms < timeout_ms)
+		timeout_ms = due_ms;
+	if (poll(fds, 3, (int) timeout_ms) > 0 && fds[0].revents != 0)
+		bits |= TQ_WAKE_IO;
+	if (tq_pq_step(database))
+		bits |= TQ_WAKE_TASKS;
+	return bits;
+}
+
+static const tq_host host = {host_now_ms, host_wall_s, host_wait, host_stopping, host_log, NULL};
+
+/* ---- the program ------------------------------------------------------------------------ */
+
+static tq_deliver *
+make_engine(const tq_options *options, const tq_store *store)
+{
+	tq_deliver_config config = {
+		.max_inflight = options->max_inflight,
+		.max_per_host = options->max_per_host,
+		.poll_interval_ms = options->poll_interval_ms,
+		.limits = {
+			.max_response = options->max_response,
+			.max_headers = MAX_RESPONSE_HEADERS,
+			.connect_timeout_ms = options->connect_timeout_ms},
+		.egress = &options->egress};
+
+	return tq_deliver_new(&config, store, &host);
+}
+
+int
+main(int argc, char **argv)
+{
+	tq_options options;
+	tq_pq_config config;
+	tq_store store;
+	tq_deliver *engine;
+
+	tq_options_read(&options, argc, argv);
+	config = (tq_pq_config){
+		.conninfo = options.database,
+		.name = options.name,
+		.queues = (const char *const *) options.queues,
+		.nqueues = options.nqueues,
+		.log = say};
+	database = tq_pq_new(&config);
+	if (database == NULL || !take_signals())
+	{
+		say("cannot start: out of memory or descriptors");
+		return 1;
+	}
+	store = tq_pq_store(database);
+	engine = make_engine(&options, &store);
+	if (engine == NULL)
+	{
+		say("cannot start: out of memory");
+		return 1;
+	}
+	while (!stopping && !tq_pq_is_up(database))
+		(void) host_wait(NULL, -1, TURN_MS);
+	while (tq_deliver_turn(engine, TURN_MS))
+		;
+	say("stopped");
+	tq_deliver_free(engine);
+	tq_pq_free(database);
+	return 0;
+}
