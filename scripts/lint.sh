@@ -75,7 +75,7 @@ line_length()
 blanks()
 {
 	local text
-	text=$(grep -rIlE . --exclude-dir=.git --exclude-dir=expected --exclude-dir=build . 2>/dev/null)
+	text=$(grep -rIlE . --exclude-dir=.git --exclude-dir=expected --exclude-dir=build --exclude-dir=corpus . 2>/dev/null)
 	printf '%s\n' "$text" | xargs grep -nE '[[:blank:]]+$' | cut -c 1-120
 	printf '%s\n' "$text" | while read -r file; do
 		[ -z "$(tail -c 1 "$file")" ] || say "$file: no newline at the end"

@@ -40,7 +40,8 @@ enum AttemptArgument
 };
 
 static Statement insert_attempt = {
-	"insert into taskq.attempt values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+	"insert into taskq.attempt values "
+	"($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 	ATT_NARGS,
 	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
 	 INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID, JSONBOID},

@@ -108,10 +108,10 @@ typedef struct EgressList
 	char *value;
 } EgressList;
 
-static EgressList http_allow = {tq_egress_allow, "addresses and CIDR blocks"};
-static EgressList http_deny = {tq_egress_deny, "addresses and CIDR blocks"};
-static EgressList http_hosts = {tq_egress_hosts, "host names, *.NAME and addresses"};
-static EgressList http_ports = {tq_egress_ports, "ports and ranges of ports"};
+static EgressList http_allow = {tq_egress_allow, "addresses and CIDR blocks", NULL};
+static EgressList http_deny = {tq_egress_deny, "addresses and CIDR blocks", NULL};
+static EgressList http_hosts = {tq_egress_hosts, "host names, *.NAME and addresses", NULL};
+static EgressList http_ports = {tq_egress_ports, "ports and ranges of ports", NULL};
 
 static bool
 check_egress_list(const EgressList *list, const char *value)

@@ -24,14 +24,19 @@
 #define CONNECT_TIMEOUT_S 5
 
 /* What a session of ours depends on; a role's or a database's own settings must not reach it. */
-#define SESSION_SQL                                                                                 \
-	"select pg_catalog.set_config(name, value, false) from (values "                                \
-	"('search_path', 'pg_catalog, pg_temp'), ('default_transaction_isolation', 'read committed'), " \
-	"('default_transaction_read_only', 'off'), ('statement_timeout', '10s'), "                      \
-	"('lock_timeout', '1s'), ('idle_in_transaction_session_timeout', '0'), "                        \
-	"('synchronous_commit', case when pg_catalog.current_setting('synchronous_commit') "            \
-	"in ('off', 'local') then 'on' else pg_catalog.current_setting('synchronous_commit') end), "    \
+/* clang-format off */
+#define SESSION_SQL \
+	"select pg_catalog.set_config(name, value, false) from (values " \
+	"('search_path', 'pg_catalog, pg_temp'), " \
+	"('default_transaction_isolation', 'read committed'), " \
+	"('default_transaction_read_only', 'off'), " \
+	"('statement_timeout', '10s'), " \
+	"('lock_timeout', '1s'), " \
+	"('idle_in_transaction_session_timeout', '0'), " \
+	"('synchronous_commit', case when pg_catalog.current_setting('synchronous_commit') " \
+	"in ('off', 'local') then 'on' else pg_catalog.current_setting('synchronous_commit') end), " \
 	"('client_encoding', pg_catalog.getdatabaseencoding())) as settings (name, value)"
+/* clang-format on */
 
 typedef enum pq_state
 {
@@ -75,7 +80,10 @@ static const struct
 	/* Oids of bigint, text, int, bytea, boolean, interval, jsonb and arrays: they are fixed. */
 	[CLAIM] = {"claim", TQ_SQL_CLAIM, 3, {23, 1009, 25}},
 	[NEXT_DUE] = {"next_due", TQ_SQL_NEXT_DUE, 2, {1009, 25}},
-	[REPORT] = {"report", TQ_SQL_REPORT, 12, {20, 20, 25, 25, 23, 17, 17, 16, 1186, 25, 1186, 3802}},
+	[REPORT] = {"report",
+				TQ_SQL_REPORT,
+				12,
+				{20, 20, 25, 25, 23, 17, 17, 16, 1186, 25, 1186, 3802}},
 	[EXTEND] = {"extend", TQ_SQL_EXTEND, 2, {1016, 1016}},
 	[RELEASE] = {"release", TQ_SQL_RELEASE, 2, {1016, 1016}},
 	[ARMED] = {"armed", TQ_SQL_ARMED, 0, {0}},
@@ -101,7 +109,10 @@ say(const tq_pq *pq, const char *what, const char *message)
 	size_t len = strcspn(message, "\n");
 	char first[256];
 
-	snprintf(first, sizeof(first), "%.*s", (int) (len < sizeof(first) ? len : sizeof(first) - 1), message);
+	if (len >= sizeof(first))
+		len = sizeof(first) - 1;
+	memcpy(first, message, len);
+	first[len] = '\0';
 	tq_printable(first, printable, sizeof(printable));
 	snprintf(line, sizeof(line), "%s: %s", what, printable);
 	pq->config.log(line);
@@ -474,8 +485,10 @@ fill_report(const tq_result *result, bool bare, report_values *v)
 	snprintf(v->id, sizeof(v->id), "%" PRId64, result->id);
 	snprintf(v->token, sizeof(v->token), "%" PRId64, result->token);
 	snprintf(v->status, sizeof(v->status), "%d", r->status);
-	snprintf(v->elapsed, sizeof(v->elapsed), "%" PRId64 " us", r->elapsed_us > 0 ? r->elapsed_us : 0);
-	snprintf(v->retry_after, sizeof(v->retry_after), "%" PRId64 " ms", result->outcome.retry_after_ms);
+	snprintf(v->elapsed, sizeof(v->elapsed), "%" PRId64 " us",
+			 r->elapsed_us > 0 ? r->elapsed_us : 0);
+	snprintf(v->retry_after, sizeof(v->retry_after), "%" PRId64 " ms",
+			 result->outcome.retry_after_ms);
 	tq_printable(bare ? "the response could not be stored" : r->error, v->error, sizeof(v->error));
 	tq_times_json(&r->times, v->times);
 	v->value[0] = v->id;
@@ -501,7 +514,8 @@ send_report(tq_pq *pq, const tq_result *result, bool bare)
 	report_values v;
 
 	fill_report(result, bare, &v);
-	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, 12, v.value, v.length, v.format, 1);
+	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, 12, v.value, v.length, v.format,
+							   1);
 }
 
 /* What one result of the pipeline, or of one report, says; NULL in *sqlstate if it went well. */
@@ -524,7 +538,7 @@ take_report(tq_pq *pq, PGresult *answer, tq_result *result, char sqlstate[6])
 	PQclear(answer);
 }
 
-/* Reads what has been asked for up to the end of the pipeline; n results between begin and commit. */
+/* Reads what was asked for to the end of the pipeline: n reports between begin and commit. */
 static void
 read_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 {
@@ -544,7 +558,8 @@ read_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 			PQclear(answer);
 			break;
 		}
-		take_report(pq, answer, command >= 1 && command <= n ? &results[command - 1] : NULL, sqlstate);
+		take_report(pq, answer, command >= 1 && command <= n ? &results[command - 1] : NULL,
+					sqlstate);
 	}
 }
 
@@ -658,7 +673,8 @@ array_of(const tq_lease *leases, int n, bool tokens)
 		return NULL;
 	array[len++] = '{';
 	for (i = 0; i < n; i++)
-		len += sprintf(array + len, "%s%" PRId64, i > 0 ? "," : "", tokens ? leases[i].token : leases[i].id);
+		len += sprintf(array + len, "%s%" PRId64, i > 0 ? "," : "",
+					   tokens ? leases[i].token : leases[i].id);
 	strcpy(array + len, "}");
 	return array;
 }

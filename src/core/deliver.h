@@ -10,11 +10,12 @@
  *
  * Flow: slots, not batches.  Free slots are refilled as soon as work may be
  * there; a task whose host has its share of them waits in a line, and others
- * are claimed meanwhile (lines.h); results are reported when there are TQ_REPORT_BATCH of them or the
- * oldest is TQ_REPORT_DELAY_MS old; leases of what is in flight are extended
- * before half of them has passed.  A result whose report failed is kept and
- * reported again; while such results wait nothing new is claimed, so a
- * database that cannot write does not make receivers see a task over and over.
+ * are claimed meanwhile (lines.h); results are reported when there are
+ * TQ_REPORT_BATCH of them or the oldest is TQ_REPORT_DELAY_MS old; leases of what
+ * is held are extended before half of them has passed.  A result whose report
+ * failed is kept and reported again; while such results wait nothing new is
+ * claimed, so a database that cannot write does not make receivers see a task
+ * over and over.
  */
 #ifndef TQ_DELIVER_H
 #define TQ_DELIVER_H

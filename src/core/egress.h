@@ -71,7 +71,10 @@ extern bool tq_egress_ports(tq_egress *e, const char *list, char *err, size_t er
 /* Adds an address of this machine; others than IPv4 and IPv6 are ignored.  False: out of memory. */
 extern bool tq_egress_add_own(tq_egress *e, const struct sockaddr *addr);
 
-/* Copies all but the own addresses, which *copy keeps.  False: out of memory, *copy is untouched. */
+/*
+ * Copies all but the own addresses, which *copy keeps.  False: out of memory, and
+ * *copy is untouched.
+ */
 extern bool tq_egress_copy(tq_egress *copy, const tq_egress *e);
 
 /*

@@ -28,7 +28,10 @@
 /* queues; the names of those that are served */
 #define TQ_SQL_QUEUES "select taskq._push_queues($1)"
 
-/* id, token, verdict, class, status, headers, body, truncated, elapsed, error, retry after, times */
+/*
+ * id, token, verdict, class, status, headers, body, truncated, elapsed, error,
+ * retry after, times
+ */
 #define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
 /* ids, tokens; the ids of lost leases, and the number of released ones */

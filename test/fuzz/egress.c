@@ -62,7 +62,8 @@ check_default(const uint8_t *addr)
 	tq_egress none = {0};
 
 	if (judge6(&none, addr) == NULL)
-		MUST((addr[0] & 0xe0) == 0x20 || memcmp(addr, nat64, 12) == 0 || memcmp(addr, mapped, 12) == 0);
+		MUST((addr[0] & 0xe0) == 0x20 || memcmp(addr, nat64, 12) == 0 ||
+			 memcmp(addr, mapped, 12) == 0);
 	if (judge4(&none, addr) == NULL)
 		MUST(addr[0] != 0 && addr[0] != 10 && addr[0] != 127 && addr[0] < 224);
 	check_disguises(&none, addr);

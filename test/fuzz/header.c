@@ -12,7 +12,8 @@
 static void
 check_line(const char *line)
 {
-	static const char *const reserved[] = {"host", "content-length", "transfer-encoding", "connection"};
+	static const char *const reserved[] = {
+		"host", "content-length", "transfer-encoding", "connection"};
 	size_t name = strcspn(line, ":");
 	size_t i;
 

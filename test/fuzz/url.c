@@ -18,7 +18,8 @@ check_handle(const tq_url *url)
 	MUST(curl_url_get(url->handle, CURLUPART_HOST, &host, 0) == CURLUE_OK);
 	MUST(curl_url_get(url->handle, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK);
 	MUST(strcmp(host + (host[0] == '[' ? 1 : 0), url->host) == 0 ||
-		 (host[0] == '[' && strncmp(host + 1, url->host, len) == 0 && strcmp(host + 1 + len, "]") == 0));
+		 (host[0] == '[' && strncmp(host + 1, url->host, len) == 0 &&
+		  strcmp(host + 1 + len, "]") == 0));
 	MUST(strcmp(port, url->port) == 0);
 	MUST(curl_url_get(url->handle, CURLUPART_USER, &user, 0) == CURLUE_NO_USER);
 	curl_free(host);

@@ -396,7 +396,7 @@ is($run->result(0), 0, 'worker.py: told to stop, it ends') or diag($err);
 is($node->safe_psql('patterns', "select state, attempt from taskq.tasks where id = $last"), 'pending|0',
 	'worker.py: and gives its task back');
 
-check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md';
+check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md';
 
 $node->stop;
 log_is_clean($node);

@@ -252,7 +252,8 @@ test_hosts(void)
 	size_t i;
 
 	ok(tq_egress_hosts(&e,
-					   "api.example.com, *.Example.ORG. xn--BCHER-kva.example 192.0.2.1 [2001:db8::1]",
+					   "api.example.com, *.Example.ORG. xn--BCHER-kva.example "
+					   "192.0.2.1 [2001:db8::1]",
 					   err, sizeof(err)),
 	   "a list of hosts");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -287,7 +288,8 @@ test_mistakes_of_names(void)
 		"*", "*.", "a*.example", "*.*.example", "*.[::1]", "b\xc3\xbc"
 														   "cher.example",
 		"a..b", ".a", "http://a", "a:80", "[::1", "a/8"};
-	static const char *const ports[] = {"0", "65536", "http", "80-", "-80", "443-80", "80-90-99", "+80", "1000000"};
+	static const char *const ports[] = {
+		"0", "65536", "http", "80-", "-80", "443-80", "80-90-99", "+80", "1000000"};
 	tq_egress e = {0};
 	char err[512];
 	size_t i;

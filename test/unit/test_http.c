@@ -668,7 +668,7 @@ test_url_denied(void)
 		const char *url;
 		const char *error;
 	} cases[] = {
-		{"hooks.example.com", "", "http://no-such-host.invalid/", "URL is not allowed: list of hosts"},
+		{"hooks.example.com", "", "http://no-host.invalid/", "URL is not allowed: list of hosts"},
 		{"127.0.0.1", "", "http://localhost:%d/ok", "URL is not allowed: list of hosts"},
 		{"localhost", "", "http://127.0.0.1:%d/ok", "URL is not allowed: list of hosts"},
 		{"", "80, 443", "http://127.0.0.1:%d/ok", "URL is not allowed: list of ports"},

@@ -95,9 +95,11 @@ static void
 test_hosts(void)
 {
 	static const char *const same[] = {
-		"http://host.example/", "https://HOST.Example:8443/x", "http://host.example.", "http://host.example?q", "http://host.example#f"};
+		"http://host.example/", "https://HOST.Example:8443/x", "http://host.example.",
+		"http://host.example?q", "http://host.example#f"};
 	static const char *const others[] = {
-		"http://host.example.org/", "http://xhost.example/", "http://[::1]:80/", "http://[::2]/", "", "http://"};
+		"http://host.example.org/", "http://xhost.example/", "http://[::1]:80/", "http://[::2]/",
+		"", "http://"};
 	tq_lines *l = new_lines(100, 1);
 	int i;
 
