@@ -38,6 +38,11 @@ has_fuzzer()
 	printf '%s\n' "$code" | clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null
 }
 
+has_nginx()
+{
+	[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ]
+}
+
 # PgQ, to compare with, where Debian has it for this server.
 want_pgq()
 {
@@ -70,7 +75,7 @@ missing_packages()
 	[ "$purpose" = demo ] && return
 	[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev
 	if [ "$purpose" = bench ]; then
-		[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ] || say nginx-light
+		has_nginx || say nginx-light
 		command -v curl >/dev/null || say curl
 		want_pgq
 		return
@@ -81,6 +86,8 @@ missing_packages()
 	[ "$purpose" = lint ] && return
 	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
 	command -v spin >/dev/null || say spin
+	has_nginx || say nginx-light
+	command -v openssl >/dev/null || say openssl
 	has_fuzzer || printf '%s\n' clang libclang-rt-dev
 	[ "$purpose" = all ] || return
 	command -v valgrind >/dev/null || say valgrind

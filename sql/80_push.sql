@@ -102,7 +102,7 @@ end
 $$;
 
 -- Ends what was not started in time, takes expired leases back; the
--- milliseconds until the next lease runs out, NULL if no task runs.
+-- milliseconds until there is more of either, NULL if there is none.
 create function taskq._expire_leases() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

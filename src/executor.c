@@ -395,7 +395,8 @@ configure_engine(void)
 			.max_response = taskq_http_max_response,
 			.max_headers = MAX_RESPONSE_HEADERS,
 			.connect_timeout_ms = taskq_http_connect_timeout},
-		.egress = &egress};
+		.egress = &egress,
+		.ca_file = taskq_http_ca_file};
 
 	guc_read_egress(&egress);
 	if (engine == NULL)

@@ -48,6 +48,7 @@ int taskq_dispatch_memory = DISPATCH_DEFAULT_KB;
 int taskq_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
 int taskq_max_payload = PAYLOAD_DEFAULT;
+char *taskq_http_ca_file = NULL;
 int taskq_http_max_inflight = INFLIGHT_DEFAULT;
 int taskq_http_max_per_host = PER_HOST_DEFAULT;
 int taskq_http_max_response = RESPONSE_DEFAULT;
@@ -222,6 +223,12 @@ define_executor_settings(void)
 static void
 define_http_settings(void)
 {
+	DefineCustomStringVariable("taskq.http_ca_file",
+							   "File of the authorities by whose certificates receivers are known.",
+							   "In PEM format; empty: the system's. "
+							   "Reload the configuration to change it.",
+							   &taskq_http_ca_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_connect_timeout",
 							"Longest time to connect to one address.",
 							"In milliseconds when no unit is given. "

@@ -155,6 +155,7 @@ extern int taskq_dispatch_memory;      /* POSTMASTER, kB */
 extern int taskq_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int taskq_poll_interval;        /* SIGHUP, ms */
 extern int taskq_max_payload;          /* SUSET, bytes */
+extern char *taskq_http_ca_file;       /* SIGHUP */
 extern int taskq_http_max_inflight;    /* SIGHUP */
 extern int taskq_http_max_per_host;    /* SIGHUP */
 extern int taskq_http_max_response;    /* SIGHUP, bytes */
@@ -267,7 +268,7 @@ extern void store_clean_up(void);
 /* Both return false when it could not be done now. */
 extern bool store_recover(void);
 
-/* *next_ms: until the next lease runs out, -1 if none is held. */
+/* *next_ms: until the next lease, or time to start, runs out; -1 if there is none. */
 extern bool store_expire_leases(int64 *next_ms);
 
 /* Sends a notification for each of these queues. */

@@ -45,6 +45,8 @@ static const char help[] =
 	"  --hosts LIST            the only hosts that a URL may name: names, *.NAME,\n"
 	"                          addresses (default: any)\n"
 	"  --ports LIST            the only ports, and ranges of them (default: 80,443)\n"
+	"  --ca-file FILE          certificate authorities by which receivers are\n"
+	"                          verified, in PEM format (default: the system's)\n"
 	"  --config FILE           read options from a file, one a line: NAME = VALUE,\n"
 	"                          without the dashes; # begins a comment\n"
 	"  --help                  show this, and exit\n"
@@ -124,6 +126,8 @@ take(tq_options *options, const char *name, const char *value)
 		add_queue(options, value);
 	else if (strcmp(name, "name") == 0)
 		options->name = copy(value);
+	else if (strcmp(name, "ca-file") == 0)
+		options->ca_file = copy(value);
 	else if (strcmp(name, "max-inflight") == 0)
 		options->max_inflight = number(name, value, 1, 1000);
 	else if (strcmp(name, "max-per-host") == 0)
@@ -228,6 +232,7 @@ tq_options_read(tq_options *options, int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"allow", required_argument, NULL, 0},
+		{"ca-file", required_argument, NULL, 0},
 		{"config", required_argument, NULL, 0},
 		{"connect-timeout", required_argument, NULL, 0},
 		{"database", required_argument, NULL, 0},

@@ -11,6 +11,7 @@ typedef struct tq_options
 {
 	char *database;
 	char *name;
+	char *ca_file; /* NULL: the system's */
 	char **queues;
 	int nqueues;
 	int max_inflight;

@@ -125,7 +125,8 @@ make_engine(const tq_options *options, const tq_store *store)
 			.max_response = options->max_response,
 			.max_headers = MAX_RESPONSE_HEADERS,
 			.connect_timeout_ms = options->connect_timeout_ms},
-		.egress = &options->egress};
+		.egress = &options->egress,
+		.ca_file = options->ca_file};
 
 	return tq_deliver_new(&config, store, &host);
 }

@@ -687,7 +687,8 @@ tq_deliver_inflight(const tq_deliver *d)
 bool
 tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 {
-	if (!tq_http_set_egress(d->http, config->egress))
+	if (!tq_http_set_egress(d->http, config->egress) ||
+		!tq_http_set_ca_file(d->http, config->ca_file))
 		return false;
 	tq_http_set_limits(d->http, &config->limits);
 	d->max_inflight = config->max_inflight;

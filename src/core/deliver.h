@@ -120,6 +120,7 @@ typedef struct tq_deliver_config
 	int64_t poll_interval_ms;
 	tq_http_limits limits;
 	const tq_egress *egress; /* copied */
+	const char *ca_file;     /* copied; NULL: the system's authorities */
 } tq_deliver_config;
 
 typedef struct tq_deliver tq_deliver;

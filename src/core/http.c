@@ -49,6 +49,7 @@ struct tq_http
 	CURLM *multi;
 	tq_resolver *resolver;
 	tq_http_limits limits;
+	char *ca_file;         /* owned; NULL: the system's authorities */
 	tq_egress egress;      /* owned; exchanges and the resolver point to it */
 	int64_t interfaces_us; /* when the machine's own addresses are read again */
 	int64_t timer_us;      /* when curl wants to be called; -1: no timer */
@@ -194,7 +195,7 @@ run(tq_exchange *x)
 	if (x->easy == NULL)
 	{
 		x->easy = take_handle(h);
-		if (x->easy == NULL || !tq_transfer_setup(x, x->easy))
+		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, h->ca_file))
 			return false;
 	}
 	if (!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
@@ -409,6 +410,22 @@ tq_http_set_egress(tq_http *h, const tq_egress *e)
 }
 
 bool
+tq_http_set_ca_file(tq_http *h, const char *path)
+{
+	char *copy = NULL;
+
+	if (path != NULL && *path != '\0')
+	{
+		copy = strdup(path);
+		if (copy == NULL)
+			return false;
+	}
+	free(h->ca_file);
+	h->ca_file = copy;
+	return true;
+}
+
+bool
 tq_http_set_servers(tq_http *h, const char *servers)
 {
 	return tq_resolver_set_servers(h->resolver, servers);
@@ -606,6 +623,7 @@ tq_http_free(tq_http *h)
 	if (h->resolver != NULL)
 		tq_resolver_free(h->resolver);
 	tq_egress_free(&h->egress);
+	free(h->ca_file);
 	if (h->epfd >= 0)
 		close(h->epfd);
 	free(h);

@@ -75,6 +75,12 @@ extern void tq_http_set_limits(tq_http *h, const tq_http_limits *limits);
 /* e is copied. */
 extern bool tq_http_set_egress(tq_http *h, const tq_egress *e);
 
+/*
+ * Authorities to trust instead of the system's: a PEM file; NULL or empty: the
+ * system's again.  For requests submitted from now on.  False: out of memory.
+ */
+extern bool tq_http_set_ca_file(tq_http *h, const char *path);
+
 /* Name servers to ask instead of resolv.conf's: see tq_resolver_set_servers(). */
 extern bool tq_http_set_servers(tq_http *h, const char *servers);
 

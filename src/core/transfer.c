@@ -133,6 +133,11 @@ static const long_option fixed_options[] = {
 	{CURLOPT_FOLLOWLOCATION, 0},
 	{CURLOPT_HTTP09_ALLOWED, 0},
 	{CURLOPT_HTTP_CONTENT_DECODING, 0},
+	/*
+	 * Not HTTP/2: when a peer answers without having read the body, libcurl (7.88,
+	 * Debian 12) waits for the window and not for the answer, or the next exchange
+	 * on that connection fails.
+	 */
 	{CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
 	{CURLOPT_SSL_VERIFYPEER, 1},
 	{CURLOPT_SSL_VERIFYHOST, 2},
@@ -155,16 +160,19 @@ set_fixed_options(CURL *easy)
 }
 
 /*
- * The bundle that curl was built for, named so that no variable of the
- * environment can name another; and no directory beside it, because with one
- * curl reads the whole bundle again for every connection.
+ * The file we were told to use; else the bundle that curl was built for, named so
+ * that no variable of the environment can name another; and no directory beside
+ * it, because with one curl reads the whole bundle again for every connection.
  */
 static CURLcode
-set_trust(CURL *easy)
+set_trust(CURL *easy, const char *ca_file)
 {
 	char *bundle = NULL;
 	char *directory = NULL;
 
+	if (ca_file != NULL)
+		return curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) |
+			   curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_getinfo(easy, CURLINFO_CAINFO, &bundle);
 	curl_easy_getinfo(easy, CURLINFO_CAPATH, &directory);
 	if (bundle == NULL && directory == NULL)
@@ -211,12 +219,12 @@ set_body(CURL *easy, const tq_exchange *x)
 }
 
 bool
-tq_transfer_setup(tq_exchange *x, CURL *easy)
+tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file)
 {
 	CURLcode code = CURLE_OK;
 
 	code |= set_fixed_options(easy);
-	code |= set_trust(easy);
+	code |= set_trust(easy, ca_file);
 	code |= set_callbacks(easy, x);
 	code |= curl_easy_setopt(easy, CURLOPT_CURLU, x->url.handle);
 	code |= set_body(easy, x);
@@ -394,7 +402,7 @@ tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 			explain(x, code, "response headers are too large");
 			break;
 		case TQ_CLASS_PROTOCOL:
-			explain(x, code, "peer does not speak HTTP/1.1");
+			explain(x, code, "peer does not speak HTTP");
 			break;
 		case TQ_CLASS_RESET:
 			explain(x, code, x->restarted ? "connection was closed before an answer" : NULL);

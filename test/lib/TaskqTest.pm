@@ -45,6 +45,8 @@ sub taskq_node
 	  if $params{preload} // 1;
 	$node->append_conf('postgresql.conf', "taskq.http_allow = '127.0.0.0/8, ::1'");
 	$node->append_conf('postgresql.conf', "taskq.http_ports = ''");
+	# Receivers are all on one host.
+	$node->append_conf('postgresql.conf', 'taskq.http_max_per_host = 1000');
 	$node->append_conf('postgresql.conf', 'restart_after_crash = on');
 	# In files of the data directory, so that nothing outlives it.
 	$node->append_conf('postgresql.conf', 'dynamic_shared_memory_type = mmap');

@@ -299,6 +299,8 @@ foreach my $case (['taskq.http_ports' => '80, 443', '', 'ports'],
 
 # ---- many peers that hang --------------------------------------------------------------------
 
+reconfigure($node, 'taskq.http_max_per_host' => 32);
+wait_polls($node) for 1 .. 2;
 sql("select taskq.create_queue('slow', mode => 'push', url => '" . $receiver->url('/hang/0/slow') . "')");
 sql("select count(taskq.submit('slow', '{}')) from generate_series(1, 500)");
 $receiver->wait_requests(32, '/hang/0/slow');

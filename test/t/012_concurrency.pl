@@ -168,6 +168,8 @@ is_consistent($node, 'after that');
 
 # The same, seen at leisure: kept until its time is up, then free.
 sql("select taskq.cancel_key('one', 'k'), taskq.alter_queue('one', keep_key => '1 hour')");
+# One that is running ends with its lease.
+wait_query($node, 'postgres', "select count(*) = 0 from taskq.task where key = 'k'");
 sql("select count(taskq.finish(id, token)) from (select taskq.submit('one', key => 'k', on_duplicate => 'replace')) x, taskq.acquire('one')");
 my $last = sql("select id from taskq.key where key = 'k'");
 my $again = "select count(*) filter (where id = $last), count(*) from generate_series(1, 20), taskq.submit('one', key => 'k') as id";

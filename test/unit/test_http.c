@@ -184,7 +184,7 @@ test_faults(void)
 	expect(get(h, "/reset"), "reset", 0, NULL, "reset");
 	expect(get(h, "/close"), "reset", 0, NULL, "close without an answer");
 	expect(get(h, "/half"), "reset", 200, NULL, "half a body");
-	expect(get(h, "/09"), "protocol", 0, "peer does not speak HTTP/1.1", "HTTP/0.9");
+	expect(get(h, "/09"), "protocol", 0, "peer does not speak HTTP", "HTTP/0.9");
 	expect(get(h, "/smtp"), "protocol", 0, NULL, "another protocol");
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", refused_port());
