@@ -530,7 +530,7 @@ begin
 	due := taskq._oldest_due();
 	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
 	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
-	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor: see the checks above and taskq.tasks.' end;
+	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: see the checks above and taskq.tasks.' end;
 	return next;
 
 	"check" := 'last error';
