@@ -134,7 +134,7 @@ make_engine(const tq_options *options, const tq_store *store)
 int
 main(int argc, char **argv)
 {
-	tq_options options;
+	static tq_options options;
 	tq_pq_config config;
 	tq_store store;
 	tq_deliver *engine;
