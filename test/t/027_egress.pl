@@ -33,7 +33,7 @@ use Test::More;
 use TaskqTest;
 
 my $dir = $ENV{TASKQ_TEST_NAMESPACE};
-END { unlink "$dir/resolv.conf", "$dir/log", "$dir/out"; rmdir $dir if defined $dir }
+END { unlink map { "$dir/$_" } qw(resolv.conf log out worker); rmdir $dir if defined $dir }
 
 my $canary = IPC::Run::start([ 'python3', 'test/lib/canary.py', '--log', "$dir/log", 80, 443, 8080, 5432, 6379, 25 ],
 	'<', \undef, '>', "$dir/out", '2>&1');
