@@ -88,6 +88,7 @@ missing_packages()
 	command -v spin >/dev/null || say spin
 	has_nginx || say nginx-light
 	command -v openssl >/dev/null || say openssl
+	[ -x "$(command -v ip)" ] || [ -x /usr/sbin/ip ] || say iproute2
 	has_fuzzer || printf '%s\n' clang libclang-rt-dev
 	[ "$purpose" = all ] || return
 	command -v valgrind >/dev/null || say valgrind
