@@ -145,7 +145,6 @@ go_down(tq_pq *pq, const char *message)
 	PQfinish(pq->conn);
 	pq->conn = NULL;
 	pq->state = PQ_DOWN;
-	pq->error[0] = '\0';
 	pq->backoff_ms = pq->backoff_ms == 0 ? BACKOFF_FIRST_MS : pq->backoff_ms * 2;
 	if (pq->backoff_ms > BACKOFF_MAX_MS)
 		pq->backoff_ms = BACKOFF_MAX_MS;
@@ -211,7 +210,6 @@ listen_to(tq_pq *pq, const char *queue)
 	char channel[256];
 	char command[600];
 	char *identifier;
-	bool ok;
 
 	snprintf(channel, sizeof(channel), "taskq_%s", queue);
 	identifier = PQescapeIdentifier(pq->conn, channel, strlen(channel));
@@ -219,8 +217,7 @@ listen_to(tq_pq *pq, const char *queue)
 		return false;
 	snprintf(command, sizeof(command), "listen %s", identifier);
 	PQfreemem(identifier);
-	ok = worked(pq, PQexec(pq->conn, command));
-	return ok;
+	return worked(pq, PQexec(pq->conn, command));
 }
 
 /* Queues that are made later are found by polling. */
@@ -246,10 +243,13 @@ settle(tq_pq *pq)
 	if (!worked(pq, PQexec(pq->conn, SESSION_SQL)) || !prepare_statements(pq) ||
 		!listen_to_queues(pq))
 	{
-		go_down(pq, pq->error[0] != '\0' ? pq->error : PQerrorMessage(pq->conn));
+		/* A statement that was refused has been told of, once for all attempts. */
+		pq->complained = pq->complained || PQstatus(pq->conn) == CONNECTION_OK;
+		go_down(pq, PQerrorMessage(pq->conn));
 		return;
 	}
 	pq->state = PQ_UP;
+	pq->error[0] = '\0';
 	pq->backoff_ms = 0;
 	pq->complained = false;
 	say(pq, "connected to database", PQdb(pq->conn));

@@ -59,8 +59,8 @@ is($rollbacks_then, $rollbacks, 'nothing is rolled back');
 cmp_ok($commits, '<=', $polls / 2, "it hardly runs a transaction ($commits)");
 cmp_ok($waits, '<=', 3 * $polls, "and wakes for nothing else ($waits times)");
 
-wait_polls($node) for 1 .. 3;
-pass('it polls while transactions end');
+# What else it does is rarer: see LOOK_EVERY_MS in vacuum.c, QUIET_POLLS in store_spi.c.
+cmp_ok(seconds(sub { wait_polls($node) for 1 .. 3 }), '<', 3.5, 'it polls while transactions end');
 
 # ---- woken by a commit -----------------------------------------------------------------
 
