@@ -76,7 +76,6 @@ struct tq_deliver
 	attempt *first;
 	attempt *last;
 	int nattempts; /* all in the list */
-	int nsending;  /* those that are being sent */
 	size_t held_bytes;
 	tq_lines *lines;
 	attempt *first_result;
@@ -185,7 +184,6 @@ static void
 free_slot(tq_deliver *d, attempt *a)
 {
 	tq_lines_leave(d->lines, &a->place);
-	d->nsending--;
 	if (d->refill_at_ms == NEVER)
 		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
 }
@@ -338,7 +336,6 @@ send_task(tq_deliver *d, attempt *a)
 		.timeout_ms = task->timeout_ms};
 	tq_response *response;
 
-	d->nsending++;
 	if (tq_http_submit(d->http, &request, a))
 		return;
 	response = calloc(1, sizeof(*response));
@@ -369,7 +366,7 @@ free_slots(const tq_deliver *d)
 {
 	if (d->held_bytes >= MAX_HELD_BYTES)
 		return 0;
-	return (int) sooner(d->max_inflight - d->nsending, MAX_HELD - d->nattempts);
+	return (int) sooner(d->max_inflight - tq_lines_under_way(d->lines), MAX_HELD - d->nattempts);
 }
 
 static int64_t
@@ -593,7 +590,6 @@ forget_all(tq_deliver *d)
 	d->lines = NULL;
 	d->first_result = NULL;
 	d->nresults = d->nbusy = 0;
-	d->nsending = 0;
 	while (d->first != NULL)
 		free_attempt(d, d->first);
 }

@@ -33,7 +33,6 @@ struct tq_lines
 	int max;
 	int max_per_host;
 	int under_way;
-	int waiting;
 	tq_line *first; /* the round */
 	tq_line *last;
 	tq_line *bucket[NBUCKETS];
@@ -152,7 +151,7 @@ free_if_empty(tq_lines *l, tq_line *line)
 }
 
 static void
-stop_waiting(tq_lines *l, tq_place *p)
+stop_waiting(tq_place *p)
 {
 	tq_line *line = p->line;
 
@@ -164,7 +163,6 @@ stop_waiting(tq_lines *l, tq_place *p)
 		p->next->prev = p->prev;
 	else
 		line->last = p->prev;
-	l->waiting--;
 }
 
 bool
@@ -186,7 +184,6 @@ tq_lines_enter(tq_lines *l, tq_place *p, const char *url)
 	else
 		line->first = p;
 	line->last = p;
-	l->waiting++;
 	place_in_round(l, line);
 	return true;
 }
@@ -200,7 +197,7 @@ tq_lines_next(tq_lines *l)
 	if (line == NULL || l->under_way >= l->max)
 		return NULL;
 	p = line->first;
-	stop_waiting(l, p);
+	stop_waiting(p);
 	p->under_way = true;
 	line->under_way++;
 	l->under_way++;
@@ -220,16 +217,16 @@ tq_lines_leave(tq_lines *l, tq_place *p)
 		l->under_way--;
 	}
 	else
-		stop_waiting(l, p);
+		stop_waiting(p);
 	p->line = NULL;
 	place_in_round(l, line);
 	free_if_empty(l, line);
 }
 
 int
-tq_lines_waiting(const tq_lines *l)
+tq_lines_under_way(const tq_lines *l)
 {
-	return l->waiting;
+	return l->under_way;
 }
 
 /* ---- all of them ---------------------------------------------------------------- */

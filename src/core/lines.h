@@ -41,8 +41,8 @@ extern tq_place *tq_lines_next(tq_lines *l);
 /* p has ended, or waits no more. */
 extern void tq_lines_leave(tq_lines *l, tq_place *p);
 
-/* How many wait. */
-extern int tq_lines_waiting(const tq_lines *l);
+/* How many are under way. */
+extern int tq_lines_under_way(const tq_lines *l);
 
 /* Nobody may stand in a line any more, but places need not have been left. */
 extern void tq_lines_free(tq_lines *l);

@@ -49,19 +49,20 @@ test_order(void)
 	enter(l, 1, "http://a.example/2");
 	enter(l, 2, "http://a.example/3");
 	enter(l, 3, "http://b.example/1");
-	is_int(tq_lines_waiting(l), 4, "four wait");
+	is_int(tq_lines_under_way(l), 0, "nobody is under way");
 	is_int(next(l), 0, "the first of the first host");
 	is_int(next(l), 3, "then the other host");
 	is_int(next(l), 1, "then the first one again");
 	is_int(next(l), -1, "up to its limit");
-	is_int(tq_lines_waiting(l), 1, "one waits");
+	is_int(tq_lines_under_way(l), 3, "three are under way");
 	tq_lines_leave(l, &places[3]);
 	is_int(next(l), -1, "another host's end changes nothing");
 	tq_lines_leave(l, &places[0]);
 	is_int(next(l), 2, "its own makes room");
 	tq_lines_leave(l, &places[1]);
 	tq_lines_leave(l, &places[2]);
-	is_int(tq_lines_waiting(l), 0, "nobody waits");
+	is_int(tq_lines_under_way(l), 0, "nobody is left");
+	is_int(next(l), -1, "nor waits");
 	tq_lines_free(l);
 }
 
@@ -132,10 +133,11 @@ test_many(void)
 	while (next(l) >= 0)
 		started++;
 	is_int(started, 4500, "three of each of 1500 hosts");
-	is_int(tq_lines_waiting(l), 500, "the others wait");
+	is_int(tq_lines_under_way(l), 4500, "the others wait");
 	for (i = 0; i < NPLACES; i++)
 		tq_lines_leave(l, &places[i]);
-	is_int(tq_lines_waiting(l), 0, "all can leave");
+	is_int(tq_lines_under_way(l), 0, "all can leave");
+	is_int(next(l), -1, "those that waited, too");
 	tq_lines_free(l);
 }
 
