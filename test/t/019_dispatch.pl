@@ -395,26 +395,40 @@ sql("select taskq.submit('load')");
 sql('create table unread_task as select * from taskq.task; create table unread_ready as select * from taskq.ready');
 sql('delete from taskq.ready; delete from taskq.task');
 drains('deleted, too', undef);
-sql("update unread_task set run_at = clock_timestamp(); update unread_ready set run_at = (select run_at from unread_task)");
-@ids = ids(sql('insert into taskq.ready select * from unread_ready; insert into taskq.task select * from unread_task returning id'));
-$gate = session();
 $worker = session();
 # The first call in a session takes longer.
 $worker->query_safe("begin; ${\submit(1)}; rollback");
-$gate->query_safe('select pg_advisory_lock(1)');
 my $sweep = 'select taskq._sweep()';
-my $sweeper = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $through_gate, '-c', $sweep ],
-	'<', \undef, '>', \my $swept, '2>', \$problems);
-wait_query($node, 'postgres', "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted");
-$gate->query_safe('select pg_advisory_unlock(1)');
-wait_until('the sweep', sub {
-	return $gate->query_safe("select count(*) from pg_stat_activity where query = '$sweep'") =~ /1/;
-});
-push @ids, ids($worker->query_safe(submit(1)));
-ok($sweeper->finish, 'a sweep while others submit') or diag($problems);
-like($swept, qr/^t$/m, 'comes to its end');
-$_->quit foreach $gate, $worker;
-drains('a row that was passed by before a sweep got to it', undef, @ids);
+my $after_sweep = 'select pg_advisory_lock_shared(2)';
+
+# True if the submit came while the sweep was under way.
+sub submit_in_sweep
+{
+	sql("update unread_task set run_at = clock_timestamp(); update unread_ready set run_at = (select run_at from unread_task)");
+	@ids = ids(sql('insert into taskq.ready select * from unread_ready; insert into taskq.task select * from unread_task returning id'));
+	$gate = session();
+	$gate->query_safe('select pg_advisory_lock(1), pg_advisory_lock(2)');
+	my $sweeper = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
+			'-c', $through_gate, '-c', $sweep, '-c', $after_sweep ],
+		'<', \undef, '>', \my $swept, '2>', \$problems);
+	wait_query($node, 'postgres', "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted");
+	$gate->query_safe('select pg_advisory_unlock(1)');
+	my $seen = wait_until('the sweep', sub {
+		my $query = "select query from pg_stat_activity where query in ('$sweep', '$after_sweep')";
+		my ($name) = $gate->query_safe($query) =~ /(_sweep|lock_shared)/;
+		return $name;
+	});
+	push @ids, ids($worker->query_safe(submit(1)));
+	$gate->quit;
+	ok($sweeper->finish, 'a sweep while others submit') or diag($problems);
+	like($swept, qr/^t$/m, 'comes to its end');
+	drains('a row that was passed by before a sweep got to it', undef, @ids);
+	return $seen eq '_sweep';
+}
+
+# A sweep can be over before anybody has seen it.
+wait_until('a submit while others sweep', \&submit_in_sweep);
+$worker->quit;
 
 # ---- more queues than there is memory for ---------------------------------------------------------
 
