@@ -14,28 +14,28 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol
+CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
 	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
-	src/history.o src/push.o \
+	src/history.o src/push.o src/endpoint.o src/signature.o \
 	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
 	src/notify.o src/maintenance.o src/vacuum.o \
 	$(CORE:%=src/core/%.o)
 
 SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
-	sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \
+	sql/45_endpoints.sql sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \
 	sql/80_push.sql sql/85_maintenance.sql sql/90_grants.sql
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
-REGRESS = arguments retry life keys batch control transitions properties push history arming roles grants stats
+REGRESS = arguments retry life keys batch control transitions properties push endpoints history arming roles grants stats
 ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit_key retry_retry \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress
-FUZZ = url header retry_after egress
-UNIT = test_buffer test_egress test_outcome test_request test_resolve test_http test_lines test_deliver
+	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints
+FUZZ = url header retry_after egress secret
+UNIT = test_buffer test_egress test_outcome test_request test_signature test_resolve test_http test_lines test_deliver
 
 DATA = sql/taskq--0.1.0--0.2.0.sql
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
@@ -110,7 +110,7 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 # ---- fuzz targets: the pure functions of the core, for clang's libFuzzer -----
 
 FUZZ_DIR = build/fuzz
-FUZZ_CORE = egress request outcome
+FUZZ_CORE = egress request outcome signature
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 

@@ -31,7 +31,28 @@ create table taskq.queue (
 	paused boolean not null,
 	created_at timestamptz not null,
 	durable_finish boolean not null,
-	executor text not null constraint queue_executor check (executor in ('builtin', 'external'))	-- of push tasks
+	executor text not null constraint queue_executor check (executor in ('builtin', 'external')),	-- of push tasks
+	pause_reason text				-- why it is paused, if nobody has asked for it
+);
+
+-- What makes a push queue an endpoint: see 45_endpoints.sql.
+create table taskq.endpoint (
+	queue_id int not null constraint endpoint_pkey primary key,
+	header_names text[] not null,	-- what endpoint_secret has to hold
+	signed boolean not null,
+	timeout interval,
+	max_running int,
+	rate real						-- requests a second
+);
+
+-- What nobody may read.  Not in dumps: a restored endpoint sends nothing until
+-- its secrets have been given to it again.
+create table taskq.endpoint_secret (
+	queue_id int not null constraint endpoint_secret_pkey primary key,
+	headers jsonb,
+	secret bytea,
+	old_secret bytea,				-- signs, too, until then
+	old_until timestamptz
 );
 
 -- Rights of single roles on single queues, beside those of the extension's own
@@ -200,6 +221,7 @@ select pg_catalog.pg_extension_config_dump('taskq.task_id', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue_id', '');
 select pg_catalog.pg_extension_config_dump('taskq.token_block', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue', '');
+select pg_catalog.pg_extension_config_dump('taskq.endpoint', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
 select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq.task', '');

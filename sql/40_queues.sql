@@ -29,10 +29,10 @@ $$;
 -- here, and in the table only once it was changed: a dump never brings a
 -- second copy of it back.
 create view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
 	from taskq.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin'
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin', null
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq.queue q where q.id = shipped.id);
 
@@ -41,11 +41,11 @@ create function taskq._visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
 	from taskq._queues
 	where taskq._visible(name);
 comment on view taskq.queues is
-'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
+'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, whether it is paused, and why if nobody has asked for it. created_at is NULL for the queues that exist from the start until they are changed.';
 
 -- What is wrong with a queue's settings, or NULL.
 create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
@@ -154,6 +154,8 @@ begin
 	perform taskq._cancel_task(t.id, 'queue dropped')
 		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
 	delete from taskq.key k where k.queue_id = q.id;
+	delete from taskq.endpoint e where e.queue_id = q.id;
+	delete from taskq.endpoint_secret s where s.queue_id = q.id;
 	delete from taskq.queue where id = q.id;
 	perform taskq._drop_grants(q.id);
 	perform taskq._queues_changed();
@@ -161,7 +163,7 @@ begin
 end
 $$;
 comment on function taskq.drop_queue(text, boolean) is
-'Drops a queue. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
+'Drops a queue, and the endpoint that it is, if it is one. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
 
 -- The row of a queue, for a change.
 create function taskq._own_queue(queue text) returns taskq.queue
@@ -224,6 +226,13 @@ begin
 	if q.url is not null then
 		perform taskq._check_url(q.url);
 	end if;
+	if exists (select from taskq.endpoint e where e.queue_id = q.id) then
+		if q.mode <> 'push' then
+			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
+				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
+		end if;
+		perform taskq._check_endpoint_url(q.url);
+	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
@@ -248,7 +257,10 @@ as $$
 declare
 	q taskq.queue%rowtype := taskq._own_queue(queue);
 begin
-	update taskq.queue t set paused = _pause.paused where t.id = q.id;
+	update taskq.queue t set (paused, pause_reason) = (_pause.paused, null) where t.id = q.id;
+	if not paused then
+		perform taskq._reset_endpoint(q.id);
+	end if;
 	perform taskq._queues_changed();
 	perform taskq._wake_executor();
 	return q.paused <> _pause.paused;
@@ -263,7 +275,7 @@ comment on function taskq.pause_queue(text) is
 create function taskq.resume_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
 comment on function taskq.resume_queue(text) is
-'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+'Ends what pause_queue() began, or an endpoint that answered 410 Gone; of an endpoint it also closes the circuit. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
 
 create function taskq._purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';

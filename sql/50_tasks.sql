@@ -18,14 +18,14 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_many';
 comment on function taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text) is
 'Puts many tasks into a queue: one for each of payloads, at most 100000. keys, run_ats: one element for each payload, NULL where there is none. The other arguments apply to all: see submit(). Result: the ids in the order of payloads. Either all are submitted or none. Errors: as submit().';
 
-create function taskq.submit_http(url text, payload jsonb default null, method text default 'POST',
-	headers jsonb default null, body bytea default null, queue text default 'http', key text default null, priority int default 0,
+create function taskq.submit_http(url text default null, payload jsonb default null, method text default 'POST',
+	headers jsonb default null, body bytea default null, queue text default null, key text default null, priority int default 0,
 	run_at timestamptz default null, delay interval default null, start_within interval default null,
 	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
-	on_duplicate text default 'keep') returns bigint
+	on_duplicate text default 'keep', endpoint text default null, path text default null) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_http';
-comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text) is
-'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt). The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large, TQ007 no such privilege on the queue.';
+comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text) is
+'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes; or endpoint: the name of an endpoint, to whose url it goes, with path (beginning with / or ?, without dot segments) put behind it. queue: default http; not with endpoint, which is a queue itself. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt), webhook-id, webhook-timestamp, webhook-signature; of a name that the endpoint has a header of, that one is sent. The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large, TQ007 no such privilege on the queue.';
 
 create function taskq.acquire(queue text, max_tasks int default 1, lease_for interval default null, worker text default null)
 returns table (id bigint, token bigint, kind text, payload jsonb, attempt int, max_attempts int, lease_until timestamptz,

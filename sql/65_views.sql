@@ -104,8 +104,23 @@ as $$
 	order by f.ended_at desc limit 1
 $$;
 
+-- Endpoints that nothing is sent to at present.
+create function taskq._held_endpoints() returns table (endpoint text, reason text, hint text)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select q.name, case when e.secrets_missing then 'its headers or its secret are missing'
+			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
+			else format('it has asked for nothing to be sent before %s', s.next_start) end,
+		case when e.secrets_missing then 'A dump does not hold them. Call taskq.alter_endpoint() or taskq.rotate_secret().'
+			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
+	from taskq._endpoints e join taskq._queues q on q.id = e.queue_id, lateral taskq._endpoint_state(e.queue_id) as s
+	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
+	order by e.secrets_missing desc, s.circuit = 'closed', q.name
+$$;
+
 create function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
-language plpgsql stable security definer rows 7
+language plpgsql stable security definer rows 8
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -114,6 +129,7 @@ declare
 	armed boolean;
 	paused text[];
 	failed record;
+	held record;
 	holder record;
 begin
 	select * into e from taskq._executor_state();
@@ -151,10 +167,19 @@ begin
 	return next;
 
 	"check" := 'paused queues';
-	paused := array(select q.name from taskq._queues q where q.paused order by q.name);
+	paused := array(select q.name from taskq._queues q where q.paused order by q.pause_reason, q.name);
 	ok := paused = '{}';
-	detail := case when ok then 'No queue is paused.' else format('Paused: "%s".', array_to_string(paused, '", "')) end;
+	detail := case when ok then 'No queue is paused.'
+		else (select format('Paused: %s.', string_agg(format('"%s"%s', q.name, ' (' || q.pause_reason || ')'), ', '
+			order by q.pause_reason, q.name)) from taskq._queues q where q.paused) end;
 	hint := case when not ok then format('Call taskq.resume_queue(%L).', paused[1]) end;
+	return next;
+
+	"check" := 'endpoints';
+	select * into held from taskq._held_endpoints() limit 1;
+	ok := held.endpoint is null;
+	detail := case when ok then 'Nothing keeps an endpoint from being sent to.' else format('"%s": %s.', held.endpoint, held.reason) end;
+	hint := held.hint;
 	return next;
 
 	"check" := 'oldest due task';
@@ -190,4 +215,4 @@ begin
 end
 $$;
 comment on function taskq.status() is
-'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';
+'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';

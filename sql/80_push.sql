@@ -10,7 +10,9 @@ create function taskq._push_claim(max_tasks int, queues text[], worker text)
 returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, method text, url text, headers text[], body bytea)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
-create function taskq._push_next_due(queues text[], worker text) returns bigint
+-- Milliseconds until a task is due that is not yet, or may be sent that may not;
+-- limited: some are due, but their endpoints have all under way that they may.
+create function taskq._push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
 create function taskq._push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
@@ -20,8 +22,24 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 create function taskq._push_extend(ids bigint[], tokens bigint[]) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
 
-create function taskq._push_release(ids bigint[], tokens bigint[]) returns int
+create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns int
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
+
+-- An endpoint has answered 410 Gone to a task; false: somebody has its row in hand.
+create function taskq._pause_gone(queue_id int, task_id bigint) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	update taskq.queue q
+		set (paused, pause_reason) = (true, format('the endpoint answered 410 Gone to task %s', task_id))
+		where q.id = (select t.id from taskq.queue t where t.id = _pause_gone.queue_id for update skip locked);
+	if found then
+		perform taskq._queues_changed();
+	end if;
+	return found;
+end
+$$;
 
 -- Notifies those who LISTEN for pull queues: see src/notify.c.
 create function taskq._notify(queue_ids int[]) returns void

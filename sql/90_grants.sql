@@ -11,7 +11,7 @@ create view taskq._entitlements as
 		(array['submit', 'work', 'view', 'control'], 'usage on type taskq.state'),
 		(array['submit'], 'execute on routine taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
 		(array['submit'], 'execute on routine taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text)'),
-		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
+		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text)'),
 		(array['submit', 'control'], 'execute on routine taskq.cancel(bigint, text)'),
 		(array['submit', 'control'], 'execute on routine taskq.cancel_key(text, text)'),
 		(array['work'], 'execute on routine taskq.acquire(text, int, interval, text)'),
@@ -29,7 +29,7 @@ create view taskq._entitlements as
 		(array['work'], 'execute on routine taskq._push_next_due(text[], text)'),
 		(array['work'], 'execute on routine taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
 		(array['work'], 'execute on routine taskq._push_extend(bigint[], bigint[])'),
-		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[])'),
+		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[], interval)'),
 		(array['work'], 'execute on routine taskq._push_queues(text[])'),
 		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
@@ -38,6 +38,8 @@ create view taskq._entitlements as
 		(array['view'], 'select on taskq.tasks'),
 		(array['view'], 'select on taskq.attempts'),
 		(array['view'], 'select on taskq.queues'),
+		(array['view'], 'select on taskq.endpoints'),
+		(array['view'], 'execute on routine taskq._endpoint_state(int)'),
 		(array['view'], 'select on taskq.workers'),
 		(array['view'], 'execute on routine taskq._visible(text)'),
 		(array['control'], 'execute on routine taskq.pause_queue(text)'),
@@ -206,6 +208,7 @@ $$;
 
 grant execute on function
 	taskq.backoff(text, int),
+	taskq.verify_signature(text, jsonb, bytea, interval),
 	taskq.status()
 to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 
@@ -215,6 +218,9 @@ grant execute on function
 	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
 	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
 	taskq.drop_queue(text, boolean),
+	taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text),
+	taskq.alter_endpoint(text, text, jsonb, interval, int, real, text),
+	taskq.rotate_secret(text, text, interval),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
 	taskq.drop_retry_policy(text),
 	taskq.grant_queue(text, text, text[]),
@@ -232,7 +238,7 @@ grant execute on function
 	taskq._push_next_due(text[], text),
 	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
 	taskq._push_extend(bigint[], bigint[]),
-	taskq._push_release(bigint[], bigint[]),
+	taskq._push_release(bigint[], bigint[], interval),
 	taskq._push_recover(),
 	taskq._expire_leases(),
 	taskq._notify(int[]),

@@ -19,6 +19,26 @@ alter table taskq.queue add column executor text constraint queue_executor check
 update taskq.queue set executor = 'builtin';
 alter table taskq.queue alter column executor set not null;
 
+alter table taskq.queue add column pause_reason text;
+
+create table taskq.endpoint (
+	queue_id int not null constraint endpoint_pkey primary key,
+	header_names text[] not null,	-- what endpoint_secret has to hold
+	signed boolean not null,
+	timeout interval,
+	max_running int,
+	rate real						-- requests a second
+);
+select pg_catalog.pg_extension_config_dump('taskq.endpoint', '');
+
+create table taskq.endpoint_secret (
+	queue_id int not null constraint endpoint_secret_pkey primary key,
+	headers jsonb,
+	secret bytea,
+	old_secret bytea,				-- signs, too, until then
+	old_until timestamptz
+);
+
 create table taskq.queue_grant (
 	queue_id int not null,
 	role regrole not null,
@@ -28,10 +48,10 @@ create table taskq.queue_grant (
 select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
 
 create or replace view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
 	from taskq.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin'
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin', null
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq.queue q where q.id = shipped.id);
 
@@ -39,12 +59,12 @@ create function taskq._visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create or replace view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
 	from taskq._queues
 	where taskq._visible(name);
 
 comment on view taskq.queues is
-'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, and whether it is paused. created_at is NULL for the queues that exist from the start until they are changed.';
+'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, whether it is paused, and why if nobody has asked for it. created_at is NULL for the queues that exist from the start until they are changed.';
 
 drop function taskq._queue_wrong(text, text, interval, text, interval, interval, interval);
 create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
@@ -140,12 +160,17 @@ begin
 	perform taskq._cancel_task(t.id, 'queue dropped')
 		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
 	delete from taskq.key k where k.queue_id = q.id;
+	delete from taskq.endpoint e where e.queue_id = q.id;
+	delete from taskq.endpoint_secret s where s.queue_id = q.id;
 	delete from taskq.queue where id = q.id;
 	perform taskq._drop_grants(q.id);
 	perform taskq._queues_changed();
 	return true;
 end
 $$;
+
+comment on function taskq.drop_queue(text, boolean) is
+'Drops a queue, and the endpoint that it is, if it is one. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
 
 create or replace function taskq._own_queue(queue text) returns taskq.queue
 language plpgsql volatile security definer
@@ -208,6 +233,13 @@ begin
 	if q.url is not null then
 		perform taskq._check_url(q.url);
 	end if;
+	if exists (select from taskq.endpoint e where e.queue_id = q.id) then
+		if q.mode <> 'push' then
+			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
+				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
+		end if;
+		perform taskq._check_endpoint_url(q.url);
+	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
@@ -230,7 +262,10 @@ as $$
 declare
 	q taskq.queue%rowtype := taskq._own_queue(queue);
 begin
-	update taskq.queue t set paused = _pause.paused where t.id = q.id;
+	update taskq.queue t set (paused, pause_reason) = (_pause.paused, null) where t.id = q.id;
+	if not paused then
+		perform taskq._reset_endpoint(q.id);
+	end if;
 	perform taskq._queues_changed();
 	perform taskq._wake_executor();
 	return q.paused <> _pause.paused;
@@ -247,7 +282,192 @@ create or replace function taskq.resume_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
 
 comment on function taskq.resume_queue(text) is
-'Ends what pause_queue() began. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+'Ends what pause_queue() began, or an endpoint that answered 410 Gone; of an endpoint it also closes the circuit. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+
+-- Both raise TQ004.
+create function taskq._check_headers(headers jsonb) returns void
+language c volatile as 'MODULE_PATHNAME', 'taskq_check_headers';
+
+create function taskq._read_secret(secret text) returns bytea
+language c volatile as 'MODULE_PATHNAME', 'taskq_read_secret';
+
+create function taskq._check_endpoint_url(url text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	perform taskq._check_url(url);
+	if url ~ '[?#]' then
+		raise exception using errcode = 'TQ004', message = 'invalid url',
+			detail = 'The url of an endpoint has no query and no fragment.', hint = 'Pass the query as path of taskq.submit_http().';
+	end if;
+end
+$$;
+
+-- Puts what was given into the rows of an endpoint; NULL leaves as it is.
+create function taskq._set_endpoint(queue_id int, headers jsonb, timeout interval, max_running int, rate real, secret text)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wrong text := case
+		when timeout <> interval '0' and (timeout < interval '1 ms' or timeout > interval '1 day')
+			then 'timeout must be between 1 ms and 1 day'
+		when max_running < 0 then 'max_running must not be negative'
+		when not (rate = 0 or rate between 0.001 and 1000000) then 'rate must be between 0.001 and 1000000 a second'
+	end;
+	given bytea;
+begin
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong, detail = 'The endpoint was not changed.',
+			hint = 'See the comment of taskq.create_endpoint().';
+	end if;
+	perform taskq._check_headers(headers);
+	given := taskq._read_secret(nullif(secret, ''));
+	update taskq.endpoint e set
+		header_names = case when headers is null then e.header_names
+			else array(select h from jsonb_object_keys(headers) as h order by h) end,
+		signed = case when secret is null then e.signed else secret <> '' end,
+		timeout = case when _set_endpoint.timeout is null then e.timeout else nullif(_set_endpoint.timeout, interval '0') end,
+		max_running = case when _set_endpoint.max_running is null then e.max_running else nullif(_set_endpoint.max_running, 0) end,
+		rate = case when _set_endpoint.rate is null then e.rate else nullif(_set_endpoint.rate, 0) end
+		where e.queue_id = _set_endpoint.queue_id;
+	insert into taskq.endpoint_secret as s (queue_id, headers, secret)
+		values (_set_endpoint.queue_id, _set_endpoint.headers, given)
+		on conflict on constraint endpoint_secret_pkey do update set
+			headers = coalesce(excluded.headers, s.headers),
+			secret = case when _set_endpoint.secret is null then s.secret else excluded.secret end,
+			old_secret = case when _set_endpoint.secret is null then s.old_secret end;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+end
+$$;
+
+-- The id of the queue that is an endpoint of that name.
+create function taskq._own_endpoint(endpoint text) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	q taskq.queue%rowtype := taskq._own_queue(endpoint);
+begin
+	if not exists (select from taskq.endpoint e where e.queue_id = q.id) then
+		raise exception using errcode = 'TQ005', message = format('queue "%s" is not an endpoint', endpoint),
+			detail = 'It was created with taskq.create_queue().', hint = 'Create an endpoint of another name.';
+	end if;
+	return q.id;
+end
+$$;
+
+-- create_endpoint(), alter_endpoint() and rotate_secret() have these done as
+-- taskq_owner, and keep the statement out of the log when it fails: src/front.c.
+
+create function taskq._create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
+	secret text, retry text, executor text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	own int;
+begin
+	perform taskq._check_name(endpoint, 'queue');
+	perform taskq._check_endpoint_url(url);
+	perform taskq.create_queue(endpoint, 'push', url, retry => retry, executor => executor);
+	select q.id into own from taskq.queue q where q.name = endpoint;
+	insert into taskq.endpoint (queue_id, header_names, signed) values (own, '{}', false);
+	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);
+end
+$$;
+
+create function taskq.create_endpoint(endpoint text, url text, headers jsonb default null, timeout interval default null,
+	max_running int default null, rate real default null, secret text default null, retry text default 'webhook',
+	executor text default 'builtin') returns void
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
+comment on function taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text) is
+'Creates an endpoint: a push queue of that name, to whose url its tasks are sent, by submit() or by submit_http(endpoint => …). url: http or https, no user info, query or fragment. headers: sent with every request, an object of strings as in submit_http(); their values are shown to nobody. timeout: of an attempt, 1 ms to 1 day; default taskq.http_timeout. max_running: so many requests are under way at most, of all who send; 0 or NULL: no limit. rate: so many are started a second at most, 0.001 to 1000000, a tenth of a second''s worth at once; 0 or NULL: no limit. secret: requests are signed with it as Standard Webhooks say (webhook-id, webhook-timestamp, webhook-signature): whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one. retry, executor: as in create_queue(); alter_queue() changes these and the rest. After 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries, and after each further failure the pause is doubled, up to 5 min; resume_queue() and a new url end it. A Retry-After holds all its requests back. Status 410 pauses the queue. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+
+create function taskq._alter_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
+	secret text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	own int := taskq._own_endpoint(endpoint);
+begin
+	if url is not null then
+		perform taskq._check_endpoint_url(url);
+		update taskq.queue q set url = _alter_endpoint.url where q.id = own;
+		perform taskq._reset_endpoint(own);
+	end if;
+	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);
+end
+$$;
+
+create function taskq.alter_endpoint(endpoint text, url text default null, headers jsonb default null,
+	timeout interval default null, max_running int default null, rate real default null, secret text default null) returns void
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_alter_endpoint';
+comment on function taskq.alter_endpoint(text, text, jsonb, interval, int, real, text) is
+'Changes an endpoint. The arguments are as in create_endpoint(); NULL leaves as it is; headers {}, timeout 0, max_running 0, rate 0 and secret '''' take away. It applies to all that is not under way yet. A new url closes the circuit. A secret replaces the present one at once: see rotate_secret(). Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 the queue is not an endpoint.';
+
+create function taskq._rotate_secret(endpoint text, secret text, keep_old interval) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	own int := taskq._own_endpoint(endpoint);
+	-- 244 random bits.
+	given bytea := coalesce(taskq._read_secret(secret), uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+begin
+	if keep_old is null or keep_old < interval '0' or keep_old > interval '366 days' then
+		raise exception using errcode = 'TQ004', message = 'keep_old must be between 0 and 366 days',
+			detail = 'The secret was not changed.', hint = 'See the comment of taskq.rotate_secret().';
+	end if;
+	insert into taskq.endpoint_secret as s (queue_id, secret) values (own, given)
+		on conflict on constraint endpoint_secret_pkey do update set
+			secret = excluded.secret, old_secret = s.secret, old_until = clock_timestamp() + keep_old;
+	update taskq.endpoint e set signed = true where e.queue_id = own;
+	perform taskq._queues_changed();
+	perform taskq._wake_executor();
+	return 'whsec_' || replace(encode(given, 'base64'), E'\n', '');
+end
+$$;
+
+create function taskq.rotate_secret(endpoint text, secret text default null, keep_old interval default '1 day') returns text
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_rotate_secret';
+comment on function taskq.rotate_secret(text, text, interval) is
+'Gives an endpoint a new secret, with which its requests are signed from now on. secret: as in create_endpoint(); NULL: a new one is made, of 32 bytes. keep_old: for so long requests are signed with the old one, too, 0 to 366 days. Result: the secret, for the receiver; it is not shown again. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 the queue is not an endpoint.';
+
+create function taskq.verify_signature(secret text, headers jsonb, body bytea, tolerance interval default '5 min')
+returns boolean
+language c stable parallel safe as 'MODULE_PATHNAME', 'taskq_verify_signature';
+comment on function taskq.verify_signature(text, jsonb, bytea, interval) is
+'Whether a request was signed with a secret as Standard Webhooks say (https://www.standardwebhooks.com), for receivers that are databases. secret: as in create_endpoint(). headers: those of the request, an object of strings, names in any case; webhook-id, webhook-timestamp and webhook-signature are looked at. body: as received, NULL for none. tolerance: its timestamp is at most so far from now, 0 to 36525 days. The request may still be one that came before: webhook-id is the same in all attempts. Errors: TQ004 for a bad secret or tolerance.';
+
+-- Forgets what speaks against sending to an endpoint.
+create function taskq._reset_endpoint(queue_id int) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_reset_endpoint';
+
+-- circuit: closed, open, or half-open; failures: in a row; nothing is sent before next_start.
+create function taskq._endpoint_state(queue_id int, out circuit text, out failures int, out next_start timestamptz)
+language c stable strict as 'MODULE_PATHNAME', 'taskq_endpoint_state';
+
+-- With whether all is there that its requests have to carry.
+create view taskq._endpoints as
+	select e.queue_id, e.header_names, e.signed, e.timeout, e.max_running, e.rate,
+		case when s.old_secret is not null and s.old_until > clock_timestamp() then s.old_until end as old_secret_until,
+		(e.signed and s.secret is null) or (e.header_names <> '{}' and s.headers is null) as secrets_missing
+	from taskq.endpoint e left join taskq.endpoint_secret s on s.queue_id = e.queue_id;
+
+create view taskq.endpoints with (security_barrier) as
+	select q.name as endpoint, q.url, e.header_names, e.timeout, e.max_running, e.rate, e.signed, e.old_secret_until,
+		e.secrets_missing, s.circuit, s.failures, s.next_start
+	from taskq._endpoints e
+		join taskq._queues q on q.id = e.queue_id,
+		lateral taskq._endpoint_state(e.queue_id) as s
+	where taskq._visible(q.name);
+comment on view taskq.endpoints is
+'One row an endpoint that the caller may view; as a queue it stands in taskq.queues, too. old_secret_until: so long requests are signed with the former secret, too. secrets_missing: it was restored from a dump, which does not hold its headers and secret; nothing is sent until alter_endpoint() or rotate_secret() has given them again. circuit: closed; open: after 10 failures in a row, nothing is sent before next_start; half-open: one request tries. next_start may also be what a Retry-After has asked for. Without shared_preload_libraries circuit, failures and next_start are those that this session knows.';
 
 create function taskq._purge(queue_id int) returns bigint
 language plpgsql volatile
@@ -272,8 +492,16 @@ comment on function taskq.purge_queue(text) is
 comment on function taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text) is
 'Puts a task into a queue, as part of the calling transaction: it is there when that commits, and leaves no trace when it rolls back. queue: a pull queue, or a push queue that has a url. payload: any JSON, at most taskq.max_payload bytes. key: at most one live task of the queue has a given key (1 to 512 bytes), and it stays taken for the queue''s keep_key after the end. on_duplicate: what to do when the key is taken: keep (return the id of the task that has it), replace (give that task, if it is pending, the new content and schedule; if it has ended make a new one), raise (TQ003). priority: -16 (first) to 15 (last). run_at or delay (0 to 36525 days): not before that time; a time gone by is now, infinity waits for ever. start_within: expires if no attempt starts within that time from now, 1 ms to 36525 days and longer than the delay. timeout: how long one attempt may take, 1 ms to 1 day; default for push taskq.http_timeout, for pull as long as heartbeats come. retry: retry policy; default the queue''s. max_attempts: default the policy''s. kind: a name for the sort of task, at most 57 bytes, for the worker''s use. Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key (raise; or replace of a running task), TQ004 bad argument, TQ005 push queue without url, TQ006 payload too large, TQ007 no such privilege on the queue.';
 
-comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text) is
-'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt). The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large, TQ007 no such privilege on the queue.';
+drop function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text);
+create function taskq.submit_http(url text default null, payload jsonb default null, method text default 'POST',
+	headers jsonb default null, body bytea default null, queue text default null, key text default null, priority int default 0,
+	run_at timestamptz default null, delay interval default null, start_within interval default null,
+	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
+	on_duplicate text default 'keep', endpoint text default null, path text default null) returns bigint
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_http';
+
+comment on function taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text) is
+'Puts an HTTP request into a push queue, as part of the calling transaction; the executor sends it after the commit and retries it until it succeeds (status 2xx) or its policy gives up. url: http or https, no user info, at most 8192 bytes; or endpoint: the name of an endpoint, to whose url it goes, with path (beginning with / or ?, without dot segments) put behind it. queue: default http; not with endpoint, which is a queue itself. payload: JSON, sent as body with Content-Type application/json; or body: bytes, sent as they are. method: at most 32 bytes. headers: an object of strings, at most 100 and 32 kB; not Host, Content-Length, Transfer-Encoding, Connection, nor those taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, Idempotency-Key (the same in every attempt), webhook-id, webhook-timestamp, webhook-signature; of a name that the endpoint has a header of, that one is sent. The other arguments: see submit(). Result: the id. Errors: TQ001 unknown queue, TQ003 duplicate key, TQ004 bad argument, TQ005 the queue is a pull queue, TQ006 too large, TQ007 no such privilege on the queue.';
 
 comment on function taskq.acquire(text, int, interval, text) is
 'Takes up to max_tasks (1 to 10000) due tasks of a pull queue: by priority, then run_at, then id. Each comes with a token that proves the ownership to heartbeat(), finish(), fail() and release(). lease_for: how long without a heartbeat; default the queue''s. worker: a name to be shown. Commit before you start to work. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 a push queue, TQ007 no such privilege on the queue, TQ009 in a transaction of isolation level REPEATABLE READ or SERIALIZABLE; 25006 on a standby or in a read-only transaction.';
@@ -473,8 +701,22 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
 create function taskq._look_ahead(queue_id int) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_look_ahead';
 
+create function taskq._held_endpoints() returns table (endpoint text, reason text, hint text)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select q.name, case when e.secrets_missing then 'its headers or its secret are missing'
+			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
+			else format('it has asked for nothing to be sent before %s', s.next_start) end,
+		case when e.secrets_missing then 'A dump does not hold them. Call taskq.alter_endpoint() or taskq.rotate_secret().'
+			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
+	from taskq._endpoints e join taskq._queues q on q.id = e.queue_id, lateral taskq._endpoint_state(e.queue_id) as s
+	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
+	order by e.secrets_missing desc, s.circuit = 'closed', q.name
+$$;
+
 create or replace function taskq.status() returns table ("check" text, ok boolean, detail text, hint text)
-language plpgsql stable security definer rows 7
+language plpgsql stable security definer rows 8
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -483,6 +725,7 @@ declare
 	armed boolean;
 	paused text[];
 	failed record;
+	held record;
 	holder record;
 begin
 	select * into e from taskq._executor_state();
@@ -520,10 +763,19 @@ begin
 	return next;
 
 	"check" := 'paused queues';
-	paused := array(select q.name from taskq._queues q where q.paused order by q.name);
+	paused := array(select q.name from taskq._queues q where q.paused order by q.pause_reason, q.name);
 	ok := paused = '{}';
-	detail := case when ok then 'No queue is paused.' else format('Paused: "%s".', array_to_string(paused, '", "')) end;
+	detail := case when ok then 'No queue is paused.'
+		else (select format('Paused: %s.', string_agg(format('"%s"%s', q.name, ' (' || q.pause_reason || ')'), ', '
+			order by q.pause_reason, q.name)) from taskq._queues q where q.paused) end;
 	hint := case when not ok then format('Call taskq.resume_queue(%L).', paused[1]) end;
+	return next;
+
+	"check" := 'endpoints';
+	select * into held from taskq._held_endpoints() limit 1;
+	ok := held.endpoint is null;
+	detail := case when ok then 'Nothing keeps an endpoint from being sent to.' else format('"%s": %s.', held.endpoint, held.reason) end;
+	hint := held.hint;
 	return next;
 
 	"check" := 'oldest due task';
@@ -559,6 +811,9 @@ begin
 end
 $$;
 
+comment on function taskq.status() is
+'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';
+
 drop function taskq._push_claim(int);
 drop function taskq._push_next_due();
 create function taskq._push_queues(queues text[]) returns setof text
@@ -568,7 +823,26 @@ create function taskq._push_claim(max_tasks int, queues text[], worker text)
 returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, method text, url text, headers text[], body bytea)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
-create function taskq._push_next_due(queues text[], worker text) returns bigint
+drop function taskq._push_release(bigint[], bigint[]);
+create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns int
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
+
+create function taskq._pause_gone(queue_id int, task_id bigint) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	update taskq.queue q
+		set (paused, pause_reason) = (true, format('the endpoint answered 410 Gone to task %s', task_id))
+		where q.id = (select t.id from taskq.queue t where t.id = _pause_gone.queue_id for update skip locked);
+	if found then
+		perform taskq._queues_changed();
+	end if;
+	return found;
+end
+$$;
+
+create function taskq._push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
 drop function taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval);
@@ -683,7 +957,7 @@ create view taskq._entitlements as
 		(array['submit', 'work', 'view', 'control'], 'usage on type taskq.state'),
 		(array['submit'], 'execute on routine taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
 		(array['submit'], 'execute on routine taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text)'),
-		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
+		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text)'),
 		(array['submit', 'control'], 'execute on routine taskq.cancel(bigint, text)'),
 		(array['submit', 'control'], 'execute on routine taskq.cancel_key(text, text)'),
 		(array['work'], 'execute on routine taskq.acquire(text, int, interval, text)'),
@@ -701,7 +975,7 @@ create view taskq._entitlements as
 		(array['work'], 'execute on routine taskq._push_next_due(text[], text)'),
 		(array['work'], 'execute on routine taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
 		(array['work'], 'execute on routine taskq._push_extend(bigint[], bigint[])'),
-		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[])'),
+		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[], interval)'),
 		(array['work'], 'execute on routine taskq._push_queues(text[])'),
 		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
@@ -710,6 +984,8 @@ create view taskq._entitlements as
 		(array['view'], 'select on taskq.tasks'),
 		(array['view'], 'select on taskq.attempts'),
 		(array['view'], 'select on taskq.queues'),
+		(array['view'], 'select on taskq.endpoints'),
+		(array['view'], 'execute on routine taskq._endpoint_state(int)'),
 		(array['view'], 'select on taskq.workers'),
 		(array['view'], 'execute on routine taskq._visible(text)'),
 		(array['control'], 'execute on routine taskq.pause_queue(text)'),
@@ -879,6 +1155,7 @@ $$;
 
 grant execute on function
 	taskq.backoff(text, int),
+	taskq.verify_signature(text, jsonb, bytea, interval),
 	taskq.status()
 to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 
@@ -888,6 +1165,9 @@ grant execute on function
 	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
 	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
 	taskq.drop_queue(text, boolean),
+	taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text),
+	taskq.alter_endpoint(text, text, jsonb, interval, int, real, text),
+	taskq.rotate_secret(text, text, interval),
 	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
 	taskq.drop_retry_policy(text),
 	taskq.grant_queue(text, text, text[]),
@@ -905,7 +1185,7 @@ grant execute on function
 	taskq._push_next_due(text[], text),
 	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
 	taskq._push_extend(bigint[], bigint[]),
-	taskq._push_release(bigint[], bigint[]),
+	taskq._push_release(bigint[], bigint[], interval),
 	taskq._push_recover(),
 	taskq._expire_leases(),
 	taskq._notify(int[]),

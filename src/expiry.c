@@ -30,6 +30,7 @@
 typedef struct Known
 {
 	Oid database; /* InvalidOid: free */
+	int32 queue_id;
 	int64 id;
 	TimestampTz until;
 } Known;
@@ -76,7 +77,7 @@ expiry_unknown(void)
 
 /* Never fails. */
 static void
-set_until(int64 id, TimestampTz until)
+set_until(int32 queue_id, int64 id, TimestampTz until)
 {
 	Bucket *b = bucket_of(id);
 	Known *place = NULL;
@@ -97,6 +98,7 @@ set_until(int64 id, TimestampTz until)
 	if (place != NULL)
 	{
 		place->database = MyDatabaseId;
+		place->queue_id = queue_id;
 		place->id = id;
 		place->until = until;
 	}
@@ -144,6 +146,7 @@ expiry_forget(Oid database)
 
 typedef struct Change
 {
+	int32 queue_id;
 	int64 id;
 	TimestampTz until;
 	bool gone;
@@ -162,7 +165,7 @@ transaction_ended(XactEvent event, void *arg)
 		if (changes[i].gone)
 			forget(changes[i].id, changes[i].until, changes[i].until);
 		else
-			set_until(changes[i].id, changes[i].until);
+			set_until(changes[i].queue_id, changes[i].id, changes[i].until);
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		nchanges = 0;
@@ -183,7 +186,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 }
 
 void
-expiry_note(int64 id, TimestampTz until, bool gone)
+expiry_note(const Row *lease, bool gone)
 {
 	if (buckets == NULL)
 		return;
@@ -200,10 +203,16 @@ expiry_note(int64 id, TimestampTz until, bool gone)
 		changes = repalloc_huge(changes, mul_size(2 * max_changes, sizeof(Change)));
 		max_changes *= 2;
 	}
-	changes[nchanges++] = (Change){id, until, gone, GetCurrentSubTransactionId()};
+	changes[nchanges++] = (Change){
+		.queue_id = ROW_INT32(lease, LEASE_QUEUE_ID),
+		.id = ROW_INT64(lease, LEASE_ID),
+		.until = ROW_TIME(lease, LEASE_UNTIL),
+		.gone = gone,
+		.subxact = GetCurrentSubTransactionId(),
+	};
 }
 
-/* ---- SQL ------------------------------------------------------------------------- */
+/* ---- looks ----------------------------------------------------------------------- */
 
 /* Calls see() with a copy of each lease of this database. */
 typedef void (*See)(const Known *k, void *arg);
@@ -233,6 +242,43 @@ is_known(TaskqDatabase *db)
 	return db != NULL && pg_atomic_read_u32(&db->leases_known) != 0 &&
 		   GetCurrentTimestamp() - db->leases_filled_at < REFILL_EVERY;
 }
+
+/* How many leases a queue has. */
+typedef struct Running
+{
+	int32 queue_id;
+	int count;
+} Running;
+
+static void
+see_running(const Known *k, void *arg)
+{
+	Running *running = arg;
+
+	running->count += k->queue_id == running->queue_id;
+}
+
+/* For row_for_each(), which passes nothing on. */
+static Running counted;
+
+static void
+count_lease(const Row *lease)
+{
+	counted.count += ROW_INT32(lease, LEASE_QUEUE_ID) == counted.queue_id;
+}
+
+int
+expiry_count_running(int32 queue_id)
+{
+	counted = (Running){.queue_id = queue_id};
+	if (is_known(taskq_my_database()))
+		for_each(see_running, &counted);
+	else
+		row_for_each(HOT_LEASE, count_lease);
+	return counted.count;
+}
+
+/* ---- SQL ------------------------------------------------------------------------- */
 
 /* What is looked for. */
 typedef struct Lapsed
@@ -293,7 +339,8 @@ taskq_next_lapse(PG_FUNCTION_ARGS)
 static void
 fill(const Row *lease)
 {
-	set_until(ROW_INT64(lease, LEASE_ID), ROW_TIME(lease, LEASE_UNTIL));
+	set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
+			  ROW_TIME(lease, LEASE_UNTIL));
 }
 
 /* Marked as known first: what finds no room from then on makes it unknown again. */
@@ -324,7 +371,7 @@ taskq_lose_lapsed(PG_FUNCTION_ARGS)
 	if (!row_read(HOT_LEASE, id, &lease))
 		forget(id, DT_NOBEGIN, now);
 	else if (ROW_TIME(&lease, LEASE_UNTIL) > now)
-		set_until(id, ROW_TIME(&lease, LEASE_UNTIL));
+		set_until(ROW_INT32(&lease, LEASE_QUEUE_ID), id, ROW_TIME(&lease, LEASE_UNTIL));
 	else
 		PG_RETURN_BOOL(lease_lose(&lease));
 	PG_RETURN_BOOL(false);

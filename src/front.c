@@ -89,6 +89,96 @@ taskq_purge_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(purged);
 }
 
+/* ---- one endpoint ------------------------------------------------------------------ */
+
+#define MAX_ENDPOINT_ARGS 9
+
+/*
+ * Calls it with the caller's arguments.  Who may was decided by EXECUTE.  An error
+ * must not bring the statement, which may have a secret in it, into the log.
+ */
+static Datum
+pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement, bool *isnull)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum values[MAX_ENDPOINT_ARGS];
+	char nulls[MAX_ENDPOINT_ARGS];
+	Datum result = 0;
+
+	for (int i = 0; i < statement->nargs; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	PG_TRY();
+	{
+		client_call(function);
+		(void) owner_query(statement, values, nulls, &result, isnull, 1);
+	}
+	PG_CATCH();
+	{
+		ErrorData *failure;
+
+		MemoryContextSwitchTo(caller);
+		failure = CopyErrorData();
+		FlushErrorState();
+		failure->hide_stmt = true;
+		failure->hide_ctx = true;
+		ReThrowError(failure);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static Statement create_endpoint = {
+	"select taskq._create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	9,
+	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
+	NULL,
+};
+static Statement alter_endpoint = {
+	"select taskq._alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
+	7,
+	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
+	NULL,
+};
+static Statement rotate_secret = {
+	"select taskq._rotate_secret($1, $2, $3)",
+	3,
+	{TEXTOID, TEXTOID, INTERVALOID},
+	NULL,
+};
+
+PG_FUNCTION_INFO_V1(taskq_create_endpoint);
+Datum
+taskq_create_endpoint(PG_FUNCTION_ARGS)
+{
+	bool isnull;
+
+	(void) pass_on(fcinfo, "taskq.create_endpoint()", &create_endpoint, &isnull);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_alter_endpoint);
+Datum
+taskq_alter_endpoint(PG_FUNCTION_ARGS)
+{
+	bool isnull;
+
+	(void) pass_on(fcinfo, "taskq.alter_endpoint()", &alter_endpoint, &isnull);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_rotate_secret);
+Datum
+taskq_rotate_secret(PG_FUNCTION_ARGS)
+{
+	bool isnull;
+	Datum secret = pass_on(fcinfo, "taskq.rotate_secret()", &rotate_secret, &isnull);
+
+	PG_RETURN_DATUM(secret);
+}
+
 /* ---- one task -------------------------------------------------------------------- */
 
 /* Whether the caller has one of these privileges on the queue of that name. */

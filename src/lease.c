@@ -203,6 +203,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 *ids;
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
+	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
 	int released = 0;
 
 	executor_call("taskq._push_release()");
@@ -212,7 +213,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 
 		if (lease_take_sent(ids[i], tokens[i], &lease) != ROW_DONE)
 			continue;
-		task_release(&lease, 0);
+		task_release(&lease, delay_us);
 		released++;
 	}
 	PG_RETURN_INT32(released);

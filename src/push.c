@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "catalog/pg_type.h"
+#include "core/http.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -23,13 +24,24 @@
 #define JSON_TYPE           "Content-Type: application/json"
 #define MAX_RESPONSE_FIELDS 1000
 
+/* What the requests of an endpoint carry, as it is at a claim; all zero: nothing. */
+typedef struct Secrets
+{
+	Jsonb *headers;
+	bytea *secret;
+	bytea *old_secret; /* signs, too */
+} Secrets;
+
 /* The lines of a request's head, as they are collected. */
 typedef struct Lines
 {
 	Datum *line;
 	int count;
-	bool has_type; /* the submitter gave a Content-Type */
+	bool has_type; /* a Content-Type is among them */
 } Lines;
+
+/* Lines that a request has beside its headers and those of its endpoint. */
+#define OWN_LINES 10
 
 static void
 add_line(Lines *lines, char *line)
@@ -37,12 +49,11 @@ add_line(Lines *lines, char *line)
 	lines->line[lines->count++] = CStringGetTextDatum(line);
 }
 
-/* The submitter's headers, an object of strings: see check_headers() in submit.c. */
+/* An object of strings, see check_headers() in submit_http.c; without those that others has. */
 static void
-add_headers(Lines *lines, Datum headers)
+add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 {
-	Jsonb *jsonb = DatumGetJsonbP(headers);
-	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIterator *it = JsonbIteratorInit(&headers->root);
 	JsonbValue v;
 	JsonbIteratorToken token;
 	char *name = "";
@@ -51,7 +62,8 @@ add_headers(Lines *lines, Datum headers)
 	{
 		if (token == WJB_KEY)
 			name = pnstrdup(v.val.string.val, v.val.string.len);
-		else if (token == WJB_VALUE && v.type == jbvString)
+		else if (token == WJB_VALUE && v.type == jbvString &&
+				 (others == NULL || !headers_have(others, name)))
 		{
 			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
 			if (pg_strcasecmp(name, "content-type") == 0)
@@ -78,10 +90,16 @@ header_name_of(const Queue *queue)
 }
 
 /*
- * Idempotency-Key is the same in every attempt, also after retry() and after
- * a dump and restore; the time keeps it apart from a task of the same id in a
- * copy of this database.
+ * The same in every attempt, also after retry() and after a dump and restore;
+ * the time keeps it apart from a task of the same id in a copy of this database.
  */
+static char *
+message_id(const Claim *claim)
+{
+	return psprintf(INT64_FORMAT "-%" PRIx64, ROW_INT64(&claim->task, TASK_ID),
+					(uint64) ROW_TIME(&claim->task, TASK_SUBMITTED_AT));
+}
+
 static void
 add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 {
@@ -91,25 +109,47 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
 	add_line(lines, psprintf("X-Task-Queue: %s", header_name_of(queue)));
 	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
-	add_line(lines, psprintf("Idempotency-Key: " INT64_FORMAT "-%" PRIx64, id,
-							 (uint64) ROW_TIME(&claim->task, TASK_SUBMITTED_AT)));
+	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
+}
+
+/* The time is that of the claim: deliver.c holds no task for long before it is sent. */
+static void
+add_signature(Lines *lines, const Claim *claim, const Secrets *secrets, const bytea *body)
+{
+	char *id = message_id(claim);
+	int64 now = timestamptz_to_time_t(ROW_TIME(&claim->lease, LEASE_STARTED_AT));
+	char *signature = signature_make(secrets->secret, id, now, body);
+
+	if (secrets->old_secret != NULL)
+		signature = psprintf("%s %s", signature,
+							 signature_make(secrets->old_secret, id, now, body));
+	add_line(lines, psprintf("webhook-id: %s", id));
+	add_line(lines, psprintf("webhook-timestamp: " INT64_FORMAT, now));
+	add_line(lines, psprintf("webhook-signature: %s", signature));
 }
 
 static Datum
-head_of(const Queue *queue, const Claim *claim)
+head_of(const Queue *queue, const Claim *claim, const Secrets *secrets, const bytea *body)
 {
 	const Row *task = &claim->task;
+	Jsonb *headers = NULL;
 	Lines lines = {.count = 0};
-	int limit = 8;
+	int limit = OWN_LINES;
 
 	if (!task->nulls[TASK_HEADERS])
-		limit += JB_ROOT_COUNT(DatumGetJsonbP(task->values[TASK_HEADERS]));
+		headers = DatumGetJsonbP(task->values[TASK_HEADERS]);
+	limit += headers != NULL ? JB_ROOT_COUNT(headers) : 0;
+	limit += secrets->headers != NULL ? JB_ROOT_COUNT(secrets->headers) : 0;
 	lines.line = palloc_array(Datum, limit);
-	if (!task->nulls[TASK_HEADERS])
-		add_headers(&lines, task->values[TASK_HEADERS]);
+	if (secrets->headers != NULL)
+		add_headers(&lines, secrets->headers, NULL);
+	if (headers != NULL)
+		add_headers(&lines, headers, secrets->headers);
 	if (!lines.has_type && !task->nulls[TASK_PAYLOAD])
 		add_line(&lines, JSON_TYPE);
 	add_own_headers(&lines, queue, claim);
+	if (secrets->secret != NULL)
+		add_signature(&lines, claim, secrets, body);
 	return PointerGetDatum(construct_array(lines.line, lines.count, TEXTOID, -1, false,
 										   TYPALIGN_INT));
 }
@@ -137,15 +177,40 @@ body_of(const Row *task, Datum *body)
 }
 
 static int64
-timeout_ms_of(const Row *task)
+timeout_ms_of(const Queue *queue, const Row *task)
 {
 	if (task->nulls[TASK_TIMEOUT])
-		return taskq_http_timeout;
+		return queue->timeout_us > 0 ? queue->timeout_us / US_PER_MS : taskq_http_timeout;
 	return interval_us(DatumGetIntervalP(task->values[TASK_TIMEOUT])) / US_PER_MS;
 }
 
+/*
+ * Where it goes; nowhere, which the engine refuses, when a queue has lost its url.
+ * To an endpoint goes only what was submitted for one, as a path.
+ */
+static char *
+url_of(const Queue *queue, const Row *task)
+{
+	char *own = NULL;
+	int base;
+
+	if (!task->nulls[TASK_URL])
+		own = TextDatumGetCString(task->values[TASK_URL]);
+	if (queue->url == NULL || (own != NULL && !queue->endpoint))
+		return own != NULL ? own : "";
+	if (own == NULL)
+		return queue->url;
+	if (tq_path_invalid(own) != NULL)
+		return "";
+	base = strlen(queue->url);
+	if (base > 0 && queue->url[base - 1] == '/')
+		base--;
+	return psprintf("%.*s%s", base, queue->url, own);
+}
+
 static void
-return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim)
+return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
+			   const Secrets *secrets)
 {
 	enum
 	{
@@ -162,21 +227,20 @@ return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim)
 	const Row *task = &claim->task;
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS] = {false};
+	bool has_body = body_of(task, &values[BODY]);
 
 	values[ID] = task->values[TASK_ID];
 	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
 	values[LEASE_MS] = Int64GetDatum(ROW_INT64(&claim->lease, LEASE_US) / US_PER_MS);
-	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(task));
+	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(queue, task));
 	if (task->nulls[TASK_METHOD])
 		values[METHOD] = CStringGetTextDatum("POST");
 	else
 		values[METHOD] = task->values[TASK_METHOD];
-	if (!task->nulls[TASK_URL])
-		values[URL] = task->values[TASK_URL];
-	else /* a queue that lost its url sends nowhere: the engine refuses */
-		values[URL] = CStringGetTextDatum(queue->url != NULL ? queue->url : "");
-	values[HEADERS] = head_of(queue, claim);
-	nulls[BODY] = !body_of(task, &values[BODY]);
+	values[URL] = CStringGetTextDatum(url_of(queue, task));
+	values[HEADERS] = head_of(queue, claim, secrets,
+							  has_body ? DatumGetByteaPP(values[BODY]) : NULL);
+	nulls[BODY] = !has_body;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -294,6 +358,50 @@ taskq_push_queues(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static Statement select_secrets = {
+	"select s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
+	"then s.old_secret end from taskq.endpoint_secret s where s.queue_id = $1",
+	1,
+	{INT4OID},
+	NULL,
+};
+
+static Secrets
+secrets_of(const Queue *queue)
+{
+	Datum id = Int32GetDatum(queue->id);
+	Datum row[3];
+	bool isnull[3];
+	Secrets secrets = {0};
+
+	if (!queue->secretive || !owner_query(&select_secrets, &id, NULL, row, isnull, 3))
+		return secrets;
+	secrets.headers = isnull[0] ? NULL : DatumGetJsonbP(row[0]);
+	secrets.secret = isnull[1] ? NULL : DatumGetByteaPP(row[1]);
+	secrets.old_secret = isnull[2] ? NULL : DatumGetByteaPP(row[2]);
+	return secrets;
+}
+
+/* Claims from one queue and returns the requests; how many. */
+static int
+claim_from(const Queue *queue, int max, const Sender *sender, Claim *claims, ReturnSetInfo *rsinfo)
+{
+	int allowed = endpoint_allow(queue, max, GetCurrentTimestamp());
+	TimestampTz next_due;
+	int count = 0;
+	Secrets secrets;
+
+	if (allowed > 0)
+		count = task_claim(queue, allowed, queue->lease_us, sender->worker, claims, &next_due);
+	endpoint_unused(queue, allowed - count);
+	if (count == 0)
+		return 0;
+	secrets = secrets_of(queue);
+	for (int i = 0; i < count; i++)
+		return_request(rsinfo, queue, &claims[i], &secrets);
+	return count;
+}
+
 /* Each call begins with another queue, so that a busy one does not starve the others. */
 PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
@@ -313,15 +421,9 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count && max > 0; i++)
 	{
 		const Queue *queue = queue_by_id(ids[(i + turn) % count]);
-		TimestampTz next_due;
-		int claimed;
 
-		if (queue == NULL)
-			continue;
-		claimed = task_claim(queue, max, queue->lease_us, sender.worker, claims, &next_due);
-		for (int j = 0; j < claimed; j++)
-			return_request((ReturnSetInfo *) fcinfo->resultinfo, queue, &claims[j]);
-		max -= claimed;
+		if (queue != NULL)
+			max -= claim_from(queue, max, &sender, claims, (ReturnSetInfo *) fcinfo->resultinfo);
 	}
 	return (Datum) 0;
 }
@@ -335,20 +437,27 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	Sender sender = sender_of(fcinfo, 0, 1);
 	int count;
 	int32 *ids = queues_of(&sender, &count);
+	bool limited = false;
+	Datum values[2];
+	bool nulls[2] = {false, false};
+	TupleDesc desc;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && next > now; i++)
 	{
 		const Queue *queue = queue_by_id(ids[i]);
 		TimestampTz next_of_queue = DT_NOEND;
 
 		if (queue != NULL && task_is_due(queue, now, &next_of_queue))
-			PG_RETURN_INT64(0);
+			next_of_queue = endpoint_opens(queue, now, &limited);
 		next = Min(next, next_of_queue);
 	}
-	if (next == DT_NOEND)
-		PG_RETURN_NULL();
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
 	/* Rounded up: a wake-up before the time would find nothing. */
-	PG_RETURN_INT64((next - now + US_PER_MS - 1) / US_PER_MS);
+	nulls[0] = next == DT_NOEND;
+	values[0] = Int64GetDatum(nulls[0] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
+	values[1] = BoolGetDatum(limited);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* ---- answers ------------------------------------------------------------------ */
@@ -541,12 +650,12 @@ taskq_push_report(PG_FUNCTION_ARGS)
 		default:
 			PG_RETURN_BOOL(false);
 	}
+	read_failure(fcinfo, verdict, &answer, &failure);
 	if (success)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else
-	{
-		read_failure(fcinfo, verdict, &answer, &failure);
 		(void) task_fail(&lease, &failure);
-	}
+	endpoint_note(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, answer.status,
+				  failure.retry_in_us);
 	PG_RETURN_BOOL(true);
 }

@@ -32,8 +32,10 @@
 	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
 	"(select p.max_attempts from taskq._retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
+	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
+	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
-	"from taskq._queues q "
+	"from taskq._queues q left join taskq._endpoints e on e.queue_id = q.id "
 /* clang-format on */
 
 enum QueueColumn
@@ -51,6 +53,12 @@ enum QueueColumn
 	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
+	QUEUE_ENDPOINT, /* this and the next NULL: it is none */
+	QUEUE_SECRETIVE,
+	QUEUE_SECRETS_MISSING,
+	QUEUE_TIMEOUT,
+	QUEUE_MAX_RUNNING,
+	QUEUE_RATE,
 	QUEUE_GRANTEES, /* the first of NPRIVILEGES columns */
 	QUEUE_NCOLUMNS = QUEUE_GRANTEES + NPRIVILEGES
 };
@@ -184,6 +192,17 @@ entry_of(const char *name)
 	return q;
 }
 
+static void
+remember_endpoint(Queue *q, const Datum *row, const bool *isnull)
+{
+	q->endpoint = !isnull[QUEUE_ENDPOINT];
+	q->secretive = q->endpoint && DatumGetBool(row[QUEUE_SECRETIVE]);
+	q->secrets_missing = q->endpoint && DatumGetBool(row[QUEUE_SECRETS_MISSING]);
+	q->timeout_us = isnull[QUEUE_TIMEOUT] ? 0 : interval_us(DatumGetIntervalP(row[QUEUE_TIMEOUT]));
+	q->max_running = isnull[QUEUE_MAX_RUNNING] ? 0 : DatumGetInt32(row[QUEUE_MAX_RUNNING]);
+	q->rate = isnull[QUEUE_RATE] ? 0 : DatumGetFloat8(row[QUEUE_RATE]);
+}
+
 static Queue *
 remember(const Datum *row, const bool *isnull)
 {
@@ -201,6 +220,7 @@ remember(const Datum *row, const bool *isnull)
 	q->durable_finish = DatumGetBool(row[QUEUE_DURABLE_FINISH]);
 	q->external = DatumGetBool(row[QUEUE_EXTERNAL]);
 	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
+	remember_endpoint(q, row, isnull);
 	for (int i = 0; i < NPRIVILEGES; i++)
 		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);
 	q->exists = true;

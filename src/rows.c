@@ -325,7 +325,7 @@ static void
 note_lease(const HotRelation *r, const Row *row, bool gone)
 {
 	if (r->table == HOT_LEASE)
-		expiry_note(ROW_INT64(row, LEASE_ID), ROW_TIME(row, LEASE_UNTIL), gone);
+		expiry_note(row, gone);
 }
 
 void

@@ -88,8 +88,8 @@ static ProtocolCall call_extend = {
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
 static ProtocolCall call_release = {
 	.sql = TQ_SQL_RELEASE,
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}};
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, INT8ARRAYOID, INTERVALOID}};
 static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
 static ProtocolCall call_expire = {.sql = "select taskq._expire_leases()"};
 static ProtocolCall call_notify = {
@@ -314,7 +314,7 @@ typedef struct ClaimArgs
 	int max;
 	tq_task **tasks;
 	int n;
-	int64 next_due_ms;
+	tq_due due;
 } ClaimArgs;
 
 static void *
@@ -400,6 +400,7 @@ work_claim(void *arg)
 	ClaimArgs *args = arg;
 	Datum values[3] = {Int32GetDatum(args->max), 0, 0};
 	uint64 rows;
+	bool isnull;
 
 	if (!armed())
 		return;
@@ -409,18 +410,24 @@ work_claim(void *arg)
 		args->tasks[args->n] = check_malloc(calloc(1, sizeof(tq_task)));
 		copy_task(args->tasks[args->n++], row);
 	}
-	if (args->n < args->max)
-		args->next_due_ms = call_for_int64(&call_next_due);
+	if (args->n == args->max || call(&call_next_due, values, "nn") == 0)
+		return;
+	args->due.next_ms = DatumGetInt64(column(0, 1, &isnull));
+	if (isnull)
+		args->due.next_ms = -1;
+	args->due.limited = DatumGetBool(column(0, 2, &isnull));
 }
 
 static int
-store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
+store_claim(void *self, int max, tq_task **tasks, tq_due *due)
 {
 	static Quiet quiet = {0};
-	ClaimArgs args = {max, tasks, 0, -1};
+	static bool quiet_limited = false;
+	ClaimArgs args = {max, tasks, 0, {.next_ms = -1}};
 	uint64 completed = compat_completed_transactions();
 
-	if (still_quiet(&quiet, next_due_ms))
+	due->limited = quiet_limited;
+	if (still_quiet(&quiet, &due->next_ms))
 		return 0;
 	if (!transact(&op_claim, work_claim, &args))
 	{
@@ -429,8 +436,9 @@ store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 		return gone ? 0 : -1;
 	}
 	if (args.n == 0)
-		quiet = quiet_after(completed, args.next_due_ms);
-	*next_due_ms = args.next_due_ms;
+		quiet = quiet_after(completed, args.due.next_ms);
+	quiet_limited = args.due.limited;
+	*due = args.due;
 	return args.n;
 }
 
@@ -590,6 +598,7 @@ typedef struct LeaseArgs
 	tq_lease *marked; /* where lost ones are marked, or NULL */
 	int n;
 	ProtocolCall *call;
+	int64 delay_ms; /* of a release */
 } LeaseArgs;
 
 static Datum
@@ -617,12 +626,13 @@ static void
 work_leases(void *arg)
 {
 	LeaseArgs *args = arg;
-	Datum values[2];
+	Datum values[MAX_ARGS];
 	uint64 rows;
 	bool isnull;
 
 	values[0] = int8_array(args->leases, args->n, false);
 	values[1] = int8_array(args->leases, args->n, true);
+	values[2] = interval_datum(args->delay_ms * US_PER_MS);
 	rows = call(args->call, values, NULL);
 	for (uint64 row = 0; args->marked != NULL && row < rows; row++)
 		mark_lost(args->marked, args->n, DatumGetInt64(column(row, 1, &isnull)));
@@ -631,15 +641,15 @@ work_leases(void *arg)
 static int
 store_extend(void *self, tq_lease *leases, int n)
 {
-	LeaseArgs args = {leases, leases, n, &call_extend};
+	LeaseArgs args = {.leases = leases, .marked = leases, .n = n, .call = &call_extend};
 
 	return transact(&op_extend, work_leases, &args) || gone ? n : -1;
 }
 
 static int
-store_release(void *self, const tq_lease *leases, int n)
+store_release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
 {
-	LeaseArgs args = {leases, NULL, n, &call_release};
+	LeaseArgs args = {.leases = leases, .n = n, .call = &call_release, .delay_ms = delay_ms};
 
 	return transact(&op_release, work_leases, &args) || gone ? n : -1;
 }

@@ -29,6 +29,9 @@ static const SubmitArguments submit_http_args = {
 	.on_duplicate = 15,
 };
 
+#define ARG_ENDPOINT 16
+#define ARG_PATH     17
+
 static void
 invalid_request(const char *what, const char *wrong)
 {
@@ -80,6 +83,9 @@ is_reserved(const char *name)
 		"X-Task-Queue",
 		"X-Task-Attempt",
 		"Idempotency-Key",
+		"webhook-id",
+		"webhook-timestamp",
+		"webhook-signature",
 	};
 
 	for (size_t i = 0; i < lengthof(reserved); i++)
@@ -132,15 +138,69 @@ check_headers(Datum headers)
 	}
 }
 
-/* method, url, headers and body of submit_http(). */
+bool
+headers_have(const Jsonb *headers, const char *name)
+{
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
+	JsonbValue v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY && v.val.string.len == (int) strlen(name) &&
+			pg_strncasecmp(v.val.string.val, name, v.val.string.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+PG_FUNCTION_INFO_V1(taskq_check_headers);
+Datum
+taskq_check_headers(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(0))
+		check_headers(PG_GETARG_DATUM(0));
+	PG_RETURN_VOID();
+}
+
 static void
-fill_request(Submission *s, FunctionCallInfo fcinfo)
+fill_url(Submission *s, FunctionCallInfo fcinfo)
 {
 	char *url = arg_wire_text(fcinfo, 0, "url", MAX_URL);
-	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
 
 	if (tq_url_invalid(url) != NULL)
 		invalid_request("url", tq_url_invalid(url));
+	row_set_text(&s->task, TASK_URL, cstring_to_text(url));
+}
+
+/* To an endpoint: the url is its own affair, also when the task is sent. */
+static void
+fill_path(Submission *s, FunctionCallInfo fcinfo)
+{
+	char *path;
+
+	if (!PG_ARGISNULL(0))
+		invalid_request("url", "an endpoint has its own");
+	if (PG_ARGISNULL(ARG_PATH))
+		return;
+	path = arg_wire_text(fcinfo, ARG_PATH, "path", MAX_URL);
+	if (tq_path_invalid(path) != NULL)
+		invalid_request("path", tq_path_invalid(path));
+	if (strlen(s->queue->url) + strlen(path) > MAX_URL)
+		invalid_request("path", psprintf("with the url it has more than %d bytes", MAX_URL));
+	row_set_text(&s->task, TASK_URL, cstring_to_text(path));
+}
+
+/* url or path, method, headers and body of submit_http(). */
+static void
+fill_request(Submission *s, FunctionCallInfo fcinfo)
+{
+	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
+
+	if (s->queue->endpoint)
+		fill_path(s, fcinfo);
+	else
+		fill_url(s, fcinfo);
 	if (tq_method_invalid(method) != NULL)
 		invalid_request("method", tq_method_invalid(method));
 	if (strcmp(method, "HEAD") == 0 && (!PG_ARGISNULL(1) || !PG_ARGISNULL(4)))
@@ -158,8 +218,32 @@ fill_request(Submission *s, FunctionCallInfo fcinfo)
 				 errhint("Pass one of them.")));
 	submission_set_content(s, TASK_PAYLOAD, PG_GETARG_DATUM(1), PG_ARGISNULL(1), "payload");
 	submission_set_content(s, TASK_BODY, PG_GETARG_DATUM(4), PG_ARGISNULL(4), "body");
-	row_set_text(&s->task, TASK_URL, cstring_to_text(url));
 	row_set_text(&s->task, TASK_METHOD, cstring_to_text(method));
+}
+
+/* The queue that is named, or the endpoint, or else the one that exists from the start. */
+static const Queue *
+queue_to_send_by(FunctionCallInfo fcinfo)
+{
+	text *name = arg_name(fcinfo, 5, "queue");
+	text *endpoint = arg_name(fcinfo, ARG_ENDPOINT, "endpoint");
+	const Queue *queue;
+
+	if (endpoint == NULL && !PG_ARGISNULL(ARG_PATH))
+		invalid_request("path", "no endpoint is named");
+	if (endpoint == NULL)
+		return queue_by_name(name != NULL ? name : cstring_to_text("http"));
+	if (name != NULL)
+		invalid_request("queue", "an endpoint is a queue itself");
+	queue = queue_by_name(endpoint);
+	if (!queue->endpoint && queue_may(queue, PRIVILEGE_SUBMIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_WRONG_MODE),
+				 errmsg("queue \"%s\" is not an endpoint", queue->name),
+				 errdetail("It was created with taskq.create_queue()."),
+				 errhint("taskq.create_endpoint() creates endpoints; taskq.endpoints shows all "
+						 "there are.")));
+	return queue;
 }
 
 PG_FUNCTION_INFO_V1(taskq_submit_http);
@@ -170,7 +254,7 @@ taskq_submit_http(PG_FUNCTION_ARGS)
 	const Queue *queue;
 
 	client_call("taskq.submit_http()");
-	queue = queue_by_name(arg_name(fcinfo, 5, "queue"));
+	queue = queue_to_send_by(fcinfo);
 	queue_require(queue, PRIVILEGE_SUBMIT);
 	if (!queue->push)
 		ereport(ERROR,

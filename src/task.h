@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "executor/spi.h"
+#include "utils/jsonb.h"
 #include "utils/relcache.h"
 
 /* ---- arg.c: arguments, judged in one place ------------------------------- */
@@ -105,6 +106,14 @@ typedef struct Queue
 	bool durable_finish;
 	bool external; /* a push queue whose tasks are sent by other programs */
 	bool paused;
+
+	/* Of an endpoint; all zero for another queue. */
+	bool endpoint;
+	bool secretive;       /* it has headers or a secret, to be looked up */
+	bool secrets_missing; /* it should have: nothing may be sent */
+	int64 timeout_us;     /* 0: none of its own */
+	int32 max_running;    /* 0: any number */
+	double rate;          /* starts a second; 0: any number */
 
 	/* The roles that were granted each privilege on this queue. */
 	Oid *grantees[NPRIVILEGES];
@@ -470,10 +479,13 @@ extern Size expiry_shared_size(void);
 extern void expiry_init_shared(void *memory, bool found);
 
 /* This transaction gives a lease until then, or ends one that ran until then. */
-extern void expiry_note(int64 id, TimestampTz until, bool gone);
+extern void expiry_note(const Row *lease, bool gone);
 
 /* Leases may have come that nobody has told of. */
 extern void expiry_unknown(void);
+
+/* How many tasks of the queue are running. */
+extern int expiry_count_running(int32 queue_id);
 
 /* The database is gone. */
 extern void expiry_forget(Oid database);
@@ -538,6 +550,40 @@ extern text *task_expired_error(void);
 
 /* The lease was lost: uses up the attempt. */
 extern TaskState task_lost(const Row *lease);
+
+/* ---- endpoint.c: when an endpoint may be sent to ------------------------------- */
+
+/* Shared memory; called by taskq.c. */
+extern Size endpoint_shared_size(void);
+extern void endpoint_init_shared(void *memory, bool found);
+
+/*
+ * How many of up to max tasks of a push queue may be claimed now; of any queue that is no
+ * endpoint all may.  Who claims fewer in the end says so with endpoint_unused().
+ */
+extern int endpoint_allow(const Queue *queue, int max, TimestampTz now);
+extern void endpoint_unused(const Queue *queue, int count);
+
+/*
+ * When a task of the queue that is due may be claimed: now, later, or DT_NOEND; *limited: when
+ * one that is under way has ended.
+ */
+extern TimestampTz endpoint_opens(const Queue *queue, TimestampTz now, bool *limited);
+
+/* What became of a request: its class, status (0: none) and Retry-After (-1: none). */
+extern void endpoint_note(const Queue *queue, int64 task, const char *class, int status,
+						  int64 retry_after_us);
+
+/* ---- signature.c: Standard Webhooks -------------------------------------------- */
+
+/* The signature of a message, palloc'd, as it stands in the header. */
+extern char *signature_make(const bytea *secret, const char *id, int64 unix_time,
+							const bytea *body);
+
+/* ---- submit_http.c ------------------------------------------------------------- */
+
+/* Whether an object of headers has one of that name, in any case. */
+extern bool headers_have(const Jsonb *headers, const char *name);
 
 /* ---- stats.c ------------------------------------------------------------------ */
 

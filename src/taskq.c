@@ -45,6 +45,7 @@ request_shared_memory(void)
 	RequestAddinShmemSpace(MAXALIGN(dispatch_shared_size()));
 	RequestAddinShmemSpace(MAXALIGN(stats_shared_size()));
 	RequestAddinShmemSpace(MAXALIGN(expiry_shared_size()));
+	RequestAddinShmemSpace(MAXALIGN(endpoint_shared_size()));
 	RequestNamedLWLockTranche("taskq", 1 + dispatch_lock_count());
 }
 
@@ -90,6 +91,8 @@ init_shared_memory(void)
 	stats_init_shared(memory, found);
 	memory = ShmemInitStruct("taskq expiry", expiry_shared_size(), &found);
 	expiry_init_shared(memory, found);
+	memory = ShmemInitStruct("taskq endpoints", endpoint_shared_size(), &found);
+	endpoint_init_shared(memory, found);
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -85,7 +85,7 @@ static const struct
 				12,
 				{20, 20, 25, 25, 23, 17, 17, 16, 1186, 25, 1186, 3802}},
 	[EXTEND] = {"extend", TQ_SQL_EXTEND, 2, {1016, 1016}},
-	[RELEASE] = {"release", TQ_SQL_RELEASE, 2, {1016, 1016}},
+	[RELEASE] = {"release", TQ_SQL_RELEASE, 3, {1016, 1016, 1186}},
 	[ARMED] = {"armed", TQ_SQL_ARMED, 0, {0}},
 };
 
@@ -430,7 +430,7 @@ is_armed(tq_pq *pq)
 }
 
 static int
-claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
+claim(void *self, int max, tq_task **tasks, tq_due *due)
 {
 	tq_pq *pq = self;
 	char number[16];
@@ -441,7 +441,6 @@ claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 
 	if (!is_up(pq) || (armed = is_armed(pq)) < 0)
 		return -1;
-	*next_due_ms = -1;
 	if (!armed)
 		return 0;
 	snprintf(number, sizeof(number), "%d", max);
@@ -453,7 +452,8 @@ claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 	if (n < max && (result = run(pq, NEXT_DUE, &values[1])) != NULL)
 	{
 		if (!PQgetisnull(result, 0, 0))
-			*next_due_ms = bigint(result, 0, 0);
+			due->next_ms = bigint(result, 0, 0);
+		due->limited = *PQgetvalue(result, 0, 1) != 0;
 		PQclear(result);
 	}
 	return n;
@@ -679,13 +679,13 @@ array_of(const tq_lease *leases, int n, bool tokens)
 	return array;
 }
 
-/* NULL: it failed. */
+/* delay: what a release has beside the leases; else NULL.  Returns NULL when it failed. */
 static PGresult *
-run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n)
+run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n, const char *delay)
 {
 	char *ids = array_of(leases, n, false);
 	char *tokens = array_of(leases, n, true);
-	const char *values[2] = {ids, tokens};
+	const char *values[3] = {ids, tokens, delay};
 	PGresult *result = NULL;
 
 	if (ids != NULL && tokens != NULL && is_up(pq))
@@ -698,7 +698,7 @@ run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n)
 static int
 extend(void *self, tq_lease *leases, int n)
 {
-	PGresult *lost = run_on_leases(self, EXTEND, leases, n);
+	PGresult *lost = run_on_leases(self, EXTEND, leases, n, NULL);
 	int row;
 	int i;
 
@@ -713,10 +713,13 @@ extend(void *self, tq_lease *leases, int n)
 }
 
 static int
-release(void *self, const tq_lease *leases, int n)
+release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
 {
-	PGresult *result = run_on_leases(self, RELEASE, leases, n);
+	char delay[32];
+	PGresult *result;
 
+	snprintf(delay, sizeof(delay), "%" PRId64 " ms", delay_ms);
+	result = run_on_leases(self, RELEASE, leases, n, delay);
 	PQclear(result);
 	return result != NULL ? n : -1;
 }

@@ -15,7 +15,9 @@
  * lease kept; while there are free slots others are claimed meanwhile.  What is
  * held is bounded by MAX_HELD tasks and MAX_HELD_BYTES of them, and one batch of
  * results: a full batch is reported before anything is claimed, and while a
- * report fails nothing is.
+ * report fails nothing is.  When hosts that do not answer have all of that, some is
+ * put back, so that the tasks of others can be claimed; so is what has waited so
+ * long that its signature gets old.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -29,7 +31,11 @@
 #define BACKOFF_MAX_MS   5000
 #define MAX_HELD         4096
 #define MAX_HELD_BYTES   (16 * 1024 * 1024)
-#define MIN_LEASE_MS     100 /* a shorter lease is extended as if it were so long */
+#define MAX_WAIT_MS      60000 /* in a line */
+#define FULL_MS          250   /* so long nobody could be claimed although there are slots */
+#define PUT_BACK_FOR_MS  5000
+#define PUT_BACK_EACH_MS 1000 /* not more often for those that have waited long */
+#define MIN_LEASE_MS     100  /* a shorter lease is extended as if it were so long */
 #define NEVER            INT64_MAX
 
 /* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
@@ -60,7 +66,8 @@ typedef struct attempt
 	size_t bytes;          /* of the task, about */
 	tq_place place;        /* until there is a result */
 	tq_result result;      /* response is NULL while the task waits or is being sent */
-	int64_t lease_from_ms; /* host's clock when the lease was last given */
+	int64_t claimed_at_ms; /* host's clock */
+	int64_t lease_from_ms; /* when the lease was last given */
 	bool lost;             /* its response is awaited only to be dropped */
 } attempt;
 
@@ -88,10 +95,13 @@ struct tq_deliver
 	bool check_leases;
 
 	/* claims */
-	bool claim_now;       /* tasks may be due */
-	bool more;            /* the last claim got all it asked for */
-	int64_t claim_at_ms;  /* poll interval or next task due */
-	int64_t refill_at_ms; /* with more: a slot has been free for long enough; NEVER: none is */
+	bool claim_now;         /* tasks may be due */
+	bool more;              /* the last claim got all it asked for */
+	bool limited;           /* tasks wait for others to end */
+	int64_t claim_at_ms;    /* poll interval or next task due */
+	int64_t refill_at_ms;   /* with more: a slot has been free for long enough; NEVER: none is */
+	int64_t full_at_ms;     /* so much is held that nothing can be claimed, since then; NEVER */
+	int64_t put_back_at_ms; /* nobody who waits has waited too long before; NEVER */
 
 	/* the store */
 	backoff backoffs[NCALLS];
@@ -317,8 +327,9 @@ hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 	}
 	a->task = task;
 	a->bytes = bytes_of(task);
-	a->lease_from_ms = lease_from_ms;
+	a->claimed_at_ms = a->lease_from_ms = lease_from_ms;
 	append_attempt(d, a);
+	d->put_back_at_ms = sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
 }
 
 /* Always comes to a response, unless there is no memory for one. */
@@ -360,11 +371,18 @@ send_waiting(tq_deliver *d)
 		send_task(d, (attempt *) ((char *) place - offsetof(attempt, place)));
 }
 
+/* Nothing more can be held. */
+static bool
+is_full(const tq_deliver *d)
+{
+	return d->held_bytes >= MAX_HELD_BYTES || d->nattempts >= MAX_HELD;
+}
+
 /* How many tasks may be claimed now. */
 static int
 free_slots(const tq_deliver *d)
 {
-	if (d->held_bytes >= MAX_HELD_BYTES)
+	if (is_full(d))
 		return 0;
 	return (int) sooner(d->max_inflight - tq_lines_under_way(d->lines), MAX_HELD - d->nattempts);
 }
@@ -390,19 +408,20 @@ claim(tq_deliver *d)
 	int slots = free_slots(d);
 	tq_task **tasks = calloc(slots, sizeof(*tasks));
 	int64_t from = now(d);
-	int64_t next_due_ms = -1;
+	tq_due due = {.next_ms = -1};
 	int n;
 	int i;
 
-	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &next_due_ms) : -1;
+	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &due) : -1;
 	if (store_worked(d, CALL_CLAIM, n))
 	{
 		d->claim_now = false;
 		d->more = n >= slots;
+		d->limited = !d->more && due.limited;
 		d->refill_at_ms = NEVER;
 		d->claim_at_ms = from + d->poll_interval_ms;
-		if (!d->more && next_due_ms >= 0)
-			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + next_due_ms);
+		if (!d->more && due.next_ms >= 0)
+			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + due.next_ms);
 		for (i = 0; i < n; i++)
 			hold_task(d, tasks[i], from);
 	}
@@ -467,7 +486,10 @@ report(tq_deliver *d)
 		rc = d->store->report(d->store->self, results, n);
 	}
 	if (store_worked(d, CALL_REPORT, rc))
+	{
 		forget_reported(d, results);
+		d->claim_now = d->claim_now || d->limited;
+	}
 	free(results);
 }
 
@@ -557,6 +579,96 @@ extend(tq_deliver *d)
 	take_responses(d);
 }
 
+/* ---- put back ------------------------------------------------------------- */
+
+static bool
+is_waiting(const attempt *a)
+{
+	return a->result.response == NULL && !a->place.under_way;
+}
+
+static void
+note_if_full(tq_deliver *d)
+{
+	if (!is_full(d) || tq_lines_under_way(d->lines) >= d->max_inflight)
+		d->full_at_ms = NEVER;
+	else if (d->full_at_ms == NEVER)
+		d->full_at_ms = now(d);
+}
+
+static int64_t
+put_back_due_at(const tq_deliver *d)
+{
+	int64_t full = d->full_at_ms == NEVER ? NEVER : d->full_at_ms + FULL_MS;
+
+	return sooner(full, d->put_back_at_ms);
+}
+
+/* Those that have waited too long, and the last `more` of the others, are chosen. */
+static int
+choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
+{
+	int64_t before = now(d) - MAX_WAIT_MS;
+	attempt *a;
+	int n = 0;
+
+	d->put_back_at_ms = NEVER;
+	for (a = d->last; a != NULL; a = a->prev)
+	{
+		if (!is_waiting(a))
+			continue;
+		if (a->claimed_at_ms <= before)
+			chosen[n++] = a;
+		else if (more > 0)
+		{
+			chosen[n++] = a;
+			more--;
+		}
+		else
+			d->put_back_at_ms = sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
+	}
+	d->put_back_at_ms = later(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+	return n;
+}
+
+static void
+forget_put_back(tq_deliver *d, attempt **chosen, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		tq_lines_leave(d->lines, &chosen[i]->place);
+		free_attempt(d, chosen[i]);
+	}
+	d->claim_now = true;
+}
+
+/* When it does not work it is tried again in a while. */
+static void
+put_back(tq_deliver *d)
+{
+	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
+	int waiting = d->nattempts - d->nresults - tq_lines_under_way(d->lines);
+	attempt **chosen = calloc(d->nattempts + 1, sizeof(*chosen));
+	tq_lease *leases = calloc(d->nattempts + 1, sizeof(*leases));
+	int n = 0;
+	int i;
+
+	if (chosen != NULL && leases != NULL)
+		n = choose_to_put_back(d, chosen, full ? waiting / 2 : 0);
+	for (i = 0; i < n; i++)
+	{
+		leases[i].id = chosen[i]->task->id;
+		leases[i].token = chosen[i]->task->token;
+	}
+	if (n > 0 && d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) >= 0)
+		forget_put_back(d, chosen, n);
+	d->full_at_ms = NEVER;
+	free(leases);
+	free(chosen);
+}
+
 /* ---- drain ---------------------------------------------------------------- */
 
 static void
@@ -574,7 +686,7 @@ release(tq_deliver *d)
 		leases[n].token = a->task->token;
 		n++;
 	}
-	if (n > 0 && d->store->release(d->store->self, leases, n) < 0)
+	if (n > 0 && d->store->release(d->store->self, leases, n, 0) < 0)
 		d->host->log(d->host->self,
 					 "could not release tasks: they run again when their leases have ended");
 	free(leases);
@@ -617,6 +729,9 @@ serve_store(tq_deliver *d)
 		report(d);
 	if (now(d) >= extension_due_at(d))
 		extend(d);
+	note_if_full(d);
+	if (now(d) >= put_back_due_at(d))
+		put_back(d);
 	if (now(d) >= claim_due_at(d))
 		claim(d);
 }
@@ -624,7 +739,8 @@ serve_store(tq_deliver *d)
 static int64_t
 time_to_wait(tq_deliver *d, int64_t max_wait_ms)
 {
-	int64_t at = sooner(sooner(report_due_at(d), extension_due_at(d)), claim_due_at(d));
+	int64_t owed = sooner(report_due_at(d), extension_due_at(d));
+	int64_t at = sooner(owed, sooner(put_back_due_at(d), claim_due_at(d)));
 	int64_t timeout = later(max_wait_ms, 0);
 	int64_t http = tq_http_timeout(d->http);
 
@@ -705,6 +821,8 @@ tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_
 	d->host = host;
 	d->extend_at_ms = NEVER;
 	d->refill_at_ms = NEVER;
+	d->full_at_ms = NEVER;
+	d->put_back_at_ms = NEVER;
 	d->claim_now = true;
 	d->http = tq_http_new(&config->limits);
 	d->lines = tq_lines_new();

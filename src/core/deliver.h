@@ -12,7 +12,9 @@
  * there; a task whose host has its share of them waits in a line, and others
  * are claimed meanwhile (lines.h); results are reported when there are
  * TQ_REPORT_BATCH of them or the oldest is TQ_REPORT_DELAY_MS old; leases of what
- * is held are extended before half of them has passed.  A result whose report
+ * is held are extended before half of them has passed.  What waits in a line is
+ * given back, with a delay, when it has waited for a minute, and the half of it that
+ * came last when it keeps everybody else from being claimed.  A result whose report
  * failed is kept and reported again; while such results wait nothing new is
  * claimed, so a database that cannot write does not make receivers see a task
  * over and over.
@@ -64,6 +66,13 @@ typedef struct tq_lease
 	bool lost; /* set by extend: stop the attempt, it is not ours any more or was cancelled */
 } tq_lease;
 
+/* When a claim may find more. */
+typedef struct tq_due
+{
+	int64_t next_ms; /* from now; -1: not known */
+	bool limited;    /* also when one that is under way has ended */
+} tq_due;
+
 /*
  * Every function returns -1 when the store could not do its work; the loop tries again later,
  * backing off.
@@ -71,11 +80,10 @@ typedef struct tq_lease
 typedef struct tq_store
 {
 	/*
-	 * Claims up to max due tasks into tasks[]; returns their number.
-	 * *next_due_ms becomes the time until a task is due that is not yet, or
-	 * -1 if there is none; only looked at when fewer than max were claimed.
+	 * Claims up to max due tasks into tasks[]; returns their number.  *due is
+	 * only looked at when these are fewer than max.
 	 */
-	int (*claim)(void *self, int max, tq_task **tasks, int64_t *next_due_ms);
+	int (*claim)(void *self, int max, tq_task **tasks, tq_due *due);
 
 	/*
 	 * Writes n results, all or none, but those that it marks as busy: they are
@@ -88,9 +96,9 @@ typedef struct tq_store
 
 	/*
 	 * Gives back tasks that were claimed but not sent, or whose sending was broken off by a
-	 * shutdown.
+	 * shutdown; they are due again after the delay.
 	 */
-	int (*release)(void *self, const tq_lease *leases, int n);
+	int (*release)(void *self, const tq_lease *leases, int n, int64_t delay_ms);
 
 	void *self;
 } tq_store;

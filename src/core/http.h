@@ -123,6 +123,12 @@ extern void tq_http_free(tq_http *h);
 extern const char *tq_url_invalid(const char *url);
 
 /*
+ * The same for what is put behind the URL of an endpoint: it begins with / or ?, has no
+ * fragment, and no dot segment that would lead out of what the URL names.
+ */
+extern const char *tq_path_invalid(const char *path);
+
+/*
  * NULL, or what is wrong.  Methods and names are RFC 9110 tokens; values have
  * no control characters but tab.  Host, Content-Length, Transfer-Encoding and
  * Connection are the engine's own.

@@ -22,8 +22,8 @@
 	"pg_catalog.array_to_string(headers, pg_catalog.chr(10)), body " \
 	"from taskq._push_claim($1, $2, $3)"
 
-/* queues, name of the worker; milliseconds, or NULL */
-#define TQ_SQL_NEXT_DUE "select taskq._push_next_due($1, $2)"
+/* queues, name of the worker; milliseconds, or NULL, and whether some wait for others to end */
+#define TQ_SQL_NEXT_DUE "select next_ms, limited from taskq._push_next_due($1, $2)"
 
 /* queues; the names of those that are served */
 #define TQ_SQL_QUEUES "select taskq._push_queues($1)"
@@ -34,9 +34,9 @@
  */
 #define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
-/* ids, tokens; the ids of lost leases, and the number of released ones */
+/* ids, tokens, and a delay; the ids of lost leases, and the number of released ones */
 #define TQ_SQL_EXTEND  "select taskq._push_extend($1, $2)"
-#define TQ_SQL_RELEASE "select taskq._push_release($1, $2)"
+#define TQ_SQL_RELEASE "select taskq._push_release($1, $2, $3)"
 
 extern const char *tq_verdict_name(tq_verdict verdict);
 

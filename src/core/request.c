@@ -265,3 +265,46 @@ tq_url_invalid(const char *text)
 		curl_url_cleanup(url.handle);
 	return problem;
 }
+
+/* A dot as such or percent-encoded: its length, or 0. */
+static size_t
+dot_length(const char *s)
+{
+	if (*s == '.')
+		return 1;
+	return strncasecmp(s, "%2e", 3) == 0 ? 3 : 0;
+}
+
+/* Whether the segment that begins here is "." or "..". */
+static bool
+is_dot_segment(const char *s)
+{
+	size_t len = dot_length(s);
+
+	if (len == 0)
+		return false;
+	len += dot_length(s + len);
+	return strchr("/?", s[len]) != NULL;
+}
+
+const char *
+tq_path_invalid(const char *path)
+{
+	const char *p;
+
+	if (*path != '/' && *path != '?')
+		return "path does not begin with / or ?";
+	for (p = path; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
+			return "path has a blank or a control character";
+		if (*p == '#' || *p == '\\')
+			return "path has a # or a backslash";
+	}
+	if (p - path > TQ_MAX_URL)
+		return "path is too long";
+	for (p = path; *p == '/'; p += 1 + strcspn(p + 1, "/?"))
+		if (is_dot_segment(p + 1))
+			return "path has a dot segment";
+	return NULL;
+}

@@ -45,7 +45,7 @@ select payload from taskq.acquire('control', 10);
 select taskq.submit_http('http://a.example/') as h \gset
 select taskq.pause_queue('http');
 select count(*) from taskq._push_claim(10, null, null);
-select taskq._push_next_due(null, null);
+select * from taskq._push_next_due(null, null);
 select taskq.resume_queue('http');
 select count(*) from taskq._push_claim(10, null, null);
 select taskq.cancel(:h);

@@ -6,14 +6,14 @@ select taskq.disarm();
 select taskq.submit('hook', '{"a": "ü"}') as a,
 	taskq.submit_http('http://b.example/x?y=1', method => 'PUT', headers => '{"X-Two": "2", "content-type": "text/plain"}', body => '\x00ff', timeout => '1500 ms') as b,
 	taskq.submit_http('http://c.example/', method => 'GET', delay => '1 hour') as c \gset
-select taskq._push_next_due(null, null);
+select * from taskq._push_next_due(null, null);
 -- The position of own headers and the id differ from run to run.
 select method, url, timeout_ms, lease_ms, body,
 	array(select regexp_replace(regexp_replace(h, '(X-Task-Id|Idempotency-Key): .*', '\1: …'), 'taskq/.*', 'taskq/…')
 		from unnest(headers) h) as headers
 from taskq._push_claim(10, null, null) order by id;
 -- Earlier where a task was due that is gone.
-select taskq._push_next_due(null, null) between 1 and 3600000 as in_an_hour;
+select next_ms between 1 and 3600000 as in_an_hour, limited from taskq._push_next_due(null, null);
 select count(*) from taskq._push_claim(10, null, null);
 
 -- A failed exchange: the answer is kept, the task tried again.
@@ -61,7 +61,7 @@ select method, url, timeout_ms, body from taskq._push_claim(1, null, null);
 -- Leases: extended, given back, cancelled, recovered.
 select e.id = :b as ours from taskq.lease l, taskq._push_extend(array[l.id, l.id, 0], array[l.token, l.token - 1, 1]) as e (id)
 	where l.id = :b;
-select taskq._push_release(array[:b], array[0::bigint]), taskq._push_release(array[id], array[token]) from taskq.lease where id = :b;
+select taskq._push_release(array[:b], array[0::bigint], '0'), taskq._push_release(array[id], array[token], '0') from taskq.lease where id = :b;
 select state, attempt from taskq.tasks where id = :b;
 select count(*) from taskq._push_claim(1, null, null);
 select taskq.cancel(:b, 'never mind');
@@ -116,14 +116,14 @@ select token as others_token from taskq.lease where id = :b \gset
 set role regress_sender;
 select taskq._push_report(:b, :others_token, 'success', 'http', 200, null, null, false, null, null, null, null);
 select taskq._push_extend(array[:b]::bigint[], array[:others_token]::bigint[]);
-select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[]);
+select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[], '0');
 select count(*) as lost from taskq._push_extend(array[:a]::bigint[], array[:token]::bigint[]);
 select taskq._push_report(:a, :token, 'success', 'http', 200, null, null, false, null, null, null, null);
 reset role;
 select state from taskq.tasks where id in (:a, :b) order by id;
 select taskq.alter_queue('others', executor => 'builtin');
 select taskq.alter_queue('others', executor => null), taskq.alter_queue('others', executor => 'nobody');
-select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[]);
+select taskq._push_release(array[:b]::bigint[], array[:others_token]::bigint[], '0');
 select count(*) as builtin from taskq._push_claim(10, null, null) where id = :b;
 select taskq.drop_queue('outside', true), taskq.drop_queue('others', true);
 select taskq.cancel(:c);

@@ -86,6 +86,7 @@ typedef struct fake_store
 	char url[200]; /* what they are sent to */
 	int64_t lease_ms;
 	int64_t next_due_ms;
+	bool limited;
 	int64_t next_id;
 	int64_t lose; /* id whose lease is lost at the next extend */
 	bool fail_claim;
@@ -110,6 +111,7 @@ typedef struct fake_store
 	int64_t extended_token;
 	int releases;
 	int release_size;
+	int64_t release_delay_ms;
 } fake_store;
 
 static fake_store the_store;
@@ -134,7 +136,7 @@ make_task(fake_store *s)
 }
 
 static int
-store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
+store_claim(void *self, int max, tq_task **tasks, tq_due *due)
 {
 	fake_store *s = self;
 	int n;
@@ -145,7 +147,8 @@ store_claim(void *self, int max, tq_task **tasks, int64_t *next_due_ms)
 		return -1;
 	for (n = 0; n < max && s->available > 0; n++, s->available--)
 		tasks[n] = make_task(s);
-	*next_due_ms = s->next_due_ms;
+	due->next_ms = s->next_due_ms;
+	due->limited = s->limited;
 	s->claimed += n;
 	return n;
 }
@@ -195,13 +198,14 @@ store_extend(void *self, tq_lease *leases, int n)
 }
 
 static int
-store_release(void *self, const tq_lease *leases, int n)
+store_release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
 {
 	fake_store *s = self;
 
 	(void) leases;
 	s->releases++;
 	s->release_size = n;
+	s->release_delay_ms = delay_ms;
 	return s->fail_release ? -1 : 0;
 }
 
@@ -742,9 +746,61 @@ test_full_lines(void)
 
 	configure(d, 1);
 	the_store.available = 5000;
-	for (i = 0; i < 2000; i++)
+	for (i = 0; i < 5000 && the_store.claimed < 4096; i++)
 		pass(d, 1);
 	is_int(tq_deliver_inflight(d), 4096, "what is held is bounded");
+	the_store.fail_release = true;
+	pass(d, 240);
+	is_int(the_store.releases, 0, "it is kept at first");
+	pass(d, 20);
+	is_int(the_store.releases, 1, "but not while others could be sent");
+	is_int(tq_deliver_inflight(d), 4096, "when that fails all is as before");
+	the_store.fail_release = false;
+	pass(d, 300);
+	is_int(the_store.releases, 2, "and is tried again");
+	is_int(the_store.release_size, 2047, "half of what waits is put back");
+	is_int(the_store.release_delay_ms, 5000, "for some seconds");
+	for (i = 0; i < 1000 && the_store.claimed < 5000; i++)
+		pass(d, 1);
+	is_int(tq_deliver_inflight(d), 4096 - 2047 + 904, "others are claimed");
+	tq_deliver_free(d);
+}
+
+static void
+test_long_wait(void)
+{
+	tq_deliver *d = start(10, "/mute");
+
+	configure(d, 1);
+	the_store.lease_ms = 300000;
+	the_store.available = 3;
+	turns(d, 2);
+	pass(d, 59000);
+	is_int(the_store.releases, 0, "for a minute who waits is kept");
+	pass(d, 1100);
+	is_int(the_store.releases, 1, "not for longer");
+	is_int(the_store.release_size, 2, "but who is under way");
+	is_int(tq_deliver_inflight(d), 1, "goes on");
+	tq_deliver_free(d);
+}
+
+/* Tasks that are due but may only be sent when one that is under way has ended. */
+static void
+test_limited(void)
+{
+	tq_deliver *d = start(10, NULL);
+	int before;
+
+	the_store.available = 1;
+	the_store.limited = true;
+	turns(d, 1);
+	before = the_store.claims;
+	pass(d, 5);
+	turns(d, 1);
+	is_int(the_store.reported, 1, "one has ended");
+	is_int(the_store.claims, before + 1, "others are looked for at once");
+	turns(d, 3);
+	is_int(the_store.claims, before + 1, "once");
 	tq_deliver_free(d);
 }
 
@@ -769,6 +825,8 @@ main(void)
 	test_configure();
 	test_lines();
 	test_full_lines();
+	test_long_wait();
+	test_limited();
 	server_stop();
 	return done();
 }

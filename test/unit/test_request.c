@@ -132,6 +132,23 @@ test_url_lengths(void)
 }
 
 static void
+test_paths(void)
+{
+	static const char *const good[] = {
+		"/", "/a", "/a/", "//", "/.a", "/a..b/...", "/%2ea", "/a?b/../c", "?", "?a=/../", "/a%20b"};
+	static const char *const bad[] = {
+		"", "a", "@evil.example/", ":80/", "/.", "/..", "/../a", "/a/..", "/a/./b", "/a/../b",
+		"/a/%2e%2E/b", "/.%2e", "/%2e", "/..?a", "/a/..?b", "//../a", "/a#b", "/a\\b", "/a b",
+		"/a\r\nX: y", "/\x7f", "/\xc3\xa4"};
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		is_str(tq_path_invalid(good[i]), NULL, "path %s", good[i]);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(tq_path_invalid(bad[i]) != NULL, "bad path %d", (int) i);
+}
+
+static void
 test_methods(void)
 {
 	static const char *const bad[] = {
@@ -180,6 +197,7 @@ main(void)
 {
 	test_urls();
 	test_url_lengths();
+	test_paths();
 	test_methods();
 	test_headers();
 	return done();

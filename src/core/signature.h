@@ -1,0 +1,38 @@
+/*
+ * signature.h
+ *		Texts of Standard Webhooks: secrets and signatures, pure functions.
+ *
+ * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ *
+ * The arithmetic (HMAC with SHA-256) is left to who has a library for it.
+ */
+#ifndef TQ_SIGNATURE_H
+#define TQ_SIGNATURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TQ_SECRET_PREFIX    "whsec_"
+#define TQ_SECRET_MIN       24 /* bytes */
+#define TQ_SECRET_MAX       64
+#define TQ_SIGNATURE_BYTES  32
+#define TQ_SIGNATURE_LENGTH (3 + 44) /* "v1," and base64 */
+
+/*
+ * Reads a secret: base64, with the prefix or without.  NULL, or a static text saying what is
+ * wrong, which never has anything of the secret.
+ */
+extern const char *tq_secret_read(const char *text, unsigned char secret[TQ_SECRET_MAX],
+								  size_t *len);
+
+/* Writes a signature as it stands in the header. */
+extern void tq_signature_write(const unsigned char mac[TQ_SIGNATURE_BYTES],
+							   char text[TQ_SIGNATURE_LENGTH + 1]);
+
+/*
+ * Whether one of the signatures in a header's value, separated by blanks, is that one; in a time
+ * that does not tell how much of one is right.
+ */
+extern bool tq_signature_is_among(const char *value, const char *signature);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * endpoint.c
+ *		When an endpoint may be sent to: its rate, its circuit, how many at a time.
+ *
+ * What may not be sent stays pending: it is not claimed, so no attempt is used up.
+ * Rate and circuit are kept in shared memory, for all who send in the cluster;
+ * without shared_preload_libraries each session has its own.  They are a hint: they
+ * are forgotten when the server starts, and when more endpoints are in use than
+ * there is room for, that of the one that was used least lately.
+ *
+ * How many are under way is counted, in what expiry.c knows of the leases, by who
+ * holds a lock that lasts until the claim has been committed.
+ */
+#include "task.h"
+
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/spin.h"
+#include "utils/builtins.h"
+
+#define NSETS 256
+#define WAYS  8 /* endpoints in a set */
+
+#define BREAKER_FAILURES 10 /* in a row open the circuit */
+#define FIRST_PAUSE_US   (5 * USECS_PER_SEC)
+#define MAX_PAUSE_US     (300 * USECS_PER_SEC)
+#define MAX_THROTTLE_US  US_PER_DAY /* as outcome.h has it */
+
+#define BURST_US (USECS_PER_SEC / 10) /* what may be started at once: that much time's worth */
+
+#define CLAIM_LOCK 0x5453 /* see executor_lock_tag() */
+
+/*
+ * The circuit is closed while failures < BREAKER_FAILURES, open until open_until
+ * after that, then half-open: one request is let through, and open_until set to
+ * when it must have ended.
+ */
+typedef struct State
+{
+	Oid database; /* InvalidOid: free */
+	int32 queue_id;
+	TimestampTz used_at;
+	int failures; /* in a row */
+	int pauses;   /* in a row */
+	bool probing; /* a request tries, until open_until at most */
+	TimestampTz open_until;
+	TimestampTz throttled_until; /* a Retry-After */
+	TimestampTz start_at;        /* rate: when the next is to start, if all keep to it */
+	int64 gone;                  /* the task that was answered 410; 0: none */
+} State;
+
+typedef struct Set
+{
+	slock_t lock;
+	State way[WAYS];
+} Set;
+
+static Set *sets = NULL;
+
+/* ---- states ------------------------------------------------------------------------ */
+
+Size
+endpoint_shared_size(void)
+{
+	return mul_size(NSETS, sizeof(Set));
+}
+
+void
+endpoint_init_shared(void *memory, bool found)
+{
+	sets = memory;
+	for (int i = 0; !found && i < NSETS; i++)
+	{
+		memset(&sets[i], 0, sizeof(Set));
+		SpinLockInit(&sets[i].lock);
+	}
+}
+
+static Set *
+lock_set(int32 queue_id)
+{
+	Set *set;
+
+	if (sets == NULL)
+		endpoint_init_shared(MemoryContextAlloc(TopMemoryContext, endpoint_shared_size()), false);
+	set = &sets[hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id)) % NSETS];
+	SpinLockAcquire(&set->lock);
+	return set;
+}
+
+/* The state of an endpoint, made if need be.  The set is locked. */
+static State *
+state_in(Set *set, int32 queue_id, TimestampTz now)
+{
+	State *s = &set->way[0];
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		State *way = &set->way[i];
+
+		if (way->database == MyDatabaseId && way->queue_id == queue_id)
+		{
+			way->used_at = now;
+			return way;
+		}
+		if (way->used_at < s->used_at)
+			s = way;
+	}
+	*s = (State){.database = MyDatabaseId, .queue_id = queue_id, .used_at = now};
+	return s;
+}
+
+/* The clock may have been set back: nothing waits longer than it was to. */
+static void
+mind_clock(State *s, TimestampTz now, int64 probe_us)
+{
+	s->open_until = Min(s->open_until, now + Max(MAX_PAUSE_US, probe_us));
+	s->throttled_until = Min(s->throttled_until, now + MAX_THROTTLE_US);
+}
+
+static bool
+is_closed(const State *s)
+{
+	return s->failures < BREAKER_FAILURES;
+}
+
+/* ---- rate ------------------------------------------------------------------------------ */
+
+static int64
+time_of_one(const Queue *queue)
+{
+	return Max((int64) (USECS_PER_SEC / queue->rate), 1);
+}
+
+/* Never further away than it would be after as much as may start at once. */
+static void
+mind_rate(State *s, const Queue *queue, TimestampTz now)
+{
+	s->start_at = Max(s->start_at, now);
+	s->start_at = Min(s->start_at, now + BURST_US + time_of_one(queue));
+}
+
+/* When the next may start. */
+static TimestampTz
+next_by_rate(const State *s, const Queue *queue)
+{
+	return s->start_at - Max(BURST_US - time_of_one(queue), 0);
+}
+
+/* How many may start now; they are taken to have started. */
+static int
+take_by_rate(State *s, const Queue *queue, int max, TimestampTz now)
+{
+	int64 one = time_of_one(queue);
+	int64 room;
+
+	mind_rate(s, queue, now);
+	if (next_by_rate(s, queue) > now)
+		return 0;
+	room = 1 + (now - next_by_rate(s, queue)) / one;
+	max = (int) Min(room, max);
+	s->start_at += max * one;
+	return max;
+}
+
+/* ---- how many at a time ------------------------------------------------------------------ */
+
+/* How many more may be under way.  0 also while somebody else claims for the endpoint. */
+static int
+room_to_run(const Queue *queue, int max, bool claim)
+{
+	LOCKTAG tag;
+
+	if (queue->max_running == 0)
+		return max;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, queue->id, 0, CLAIM_LOCK);
+	if (claim && LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return 0;
+	return Min(max, Max(queue->max_running - expiry_count_running(queue->id), 0));
+}
+
+/* ---- claims -------------------------------------------------------------------------------- */
+
+static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+
+/*
+ * Whether the endpoint is gone.  If so its queue is paused, unless somebody changes
+ * queues now: then later.  Nobody waits here who holds a row, for that could be
+ * who is waited for.
+ */
+static bool
+is_gone(const Queue *queue, TimestampTz now)
+{
+	Set *set = lock_set(queue->id);
+	int64 task = state_in(set, queue->id, now)->gone;
+	Datum values[2] = {Int32GetDatum(queue->id), Int64GetDatum(task)};
+	Datum paused;
+	bool isnull;
+
+	SpinLockRelease(&set->lock);
+	if (task == 0)
+		return false;
+	if (!ConditionalLockRelationOid(taskq_relation("queue"), RowExclusiveLock) ||
+		!owner_query(&pause_gone, values, NULL, &paused, &isnull, 1) || !DatumGetBool(paused))
+		return true;
+	ereport(LOG,
+			(errmsg("endpoint \"%s\" answered 410 Gone to task " INT64_FORMAT
+					": its queue is paused",
+					queue->name, task),
+			 errhint("Call taskq.resume_queue() when it is there again.")));
+	set = lock_set(queue->id);
+	state_in(set, queue->id, now)->gone = 0;
+	SpinLockRelease(&set->lock);
+	return true;
+}
+
+/* By the circuit and by rate. */
+static int
+allow(State *s, const Queue *queue, int max, TimestampTz now)
+{
+	mind_clock(s, now, queue->lease_us);
+	if (s->gone != 0 || s->throttled_until > now || s->open_until > now)
+		return 0;
+	if (!is_closed(s))
+		max = Min(max, 1);
+	if (queue->rate > 0)
+		max = take_by_rate(s, queue, max, now);
+	if (max > 0 && !is_closed(s))
+	{
+		s->probing = true;
+		s->open_until = now + queue->lease_us;
+	}
+	return max;
+}
+
+int
+endpoint_allow(const Queue *queue, int max, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	Set *set;
+
+	if (!queue->endpoint)
+		return max;
+	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
+		return 0;
+	max = room_to_run(queue, max, true);
+	if (max == 0)
+		return 0;
+	set = lock_set(queue->id);
+	max = allow(state_in(set, queue->id, now), queue, max, now);
+	SpinLockRelease(&set->lock);
+	return max;
+}
+
+void
+endpoint_unused(const Queue *queue, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Set *set;
+	State *s;
+
+	if (!queue->endpoint || count == 0)
+		return;
+	set = lock_set(queue->id);
+	s = state_in(set, queue->id, now);
+	if (queue->rate > 0)
+		s->start_at -= count * time_of_one(queue);
+	if (!is_closed(s) && s->probing)
+	{
+		s->probing = false;
+		s->open_until = now;
+	}
+	SpinLockRelease(&set->lock);
+}
+
+TimestampTz
+endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
+{
+	TimestampTz opens;
+	Set *set;
+	State *s;
+
+	if (!queue->endpoint)
+		return now;
+	if (queue->secrets_missing)
+		return DT_NOEND;
+	set = lock_set(queue->id);
+	s = state_in(set, queue->id, now);
+	mind_clock(s, now, queue->lease_us);
+	opens = Max(Max(s->throttled_until, s->open_until), now);
+	if (queue->rate > 0)
+	{
+		mind_rate(s, queue, now);
+		opens = Max(opens, next_by_rate(s, queue));
+	}
+	SpinLockRelease(&set->lock);
+	if (opens > now || room_to_run(queue, 1, false) > 0)
+		return opens;
+	*limited = true;
+	return DT_NOEND;
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+/* Whether the endpoint is to blame for a failure. */
+static bool
+speaks_against(const char *class, int status)
+{
+	static const char *const classes[] = {"dns", "connect", "tls", "timeout", "reset", "protocol"};
+
+	if (status != 0)
+		return status >= 500 || status == 429;
+	for (size_t i = 0; i < lengthof(classes); i++)
+	{
+		if (strcmp(class, classes[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those that were under way when the circuit was opened do not count. */
+static void
+note_failure(State *s, TimestampTz now)
+{
+	if (!is_closed(s) && !s->probing)
+		return;
+	s->failures++;
+	s->probing = false;
+	if (is_closed(s))
+		return;
+	s->open_until = now + Min(FIRST_PAUSE_US << Min(s->pauses, 20), MAX_PAUSE_US);
+	s->pauses++;
+}
+
+void
+endpoint_note(const Queue *queue, int64 task, const char *class, int status, int64 retry_after_us)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Set *set;
+	State *s;
+
+	if (queue == NULL || !queue->endpoint)
+		return;
+	set = lock_set(queue->id);
+	s = state_in(set, queue->id, now);
+	if (speaks_against(class, status))
+		note_failure(s, now);
+	else if (status != 0)
+	{
+		s->failures = s->pauses = 0;
+		s->probing = false;
+		s->open_until = 0;
+	}
+	if (retry_after_us > 0)
+		s->throttled_until = Max(s->throttled_until, now + retry_after_us);
+	if (status == 410)
+		s->gone = task;
+	SpinLockRelease(&set->lock);
+}
+
+/* ---- SQL ------------------------------------------------------------------------------------- */
+
+PG_FUNCTION_INFO_V1(taskq_reset_endpoint);
+Datum
+taskq_reset_endpoint(PG_FUNCTION_ARGS)
+{
+	int32 queue_id = PG_GETARG_INT32(0);
+	Set *set = lock_set(queue_id);
+	State *s = state_in(set, queue_id, GetCurrentTimestamp());
+	TimestampTz start_at = s->start_at;
+
+	*s = (State){.database = s->database, .queue_id = queue_id, .used_at = s->used_at};
+	s->start_at = start_at;
+	SpinLockRelease(&set->lock);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_endpoint_state);
+Datum
+taskq_endpoint_state(PG_FUNCTION_ARGS)
+{
+	int32 queue_id = PG_GETARG_INT32(0);
+	TimestampTz now = GetCurrentTimestamp();
+	Set *set = lock_set(queue_id);
+	State s = *state_in(set, queue_id, now);
+	TimestampTz next = Max(s.throttled_until, s.open_until);
+	Datum values[3];
+	bool nulls[3] = {false, false, next <= now};
+	TupleDesc desc;
+
+	SpinLockRelease(&set->lock);
+	if (is_closed(&s))
+		values[0] = CStringGetTextDatum("closed");
+	else
+		values[0] = CStringGetTextDatum(s.probing || s.open_until <= now ? "half-open" : "open");
+	values[1] = Int32GetDatum(s.failures);
+	values[2] = TimestampTzGetDatum(next);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
