@@ -39,6 +39,9 @@ Paths, arguments may be followed by ?name=value:
     /badlength      200 with two differing Content-Length
     /nul            200, a body with every byte value, NUL first
     /gzip           200, claims Content-Encoding: gzip, body is not gzip
+    /twice          200, and right after it another answer to nothing
+    /leave          200; the connection is closed when the next request begins
+    /raw/NAME       what is called so below, and the connection is closed
     anything else   404
 
 Ends on SIGTERM and SIGINT, when its standard input is a pipe and ends, and when
@@ -64,6 +67,69 @@ PR_SET_PDEATHSIG = 1
 
 REASONS = {200: "OK", 404: "Not Found", 410: "Gone", 429: "Too Many Requests",
            500: "Internal Server Error", 503: "Service Unavailable"}
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def raw_slow_head():
+    yield OK
+    for byte in b"X-Slow: " + b"s" * 1000:
+        yield bytes([byte])
+        yield 0.05
+
+
+def raw_endless_head():
+    yield OK
+    while True:
+        yield b"X-Endless: " + b"e" * 1000 + b"\r\n"
+
+
+def raw_endless_continue():
+    while True:
+        yield b"HTTP/1.1 100 Continue\r\n\r\n" * 100
+
+
+def raw_endless_body():
+    yield OK + b"Content-Length: 1073741824\r\n\r\n"
+    while True:
+        yield b"x" * 65536
+
+
+# Pieces: bytes to be sent, or seconds to wait.  The last ones tell how the end comes.
+RAW = {
+    "slow-head": raw_slow_head,
+    "endless-head": raw_endless_head,
+    "endless-continue": raw_endless_continue,
+    "endless-body": raw_endless_body,
+    "long-line": lambda: [OK + b"X-Long: " + b"l" * 100000 + b"\r\nContent-Length: 0\r\n\r\n"],
+    "cookies": lambda: [OK + b"Set-Cookie: a=b\r\n" * 100000 + b"Content-Length: 0\r\n\r\n"],
+    "continues": lambda: [b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+                          OK + b"Content-Length: 2\r\n\r\nok"],
+    "huge-length": lambda: [OK + b"Content-Length: 9000000000000000000\r\n\r\n", b"x" * 100000],
+    "overflowing-length": lambda: [OK + b"Content-Length: 99999999999999999999\r\n\r\nx"],
+    "negative-length": lambda: [OK + b"Content-Length: -5\r\n\r\nhello"],
+    "wrong-length": lambda: [OK + b"Content-Length: five\r\n\r\nhello"],
+    "chunk-overflow": lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n",
+                               b"FFFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n"],
+    "bad-chunk": lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"],
+    "gzip-transfer": lambda: [OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+                              b"3\r\nabc\r\n0\r\n\r\n"],
+    "no-http": lambda: [b"<html>just a page</html>\n"],
+    "status-099": lambda: [b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"],
+    "status-1000": lambda: [b"HTTP/1.1 1000 Odd\r\nContent-Length: 0\r\n\r\n"],
+    "status-text": lambda: [b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n"],
+    "upgrade": lambda: [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: odd\r\n\r\n",
+                        b"\x00\x01\x02"],
+    "no-content": lambda: [b"HTTP/1.1 204 No Content\r\n\r\n", b"but there is some"],
+    "long-reason": lambda: [b"HTTP/1.1 500 " + b"r" * 10000 + b"\r\nContent-Length: 0\r\n\r\n"],
+    "escapes": lambda: [b"HTTP/1.1 500 \x1b[31mred\x1b[0m\r\nX-Esc: \x1b]0;title\x07\r\n"
+                        b"X-High: \xff\xfe\xc3\xa4\r\nContent-Length: 3\r\n\r\n\x1b\x00\xff"],
+    "nul-in-head": lambda: [OK + b"X-Nul: a\x00b\r\nContent-Length: 2\r\n\r\nok"],
+    "high-bytes": lambda: [OK + b"X-High: \xff\xfe\xc3\xa4\xed\xa0\x80\r\n"
+                           b"Content-Length: 256\r\n\r\n" + bytes(range(256))],
+    "nothing": lambda: [],
+}
 
 
 class Request:
@@ -252,6 +318,27 @@ class Receiver:
         while True:
             writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
             await writer.drain()
+
+    async def do_raw(self, request, reader, writer):
+        for piece in RAW[request.path.split("/")[2]]():
+            if isinstance(piece, bytes):
+                writer.write(piece)
+                await writer.drain()
+            else:
+                await asyncio.sleep(piece)
+        return False
+
+    async def do_twice(self, request, reader, writer):
+        writer.write(answer(200, b"first") + answer(200, b"nobody asked for this"))
+        await writer.drain()
+        return True
+
+    async def do_leave(self, request, reader, writer):
+        """The connection is kept, and closed when the next request has begun."""
+        writer.write(answer(200, b"ok"))
+        await writer.drain()
+        await reader.read(1)
+        return False
 
     async def do_garbage(self, request, reader, writer):
         writer.write(b"\x00\xff\x16\x03SSH-2.0 this is not HTTP\r\n\r\n" * 4)

@@ -142,15 +142,8 @@ my $took = sql("select string_agg(extract(epoch from elapsed)::text, ' ') from t
 	  . " where task_id = $id");
 ok(!(grep { $_ < 0.3 || $_ > 1.3 } split / /, $took), "each was given up at its timeout ($took s)");
 
-fails_twice('reset', '/reset', '1:reset 2:reset');
-fails_twice('closed without an answer', '/close', '1:reset 2:reset');
 fails_twice('closed within the body', '/short', '1:reset:200 2:reset:200');
-fails_twice('no HTTP', '/garbage', '1:protocol 2:protocol');
-fails_twice('endless headers', '/headers/1000', '1:too_large:200 2:too_large:200');
 fails_twice('404', '/nothing', '1:http:404 2:http:404');
-fails_twice('half a body, then silence', '/half', '1:timeout:200 2:timeout:200', ", timeout => '300 ms'");
-fails_twice('one byte now and then', '/drip/20', '1:timeout:200 2:timeout:200',
-	", method => 'GET', timeout => '400 ms'");
 
 $id = submit('/status/410', "retry => 'soon'");
 wait_state($node, $id, 'dead');
