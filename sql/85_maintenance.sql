@@ -26,9 +26,13 @@ begin
 	loop
 		leaf := 'history_' || b;
 		continue when to_regclass('taskq.' || leaf) is not null;
-		execute format('create table taskq.%I (like taskq.history)', leaf);
-		execute format('create index %I on taskq.%I (id)', leaf || '_id', leaf);
-		execute format('alter table taskq.history attach partition taskq.%I for values in (%s)', leaf, b);
+		begin
+			execute format('create table taskq.%I (like taskq.history)', leaf);
+			execute format('create index %I on taskq.%I (id)', leaf || '_id', leaf);
+			execute format('alter table taskq.history attach partition taskq.%I for values in (%s)', leaf, b);
+		exception when duplicate_table or unique_violation then
+			null;	-- somebody else has just made it
+		end;
 	end loop;
 end
 $$;

@@ -692,6 +692,38 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_queue_stats';
 comment on function taskq.queue_stats(text) is
 'How full the queues are: one row for the named one, or for each that the caller may view. pending: tasks that wait, also those for later. due: those of them whose time has come, counted up to 10000, which stands for more. running: leased ones. finished, dead, cancelled, expired: how many have ended so since the time in since. oldest_due_age: for how long the first due one waits, NULL if none does. What it costs does not grow with the backlog: pending is counted once after a start of the server, and again when prepared or replicated transactions have changed something, and kept by commits in between; it may be off by what commits in the instant of that count. Without shared_preload_libraries it is counted at every call, and since and what has ended are NULL. Errors: TQ001 unknown queue, TQ004, TQ007 no right to view the queue.';
 
+create or replace function taskq._make_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	b int;
+	leaf text;
+begin
+	-- A dump that is being restored brings its own.
+	if taskq._copied() then
+		return;
+	end if;
+	for b in
+		select distinct taskq._bucket(clock_timestamp() + ahead, keep)
+		from taskq._queues q, unnest(array[q.keep_finished, q.keep_dead]) as keep,
+			unnest(array[interval '0', interval '1 day']) as ahead
+		where keep > interval '0'
+	loop
+		leaf := 'history_' || b;
+		continue when to_regclass('taskq.' || leaf) is not null;
+		begin
+			execute format('create table taskq.%I (like taskq.history)', leaf);
+			execute format('create index %I on taskq.%I (id)', leaf || '_id', leaf);
+			execute format('alter table taskq.history attach partition taskq.%I for values in (%s)', leaf, b);
+		exception when duplicate_table or unique_violation then
+			null;	-- somebody else has just made it
+		end;
+	end loop;
+end
+$$;
+
 create function taskq._notify(queue_ids int[]) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_notify';
 

@@ -257,7 +257,7 @@ finished|3
 cancelled|1
 expired|1
 t
-7
+8
 t
 enough
 t|
