@@ -396,7 +396,8 @@ configure_engine(void)
 			.max_headers = MAX_RESPONSE_HEADERS,
 			.connect_timeout_ms = taskq_http_connect_timeout},
 		.egress = &egress,
-		.ca_file = taskq_http_ca_file};
+		.ca_file = taskq_http_ca_file,
+		.http2 = taskq_http2};
 
 	guc_read_egress(&egress);
 	if (engine == NULL)

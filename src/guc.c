@@ -48,6 +48,7 @@ int taskq_dispatch_memory = DISPATCH_DEFAULT_KB;
 int taskq_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int taskq_poll_interval = POLL_INTERVAL_DEFAULT_MS;
 int taskq_max_payload = PAYLOAD_DEFAULT;
+bool taskq_http2 = false;
 char *taskq_http_ca_file = NULL;
 int taskq_http_max_inflight = INFLIGHT_DEFAULT;
 int taskq_http_max_per_host = PER_HOST_DEFAULT;
@@ -223,6 +224,10 @@ define_executor_settings(void)
 static void
 define_http_settings(void)
 {
+	DefineCustomBoolVariable("taskq.http2",
+							 "Whether HTTP/2 is spoken with receivers that offer it over TLS.",
+							 "For bodies of up to 16 kB. Reload the configuration to change it.",
+							 &taskq_http2, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("taskq.http_ca_file",
 							   "File of the authorities by whose certificates receivers are known.",
 							   "In PEM format; empty: the system's. "

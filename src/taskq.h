@@ -155,6 +155,7 @@ extern int taskq_dispatch_memory;      /* POSTMASTER, kB */
 extern int taskq_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int taskq_poll_interval;        /* SIGHUP, ms */
 extern int taskq_max_payload;          /* SUSET, bytes */
+extern bool taskq_http2;               /* SIGHUP */
 extern char *taskq_http_ca_file;       /* SIGHUP */
 extern int taskq_http_max_inflight;    /* SIGHUP */
 extern int taskq_http_max_per_host;    /* SIGHUP */

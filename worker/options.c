@@ -47,6 +47,8 @@ static const char help[] =
 	"  --ports LIST            the only ports, and ranges of them (default: 80,443)\n"
 	"  --ca-file FILE          certificate authorities by which receivers are\n"
 	"                          verified, in PEM format (default: the system's)\n"
+	"  --http2 on|off          speak HTTP/2 with receivers that offer it over TLS, for\n"
+	"                          bodies of up to 16 kB (default: off)\n"
 	"  --config FILE           read options from a file, one a line: NAME = VALUE,\n"
 	"                          without the dashes; # begins a comment\n"
 	"  --help                  show this, and exit\n"
@@ -104,6 +106,14 @@ add_queue(tq_options *options, const char *name)
 	options->queues[options->nqueues++] = copy(name);
 }
 
+static bool
+boolean(const char *option, const char *text)
+{
+	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+		fail("%s: \"%s\" is neither on nor off", option, text);
+	return strcmp(text, "on") == 0;
+}
+
 static void
 list(const char *option, bool (*parse)(tq_egress *, const char *, char *, size_t),
 	 tq_options *options, const char *text)
@@ -128,6 +138,8 @@ take(tq_options *options, const char *name, const char *value)
 		options->name = copy(value);
 	else if (strcmp(name, "ca-file") == 0)
 		options->ca_file = copy(value);
+	else if (strcmp(name, "http2") == 0)
+		options->http2 = boolean(name, value);
 	else if (strcmp(name, "max-inflight") == 0)
 		options->max_inflight = number(name, value, 1, 1000);
 	else if (strcmp(name, "max-per-host") == 0)
@@ -233,6 +245,7 @@ tq_options_read(tq_options *options, int argc, char **argv)
 	static const struct option known[] = {
 		{"allow", required_argument, NULL, 0},
 		{"ca-file", required_argument, NULL, 0},
+		{"http2", required_argument, NULL, 0},
 		{"config", required_argument, NULL, 0},
 		{"connect-timeout", required_argument, NULL, 0},
 		{"database", required_argument, NULL, 0},

@@ -12,6 +12,7 @@ typedef struct tq_options
 	char *database;
 	char *name;
 	char *ca_file; /* NULL: the system's */
+	bool http2;
 	char **queues;
 	int nqueues;
 	int max_inflight;

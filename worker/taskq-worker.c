@@ -126,7 +126,8 @@ make_engine(const tq_options *options, const tq_store *store)
 			.max_headers = MAX_RESPONSE_HEADERS,
 			.connect_timeout_ms = options->connect_timeout_ms},
 		.egress = &options->egress,
-		.ca_file = options->ca_file};
+		.ca_file = options->ca_file,
+		.http2 = options->http2};
 
 	return tq_deliver_new(&config, store, &host);
 }

@@ -803,6 +803,7 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 		!tq_http_set_ca_file(d->http, config->ca_file))
 		return false;
 	tq_http_set_limits(d->http, &config->limits);
+	tq_http_set_http2(d->http, config->http2);
 	d->max_inflight = config->max_inflight;
 	tq_lines_set_limits(d->lines, config->max_inflight, config->max_per_host);
 	d->poll_interval_ms = later(config->poll_interval_ms, 1);

@@ -129,6 +129,7 @@ typedef struct tq_deliver_config
 	tq_http_limits limits;
 	const tq_egress *egress; /* copied */
 	const char *ca_file;     /* copied; NULL: the system's authorities */
+	bool http2;              /* with those who offer it */
 } tq_deliver_config;
 
 typedef struct tq_deliver tq_deliver;

@@ -84,7 +84,7 @@ extern void tq_exchange_free(tq_exchange *x);
 /* ---- transfer.c ----------------------------------------------------------- */
 
 /* Sets up a fresh or reset handle; ca_file may be NULL.  False when memory ran out. */
-extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file);
+extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2);
 
 /* Directs the handle to an address and gives it the time that is left. */
 extern bool tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms);

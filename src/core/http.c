@@ -49,7 +49,8 @@ struct tq_http
 	CURLM *multi;
 	tq_resolver *resolver;
 	tq_http_limits limits;
-	char *ca_file;         /* owned; NULL: the system's authorities */
+	char *ca_file; /* owned; NULL: the system's authorities */
+	bool http2;
 	tq_egress egress;      /* owned; exchanges and the resolver point to it */
 	int64_t interfaces_us; /* when the machine's own addresses are read again */
 	int64_t timer_us;      /* when curl wants to be called; -1: no timer */
@@ -195,7 +196,7 @@ run(tq_exchange *x)
 	if (x->easy == NULL)
 	{
 		x->easy = take_handle(h);
-		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, h->ca_file))
+		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, h->ca_file, h->http2))
 			return false;
 	}
 	if (!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
@@ -423,6 +424,12 @@ tq_http_set_ca_file(tq_http *h, const char *path)
 	free(h->ca_file);
 	h->ca_file = copy;
 	return true;
+}
+
+void
+tq_http_set_http2(tq_http *h, bool http2)
+{
+	h->http2 = http2;
 }
 
 bool

@@ -81,6 +81,12 @@ extern bool tq_http_set_egress(tq_http *h, const tq_egress *e);
  */
 extern bool tq_http_set_ca_file(tq_http *h, const char *path);
 
+/*
+ * Whether HTTP/2 is spoken with peers that offer it over TLS, for requests submitted from now
+ * on; with bodies of more than 16 kB it is HTTP/1.1 all the same.
+ */
+extern void tq_http_set_http2(tq_http *h, bool http2);
+
 /* Name servers to ask instead of resolv.conf's: see tq_resolver_set_servers(). */
 extern bool tq_http_set_servers(tq_http *h, const char *servers);
 

@@ -121,6 +121,8 @@ take_content(char *data, size_t size, size_t n, void *arg)
 
 /* ---- options -------------------------------------------------------------- */
 
+#define MAX_HTTP2_BODY 16384
+
 typedef struct long_option
 {
 	CURLoption option;
@@ -133,12 +135,6 @@ static const long_option fixed_options[] = {
 	{CURLOPT_FOLLOWLOCATION, 0},
 	{CURLOPT_HTTP09_ALLOWED, 0},
 	{CURLOPT_HTTP_CONTENT_DECODING, 0},
-	/*
-	 * Not HTTP/2: when a peer answers without having read the body, libcurl (7.88,
-	 * Debian 12) waits for the window and not for the answer, or the next exchange
-	 * on that connection fails.
-	 */
-	{CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
 	{CURLOPT_SSL_VERIFYPEER, 1},
 	{CURLOPT_SSL_VERIFYHOST, 2},
 	{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
@@ -157,6 +153,22 @@ set_fixed_options(CURL *easy)
 	code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	return code;
+}
+
+/*
+ * HTTP/2 for bodies that fit into the window with which a stream begins, and only
+ * where TLS has agreed on it.  When a peer answers without reading a longer one,
+ * libcurl (7.88, Debian 12) waits for the window and not for the answer, or the
+ * next exchange on that connection fails.
+ */
+static CURLcode
+set_version(CURL *easy, const tq_exchange *x, bool http2)
+{
+	long version = CURL_HTTP_VERSION_1_1;
+
+	if (http2 && x->body_len <= MAX_HTTP2_BODY)
+		version = CURL_HTTP_VERSION_2TLS;
+	return curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
 }
 
 /*
@@ -219,11 +231,12 @@ set_body(CURL *easy, const tq_exchange *x)
 }
 
 bool
-tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file)
+tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2)
 {
 	CURLcode code = CURLE_OK;
 
 	code |= set_fixed_options(easy);
+	code |= set_version(easy, x, http2);
 	code |= set_trust(easy, ca_file);
 	code |= set_callbacks(easy, x);
 	code |= curl_easy_setopt(easy, CURLOPT_CURLU, x->url.handle);

@@ -57,6 +57,7 @@ make_certificate('subject', 'ca', 'DNS:nobody.example.com', 2);
 my %servers = (
 	good => ['good', 'ssl'],
 	http2 => ['good', 'ssl http2'],
+	modern => ['good', 'ssl http2'],
 	expired => ['expired', 'ssl'],
 	elsewhere => ['elsewhere', 'ssl'],
 	wildcard => ['wildcard', 'ssl'],
@@ -147,6 +148,30 @@ foreach my $queue (qw(inside outside))
 }
 is( sql("select count(*) from taskq.attempts where class = 'tls' and first_byte is null and dns is not null"),
 	'12', 'what has not come so far has no time');
+
+# ---- HTTP/2 -------------------------------------------------------------------------------------------------
+
+reconfigure($node, 'taskq.http2' => 'on');
+undef $worker;
+$worker = TaskqTest::Worker->start($node, sql('select current_user'), '--ca-file', "$dir/ca.pem", '--http2', 'on');
+# A connection that is there is used on, whatever is spoken on it: this is another server.
+wait_polls($node) for 1 .. 2;
+foreach my $queue (qw(inside outside))
+{
+	is(outcome_of($queue, 'modern'), 'HTTP/2.0 TLSv1.3 1', "$queue: HTTP/2 where it is offered");
+	is(outcome_of($queue, 'good'), 'HTTP/1.1 TLSv1.3 1', "$queue: HTTP/1.1 elsewhere");
+	is(outcome_of($queue, 'modern', undef, '/', '"' . 'x' x 16_000 . '"'), 'HTTP/2.0 TLSv1.3 1', "$queue: a body that is not read");
+	is(outcome_of($queue, 'modern', undef, '/', '"' . 'x' x 300_000 . '"'), 'HTTP/1.1 TLSv1.3 1', "$queue: a large one goes by HTTP/1.1");
+	is(outcome_of($queue, 'modern', undef, '/empty'), 'nothing', "$queue: 204");
+	like(outcome_of($queue, 'untrusted'), qr/^tls: TLS: .*(issuer|self-signed)/, "$queue: of another authority");
+	sql("select taskq.submit_http('https://localhost:$port{modern}/', to_jsonb(repeat('x', 10000)), queue => '$queue') from generate_series(1, 1000)");
+}
+wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_at is null");
+is(sql("select count(*) from taskq.tasks where state <> 'finished' and payload = to_jsonb(repeat('x', 10000))"), '0',
+	'two thousand on few connections: all are answered');
+reconfigure($node, 'taskq.http2' => 'off');
+TaskqTest::wait_until('HTTP/1.1', sub { outcome_of('inside', 'modern') =~ m{^HTTP/1} });
+pass('it takes a reload to end it');
 
 # ---- other authorities ------------------------------------------------------------------------------------
 

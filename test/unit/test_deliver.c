@@ -218,7 +218,7 @@ start(int max_inflight, const char *path)
 {
 	tq_egress egress = {0};
 	tq_deliver_config config = {
-		max_inflight, max_inflight, 10000, {1000, 8192, 2000}, &egress, NULL};
+		max_inflight, max_inflight, 10000, {1000, 8192, 2000}, &egress, NULL, false};
 	char err[100];
 	tq_deliver *d;
 
@@ -665,7 +665,7 @@ static void
 test_configure(void)
 {
 	tq_deliver *d = start(10, "/mute");
-	tq_deliver_config config = {2, 100, 500, {1000, 8192, 2000}, NULL, NULL};
+	tq_deliver_config config = {2, 100, 500, {1000, 8192, 2000}, NULL, NULL, false};
 
 	the_store.available = 5;
 	turns(d, 2);
@@ -690,7 +690,7 @@ static void
 configure(tq_deliver *d, int max_per_host)
 {
 	tq_egress egress = {0};
-	tq_deliver_config config = {10, max_per_host, 10000, {1000, 8192, 2000}, &egress, NULL};
+	tq_deliver_config config = {10, max_per_host, 10000, {1000, 8192, 2000}, &egress, NULL, false};
 	char err[100];
 
 	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
