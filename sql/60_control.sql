@@ -3,6 +3,10 @@
 create function taskq._wake_executor() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
 
+-- A sweep follows the commit: see 80_push.sql.
+create function taskq._sweep_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';
+
 -- retry(), result() and response() look whether the caller may know of the
 -- task, then do as taskq_owner what stands in the private functions: src/front.c.
 
@@ -150,6 +154,8 @@ as $$
 	select taskq._queues_changed();
 	select taskq._wake_executor();
 	select taskq._poke_launcher();
+	-- Nobody has told of the rows that a restore brought.
+	select taskq._sweep_soon();
 $$;
 comment on function taskq.arm() is
 'Lets the executor send requests from this database. A new installation is armed by its first create_queue() or submit(); a restored dump, a copied database and a cluster after pg_upgrade send nothing until this is called.';

@@ -533,6 +533,22 @@ comment on function taskq.heartbeat_many(bigint[], bigint[], interval) is
 comment on function taskq.cancel_key(text, text) is
 'cancel() for the live task of a queue that has the key. Result: false when none has. Errors: TQ001 unknown queue, TQ004, TQ007 no such privilege on the queue.';
 
+create function taskq._sweep_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';
+
+create or replace function taskq.arm() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from taskq.arm;
+	insert into taskq.arm select taskq._system_identifier(), d.oid from pg_database d where d.datname = current_database();
+	select taskq._queues_changed();
+	select taskq._wake_executor();
+	select taskq._poke_launcher();
+	-- Nobody has told of the rows that a restore brought.
+	select taskq._sweep_soon();
+$$;
+
 create function taskq._make_ready(id bigint) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_ready';
 

@@ -569,3 +569,11 @@ taskq_wake_executor(PG_FUNCTION_ARGS)
 	wakeup_executor_at_commit();
 	PG_RETURN_VOID();
 }
+
+PG_FUNCTION_INFO_V1(taskq_sweep_soon);
+Datum
+taskq_sweep_soon(PG_FUNCTION_ARGS)
+{
+	wakeup_sweep();
+	PG_RETURN_VOID();
+}

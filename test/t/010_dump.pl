@@ -99,8 +99,11 @@ cmp_ok($new_token, '>', $token, 'tokens go on');
 is(sql("select taskq.retry($dead)", 'copy'), 't', 'a dead task can be brought back');
 is(sql("select payload from taskq.acquire('kept')", 'copy'), '{"b": 2}', 'with its payload');
 
-sql('select taskq.arm()', 'copy');
-wait_state($node, $_, 'finished', 'copy') foreach $due, $delayed;
+my $took = seconds(sub {
+	sql('select taskq.arm()', 'copy');
+	wait_state($node, $_, 'finished', 'copy') foreach $due, $delayed;
+});
+cmp_ok($took, '<', 10, sprintf('arm() finds what the restore brought (%.2f s)', $took));
 is(join(' ', sort map { $_->{path} } $receiver->requests('/ok/')), '/ok/delayed /ok/hook',
 	'armed, the copy sends');
 is(sql("select state from taskq.tasks where id = $due"), 'pending', 'its own, not those of the original');
