@@ -14,7 +14,7 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature
+CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
 	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
@@ -35,7 +35,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
 	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
 FUZZ = url header retry_after egress secret
-UNIT = test_buffer test_egress test_outcome test_request test_signature test_resolve test_http test_lines test_deliver
+UNIT = test_buffer test_egress test_outcome test_request test_names test_signature test_resolve test_http test_lines test_deliver
 
 DATA = sql/taskq--0.1.0--0.2.0.sql
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
@@ -46,8 +46,8 @@ ifneq ($(TAP),)
 TAP_TESTS = 1
 endif
 
-CURL_CFLAGS := $(shell pkg-config --cflags libcurl libcares 2>/dev/null)
-CURL_LIBS := $(shell pkg-config --libs libcurl libcares 2>/dev/null || echo -lcurl -lcares)
+CURL_CFLAGS := $(shell pkg-config --cflags libcurl libcares libidn2 2>/dev/null)
+CURL_LIBS := $(shell pkg-config --libs libcurl libcares libidn2 2>/dev/null || echo -lcurl -lcares -lidn2)
 WARNINGS = -Wall -Wextra -Wno-unused-parameter
 DEFINES = -DTASKQ_VERSION='"$(TASKQ_VERSION)"'
 
@@ -110,7 +110,7 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 # ---- fuzz targets: the pure functions of the core, for clang's libFuzzer -----
 
 FUZZ_DIR = build/fuzz
-FUZZ_CORE = egress request outcome signature
+FUZZ_CORE = egress request outcome signature names
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 

@@ -88,7 +88,7 @@ warnings()
 		grep -E '(error|warning):|\*\*\*|undefined reference' || true
 }
 
-# What the core may be linked with: itself, libc, libcurl, c-ares.
+# What the core may be linked with: itself, libc, libcurl, c-ares, libidn2.
 core_symbols()
 {
 	local objects allowed library
@@ -96,14 +96,14 @@ core_symbols()
 	[ ${#objects[@]} -gt 0 ] || { say "the core was not built"; return; }
 	allowed=$(
 		nm --defined-only -g "${objects[@]}" | awk 'NF == 3 { print $3 }'
-		for library in libc.so.6 libm.so.6 libcurl.so libcares.so; do
+		for library in libc.so.6 libm.so.6 libcurl.so libcares.so libidn2.so; do
 			nm -D --defined-only "$(cc -print-file-name="$library")" | awk '{ sub(/@.*/, "", $3); print $3 }'
 		done
 		say _GLOBAL_OFFSET_TABLE_
 	)
 	nm -u -A "${objects[@]}" | awk '{ print $NF, $1 }' | sort |
 		join -v 1 - <(printf '%s\n' "$allowed" | sort -u) |
-		sed 's/^\([^ ]*\) \(.*\)/\2 needs \1, which neither the core nor libc, libcurl or c-ares defines/'
+		sed 's/^\([^ ]*\) \(.*\)/\2 needs \1, which neither the core nor libc, libcurl, c-ares or libidn2 defines/'
 }
 
 # One thread, and no name resolved but by c-ares: see resolve.h.
@@ -173,7 +173,7 @@ fi
 check "at most 100 columns" line_length
 check "no stray blanks" blanks
 check "no warning from the compiler" warnings
-check "the core needs only itself, libc, libcurl and c-ares" core_symbols
+check "the core needs only itself, libc, libcurl, c-ares and libidn2" core_symbols
 check "the core starts no thread or process and resolves no name by itself" core_forbidden
 check "includes go from src and worker to the core only" includes
 check "only compat.h names versions of PostgreSQL" versions

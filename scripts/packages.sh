@@ -71,6 +71,7 @@ missing_packages()
 	command -v pkg-config >/dev/null || say pkg-config
 	has_library libcurl || say libcurl4-openssl-dev
 	has_library libcares || say libc-ares-dev
+	has_library libidn2 || say libidn2-dev
 	command -v python3 >/dev/null || say python3
 	[ "$purpose" = demo ] && return
 	[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev

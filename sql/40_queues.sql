@@ -3,7 +3,8 @@
 create function taskq._queues_changed() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_queues_changed';
 
-create function taskq._check_url(url text) returns void
+-- The URL, which must be one that a task may have, with its host in ASCII.
+create function taskq._check_url(url text) returns text
 language c volatile as 'MODULE_PATHNAME', 'taskq_check_url';
 
 create function taskq._check_name(name text, what text) returns void
@@ -90,7 +91,7 @@ begin
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if url is not null then
-		perform taskq._check_url(url);
+		url := taskq._check_url(url);
 	end if;
 	if queue in ('default', 'http') then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
@@ -224,14 +225,14 @@ begin
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if q.url is not null then
-		perform taskq._check_url(q.url);
+		q.url := taskq._check_url(q.url);
 	end if;
 	if exists (select from taskq.endpoint e where e.queue_id = q.id) then
 		if q.mode <> 'push' then
 			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
 				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
 		end if;
-		perform taskq._check_endpoint_url(q.url);
+		perform taskq._endpoint_url(q.url);
 	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),

@@ -10,16 +10,17 @@ language c volatile as 'MODULE_PATHNAME', 'taskq_check_headers';
 create function taskq._read_secret(secret text) returns bytea
 language c volatile as 'MODULE_PATHNAME', 'taskq_read_secret';
 
-create function taskq._check_endpoint_url(url text) returns void
+-- In its ASCII form.
+create function taskq._endpoint_url(url text) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	perform taskq._check_url(url);
 	if url ~ '[?#]' then
 		raise exception using errcode = 'TQ004', message = 'invalid url',
 			detail = 'The url of an endpoint has no query and no fragment.', hint = 'Pass the query as path of taskq.submit_http().';
 	end if;
+	return taskq._check_url(url);
 end
 $$;
 
@@ -91,8 +92,7 @@ declare
 	own int;
 begin
 	perform taskq._check_name(endpoint, 'queue');
-	perform taskq._check_endpoint_url(url);
-	perform taskq.create_queue(endpoint, 'push', url, retry => retry, executor => executor);
+	perform taskq.create_queue(endpoint, 'push', taskq._endpoint_url(url), retry => retry, executor => executor);
 	select q.id into own from taskq.queue q where q.name = endpoint;
 	insert into taskq.endpoint (queue_id, header_names, signed) values (own, '{}', false);
 	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);
@@ -115,8 +115,7 @@ declare
 	own int := taskq._own_endpoint(endpoint);
 begin
 	if url is not null then
-		perform taskq._check_endpoint_url(url);
-		update taskq.queue q set url = _alter_endpoint.url where q.id = own;
+		update taskq.queue q set url = taskq._endpoint_url(_alter_endpoint.url) where q.id = own;
 		perform taskq._reset_endpoint(own);
 	end if;
 	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);

@@ -91,6 +91,10 @@ as $$
 $$;
 
 
+drop function taskq._check_url(text);
+create function taskq._check_url(url text) returns text
+language c volatile as 'MODULE_PATHNAME', 'taskq_check_url';
+
 drop function taskq.create_queue(text, text, text, interval, text, interval, interval, interval);
 create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
 	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
@@ -111,7 +115,7 @@ begin
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if url is not null then
-		perform taskq._check_url(url);
+		url := taskq._check_url(url);
 	end if;
 	if queue in ('default', 'http') then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
@@ -231,14 +235,14 @@ begin
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if q.url is not null then
-		perform taskq._check_url(q.url);
+		q.url := taskq._check_url(q.url);
 	end if;
 	if exists (select from taskq.endpoint e where e.queue_id = q.id) then
 		if q.mode <> 'push' then
 			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
 				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
 		end if;
-		perform taskq._check_endpoint_url(q.url);
+		perform taskq._endpoint_url(q.url);
 	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
@@ -291,16 +295,17 @@ language c volatile as 'MODULE_PATHNAME', 'taskq_check_headers';
 create function taskq._read_secret(secret text) returns bytea
 language c volatile as 'MODULE_PATHNAME', 'taskq_read_secret';
 
-create function taskq._check_endpoint_url(url text) returns void
+-- In its ASCII form.
+create function taskq._endpoint_url(url text) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	perform taskq._check_url(url);
 	if url ~ '[?#]' then
 		raise exception using errcode = 'TQ004', message = 'invalid url',
 			detail = 'The url of an endpoint has no query and no fragment.', hint = 'Pass the query as path of taskq.submit_http().';
 	end if;
+	return taskq._check_url(url);
 end
 $$;
 
@@ -372,8 +377,7 @@ declare
 	own int;
 begin
 	perform taskq._check_name(endpoint, 'queue');
-	perform taskq._check_endpoint_url(url);
-	perform taskq.create_queue(endpoint, 'push', url, retry => retry, executor => executor);
+	perform taskq.create_queue(endpoint, 'push', taskq._endpoint_url(url), retry => retry, executor => executor);
 	select q.id into own from taskq.queue q where q.name = endpoint;
 	insert into taskq.endpoint (queue_id, header_names, signed) values (own, '{}', false);
 	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);
@@ -396,8 +400,7 @@ declare
 	own int := taskq._own_endpoint(endpoint);
 begin
 	if url is not null then
-		perform taskq._check_endpoint_url(url);
-		update taskq.queue q set url = _alter_endpoint.url where q.id = own;
+		update taskq.queue q set url = taskq._endpoint_url(_alter_endpoint.url) where q.id = own;
 		perform taskq._reset_endpoint(own);
 	end if;
 	perform taskq._set_endpoint(own, headers, timeout, max_running, rate, secret);

@@ -11,6 +11,7 @@
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "core/names.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -208,4 +209,25 @@ require_writable(const char *function)
 {
 	PreventCommandIfReadOnly(function);
 	PreventCommandDuringRecovery(function);
+}
+
+char *
+url_to_ascii(const text *url)
+{
+	char *ascii = palloc(TQ_MAX_URL + 1);
+	const char *wrong = "it is NULL";
+
+	if (url != NULL)
+	{
+		char *given = text_to_cstring(url);
+
+		wrong = tq_url_ascii(pg_server_to_any(given, strlen(given), PG_UTF8), ascii);
+	}
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("invalid url"),
+				 errdetail("The url cannot be used: %s.", wrong),
+				 errhint("Pass an absolute http or https URL without user name and password.")));
+	return ascii;
 }

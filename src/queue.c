@@ -12,7 +12,6 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "core/http.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "access/xlog.h"
@@ -419,19 +418,9 @@ PG_FUNCTION_INFO_V1(taskq_check_url);
 Datum
 taskq_check_url(PG_FUNCTION_ARGS)
 {
-	const char *wrong;
+	text *url = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
 
-	if (PG_ARGISNULL(0))
-		wrong = "it is NULL";
-	else
-		wrong = tq_url_invalid(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	if (wrong != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("invalid url"),
-				 errdetail("The url cannot be used: %s.", wrong),
-				 errhint("Pass an absolute http or https URL without user name and password.")));
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(url_to_ascii(url)));
 }
 
 PG_FUNCTION_INFO_V1(taskq_system_identifier);

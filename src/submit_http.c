@@ -166,10 +166,8 @@ taskq_check_headers(PG_FUNCTION_ARGS)
 static void
 fill_url(Submission *s, FunctionCallInfo fcinfo)
 {
-	char *url = arg_wire_text(fcinfo, 0, "url", MAX_URL);
+	char *url = url_to_ascii(PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0));
 
-	if (tq_url_invalid(url) != NULL)
-		invalid_request("url", tq_url_invalid(url));
 	row_set_text(&s->task, TASK_URL, cstring_to_text(url));
 }
 

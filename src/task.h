@@ -50,6 +50,9 @@ extern text *arg_key(FunctionCallInfo fcinfo, int n);
 /* NULL stays NULL; cut to TASKQ_MAX_ERROR bytes at a character's border. */
 extern text *arg_error(FunctionCallInfo fcinfo, int n);
 
+/* A URL as DNS and HTTP have it, palloc'd: its host in ASCII; TQ004 when no task may have it. */
+extern char *url_to_ascii(const text *url);
+
 /* TQ006 when the datum, a varlena, is over taskq.max_payload bytes. */
 extern void check_size(Datum value, const char *name);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/egress.h"
+#include "core/names.h"
 
 #define MAX_LIST    1024
 #define MAX_ELEMENT (TQ_MAX_HOST + 8)
@@ -339,6 +340,7 @@ parse_host(const char *text, void *element)
 {
 	tq_host_rule *h = element;
 	char bare[MAX_ELEMENT];
+	char name[TQ_MAX_HOST + 1];
 	uint8_t addr[16];
 	size_t len = strlen(text);
 
@@ -348,11 +350,13 @@ parse_host(const char *text, void *element)
 		text += 2, len -= 2;
 	else if (len > 2 && text[0] == '[' && text[len - 1] == ']')
 		text++, len -= 2;
-	if (len > TQ_MAX_HOST)
+	if (len > sizeof(bare) - 1)
 		return "is too long";
 	memcpy(bare, text, len);
 	bare[len] = '\0';
-	canonical_host(bare, h->name);
+	if (!tq_name_ascii(bare, name))
+		return "is not a host name, *.NAME or an address";
+	canonical_host(name, h->name);
 	if (!h->below && inet_pton(AF_INET6, h->name, addr) == 1)
 		return NULL;
 	return is_host_name(h->name) ? NULL : "is not a host name, *.NAME or an address";

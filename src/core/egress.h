@@ -59,9 +59,9 @@ typedef struct tq_egress
  * Each reads a list of elements separated by commas and blanks into one of the
  * lists: CIDR blocks and single addresses ("10.0.0.5, 127.0.0.0/8, fd00::/8"),
  * host names and addresses ("hooks.example.com, *.example.org, 192.0.2.1"),
- * ports and ranges of them ("80, 443, 8000-8099").  Names are ASCII, as DNS has
- * them.  On a mistake returns false, leaves *e untouched and writes into err
- * which element is wrong.  On success the old list is freed.
+ * ports and ranges of them ("80, 443, 8000-8099").  Names are UTF-8,
+ * and kept in their ASCII form.  On a mistake returns false, leaves *e untouched and
+ * writes into err which element is wrong.  On success the old list is freed.
  */
 extern bool tq_egress_allow(tq_egress *e, const char *list, char *err, size_t errlen);
 extern bool tq_egress_deny(tq_egress *e, const char *list, char *err, size_t errlen);

@@ -10,8 +10,7 @@
 #include <curl/curl.h>
 
 #include "core/egress.h"
-
-#define TQ_MAX_URL 8192
+#include "core/names.h"
 
 /* A parsed URL.  The handle drives the transfer, so what is resolved is what is asked. */
 typedef struct tq_url

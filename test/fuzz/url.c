@@ -48,6 +48,21 @@ check_lists(const tq_url *url)
 	tq_egress_free(&egress);
 }
 
+/* What is converted is ASCII, and a URL that may be sent; what was one already stays. */
+static void
+check_ascii(const char *text, bool valid)
+{
+	char ascii[TQ_MAX_URL + 1];
+	size_t i;
+
+	if (tq_url_ascii(text, ascii) != NULL)
+		return;
+	for (i = 0; ascii[i] != '\0'; i++)
+		MUST((unsigned char) ascii[i] < 0x80);
+	MUST(tq_url_invalid(ascii) == NULL);
+	MUST(!valid || strcmp(ascii, text) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -57,6 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	problem = tq_url_parse(text, &url);
 	MUST((problem == NULL) == (tq_url_invalid(text) == NULL));
+	check_ascii(text, problem == NULL);
 	if (problem == NULL)
 	{
 		MUST(strlen(text) == strcspn(text, "\r\n\t "));

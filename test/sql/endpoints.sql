@@ -163,6 +163,13 @@ select failures, circuit, next_start between now() + interval '80 s' and now() +
 select pg_temp.answer('http', 200, 10);
 select ok, detail ~ '^"broken": it has asked for nothing to be sent before ' as told, hint from taskq.status() where "check" = 'endpoints';
 
+-- Hosts are kept as DNS has them.
+select taskq.create_endpoint('books', 'https://Bücher.example/ok'), taskq.create_queue('books too', 'push', 'https://bücher.example');
+select taskq.alter_queue('books too', url => 'http://faß.example');
+select queue, url from taskq.queues where queue ~ '^books' order by queue;
+select taskq.submit_http('http://例え.テスト/?a', queue => 'books too') as id \gset
+select url from taskq.tasks where id = :id;
+
 -- Nothing is left of one that is dropped.
 select taskq.drop_queue(endpoint, force => true) from taskq.endpoints order by endpoint;
 select (select count(*) from taskq.endpoint), (select count(*) from taskq.endpoint_secret);

@@ -241,6 +241,8 @@ test_hosts(void)
 		{".example.org", false},
 		{"badexample.org", false},
 		{"xn--bcher-kva.example", true},
+		{"a.XN--bcher-kva.example.net", true},
+		{"xn--bcher-kva.example.net", false},
 		{"192.0.2.1", true},
 		{"192.0.2.10", false},
 		{"2001:DB8:0:0::1", true},
@@ -252,7 +254,10 @@ test_hosts(void)
 	size_t i;
 
 	ok(tq_egress_hosts(&e,
-					   "api.example.com, *.Example.ORG. xn--BCHER-kva.example "
+					   "api.example.com, *.Example.ORG. B\xc3\x9c"
+					   "CHER.example "
+					   "*.b\xc3\xbc"
+					   "cher.example.net "
 					   "192.0.2.1 [2001:db8::1]",
 					   err, sizeof(err)),
 	   "a list of hosts");
@@ -285,8 +290,7 @@ static void
 test_mistakes_of_names(void)
 {
 	static const char *const hosts[] = {
-		"*", "*.", "a*.example", "*.*.example", "*.[::1]", "b\xc3\xbc"
-														   "cher.example",
+		"*", "*.", "a*.example", "*.*.example", "*.[::1]", "b\xc3\x28.example",
 		"a..b", ".a", "http://a", "a:80", "[::1", "a/8"};
 	static const char *const ports[] = {
 		"0", "65536", "http", "80-", "-80", "443-80", "80-90-99", "+80", "1000000"};
