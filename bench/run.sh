@@ -28,16 +28,16 @@ runs=3
 case $mode in
 	bench)
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
-			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push
+			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair
 			pgq graphile_worker pg_boss pgmq pg_net)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
-		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000
+		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10
 		;;
 	soak)
-		scenarios=(pinned pinned_read pinned_dump backlog idle size)
-		seconds=${duration:-5} small=10000 large=10000000 pinned_seconds=600 size_lives=1000000 idle_seconds=3600
+		scenarios=(pinned pinned_read pinned_dump backlog idle size push_memory)
+		seconds=${duration:-5} small=10000 large=10000000 pinned_seconds=600 size_lives=1000000 idle_seconds=3600 push_steps=20
 		# A duration is for trying: the numbers of make bench.
-		[ -z "$duration" ] || large=300000 size_lives=100000
+		[ -z "$duration" ] || large=300000 size_lives=100000 push_steps=2
 		;;
 	quick)
 		scenarios=(work8 batch100 submit8 pinned wakeup wal push)

@@ -1,8 +1,10 @@
 # push.sh
-#		Scenario: how fast push tasks leave, beside a bare curl-multi program.
+#		Scenarios: how fast push tasks leave, what a host that hangs does to others,
+#		and the executor's memory.
 #
 # Small POSTs to a local nginx, from the commit of the submit to the last
-# result stored; the program sends the same requests with the same concurrency.
+# result stored; a bare curl-multi program sends the same requests with the same
+# concurrency.
 
 # shellcheck shell=bash
 # shellcheck disable=SC2154
@@ -82,4 +84,76 @@ scenario_push()
 	done
 	row taskq 'bare curl-multi' requests/s
 	stop_nginx
+}
+
+# Milliseconds from the call of the submit to the end of the task, of requests that
+# come one by one, 100 a second; quantile $1.
+healthy_latency()
+{
+	sql -c "select round(1000 * extract(epoch from percentile_disc($1) within group (order by ended_at - submitted_at)), 2)
+		from taskq.tasks where queue = '$round'"
+}
+
+# Each round has a queue of its own.
+send_healthy()
+{
+	round=healthy$((++rounds))
+	sql -c "select taskq.create_queue('$round', mode => 'push', url => '$url')" >/dev/null
+	pgbench_rate 4 taskq_submit -R 100 -T "$fair_seconds" -D "queue=$round" >/dev/null || exit 1
+	poll "select count(*) = 0 from taskq.tasks where queue = '$round' and state <> 'finished'"
+}
+
+scenario_fair()
+{
+	local rounds=0 round port
+	fresh_database bench
+	sql -c "alter system set taskq.http_max_per_host = 32" -c 'select pg_reload_conf()' >/dev/null
+	start_nginx
+	start_receiver
+	port=$(cat "$work/port")
+	for _ in $(seq "$runs"); do
+		send_healthy
+		measure 'alone, p50' healthy_latency 0.5
+		measure 'alone, p99' healthy_latency 0.99
+		# By name, so that it is another host.
+		sql -c "select taskq.create_queue('dead$rounds', mode => 'push', url => 'http://localhost:$port/hang/0')" \
+			-c "select count(taskq.submit('dead$rounds', '{}')) from generate_series(1, 2000)" >/dev/null
+		poll "select count(*) = 2000 from taskq.tasks where queue = 'dead$rounds' and state = 'running'"
+		send_healthy
+		measure 'beside 2 000 for a host that hangs, p50' healthy_latency 0.5
+		measure 'beside 2 000 for a host that hangs, p99' healthy_latency 0.99
+		sql -c "select taskq.drop_queue('dead$((rounds - 1))', force => true)" >/dev/null
+		sleep 1
+	done
+	kill "$receiver"
+	stop_nginx
+	sql -c 'alter system reset taskq.http_max_per_host' -c 'select pg_reload_conf()' >/dev/null
+	row 'beside 2 000 for a host that hangs, p50' 'alone, p50' ms
+	row 'beside 2 000 for a host that hangs, p99' 'alone, p99' ms '<= 1.2'
+	row 'beside 2 000 for a host that hangs, p99' - ms '<= 50'
+}
+
+# Megabytes of the executor that are its own.
+executor_memory()
+{
+	awk '/^RssAnon:/ { printf "%.1f\n", $2 / 1024 }' "/proc/$(sql -c "select pid from pg_stat_activity
+		where backend_type = 'taskq executor' and datname = current_database()")/status"
+}
+
+scenario_push_memory()
+{
+	local sent
+	fresh_database bench
+	sql -c "select taskq.alter_queue('http', keep_finished => '0')" >/dev/null
+	start_nginx
+	for sent in $(seq "$push_steps"); do
+		sql -c "select count(taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')) from generate_series(1, 50000)" >/dev/null
+		until [ "$(sql -c 'select count(*) from (select from taskq.task limit 1) t')" = 0 ]; do sleep 0.5; done
+		[ "$sent" -gt 1 ] || measure 'after 50 000' executor_memory
+	done
+	measure "after $((push_steps * 50000))" executor_memory
+	stop_nginx
+	row 'after 50 000' - MB
+	row "after $((push_steps * 50000))" 'after 50 000' MB '<= 1.1'
+	row "after $((push_steps * 50000))" - MB '<= 64'
 }
