@@ -116,6 +116,25 @@ is(join(' ', grep { $_->{headers}{'x-task-attempt'} ne '1' } @requests), '',
 is(sql("select count(*) from taskq.tasks where state = 'finished' and attempt = 1"), '20',
 	'each is finished, once');
 
+# ---- half-way through many ------------------------------------------------------------
+
+my $many = $receiver->url('/ok/many');
+sql("select count(taskq.submit_http('$many', '{}')) from generate_series(1, 4000)");
+$receiver->wait_requests(1500, '/ok/many');
+push @killed, wait_executor($node);
+my $log_size = log_size($node);
+kill_process($killed[-1]);
+wait_log($node, qr/all server processes terminated; reinitializing/, $log_size);
+time_of_readiness();
+wait_query($node, 'postgres', 'select count(*) from taskq.task', '0');
+my %deliveries;
+$deliveries{ $_->{task} }++ foreach $receiver->requests('/ok/many');
+is(scalar(keys %deliveries), 4000, 'killed half-way through 4 000: all are delivered');
+is(sql("select count(*) from taskq.tasks where state = 'finished' and id in (" . join(', ', keys %deliveries) . ')'), '4000',
+	'and finished, once');
+is(sql('select count(*) from taskq.tasks t where t.id in (' . join(', ', (grep { $deliveries{$_} > 1 } keys %deliveries), 0) . ')'
+		  . ' and not exists (select from taskq.attempts a where a.task_id = t.id)'), '0', 'and its lost attempt is remembered');
+
 $node->stop;
 log_is_clean($node, @killed);
 done_testing();
