@@ -23,7 +23,7 @@ sub openssl
 
 # ---- authorities and certificates -----------------------------------------------------------------
 
-my @new_key = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes');
+our @new_key = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes');
 
 # An authority of our own, and one that nobody trusts.
 foreach my $ca (qw(ca stranger))
@@ -52,6 +52,25 @@ make_certificate('untrusted', 'stranger', 'DNS:localhost,IP:127.0.0.1', 2);
 # Its subject names localhost, but that is not where names stand once there are others.
 make_certificate('subject', 'ca', 'DNS:nobody.example.com', 2);
 
+# Signed by itself; with a short key; by an authority under ours that is not sent along; not valid yet.
+openssl('req', '-x509', @new_key, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost',
+	'-keyout', "$dir/alone.key", '-out', "$dir/alone.pem");
+{
+	local @new_key = ('-newkey', 'rsa:1024', '-nodes');
+	make_certificate('short', 'ca', 'DNS:localhost', 2);
+}
+openssl('req', '-new', @new_key, '-subj', '/CN=below', '-keyout', "$dir/below.key", '-out', "$dir/below.csr");
+append_to_file("$dir/below.ext", "basicConstraints=critical,CA:TRUE\n");
+openssl('x509', '-req', '-in', "$dir/below.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key", '-CAcreateserial', '-days', 2,
+	'-extfile', "$dir/below.ext", '-out', "$dir/below.pem");
+make_certificate('headless', 'below', 'DNS:localhost', 2);
+append_to_file("$dir/$_->[0]", $_->[1])
+  foreach [ 'index', '' ], [ 'serial', '1000' ], [ 'ca.conf', "[ca]\ndefault_ca=d\n[d]\ndatabase=$dir/index\nserial=$dir/serial\n"
+	  . "new_certs_dir=$dir\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\n" ];
+openssl('req', '-new', @new_key, '-subj', '/CN=localhost', '-keyout', "$dir/future.key", '-out', "$dir/future.csr");
+openssl('ca', '-batch', '-config', "$dir/ca.conf", '-cert', "$dir/ca.pem", '-keyfile', "$dir/ca.key", '-startdate', '20980101000000Z',
+	'-enddate', '20990101000000Z', '-in', "$dir/future.csr", '-out', "$dir/future.pem", '-notext');
+
 # ---- the receiver ------------------------------------------------------------------------------------
 
 my %servers = (
@@ -63,6 +82,7 @@ my %servers = (
 	wildcard => ['wildcard', 'ssl'],
 	untrusted => ['untrusted', 'ssl'],
 	subject => ['subject', 'ssl'],
+	(map { $_ => [ $_, 'ssl' ] } 'alone', 'short', 'headless', 'future'),
 	old => ['good', 'ssl', 'TLSv1 TLSv1.1'],
 );
 my %port;
@@ -144,10 +164,14 @@ foreach my $queue (qw(inside outside))
 	like(outcome_of($queue, 'wildcard'), qr/^tls: TLS: .*(name|match)/, "$queue: for what is below the host");
 	like(outcome_of($queue, 'untrusted'), qr/^tls: TLS: .*(issuer|self-signed)/, "$queue: of another authority");
 	like(outcome_of($queue, 'subject'), qr/^tls: TLS: .*(name|match)/, "$queue: with the name in its subject alone");
+	like(outcome_of($queue, 'alone'), qr/^tls: TLS: .*self-signed/, "$queue: signed by itself");
+	like(outcome_of($queue, 'short'), qr/^tls: TLS: .*(key too (small|short|weak)|weak)/, "$queue: with a short key");
+	like(outcome_of($queue, 'headless'), qr/^tls: TLS: .*issuer/, "$queue: of an authority that it does not send along");
+	like(outcome_of($queue, 'future'), qr/^tls: TLS: .*not yet valid/, "$queue: not valid yet");
 	like(outcome_of($queue, 'old'), qr/^tls: TLS: .*(version|alert|protocol)/, "$queue: TLS 1.1");
 }
 is( sql("select count(*) from taskq.attempts where class = 'tls' and first_byte is null and dns is not null"),
-	'12', 'what has not come so far has no time');
+	'20', 'what has not come so far has no time');
 
 # ---- HTTP/2 -------------------------------------------------------------------------------------------------
 

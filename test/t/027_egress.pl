@@ -195,6 +195,25 @@ send_all(map { "http://$_/" } 'alias.test', 'loop.test', 'garbage.test', 'servfa
 is(join("\n", @wrong), '', 'names without a usable answer fail');
 is(join("\n", reached()), $before, 'and reach nothing');
 
+# A name server that does not answer holds up nobody else, and is not waited for longer than a task has.
+sql('truncate sent');
+my @silent = map { "http://n$_.mute.test/" } 1 .. 20;
+foreach my $queue (qw(inside outside))
+{
+	sql("insert into sent select '$queue', u, taskq.submit_http(u, queue => '$queue', timeout => '1500 ms')"
+		  . " from unnest(array['" . join("','", @silent) . "']) u");
+	sql("insert into sent select '$queue', u, taskq.submit_http(u, queue => '$queue')"
+		  . " from unnest(array_fill('http://93.184.216.34/'::text, array[100])) u");
+}
+wait_query($node, 'postgres', "select count(*) = 200 from sent join taskq.tasks t using (id) where t.state = 'finished'");
+is(sql("select count(*) from sent join taskq.tasks t using (id) where t.ended_at is not null and sent.url ~ 'mute'"), '0',
+	'a name server is silent: other tasks are all sent meanwhile');
+wait_query($node, 'postgres', 'select count(*) = 0 from sent join taskq.tasks t using (id) where t.ended_at is null');
+is(sql("select string_agg(distinct a.class, ' ') from sent join taskq.attempts a on a.task_id = sent.id where sent.url ~ 'mute'"
+		  . " and a.elapsed between '1300 ms' and '1700 ms'"), 'timeout', 'and what waits for it ends in its time');
+is(sql("select count(*) from sent join taskq.attempts a on a.task_id = sent.id where sent.url ~ 'mute'"
+		  . " and a.elapsed between '1300 ms' and '1700 ms'"), '40', 'all of it');
+
 # Public and private: the private ones are dropped.
 send_all('http://a4-10-0-0-5.a4-93-184-216-40.test/', 'http://a4-93-184-216-41.' . v6('fd00:ec2::254') . '.test/');
 like(others(), qr/^(\w+ http\S+: finished\n?){4}\z/, 'of a mixed answer what is public is reached');

@@ -173,6 +173,19 @@ unlike($worker->log, qr/\e|title/, 'nor the worker\'s');
 is(sql("select headers ->> 'x-high' from taskq.response((select min(id) from sent where name = 'raw/high-bytes'))"), '???????',
 	'header bytes that are no text are marked');
 
+# Wherever a redirect leads to, nobody goes.
+my $elsewhere = TaskqTest::Receiver->start;
+my $target = $elsewhere->port;
+sql('truncate sent');
+submit("to $_", $receiver->url("/status/302?location=$_"))
+  foreach "http://127.0.0.1:$target/ok", "//127.0.0.1:$target/ok", "http:%5C%5C127.0.0.1:$target/ok", 'file:///etc/passwd', 'gopher://127.0.0.1/',
+  'ftp://127.0.0.1/', 'http://169.254.169.254/', '/ok/here', '';
+submit('to itself', $receiver->url('/status/307?location=/status/307'));
+wait_all();
+is(sql("select string_agg(distinct concat_ws(' ', t.state, a.class, a.status), ', ') $joined"), 'dead http 302, dead http 307', 'redirects are failures');
+is(scalar($elsewhere->requests), 0, 'and lead nowhere');
+is(scalar($receiver->requests('/ok/here')), 0, 'nor to another place at the same host');
+
 # A connection that is kept belongs to nobody: neither an answer too many nor an end is taken for the next task's.
 sql('truncate sent');
 my $kept = TaskqTest::Receiver->start;
