@@ -2,6 +2,8 @@
 set client_min_messages = warning;
 \set VERBOSITY terse
 \set ON_ERROR_STOP 0
+-- The executor itself stays out of it.
+select taskq.disarm();
 
 \set secret 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX'
 select taskq.create_endpoint('hooks', 'https://hooks.example/v1/', headers => '{"X-Key": "k", "Content-Type": "text/plain"}',
@@ -169,6 +171,7 @@ select taskq.alter_queue('books too', url => 'http://faß.example');
 select queue, url from taskq.queues where queue ~ '^books' order by queue;
 select taskq.submit_http('http://例え.テスト/?a', queue => 'books too') as id \gset
 select url from taskq.tasks where id = :id;
+select taskq.drop_queue('books too', force => true);
 
 -- Nothing is left of one that is dropped.
 select taskq.drop_queue(endpoint, force => true) from taskq.endpoints order by endpoint;
