@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#define CANDIDATES_AT_ONCE 16
+#define CANDIDATES_AT_ONCE 64
 
 /* A claim under way. */
 typedef struct Claiming
@@ -68,34 +68,54 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	lease->nulls[LEASE_MESSAGE] = true;
 }
 
-/* The ready row has been deleted by us. */
-static void
-claim_task(const Row *row, Claiming *c)
+/* The task that has the ready row; false: it has expired. */
+static bool
+claim_task(int64 id, Claiming *c, Claim *claim)
 {
-	Claim *claim = &c->claims[c->count];
 	Ending expired = {.state = STATE_EXPIRED};
 
-	if (!row_fetch(&c->task, ROW_INT64(row, READY_ID), &claim->task))
-		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row",
-			 ROW_INT64(row, READY_ID));
+	if (!row_fetch(&c->task, id, &claim->task))
+		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row", id);
 	if (task_start_expired(&claim->task, c->now))
 	{
 		expired.error = task_expired_error();
 		task_end(&claim->task, NULL, &expired);
-		return;
+		return false;
 	}
 	fill_lease(&claim->lease, c, &claim->task);
-	row_insert(&c->lease, &claim->lease);
-	c->count++;
+	return true;
+}
+
+/* Their ready rows have been deleted by us, so nobody changes these tasks from here on. */
+static void
+claim_tasks(const int64 *ids, int count, Claiming *c)
+{
+	Row *leases[CANDIDATES_AT_ONCE];
+	int n = 0;
+
+	if (count > 1)
+		hot_begin_looks(&c->task);
+	for (int i = 0; i < count; i++)
+	{
+		Claim *claim = &c->claims[c->count + n];
+
+		if (claim_task(ids[i], c, claim))
+			leases[n++] = &claim->lease;
+	}
+	if (count > 1)
+		hot_end_looks(&c->task);
+	rows_insert(&c->lease, leases, n);
+	c->count += n;
 }
 
 static bool
 take_ready(HotRelation *ready, const Row *row, void *arg)
 {
 	Claiming *c = arg;
+	int64 id = ROW_INT64(row, READY_ID);
 
 	if (ready_delete(ready, row, false, false) == ROW_DONE)
-		claim_task(row, c); /* else somebody else has it */
+		claim_tasks(&id, 1, c); /* else somebody else has it */
 	return c->count < c->max;
 }
 
@@ -104,10 +124,13 @@ static bool
 claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *next_due)
 {
 	Candidate taken[CANDIDATES_AT_ONCE];
+	int64 ids[CANDIDATES_AT_ONCE];
 	int n = 1;
 
 	while (c->count < c->max && n > 0)
 	{
+		int count = 0;
+
 		n = dispatch_take(ready, queue_id, c->now, taken,
 						  Min(c->max - c->count, CANDIDATES_AT_ONCE), next_due);
 		for (int i = 0; i < n; i++)
@@ -116,8 +139,9 @@ claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *n
 
 			if (ready_fetch(ready, &taken[i], &row) &&
 				ready_delete(ready, &row, false, true) == ROW_DONE)
-				claim_task(&row, c);
+				ids[count++] = taken[i].id;
 		}
+		claim_tasks(ids, count, c);
 	}
 	return n >= 0;
 }

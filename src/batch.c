@@ -77,19 +77,65 @@ arg_results(FunctionCallInfo fcinfo, int n, Ownership *items, int count)
 	}
 }
 
-/* Finishes what is still ours; those are moved to the front, and counted. */
+/* Takes the leases that are still ours; those items are moved to the front, and counted. */
+static int
+take_leases(Ownership *items, int count, Row *leases)
+{
+	int64 *ids = palloc_array(int64, count);
+	int64 *tokens = palloc_array(int64, count);
+	bool *taken = palloc_array(bool, count);
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = items[i].id;
+		tokens[i] = items[i].token;
+	}
+	(void) leases_take_own(ids, tokens, count, leases, taken);
+	for (int i = 0; i < count; i++)
+	{
+		if (taken[i])
+			items[n++] = items[i];
+	}
+	return n;
+}
+
+/* Whether the queue of each says that its ends may be lost in a crash. */
+static bool
+may_be_lost(const Row *leases, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const Queue *queue = queue_by_id(ROW_INT32(&leases[i], LEASE_QUEUE_ID));
+
+		if (queue == NULL || queue->durable_finish)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Finishes what is still ours; those are moved to the front, and counted.  All
+ * leases are taken before the first task is touched.
+ */
 static int
 finish_items(Ownership *items, int count)
 {
-	int finished = 0;
+	Row *leases = palloc_array(Row, count);
+	Datum *results;
 
 	qsort(items, count, sizeof(Ownership), compare_items);
+	durability_begin_weak();
+	count = take_leases(items, count, leases);
+	if (count == 0)
+		return 0;
+	results = palloc_array(Datum, count);
 	for (int i = 0; i < count; i++)
-	{
-		if (task_finish_own(items[i].id, items[i].token, items[i].result, items[i].result == 0))
-			items[finished++] = items[i];
-	}
-	return finished;
+		results[i] = items[i].result;
+	tasks_finish(leases, results, count);
+	if (may_be_lost(leases, count))
+		durability_end_weak();
+	return count;
 }
 
 PG_FUNCTION_INFO_V1(taskq_finish_many);

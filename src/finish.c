@@ -94,6 +94,31 @@ task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 	task_end(&task, lease, &ending);
 }
 
+void
+tasks_finish(const Row *leases, const Datum *results, int count)
+{
+	HotRelation tasks;
+	HistoryBatch *batch;
+
+	hot_open(&tasks, HOT_TASK);
+	hot_begin_looks(&tasks);
+	batch = history_begin_batch(&tasks);
+	for (int i = 0; i < count; i++)
+	{
+		Ending ending = {.state = STATE_FINISHED, .result = results[i]};
+		int64 id = ROW_INT64(&leases[i], LEASE_ID);
+		Row task;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!row_fetch(&tasks, id, &task))
+			elog(ERROR, "task " INT64_FORMAT " has a lease and no task row", id);
+		task_end_in(batch, &task, &leases[i], &ending);
+	}
+	history_end_batch(batch);
+	hot_end_looks(&tasks);
+	hot_close(&tasks);
+}
+
 bool
 task_finish_own(int64 id, int64 token, Datum result, bool noresult)
 {

@@ -8,12 +8,14 @@
  */
 #include "task.h"
 
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
@@ -223,16 +225,105 @@ open_leaf(int32 bucket)
 	return relation;
 }
 
+/* ---- many rows ----------------------------------------------------------------------- */
+
+#define ROWS_AT_ONCE   64
+#define MEMORY_AT_ONCE 65536 /* bytes of them, about */
+
+/* Rows for one leaf, to be written together. */
+struct HistoryBatch
+{
+	HotRelation *tasks;
+	int32 bucket;  /* of the leaf */
+	Relation leaf; /* NULL: there are no rows */
+	int count;
+	Size memory;
+	TupleTableSlot *row[ROWS_AT_ONCE];
+};
+
 static void
-append(HistoryRow *h, int64 keep_us)
+write_rows(HistoryBatch *b)
+{
+	CatalogIndexState indexes;
+
+	if (b->leaf == NULL)
+		return;
+	indexes = CatalogOpenIndexes(b->leaf);
+	CatalogTuplesMultiInsertWithInfo(b->leaf, b->row, b->count, indexes);
+	CatalogCloseIndexes(indexes);
+	for (int i = 0; i < b->count; i++)
+		ExecDropSingleTupleTableSlot(b->row[i]);
+	table_close(b->leaf, NoLock);
+	b->leaf = NULL;
+	b->count = 0;
+	b->memory = 0;
+}
+
+/* Such a row is written by itself: a copy is made of it, whose place the batch would not learn. */
+static bool
+has_to_be_toasted(HeapTuple tuple)
+{
+	return HeapTupleHasExternal(tuple) || tuple->t_len > TOAST_TUPLE_THRESHOLD;
+}
+
+static void
+add_row(HistoryBatch *b, int32 bucket, HistoryRow *h)
+{
+	HeapTuple tuple;
+
+	if (b->count == ROWS_AT_ONCE || b->memory > MEMORY_AT_ONCE || bucket != b->bucket)
+		write_rows(b);
+	if (b->leaf == NULL)
+		b->leaf = open_leaf(bucket);
+	b->bucket = bucket;
+	tuple = heap_form_tuple(RelationGetDescr(b->leaf), h->values, h->nulls);
+	if (has_to_be_toasted(tuple))
+	{
+		CatalogTupleInsert(b->leaf, tuple);
+		heap_freetuple(tuple);
+		return;
+	}
+	b->row[b->count] = MakeSingleTupleTableSlot(RelationGetDescr(b->leaf), &TTSOpsHeapTuple);
+	b->memory += tuple->t_len;
+	ExecStoreHeapTuple(tuple, b->row[b->count++], true);
+}
+
+HistoryBatch *
+history_begin_batch(HotRelation *tasks)
+{
+	HistoryBatch *b = palloc0_object(HistoryBatch);
+
+	b->tasks = tasks;
+	return b;
+}
+
+void
+history_end_batch(HistoryBatch *batch)
+{
+	write_rows(batch);
+	pfree(batch);
+	CommandCounterIncrement();
+}
+
+/* ---- one row --------------------------------------------------------------------------- */
+
+/* batch may be NULL. */
+static void
+append(HistoryBatch *batch, HistoryRow *h, int64 keep_us)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int32 bucket = bucket_of(now, keep_us);
-	Relation relation = open_leaf(bucket);
+	Relation relation;
 	HeapTuple tuple;
 
 	put(h, HIST_BUCKET, Int32GetDatum(bucket));
 	put(h, HIST_ENDED_AT, TimestampTzGetDatum(now));
+	if (batch != NULL)
+	{
+		add_row(batch, bucket, h);
+		return;
+	}
+	relation = open_leaf(bucket);
 	tuple = heap_form_tuple(RelationGetDescr(relation), h->values, h->nulls);
 	CatalogTupleInsert(relation, tuple);
 	heap_freetuple(tuple);
@@ -240,19 +331,28 @@ append(HistoryRow *h, int64 keep_us)
 }
 
 static void
-delete_task(const Row *task)
+delete_task(HotRelation *tasks, const Row *task)
 {
 	HotRelation r;
 
-	hot_open(&r, HOT_TASK);
-	if (row_delete(&r, task, true) != ROW_DONE)
+	if (tasks == NULL)
+		hot_open(&r, HOT_TASK);
+	if (row_delete(tasks != NULL ? tasks : &r, task, true) != ROW_DONE)
 		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
 			 ROW_INT64(task, TASK_ID));
-	hot_close(&r);
+	if (tasks == NULL)
+		hot_close(&r);
 }
 
 void
 task_end(const Row *task, const Row *lease, const Ending *ending)
+{
+	task_end_in(NULL, task, lease, ending);
+	CommandCounterIncrement();
+}
+
+void
+task_end_in(HistoryBatch *batch, const Row *task, const Row *lease, const Ending *ending)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 	HistoryRow h;
@@ -271,10 +371,9 @@ task_end(const Row *task, const Row *lease, const Ending *ending)
 	if (ROW_INT32(task, TASK_ATTEMPT) > 0 || ending->state != STATE_FINISHED)
 		put_attempts(&h, task, ending);
 	if (keep_us > 0)
-		append(&h, keep_us);
-	delete_task(task);
+		append(batch, &h, keep_us);
+	delete_task(batch != NULL ? batch->tasks : NULL, task);
 	key_let_go(queue, task);
-	CommandCounterIncrement();
 	stats_ended(queue->id, ending->state);
 	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
 }

@@ -16,6 +16,16 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+/* One try; ROW_CHANGED: somebody has extended it meanwhile. */
+static RowResult
+try_to_take(HotRelation *r, int64 id, int64 token, Row *lease, bool wait)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!row_fetch(r, id, lease) || ROW_INT64(lease, LEASE_TOKEN) != token)
+		return ROW_GONE;
+	return row_delete(r, lease, wait);
+}
+
 RowResult
 lease_take(int64 id, int64 token, Row *lease, bool wait)
 {
@@ -25,11 +35,7 @@ lease_take(int64 id, int64 token, Row *lease, bool wait)
 	hot_open(&r, HOT_LEASE);
 	do
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (!row_fetch(&r, id, lease) || ROW_INT64(lease, LEASE_TOKEN) != token)
-			result = ROW_GONE;
-		else
-			result = row_delete(&r, lease, wait);
+		result = try_to_take(&r, id, token, lease, wait);
 	} while (result == ROW_CHANGED);
 	hot_close(&r);
 	if (result == ROW_DONE)
@@ -72,6 +78,36 @@ lease_take_own(int64 id, int64 token, Row *lease)
 		return false;
 	require_own(lease);
 	return true;
+}
+
+int
+leases_take_own(const int64 *ids, const int64 *tokens, int count, Row *leases, bool *taken)
+{
+	HotRelation r;
+	int n = 0;
+
+	hot_open(&r, HOT_LEASE);
+	hot_begin_looks(&r);
+	for (int i = 0; i < count; i++)
+	{
+		RowResult result;
+
+		while ((result = try_to_take(&r, ids[i], tokens[i], &leases[n], true)) == ROW_CHANGED)
+		{
+			hot_end_looks(&r);
+			hot_begin_looks(&r);
+		}
+		taken[i] = result == ROW_DONE;
+		if (!taken[i])
+			continue;
+		require_own(&leases[n]);
+		n++;
+	}
+	hot_end_looks(&r);
+	hot_close(&r);
+	if (n > 0)
+		CommandCounterIncrement();
+	return n;
 }
 
 /* What is to become of a lease that is still ours. */

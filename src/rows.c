@@ -100,6 +100,9 @@ hot_open(HotRelation *r, HotTable table)
 	if (!OidIsValid(hot_oids[table].heap))
 		find_hot_table(table);
 	r->table = table;
+	r->snapshot = NULL;
+	r->scan = NULL;
+	r->slot = NULL;
 	r->heap = table_open(hot_oids[table].heap, RowExclusiveLock);
 	r->index = index_open(hot_oids[table].index, RowExclusiveLock);
 	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
@@ -117,6 +120,23 @@ hot_close(HotRelation *r)
 {
 	index_close(r->index, NoLock);
 	table_close(r->heap, NoLock);
+}
+
+void
+hot_begin_looks(HotRelation *r)
+{
+	r->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	r->slot = table_slot_create(r->heap, NULL);
+	r->scan = index_beginscan_compat(r->heap, r->index, r->snapshot, 1);
+}
+
+void
+hot_end_looks(HotRelation *r)
+{
+	index_endscan(r->scan);
+	ExecDropSingleTupleTableSlot(r->slot);
+	UnregisterSnapshot(r->snapshot);
+	r->snapshot = NULL;
 }
 
 void
@@ -176,7 +196,13 @@ row_fetch(HotRelation *r, int64 id, Row *row)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	return fetch_by_keys(r, &key, 1, row);
+	if (r->snapshot == NULL)
+		return fetch_by_keys(r, &key, 1, row);
+	index_rescan(r->scan, &key, 1, NULL, 0);
+	if (!index_getnext_slot(r->scan, ForwardScanDirection, r->slot))
+		return false;
+	read_slot(r, r->slot, row);
+	return true;
 }
 
 bool
@@ -282,7 +308,7 @@ row_insert_unique(HotRelation *r, Row *row)
 
 /* The one index that a hot table comes with is of plain columns: its entry is put in directly. */
 static void
-insert_index_entry(HotRelation *r, Row *row)
+insert_index_entry(HotRelation *r, Row *row, struct IndexInfo *info)
 {
 	Relation index = r->index;
 	Datum values[INDEX_MAX_KEYS];
@@ -297,27 +323,34 @@ insert_index_entry(HotRelation *r, Row *row)
 	}
 	(void) index_insert(index, values, nulls, &row->tid, r->heap,
 						index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
-						BuildIndexInfo(index));
+						info);
+}
+
+/* Else an administrator has added one of another kind. */
+static bool
+has_own_index_only(HotRelation *r)
+{
+	List *indexes = RelationGetIndexList(r->heap);
+	bool own = list_length(indexes) == 1 && linitial_oid(indexes) == RelationGetRelid(r->index);
+
+	list_free(indexes);
+	return own;
 }
 
 static void
 insert_tuple(HotRelation *r, Row *row, HeapTuple tuple)
 {
-	List *indexes = RelationGetIndexList(r->heap);
-
-	if (list_length(indexes) == 1 && linitial_oid(indexes) == RelationGetRelid(r->index))
+	if (has_own_index_only(r))
 	{
 		simple_heap_insert(r->heap, tuple);
 		row->tid = tuple->t_self;
-		insert_index_entry(r, row);
+		insert_index_entry(r, row, BuildIndexInfo(r->index));
 	}
 	else
 	{
-		/* An administrator has added one of another kind. */
 		CatalogTupleInsert(r->heap, tuple);
 		row->tid = tuple->t_self;
 	}
-	list_free(indexes);
 }
 
 /* expiry.c has to know of every lease. */
@@ -336,6 +369,43 @@ row_insert(HotRelation *r, Row *row)
 	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
 	note_lease(r, row, false);
+}
+
+#define ROWS_AT_ONCE 64
+
+/* At most ROWS_AT_ONCE. */
+static void
+insert_together(HotRelation *r, Row **rows, int count)
+{
+	TupleTableSlot *slots[ROWS_AT_ONCE];
+	struct IndexInfo *info = BuildIndexInfo(r->index);
+
+	for (int i = 0; i < count; i++)
+	{
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(r->heap), &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(r->heap), rows[i]->values,
+										   rows[i]->nulls),
+						   slots[i], true);
+	}
+	heap_multi_insert(r->heap, slots, count, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		rows[i]->tid = slots[i]->tts_tid;
+		insert_index_entry(r, rows[i], info);
+		note_lease(r, rows[i], false);
+		ExecDropSingleTupleTableSlot(slots[i]);
+	}
+}
+
+void
+rows_insert(HotRelation *r, Row **rows, int count)
+{
+	bool together = count > 1 && has_own_index_only(r);
+
+	for (int i = 0; together && i < count; i += ROWS_AT_ONCE)
+		insert_together(r, rows + i, Min(count - i, ROWS_AT_ONCE));
+	for (int i = 0; !together && i < count; i++)
+		row_insert(r, rows[i]);
 }
 
 /*

@@ -276,10 +276,19 @@ typedef struct HotRelation
 	HotTable table;
 	Relation heap;
 	Relation index;
+
+	/* While row_fetch() looks by one snapshot; else NULL. */
+	struct SnapshotData *snapshot;
+	struct IndexScanDescData *scan;
+	struct TupleTableSlot *slot;
 } HotRelation;
 
 extern void hot_open(HotRelation *r, HotTable table);
 extern void hot_close(HotRelation *r);
+
+/* From here on row_fetch() finds what was committed by now, at a lower price for many rows. */
+extern void hot_begin_looks(HotRelation *r);
+extern void hot_end_looks(HotRelation *r);
 
 /* Sets every column to NULL. */
 extern void row_init(Row *row);
@@ -319,6 +328,9 @@ extern RowResult ready_delete(HotRelation *r, const Row *row, bool wait, bool kn
 extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);
 
 extern void row_insert(HotRelation *r, Row *row);
+
+/* The same for many; each is palloc'd by itself or part of the caller's struct. */
+extern void rows_insert(HotRelation *r, Row **rows, int count);
 
 /*
  * The same into a table whose index is unique, at any isolation level; false,
@@ -462,6 +474,10 @@ extern RowResult lease_take_sent(int64 id, int64 token, Row *lease);
 /* The same for a client that must have the privilege to work on the queue; false: it was lost. */
 extern bool lease_take_own(int64 id, int64 token, Row *lease);
 
+/* The same for many, in the order of their ids: taken[i] says of which i it was done. */
+extern int leases_take_own(const int64 *ids, const int64 *tokens, int count, Row *leases,
+						   bool *taken);
+
 /*
  * Extends a lease to so long from now, 0: its own length.  Results as of
  * lease_take(); *lease is the row as it is then.
@@ -533,6 +549,9 @@ extern Datum state_datum(TaskState state);
 
 /* The task row that belongs to a lease or ready row that we have just deleted. */
 extern void task_of(int64 id, Row *task);
+
+/* The leases have been taken by the caller; results: jsonb, 0 where there is none. */
+extern void tasks_finish(const Row *leases, const Datum *results, int count);
 
 /* All three: the lease has been taken by the caller. */
 extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
@@ -622,5 +641,15 @@ typedef struct Ending
  * row, has been deleted by the caller.
  */
 extern void task_end(const Row *task, const Row *lease, const Ending *ending);
+
+/*
+ * The same for many: tasks is open, and rows of history are gathered, to be written together
+ * with the last of them by history_end_batch().
+ */
+typedef struct HistoryBatch HistoryBatch;
+extern HistoryBatch *history_begin_batch(HotRelation *tasks);
+extern void task_end_in(HistoryBatch *batch, const Row *task, const Row *lease,
+						const Ending *ending);
+extern void history_end_batch(HistoryBatch *batch);
 
 #endif
