@@ -26,22 +26,21 @@ start_receiver()
 	until [ -s "$work/port" ]; do sleep 0.05; done
 }
 
-# By the receiver's log: until the whole request was there, from the call of
-# submit_http(), which is earlier than its commit.
+# From the answer to the submit, as pgbench has logged it, until the receiver has
+# read the whole request: one after the other, so both are in one order.
 executor_latency()
 {
 	start_receiver
-	for _ in $(seq "$wakeups"); do
-		say "select taskq.submit_http('http://127.0.0.1:$(cat "$work/port")/ok', jsonb_build_object('t', extract(epoch from clock_timestamp())));"
-		say "select pg_sleep(0.1);"
-	done | sql >/dev/null
+	pgbench_rate 1 submit_http -t "$wakeups" -R 10 -D "url=http://127.0.0.1:$(cat "$work/port")/ok" \
+		-l --log-prefix="$work/committed" >/dev/null || exit 1
 	until [ "$(wc -l <"$work/requests")" = "$wakeups" ]; do sleep 0.05; done
 	kill "$receiver"
-	python3 - "$work/requests" <<-'END'
+	python3 - "$work/requests" "$work"/committed.* <<-'END'
 		import json, sys
-		for line in open(sys.argv[1]):
-		    row = json.loads(line)
-		    print(1000 * (row["time"] - json.loads(row["body"])["t"]))
+		requests = [json.loads(line)["time"] for line in open(sys.argv[1])]
+		commits = [float(f"{f[4]}.{int(f[5]):06}") for f in map(str.split, open(sys.argv[2]))]
+		for request, commit in zip(requests, commits, strict=True):
+		    print(1000 * (request - commit))
 	END
 }
 

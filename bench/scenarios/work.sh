@@ -65,8 +65,11 @@ scenario_work64vs16()
 		fill_taskq default "$(processed)"
 		measure '16 clients' rate 16 taskq_work -D queue=default
 		fill_taskq default "$(processed)"
+		measure 'empty calls, 64 clients' rate 64 empty_work
+		measure 'empty calls, 16 clients' rate 16 empty_work
 	done
 	row '64 clients' '16 clients' tasks/s '>= 0.9'
+	row 'empty calls, 64 clients' 'empty calls, 16 clients' tasks/s
 }
 
 scenario_batch100()

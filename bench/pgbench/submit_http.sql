@@ -1,0 +1,1 @@
+select taskq.submit_http(:url, :payload);
