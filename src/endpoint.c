@@ -30,6 +30,8 @@
 
 #define BURST_US (USECS_PER_SEC / 10) /* what may be started at once: that much time's worth */
 
+#define LOOK_AGAIN_US (50 * US_PER_MS) /* where somebody is in the way for a moment */
+
 #define CLAIM_LOCK 0x5453 /* see executor_lock_tag() */
 
 /*
@@ -114,9 +116,9 @@ state_in(Set *set, int32 queue_id, TimestampTz now)
 
 /* The clock may have been set back: nothing waits longer than it was to. */
 static void
-mind_clock(State *s, TimestampTz now, int64 probe_us)
+mind_clock(State *s, TimestampTz now)
 {
-	s->open_until = Min(s->open_until, now + Max(MAX_PAUSE_US, probe_us));
+	s->open_until = Min(s->open_until, now + MAX_PAUSE_US);
 	s->throttled_until = Min(s->throttled_until, now + MAX_THROTTLE_US);
 }
 
@@ -167,17 +169,18 @@ take_by_rate(State *s, const Queue *queue, int max, TimestampTz now)
 
 /* ---- how many at a time ------------------------------------------------------------------ */
 
-/* How many more may be under way.  0 also while somebody else claims for the endpoint. */
-static int
-room_to_run(const Queue *queue, int max, bool claim)
+/* False: somebody else claims for the endpoint. */
+static bool
+lock_claims(const Queue *queue, LOCKTAG *tag)
 {
-	LOCKTAG tag;
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, queue->id, 0, CLAIM_LOCK);
+	return LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
 
-	if (queue->max_running == 0)
-		return max;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, queue->id, 0, CLAIM_LOCK);
-	if (claim && LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return 0;
+/* How many more may be under way. */
+static int
+room_to_run(const Queue *queue, int max)
+{
 	return Min(max, Max(queue->max_running - expiry_count_running(queue->id), 0));
 }
 
@@ -220,7 +223,7 @@ is_gone(const Queue *queue, TimestampTz now)
 static int
 allow(State *s, const Queue *queue, int max, TimestampTz now)
 {
-	mind_clock(s, now, queue->lease_us);
+	mind_clock(s, now);
 	if (s->gone != 0 || s->throttled_until > now || s->open_until > now)
 		return 0;
 	if (!is_closed(s))
@@ -230,7 +233,7 @@ allow(State *s, const Queue *queue, int max, TimestampTz now)
 	if (max > 0 && !is_closed(s))
 	{
 		s->probing = true;
-		s->open_until = now + queue->lease_us;
+		s->open_until = now + Min(queue->lease_us, MAX_PAUSE_US);
 	}
 	return max;
 }
@@ -239,13 +242,15 @@ int
 endpoint_allow(const Queue *queue, int max, TimestampTz now)
 {
 	TimestampTz next = DT_NOEND;
+	LOCKTAG tag;
 	Set *set;
 
 	if (!queue->endpoint)
 		return max;
 	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
 		return 0;
-	max = room_to_run(queue, max, true);
+	if (queue->max_running > 0)
+		max = lock_claims(queue, &tag) ? room_to_run(queue, max) : 0;
 	if (max == 0)
 		return 0;
 	set = lock_set(queue->id);
@@ -275,6 +280,21 @@ endpoint_unused(const Queue *queue, int count)
 	SpinLockRelease(&set->lock);
 }
 
+/* Whether and when there is room for another. */
+static TimestampTz
+room_opens(const Queue *queue, TimestampTz now, bool *limited)
+{
+	LOCKTAG tag;
+	bool room;
+
+	if (!lock_claims(queue, &tag))
+		return now + LOOK_AGAIN_US;
+	room = room_to_run(queue, 1) > 0;
+	LockRelease(&tag, ExclusiveLock, false);
+	*limited |= !room;
+	return room ? now : DT_NOEND;
+}
+
 TimestampTz
 endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 {
@@ -288,18 +308,19 @@ endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 		return DT_NOEND;
 	set = lock_set(queue->id);
 	s = state_in(set, queue->id, now);
-	mind_clock(s, now, queue->lease_us);
+	mind_clock(s, now);
 	opens = Max(Max(s->throttled_until, s->open_until), now);
 	if (queue->rate > 0)
 	{
 		mind_rate(s, queue, now);
 		opens = Max(opens, next_by_rate(s, queue));
 	}
+	if (s->gone != 0)
+		opens = Max(opens, now + LOOK_AGAIN_US);
 	SpinLockRelease(&set->lock);
-	if (opens > now || room_to_run(queue, 1, false) > 0)
+	if (opens > now || queue->max_running == 0)
 		return opens;
-	*limited = true;
-	return DT_NOEND;
+	return room_opens(queue, now, limited);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
