@@ -233,6 +233,9 @@ begin
 				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
 		end if;
 		perform taskq._endpoint_url(q.url);
+		if url is not null then
+			perform taskq._reset_endpoint(q.id);
+		end if;
 	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),

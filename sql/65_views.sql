@@ -109,10 +109,11 @@ create function taskq._held_endpoints() returns table (endpoint text, reason tex
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select q.name, case when e.secrets_missing then 'its headers or its secret are missing'
+	select q.name, case when e.secrets_missing then format('its %s must be given again', e.missing)
 			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
 			else format('it has asked for nothing to be sent before %s', s.next_start) end,
-		case when e.secrets_missing then 'A dump does not hold them. Call taskq.alter_endpoint() or taskq.rotate_secret().'
+		case when e.secrets_missing then format('A dump does not hold them. Call %s.', case e.missing when 'secret' then 'taskq.rotate_secret()'
+				when 'headers' then 'taskq.alter_endpoint()' else 'taskq.alter_endpoint() for both' end)
 			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
 	from taskq._endpoints e join taskq._queues q on q.id = e.queue_id, lateral taskq._endpoint_state(e.queue_id) as s
 	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
@@ -178,7 +179,9 @@ begin
 	"check" := 'endpoints';
 	select * into held from taskq._held_endpoints() limit 1;
 	ok := held.endpoint is null;
-	detail := case when ok then 'Nothing keeps an endpoint from being sent to.' else format('"%s": %s.', held.endpoint, held.reason) end;
+	detail := case when not ok then format('"%s": %s.', held.endpoint, held.reason)
+		when not e.preloaded then 'Circuits are not known: without shared_preload_libraries who sends keeps them to himself.'
+		else 'Nothing keeps an endpoint from being sent to.' end;
 	hint := held.hint;
 	return next;
 
@@ -201,7 +204,7 @@ begin
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
-					else 'taskq.http_allow' end, failed.task_id)
+					else 'taskq.http_allow' end || ' (of a task that taskq-worker has sent, the option of that name)', failed.task_id)
 		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 

@@ -22,7 +22,8 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 create function taskq._push_extend(ids bigint[], tokens bigint[]) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
 
-create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns int
+-- The ids of those that somebody else has in hand just now.
+create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
 
 -- An endpoint has answered 410 Gone to a task; false: somebody has its row in hand.

@@ -243,6 +243,9 @@ begin
 				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
 		end if;
 		perform taskq._endpoint_url(q.url);
+		if url is not null then
+			perform taskq._reset_endpoint(q.id);
+		end if;
 	end if;
 	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
@@ -300,12 +303,14 @@ create function taskq._endpoint_url(url text) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	ascii text := taskq._check_url(url);
 begin
-	if url ~ '[?#]' then
+	if ascii ~ '[?#]' then
 		raise exception using errcode = 'TQ004', message = 'invalid url',
 			detail = 'The url of an endpoint has no query and no fragment.', hint = 'Pass the query as path of taskq.submit_http().';
 	end if;
-	return taskq._check_url(url);
+	return ascii;
 end
 $$;
 
@@ -320,7 +325,7 @@ declare
 		when timeout <> interval '0' and (timeout < interval '1 ms' or timeout > interval '1 day')
 			then 'timeout must be between 1 ms and 1 day'
 		when max_running < 0 then 'max_running must not be negative'
-		when not (rate = 0 or rate between 0.001 and 1000000) then 'rate must be between 0.001 and 1000000 a second'
+		when not (rate = 0 or rate between 0.001 and 1000000) then 'rate must be between 0.001 and 1000000 a second, or 0'
 	end;
 	given bytea;
 begin
@@ -359,7 +364,7 @@ declare
 begin
 	if not exists (select from taskq.endpoint e where e.queue_id = q.id) then
 		raise exception using errcode = 'TQ005', message = format('queue "%s" is not an endpoint', endpoint),
-			detail = 'It was created with taskq.create_queue().', hint = 'Create an endpoint of another name.';
+			detail = 'It has no destination of its own.', hint = 'taskq.create_endpoint() creates endpoints; taskq.endpoints shows all there are.';
 	end if;
 	return q.id;
 end
@@ -389,7 +394,7 @@ create function taskq.create_endpoint(endpoint text, url text, headers jsonb def
 	executor text default 'builtin') returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
 comment on function taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text) is
-'Creates an endpoint: a push queue of that name, to whose url its tasks are sent, by submit() or by submit_http(endpoint => …). url: http or https, no user info, query or fragment. headers: sent with every request, an object of strings as in submit_http(); their values are shown to nobody. timeout: of an attempt, 1 ms to 1 day; default taskq.http_timeout. max_running: so many requests are under way at most, of all who send; 0 or NULL: no limit. rate: so many are started a second at most, 0.001 to 1000000, a tenth of a second''s worth at once; 0 or NULL: no limit. secret: requests are signed with it as Standard Webhooks say (webhook-id, webhook-timestamp, webhook-signature): whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one. retry, executor: as in create_queue(); alter_queue() changes these and the rest. After 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries, and after each further failure the pause is doubled, up to 5 min; resume_queue() and a new url end it. A Retry-After holds all its requests back. Status 410 pauses the queue. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+'Creates an endpoint: a push queue of that name, to whose url its tasks are sent, by submit() or by submit_http(endpoint => …). url: http or https, no user info, query or fragment. headers: sent with every request, an object of strings as in submit_http(); their values are shown to nobody. timeout: of an attempt, 1 ms to 1 day; default taskq.http_timeout. max_running: so many requests are under way at most, of all who send; 0 or NULL: taskq.http_max_per_host, as the server has it. rate: so many are started a second at most, 0.001 to 1000000, a tenth of a second''s worth at once; 0 or NULL: no limit. secret: requests are signed with it as Standard Webhooks say (webhook-id, webhook-timestamp, webhook-signature): whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one. retry, executor: as in create_queue(); alter_queue() changes these and the rest. After 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries, and after each further failure the pause is doubled, up to 5 min; resume_queue() and a new url end it. A Retry-After holds all its requests back. Status 410, in answer to a request without a path of its own, pauses the queue. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
 
 create function taskq._alter_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
 	secret text) returns void
@@ -428,7 +433,7 @@ begin
 	end if;
 	insert into taskq.endpoint_secret as s (queue_id, secret) values (own, given)
 		on conflict on constraint endpoint_secret_pkey do update set
-			secret = excluded.secret, old_secret = s.secret, old_until = clock_timestamp() + keep_old;
+			secret = excluded.secret, old_secret = nullif(s.secret, excluded.secret), old_until = clock_timestamp() + keep_old;
 	update taskq.endpoint e set signed = true where e.queue_id = own;
 	perform taskq._queues_changed();
 	perform taskq._wake_executor();
@@ -459,7 +464,9 @@ language c stable strict as 'MODULE_PATHNAME', 'taskq_endpoint_state';
 create view taskq._endpoints as
 	select e.queue_id, e.header_names, e.signed, e.timeout, e.max_running, e.rate,
 		case when s.old_secret is not null and s.old_until > clock_timestamp() then s.old_until end as old_secret_until,
-		(e.signed and s.secret is null) or (e.header_names <> '{}' and s.headers is null) as secrets_missing
+		(e.signed and s.secret is null) or (e.header_names <> '{}' and s.headers is null) as secrets_missing,
+		concat_ws(' and ', case when e.header_names <> '{}' and s.headers is null then 'headers' end,
+			case when e.signed and s.secret is null then 'secret' end) as missing
 	from taskq.endpoint e left join taskq.endpoint_secret s on s.queue_id = e.queue_id;
 
 create view taskq.endpoints with (security_barrier) as
@@ -756,10 +763,11 @@ create function taskq._held_endpoints() returns table (endpoint text, reason tex
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select q.name, case when e.secrets_missing then 'its headers or its secret are missing'
+	select q.name, case when e.secrets_missing then format('its %s must be given again', e.missing)
 			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
 			else format('it has asked for nothing to be sent before %s', s.next_start) end,
-		case when e.secrets_missing then 'A dump does not hold them. Call taskq.alter_endpoint() or taskq.rotate_secret().'
+		case when e.secrets_missing then format('A dump does not hold them. Call %s.', case e.missing when 'secret' then 'taskq.rotate_secret()'
+				when 'headers' then 'taskq.alter_endpoint()' else 'taskq.alter_endpoint() for both' end)
 			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
 	from taskq._endpoints e join taskq._queues q on q.id = e.queue_id, lateral taskq._endpoint_state(e.queue_id) as s
 	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
@@ -825,7 +833,9 @@ begin
 	"check" := 'endpoints';
 	select * into held from taskq._held_endpoints() limit 1;
 	ok := held.endpoint is null;
-	detail := case when ok then 'Nothing keeps an endpoint from being sent to.' else format('"%s": %s.', held.endpoint, held.reason) end;
+	detail := case when not ok then format('"%s": %s.', held.endpoint, held.reason)
+		when not e.preloaded then 'Circuits are not known: without shared_preload_libraries who sends keeps them to himself.'
+		else 'Nothing keeps an endpoint from being sent to.' end;
 	hint := held.hint;
 	return next;
 
@@ -848,7 +858,7 @@ begin
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
-					else 'taskq.http_allow' end, failed.task_id)
+					else 'taskq.http_allow' end || ' (of a task that taskq-worker has sent, the option of that name)', failed.task_id)
 		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 
@@ -875,7 +885,7 @@ returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, meth
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
 drop function taskq._push_release(bigint[], bigint[]);
-create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns int
+create function taskq._push_release(ids bigint[], tokens bigint[], delay interval) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
 
 create function taskq._pause_gone(queue_id int, task_id bigint) returns boolean

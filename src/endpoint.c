@@ -9,7 +9,9 @@
  * there is room for, that of the one that was used least lately.
  *
  * How many are under way is counted, in what expiry.c knows of the leases, by who
- * holds a lock that lasts until the claim has been committed.
+ * holds a lock that lasts until the claim has been committed.  Every endpoint has
+ * such a limit, if not its own then taskq.http_max_per_host: what has been claimed
+ * is sent, whatever becomes known of the endpoint meanwhile, so it must be little.
  */
 #include "task.h"
 
@@ -47,10 +49,12 @@ typedef struct State
 	int failures; /* in a row */
 	int pauses;   /* in a row */
 	bool probing; /* a request tries, until open_until at most */
+	int64 probe;  /* its task; 0: not known */
 	TimestampTz open_until;
 	TimestampTz throttled_until; /* a Retry-After */
 	TimestampTz start_at;        /* rate: when the next is to start, if all keep to it */
 	int64 gone;                  /* the task that was answered 410; 0: none */
+	TimestampTz counted_at;      /* when what is under way was last looked at row by row */
 } State;
 
 typedef struct Set
@@ -177,16 +181,50 @@ lock_claims(const Queue *queue, LOCKTAG *tag)
 	return LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+/* Whether it is time to find out which leases are gone without a word. */
+static bool
+wants_exact_count(const Queue *queue, TimestampTz now)
+{
+	Set *set = lock_set(queue->id);
+	State *s = state_in(set, queue->id, now);
+	bool wants = now - s->counted_at > USECS_PER_SEC || s->counted_at > now;
+
+	if (wants)
+		s->counted_at = now;
+	SpinLockRelease(&set->lock);
+	return wants;
+}
+
 /* How many more may be under way. */
 static int
-room_to_run(const Queue *queue, int max)
+room_to_run(const Queue *queue, int max, TimestampTz now)
 {
-	return Min(max, Max(queue->max_running - expiry_count_running(queue->id), 0));
+	int limit = queue->max_running > 0 ? queue->max_running : taskq_http_max_per_host;
+	int running = expiry_count_running(queue->id, false);
+
+	if (running >= limit && wants_exact_count(queue, now))
+		running = expiry_count_running(queue->id, true);
+	return Min(max, Max(limit - running, 0));
 }
 
 /* ---- claims -------------------------------------------------------------------------------- */
 
 static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+
+/* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
+static int64
+task_of_gone(const Queue *queue, TimestampTz now)
+{
+	Set *set = lock_set(queue->id);
+	State *s = state_in(set, queue->id, now);
+	int64 task;
+
+	if (queue->paused)
+		s->gone = 0;
+	task = s->gone;
+	SpinLockRelease(&set->lock);
+	return task;
+}
 
 /*
  * Whether the endpoint is gone.  If so its queue is paused, unless somebody changes
@@ -196,13 +234,11 @@ static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, 
 static bool
 is_gone(const Queue *queue, TimestampTz now)
 {
-	Set *set = lock_set(queue->id);
-	int64 task = state_in(set, queue->id, now)->gone;
+	int64 task = task_of_gone(queue, now);
 	Datum values[2] = {Int32GetDatum(queue->id), Int64GetDatum(task)};
 	Datum paused;
 	bool isnull;
 
-	SpinLockRelease(&set->lock);
 	if (task == 0)
 		return false;
 	if (!ConditionalLockRelationOid(taskq_relation("queue"), RowExclusiveLock) ||
@@ -213,9 +249,6 @@ is_gone(const Queue *queue, TimestampTz now)
 					": its queue is paused",
 					queue->name, task),
 			 errhint("Call taskq.resume_queue() when it is there again.")));
-	set = lock_set(queue->id);
-	state_in(set, queue->id, now)->gone = 0;
-	SpinLockRelease(&set->lock);
 	return true;
 }
 
@@ -233,6 +266,7 @@ allow(State *s, const Queue *queue, int max, TimestampTz now)
 	if (max > 0 && !is_closed(s))
 	{
 		s->probing = true;
+		s->probe = 0;
 		s->open_until = now + Min(queue->lease_us, MAX_PAUSE_US);
 	}
 	return max;
@@ -249,8 +283,7 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 		return max;
 	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
 		return 0;
-	if (queue->max_running > 0)
-		max = lock_claims(queue, &tag) ? room_to_run(queue, max) : 0;
+	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
 	if (max == 0)
 		return 0;
 	set = lock_set(queue->id);
@@ -259,24 +292,49 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 	return max;
 }
 
+/* Nobody tries any more, so another may. */
+static void
+end_probe(State *s, TimestampTz now)
+{
+	if (is_closed(s) || !s->probing)
+		return;
+	s->probing = false;
+	s->open_until = now;
+}
+
 void
-endpoint_unused(const Queue *queue, int count)
+endpoint_claimed(const Queue *queue, int allowed, int count, int64 first)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Set *set;
 	State *s;
 
-	if (!queue->endpoint || count == 0)
+	if (!queue->endpoint || allowed == 0)
 		return;
 	set = lock_set(queue->id);
 	s = state_in(set, queue->id, now);
 	if (queue->rate > 0)
-		s->start_at -= count * time_of_one(queue);
-	if (!is_closed(s) && s->probing)
-	{
-		s->probing = false;
-		s->open_until = now;
-	}
+		s->start_at -= (allowed - count) * time_of_one(queue);
+	if (count == 0)
+		end_probe(s, now);
+	else if (s->probing && s->probe == 0)
+		s->probe = first;
+	SpinLockRelease(&set->lock);
+}
+
+void
+endpoint_released(const Queue *queue, int64 task)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Set *set;
+	State *s;
+
+	if (queue == NULL || !queue->endpoint)
+		return;
+	set = lock_set(queue->id);
+	s = state_in(set, queue->id, now);
+	if (s->probe == task)
+		end_probe(s, now);
 	SpinLockRelease(&set->lock);
 }
 
@@ -289,7 +347,7 @@ room_opens(const Queue *queue, TimestampTz now, bool *limited)
 
 	if (!lock_claims(queue, &tag))
 		return now + LOOK_AGAIN_US;
-	room = room_to_run(queue, 1) > 0;
+	room = room_to_run(queue, 1, now) > 0;
 	LockRelease(&tag, ExclusiveLock, false);
 	*limited |= !room;
 	return room ? now : DT_NOEND;
@@ -318,9 +376,7 @@ endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 	if (s->gone != 0)
 		opens = Max(opens, now + LOOK_AGAIN_US);
 	SpinLockRelease(&set->lock);
-	if (opens > now || queue->max_running == 0)
-		return opens;
-	return room_opens(queue, now, limited);
+	return opens > now ? opens : room_opens(queue, now, limited);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
@@ -343,9 +399,9 @@ speaks_against(const char *class, int status)
 
 /* Those that were under way when the circuit was opened do not count. */
 static void
-note_failure(State *s, TimestampTz now)
+note_failure(State *s, int64 task, TimestampTz now)
 {
-	if (!is_closed(s) && !s->probing)
+	if (!is_closed(s) && !(s->probing && s->probe == task))
 		return;
 	s->failures++;
 	s->probing = false;
@@ -356,7 +412,8 @@ note_failure(State *s, TimestampTz now)
 }
 
 void
-endpoint_note(const Queue *queue, int64 task, const char *class, int status, int64 retry_after_us)
+endpoint_note(const Queue *queue, int64 task, const char *class, int status, int64 retry_after_us,
+			  bool gone)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Set *set;
@@ -367,16 +424,18 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 	set = lock_set(queue->id);
 	s = state_in(set, queue->id, now);
 	if (speaks_against(class, status))
-		note_failure(s, now);
+		note_failure(s, task, now);
 	else if (status != 0)
 	{
 		s->failures = s->pauses = 0;
 		s->probing = false;
 		s->open_until = 0;
 	}
+	else if (s->probe == task)
+		end_probe(s, now);
 	if (retry_after_us > 0)
 		s->throttled_until = Max(s->throttled_until, now + retry_after_us);
-	if (status == 410)
+	if (gone)
 		s->gone = task;
 	SpinLockRelease(&set->lock);
 }
@@ -398,20 +457,40 @@ taskq_reset_endpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* As it is, without making or keeping it; all zero when there is none. */
+static State
+look_at_state(int32 queue_id)
+{
+	State found = {0};
+	Set *set = lock_set(queue_id);
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		if (set->way[i].database == MyDatabaseId && set->way[i].queue_id == queue_id)
+			found = set->way[i];
+	}
+	SpinLockRelease(&set->lock);
+	return found;
+}
+
+/* Of an endpoint that the caller may not view, as if nothing were known. */
 PG_FUNCTION_INFO_V1(taskq_endpoint_state);
 Datum
 taskq_endpoint_state(PG_FUNCTION_ARGS)
 {
 	int32 queue_id = PG_GETARG_INT32(0);
 	TimestampTz now = GetCurrentTimestamp();
-	Set *set = lock_set(queue_id);
-	State s = *state_in(set, queue_id, now);
-	TimestampTz next = Max(s.throttled_until, s.open_until);
+	const Queue *queue = queue_by_id(queue_id);
+	State s = {0};
+	TimestampTz next;
 	Datum values[3];
-	bool nulls[3] = {false, false, next <= now};
+	bool nulls[3] = {false};
 	TupleDesc desc;
 
-	SpinLockRelease(&set->lock);
+	if (queue != NULL && queue_may(queue, PRIVILEGE_VIEW))
+		s = look_at_state(queue_id);
+	next = Max(s.throttled_until, s.open_until);
+	nulls[2] = next <= now;
 	if (is_closed(&s))
 		values[0] = CStringGetTextDatum("closed");
 	else

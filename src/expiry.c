@@ -243,11 +243,13 @@ is_known(TaskqDatabase *db)
 		   GetCurrentTimestamp() - db->leases_filled_at < REFILL_EVERY;
 }
 
-/* How many leases a queue has. */
+/* The leases of a queue. */
 typedef struct Running
 {
 	int32 queue_id;
 	int count;
+	int64 *ids; /* NULL: only counted */
+	int max;
 } Running;
 
 static void
@@ -255,7 +257,16 @@ see_running(const Known *k, void *arg)
 {
 	Running *running = arg;
 
-	running->count += k->queue_id == running->queue_id;
+	if (k->queue_id != running->queue_id)
+		return;
+	if (running->ids != NULL && running->count == running->max)
+	{
+		running->max *= 2;
+		running->ids = repalloc(running->ids, running->max * sizeof(int64));
+	}
+	if (running->ids != NULL)
+		running->ids[running->count] = k->id;
+	running->count++;
 }
 
 /* For row_for_each(), which passes nothing on. */
@@ -267,15 +278,61 @@ count_lease(const Row *lease)
 	counted.count += ROW_INT32(lease, LEASE_QUEUE_ID) == counted.queue_id;
 }
 
-int
-expiry_count_running(int32 queue_id)
+/* Forgets those of which there is no row: an end that came by a way which tells nobody. */
+static int
+count_rows(int32 queue_id)
 {
-	counted = (Running){.queue_id = queue_id};
-	if (is_known(taskq_my_database()))
-		for_each(see_running, &counted);
-	else
+	Running running = {.queue_id = queue_id, .max = 64};
+	HotRelation r;
+	int count = 0;
+
+	running.ids = palloc_array(int64, running.max);
+	for_each(see_running, &running);
+	hot_open(&r, HOT_LEASE);
+	hot_begin_looks(&r);
+	for (int i = 0; i < running.count; i++)
+	{
+		Row lease;
+
+		if (row_fetch(&r, running.ids[i], &lease))
+			count++;
+		else
+			forget(running.ids[i], DT_NOBEGIN, DT_NOEND);
+	}
+	hot_end_looks(&r);
+	hot_close(&r);
+	pfree(running.ids);
+	return count;
+}
+
+/* What this transaction has claimed, less what it has ended. */
+static int
+count_own(int32 queue_id)
+{
+	int own = 0;
+
+	for (int i = 0; i < nchanges; i++)
+	{
+		if (changes[i].queue_id == queue_id)
+			own += changes[i].gone ? -1 : 1;
+	}
+	return own;
+}
+
+int
+expiry_count_running(int32 queue_id, bool exactly)
+{
+	if (!is_known(taskq_my_database()))
+	{
+		counted = (Running){.queue_id = queue_id};
 		row_for_each(HOT_LEASE, count_lease);
-	return counted.count;
+		return counted.count;
+	}
+	if (exactly)
+		return count_rows(queue_id) + count_own(queue_id);
+	counted = (Running){.queue_id = queue_id};
+	for_each(see_running, &counted);
+	return counted.count + count_own(queue_id);
 }
 
 /* ---- SQL ------------------------------------------------------------------------- */

@@ -123,7 +123,7 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement, boo
 		failure = CopyErrorData();
 		FlushErrorState();
 		failure->hide_stmt = true;
-		failure->hide_ctx = true;
+		failure->context = NULL;
 		ReThrowError(failure);
 	}
 	PG_END_TRY();

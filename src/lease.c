@@ -92,6 +92,9 @@ leases_take_own(const int64 *ids, const int64 *tokens, int count, Row *leases, b
 	{
 		RowResult result;
 
+		taken[i] = false;
+		if (n > 0 && ids[i] == ROW_INT64(&leases[n - 1], LEASE_ID))
+			continue; /* we have it */
 		while ((result = try_to_take(&r, ids[i], tokens[i], &leases[n], true)) == ROW_CHANGED)
 		{
 			hot_end_looks(&r);
@@ -240,19 +243,25 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
-	int released = 0;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	executor_call("taskq._push_release()");
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
 		Row lease;
+		Datum value = Int64GetDatum(ids[i]);
+		bool isnull = false;
+		RowResult result = lease_take_sent(ids[i], tokens[i], &lease);
 
-		if (lease_take_sent(ids[i], tokens[i], &lease) != ROW_DONE)
+		if (result == ROW_BUSY)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+		if (result != ROW_DONE)
 			continue;
 		task_release(&lease, delay_us);
-		released++;
+		endpoint_released(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), ids[i]);
 	}
-	PG_RETURN_INT32(released);
+	return (Datum) 0;
 }
 
 bool

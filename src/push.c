@@ -27,6 +27,7 @@
 /* What the requests of an endpoint carry, as it is at a claim; all zero: nothing. */
 typedef struct Secrets
 {
+	char *url; /* that they are for */
 	Jsonb *headers;
 	bytea *secret;
 	bytea *old_secret; /* signs, too */
@@ -189,23 +190,24 @@ timeout_ms_of(const Queue *queue, const Row *task)
  * To an endpoint goes only what was submitted for one, as a path.
  */
 static char *
-url_of(const Queue *queue, const Row *task)
+url_of(const Queue *queue, const Row *task, const Secrets *secrets)
 {
 	char *own = NULL;
+	char *url = secrets->url != NULL ? secrets->url : queue->url;
 	int base;
 
 	if (!task->nulls[TASK_URL])
 		own = TextDatumGetCString(task->values[TASK_URL]);
-	if (queue->url == NULL || (own != NULL && !queue->endpoint))
+	if (url == NULL || (own != NULL && !queue->endpoint))
 		return own != NULL ? own : "";
 	if (own == NULL)
-		return queue->url;
+		return url;
 	if (tq_path_invalid(own) != NULL)
 		return "";
-	base = strlen(queue->url);
-	if (base > 0 && queue->url[base - 1] == '/')
+	base = strlen(url);
+	if (own[0] == '/' && base > 0 && url[base - 1] == '/')
 		base--;
-	return psprintf("%.*s%s", base, queue->url, own);
+	return psprintf("%.*s%s", base, url, own);
 }
 
 static void
@@ -237,7 +239,7 @@ return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
 		values[METHOD] = CStringGetTextDatum("POST");
 	else
 		values[METHOD] = task->values[TASK_METHOD];
-	values[URL] = CStringGetTextDatum(url_of(queue, task));
+	values[URL] = CStringGetTextDatum(url_of(queue, task, secrets));
 	values[HEADERS] = head_of(queue, claim, secrets,
 							  has_body ? DatumGetByteaPP(values[BODY]) : NULL);
 	nulls[BODY] = !has_body;
@@ -359,27 +361,35 @@ taskq_push_queues(PG_FUNCTION_ARGS)
 }
 
 static Statement select_secrets = {
-	"select s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
-	"then s.old_secret end from taskq.endpoint_secret s where s.queue_id = $1",
+	"select q.url, s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
+	"then s.old_secret end from taskq.queue q join taskq.endpoint_secret s on s.queue_id = q.id "
+	"where q.id = $1",
 	1,
 	{INT4OID},
 	NULL,
 };
 
-static Secrets
-secrets_of(const Queue *queue)
+/*
+ * With the url that they are for, by one look: what the session knows of the queue
+ * may be older.  False: there are none, though there should be.
+ */
+static bool
+read_secrets(const Queue *queue, Secrets *secrets)
 {
 	Datum id = Int32GetDatum(queue->id);
-	Datum row[3];
-	bool isnull[3];
-	Secrets secrets = {0};
+	Datum row[4];
+	bool isnull[4];
 
-	if (!queue->secretive || !owner_query(&select_secrets, &id, NULL, row, isnull, 3))
-		return secrets;
-	secrets.headers = isnull[0] ? NULL : DatumGetJsonbP(row[0]);
-	secrets.secret = isnull[1] ? NULL : DatumGetByteaPP(row[1]);
-	secrets.old_secret = isnull[2] ? NULL : DatumGetByteaPP(row[2]);
-	return secrets;
+	memset(secrets, 0, sizeof(Secrets));
+	if (!queue->secretive)
+		return true;
+	if (!owner_query(&select_secrets, &id, NULL, row, isnull, 4) || isnull[0])
+		return false;
+	secrets->url = TextDatumGetCString(row[0]);
+	secrets->headers = isnull[1] ? NULL : DatumGetJsonbP(row[1]);
+	secrets->secret = isnull[2] ? NULL : DatumGetByteaPP(row[2]);
+	secrets->old_secret = isnull[3] ? NULL : DatumGetByteaPP(row[3]);
+	return true;
 }
 
 /* Claims from one queue and returns the requests; how many. */
@@ -391,12 +401,9 @@ claim_from(const Queue *queue, int max, const Sender *sender, Claim *claims, Ret
 	int count = 0;
 	Secrets secrets;
 
-	if (allowed > 0)
+	if (allowed > 0 && read_secrets(queue, &secrets))
 		count = task_claim(queue, allowed, queue->lease_us, sender->worker, claims, &next_due);
-	endpoint_unused(queue, allowed - count);
-	if (count == 0)
-		return 0;
-	secrets = secrets_of(queue);
+	endpoint_claimed(queue, allowed, count, count > 0 ? ROW_INT64(&claims[0].task, TASK_ID) : 0);
 	for (int i = 0; i < count; i++)
 		return_request(rsinfo, queue, &claims[i], &secrets);
 	return count;
@@ -407,7 +414,7 @@ PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
 taskq_push_claim(PG_FUNCTION_ARGS)
 {
-	static int turn = 0;
+	static unsigned int turn = 0;
 	int max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
 	Sender sender = sender_of(fcinfo, 1, 2);
 	Claim *claims = palloc_array(Claim, max);
@@ -420,7 +427,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	turn++;
 	for (int i = 0; i < count && max > 0; i++)
 	{
-		const Queue *queue = queue_by_id(ids[(i + turn) % count]);
+		const Queue *queue = queue_by_id(ids[((unsigned int) i + turn) % count]);
 
 		if (queue != NULL)
 			max -= claim_from(queue, max, &sender, claims, (ReturnSetInfo *) fcinfo->resultinfo);
@@ -618,6 +625,15 @@ read_failure(FunctionCallInfo fcinfo, const char *verdict, const Answer *answer,
 	failure->answer = answer;
 }
 
+/* What lies below an endpoint may be gone without the endpoint being so. */
+static bool
+has_path(int64 id)
+{
+	Row task;
+
+	return !row_read(HOT_TASK, id, &task) || !task.nulls[TASK_URL];
+}
+
 PG_FUNCTION_INFO_V1(taskq_push_report);
 Datum
 taskq_push_report(PG_FUNCTION_ARGS)
@@ -626,6 +642,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	int64 token = arg_id(fcinfo, REP_TOKEN, "token");
 	char *verdict = "";
 	bool success;
+	bool gone;
 	Answer answer;
 	Failure failure;
 	Row lease;
@@ -651,11 +668,12 @@ taskq_push_report(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(false);
 	}
 	read_failure(fcinfo, verdict, &answer, &failure);
+	gone = answer.status == 410 && !has_path(id);
 	if (success)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else
 		(void) task_fail(&lease, &failure);
 	endpoint_note(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, answer.status,
-				  failure.retry_in_us);
+				  failure.retry_in_us, gone);
 	PG_RETURN_BOOL(true);
 }

@@ -156,7 +156,9 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	id = header_value(headers, "webhook-id");
 	timestamp = header_value(headers, "webhook-timestamp");
 	signatures = header_value(headers, "webhook-signature");
-	if (id == NULL || timestamp == NULL || signatures == NULL || !is_near(timestamp, tolerance_us))
+	/* A dot in the id could move what is signed from one part to the next. */
+	if (id == NULL || strchr(id, '.') != NULL || timestamp == NULL || signatures == NULL ||
+		!is_near(timestamp, tolerance_us))
 		PG_RETURN_BOOL(false);
 	expected = sign(secret, secret_len, psprintf("%s.%s.", id, timestamp),
 					PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2));

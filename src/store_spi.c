@@ -595,7 +595,7 @@ store_report(void *self, tq_result *results, int n)
 typedef struct LeaseArgs
 {
 	const tq_lease *leases;
-	tq_lease *marked; /* where lost ones are marked, or NULL */
+	tq_lease *marked; /* where those are marked that the call returns */
 	int n;
 	ProtocolCall *call;
 	int64 delay_ms; /* of a release */
@@ -613,11 +613,15 @@ int8_array(const tq_lease *leases, int n, bool tokens)
 }
 
 static void
-mark_lost(tq_lease *leases, int n, int64 id)
+mark(tq_lease *leases, int n, int64 id, bool busy)
 {
 	for (int i = 0; i < n; i++)
 	{
-		if (leases[i].id == id)
+		if (leases[i].id != id)
+			continue;
+		if (busy)
+			leases[i].busy = true;
+		else
 			leases[i].lost = true;
 	}
 }
@@ -634,8 +638,9 @@ work_leases(void *arg)
 	values[1] = int8_array(args->leases, args->n, true);
 	values[2] = interval_datum(args->delay_ms * US_PER_MS);
 	rows = call(args->call, values, NULL);
-	for (uint64 row = 0; args->marked != NULL && row < rows; row++)
-		mark_lost(args->marked, args->n, DatumGetInt64(column(row, 1, &isnull)));
+	for (uint64 row = 0; row < rows; row++)
+		mark(args->marked, args->n, DatumGetInt64(column(row, 1, &isnull)),
+			 args->call == &call_release);
 }
 
 static int
@@ -647,9 +652,15 @@ store_extend(void *self, tq_lease *leases, int n)
 }
 
 static int
-store_release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
+store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
-	LeaseArgs args = {.leases = leases, .n = n, .call = &call_release, .delay_ms = delay_ms};
+	LeaseArgs args = {
+		.leases = leases,
+		.marked = leases,
+		.n = n,
+		.call = &call_release,
+		.delay_ms = delay_ms,
+	};
 
 	return transact(&op_release, work_leases, &args) || gone ? n : -1;
 }

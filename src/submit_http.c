@@ -113,6 +113,29 @@ check_header(const char *name, const JsonbValue *value)
 		invalid_request("headers", psprintf("the value of \"%s\" is not printable ASCII", name));
 }
 
+/* How many headers have that name, in any case. */
+static int
+headers_named(const Jsonb *headers, const char *name)
+{
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
+	JsonbValue v;
+	JsonbIteratorToken token;
+	int count = 0;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		count += token == WJB_KEY && v.val.string.len == (int) strlen(name) &&
+				 pg_strncasecmp(v.val.string.val, name, v.val.string.len) == 0;
+	}
+	return count;
+}
+
+bool
+headers_have(const Jsonb *headers, const char *name)
+{
+	return headers_named(headers, name) > 0;
+}
+
 static void
 check_headers(Datum headers)
 {
@@ -132,26 +155,14 @@ check_headers(Datum headers)
 		if (token == WJB_KEY)
 			name = pnstrdup(v.val.string.val, v.val.string.len);
 		else if (token == WJB_VALUE)
+		{
 			check_header(name, &v);
+			if (headers_named(jsonb, name) > 1)
+				invalid_request("headers", psprintf("there are two of the name \"%s\"", name));
+		}
 		if (token == WJB_KEY && ++count > MAX_HEADERS)
 			invalid_request("headers", psprintf("there are more than %d", MAX_HEADERS));
 	}
-}
-
-bool
-headers_have(const Jsonb *headers, const char *name)
-{
-	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
-	JsonbValue v;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY && v.val.string.len == (int) strlen(name) &&
-			pg_strncasecmp(v.val.string.val, name, v.val.string.len) == 0)
-			return true;
-	}
-	return false;
 }
 
 PG_FUNCTION_INFO_V1(taskq_check_headers);
@@ -219,6 +230,21 @@ fill_request(Submission *s, FunctionCallInfo fcinfo)
 	row_set_text(&s->task, TASK_METHOD, cstring_to_text(method));
 }
 
+static const Queue *
+find_endpoint(text *name)
+{
+	const Queue *queue = queue_find(name);
+
+	if (queue == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
+				 errmsg("endpoint \"%s\" does not exist", text_to_cstring(name)),
+				 errdetail("No endpoint of that name was created in this database."),
+				 errhint("taskq.create_endpoint() creates it; taskq.endpoints shows all there "
+						 "are.")));
+	return queue;
+}
+
 /* The queue that is named, or the endpoint, or else the one that exists from the start. */
 static const Queue *
 queue_to_send_by(FunctionCallInfo fcinfo)
@@ -233,12 +259,12 @@ queue_to_send_by(FunctionCallInfo fcinfo)
 		return queue_by_name(name != NULL ? name : cstring_to_text("http"));
 	if (name != NULL)
 		invalid_request("queue", "an endpoint is a queue itself");
-	queue = queue_by_name(endpoint);
+	queue = find_endpoint(endpoint);
 	if (!queue->endpoint && queue_may(queue, PRIVILEGE_SUBMIT))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
 				 errmsg("queue \"%s\" is not an endpoint", queue->name),
-				 errdetail("It was created with taskq.create_queue()."),
+				 errdetail("It has no destination of its own."),
 				 errhint("taskq.create_endpoint() creates endpoints; taskq.endpoints shows all "
 						 "there are.")));
 	return queue;

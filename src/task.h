@@ -115,7 +115,7 @@ typedef struct Queue
 	bool secretive;       /* it has headers or a secret, to be looked up */
 	bool secrets_missing; /* it should have: nothing may be sent */
 	int64 timeout_us;     /* 0: none of its own */
-	int32 max_running;    /* 0: any number */
+	int32 max_running;    /* 0: taskq.http_max_per_host */
 	double rate;          /* starts a second; 0: any number */
 
 	/* The roles that were granted each privilege on this queue. */
@@ -503,8 +503,11 @@ extern void expiry_note(const Row *lease, bool gone);
 /* Leases may have come that nobody has told of. */
 extern void expiry_unknown(void);
 
-/* How many tasks of the queue are running. */
-extern int expiry_count_running(int32 queue_id);
+/*
+ * How many tasks of the queue are running, those that this transaction has claimed included;
+ * exactly: each is looked for in its table, which costs as much as there are.
+ */
+extern int expiry_count_running(int32 queue_id, bool exactly);
 
 /* The database is gone. */
 extern void expiry_forget(Oid database);
@@ -581,10 +584,13 @@ extern void endpoint_init_shared(void *memory, bool found);
 
 /*
  * How many of up to max tasks of a push queue may be claimed now; of any queue that is no
- * endpoint all may.  Who claims fewer in the end says so with endpoint_unused().
+ * endpoint all may.  How many were claimed in the end, and which was the first, is told after.
  */
 extern int endpoint_allow(const Queue *queue, int max, TimestampTz now);
-extern void endpoint_unused(const Queue *queue, int count);
+extern void endpoint_claimed(const Queue *queue, int allowed, int count, int64 first);
+
+/* A task was given back without having been sent. */
+extern void endpoint_released(const Queue *queue, int64 task);
 
 /*
  * When a task of the queue that is due may be claimed: now, later, or DT_NOEND; *limited: when
@@ -592,9 +598,12 @@ extern void endpoint_unused(const Queue *queue, int count);
  */
 extern TimestampTz endpoint_opens(const Queue *queue, TimestampTz now, bool *limited);
 
-/* What became of a request: its class, status (0: none) and Retry-After (-1: none). */
+/*
+ * What became of a request: its class, status (0: none) and Retry-After (-1: none); gone: the
+ * endpoint itself is no more.
+ */
 extern void endpoint_note(const Queue *queue, int64 task, const char *class, int status,
-						  int64 retry_after_us);
+						  int64 retry_after_us, bool gone);
 
 /* ---- signature.c: Standard Webhooks -------------------------------------------- */
 

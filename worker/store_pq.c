@@ -233,6 +233,9 @@ listen_to_queues(tq_pq *pq)
 		complain(pq, names);
 	for (i = 0; ok && i < PQntuples(names); i++)
 		ok = listen_to(pq, PQgetvalue(names, i, 0));
+	if (ok && i == 0)
+		pq->config.log("there is no queue to serve yet: none that is meant is external, with work "
+					   "granted to this role");
 	PQclear(names);
 	return ok;
 }
@@ -713,15 +716,23 @@ extend(void *self, tq_lease *leases, int n)
 }
 
 static int
-release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
+release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	char delay[32];
-	PGresult *result;
+	PGresult *busy;
+	int row;
+	int i;
 
 	snprintf(delay, sizeof(delay), "%" PRId64 " ms", delay_ms);
-	result = run_on_leases(self, RELEASE, leases, n, delay);
-	PQclear(result);
-	return result != NULL ? n : -1;
+	busy = run_on_leases(self, RELEASE, leases, n, delay);
+	if (busy == NULL)
+		return -1;
+	for (row = 0; row < PQntuples(busy); row++)
+		for (i = 0; i < n; i++)
+			if (leases[i].id == bigint(busy, row, 0))
+				leases[i].busy = true;
+	PQclear(busy);
+	return n;
 }
 
 tq_store

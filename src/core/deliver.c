@@ -631,13 +631,25 @@ choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 	return n;
 }
 
+/* Some who have waited too long are still there. */
 static void
-forget_put_back(tq_deliver *d, attempt **chosen, int n)
+look_again(tq_deliver *d)
+{
+	d->put_back_at_ms = sooner(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+}
+
+static void
+forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
 {
 	int i;
 
 	for (i = 0; i < n; i++)
 	{
+		if (leases[i].busy)
+		{
+			look_again(d);
+			continue;
+		}
 		tq_lines_leave(d->lines, &chosen[i]->place);
 		free_attempt(d, chosen[i]);
 	}
@@ -663,7 +675,9 @@ put_back(tq_deliver *d)
 		leases[i].token = chosen[i]->task->token;
 	}
 	if (n > 0 && d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) >= 0)
-		forget_put_back(d, chosen, n);
+		forget_put_back(d, chosen, leases, n);
+	else if (n > 0)
+		look_again(d);
 	d->full_at_ms = NEVER;
 	free(leases);
 	free(chosen);

@@ -64,6 +64,7 @@ typedef struct tq_lease
 	int64_t id;
 	int64_t token;
 	bool lost; /* set by extend: stop the attempt, it is not ours any more or was cancelled */
+	bool busy; /* set by release: somebody else has the task in hand, it stays ours */
 } tq_lease;
 
 /* When a claim may find more. */
@@ -96,9 +97,9 @@ typedef struct tq_store
 
 	/*
 	 * Gives back tasks that were claimed but not sent, or whose sending was broken off by a
-	 * shutdown; they are due again after the delay.
+	 * shutdown; they are due again after the delay.  Marks those that are busy.
 	 */
-	int (*release)(void *self, const tq_lease *leases, int n, int64_t delay_ms);
+	int (*release)(void *self, tq_lease *leases, int n, int64_t delay_ms);
 
 	void *self;
 } tq_store;

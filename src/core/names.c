@@ -23,6 +23,16 @@ is_ascii(const char *text, size_t len)
 	return true;
 }
 
+/* Compatibility forms can bring characters that end the host's part of a URL. */
+static bool
+is_name(const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+								  "0123456789-_.";
+
+	return text[strspn(text, letters)] == '\0';
+}
+
 bool
 tq_name_ascii(const char *name, char ascii[TQ_MAX_HOST + 1])
 {
@@ -34,7 +44,8 @@ tq_name_ascii(const char *name, char ascii[TQ_MAX_HOST + 1])
 	else if (strlen(name) <= 4 * TQ_MAX_HOST &&
 			 idn2_lookup_u8((const uint8_t *) name, &converted,
 							IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
-		fits = snprintf(ascii, TQ_MAX_HOST + 1, "%s", (char *) converted) <= TQ_MAX_HOST;
+		fits = is_name((char *) converted) &&
+			   snprintf(ascii, TQ_MAX_HOST + 1, "%s", (char *) converted) <= TQ_MAX_HOST;
 	idn2_free(converted);
 	return fits;
 }

@@ -34,7 +34,7 @@
  */
 #define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
-/* ids, tokens, and a delay; the ids of lost leases, and the number of released ones */
+/* ids, tokens, and a delay; the ids of lost leases, and of those that could not be released now */
 #define TQ_SQL_EXTEND  "select taskq._push_extend($1, $2)"
 #define TQ_SQL_RELEASE "select taskq._push_release($1, $2, $3)"
 

@@ -55,6 +55,8 @@ tq_method_invalid(const char *method)
 		return "method is not a token";
 	if (len > 32)
 		return "method is too long";
+	if (strcasecmp(method, "TRACE") == 0 || strcasecmp(method, "CONNECT") == 0)
+		return "method may not be used";
 	return NULL;
 }
 
@@ -284,7 +286,7 @@ is_dot_segment(const char *s)
 	if (len == 0)
 		return false;
 	len += dot_length(s + len);
-	return strchr("/?", s[len]) != NULL;
+	return strchr("/?;", s[len]) != NULL;
 }
 
 const char *
@@ -301,6 +303,9 @@ tq_path_invalid(const char *path)
 		if (*p == '#' || *p == '\\')
 			return "path has a # or a backslash";
 	}
+	for (p = path; *p != '\0' && *p != '?'; p++)
+		if (strncasecmp(p, "%2f", 3) == 0 || strncasecmp(p, "%5c", 3) == 0)
+			return "path has an encoded slash or backslash";
 	if (p - path > TQ_MAX_URL)
 		return "path is too long";
 	for (p = path; *p == '/'; p += 1 + strcspn(p + 1, "/?"))

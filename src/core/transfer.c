@@ -305,6 +305,8 @@ explain_tls(tq_exchange *x, CURLcode code)
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		text = "handshake took too long";
+	if (code == CURLE_SSL_CACERT_BADFILE)
+		text = "the file of certificate authorities cannot be read"; /* not where it is */
 	snprintf(x->response->error, sizeof(x->response->error), "TLS: %.200s", text);
 	for (p = x->response->error; *p != '\0'; p++)
 		if ((unsigned char) *p < 0x20 || (unsigned char) *p >= 0x7f)

@@ -178,6 +178,12 @@ sql("update taskq.key set taken_until = clock_timestamp() where id = $last");
 is(sql($again), '0|20', 'until keep_key is over');
 is(sql("select count(*) from taskq.task where key = 'k'"), '1', 'and then there is one new task');
 
+# In a session that knows no queue yet, which is read in the middle of the call.
+sql("select taskq.submit('default') from generate_series(1, 3)");
+my ($ids, $tokens) = split /\|/, sql("select array_agg(id order by id), array_agg(token order by id) from taskq.acquire('default', 3)");
+is(sql("select count(*) from taskq.finish_many('$ids'::bigint[] || '$ids' || '$ids', '$tokens'::bigint[] || '$tokens' || '$tokens')"), '3',
+	'ids that come thrice are finished once');
+
 $node->stop;
 log_is_clean($node);
 done_testing();

@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 
 use TaskqTest;
 
-my $node = taskq_node('main');
+my $node = taskq_node('main', conf => "taskq.http_max_per_host = 32\n");
 my $receiver = TaskqTest::Receiver->start;
 my $base = $receiver->url('');
 my $worker = TaskqTest::Worker->start($node, 'postgres', '--max-inflight', '50');
@@ -54,6 +54,15 @@ sub column
 	my ($endpoint, $column) = @_;
 
 	return sql("select $column from taskq.endpoints where endpoint = '$endpoint'");
+}
+
+# CPU time of a process, in hundredths of a second.
+sub ticks
+{
+	my ($pid) = @_;
+	my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/.*\) //sr;
+
+	return $stat[11] + $stat[12];
 }
 
 # One test: the request is signed with each of the secrets and no other.
@@ -224,6 +233,19 @@ foreach my $executor (@both)
 	is(column("broken $executor", 'circuit'), 'closed', "$executor: a new url closes the circuit, all is sent");
 }
 
+# However many there are, little is on its way when it turns out that nobody answers.
+foreach my $executor (@both)
+{
+	create("silent $executor", "timeout => '300 ms', executor => '$executor'");
+	sql("select taskq.alter_queue('silent $executor', retry => 'none')");
+	sql("select taskq.submit_http(endpoint => 'silent $executor', path => '/hang/0/silent') from generate_series(1, 500)");
+}
+wait_query($node, 'postgres', "select count(*) = 2 from taskq.endpoints where endpoint ~ '^silent' and circuit = 'open'");
+wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where queue ~ '^silent' and state = 'running'");
+is(sql("select bool_and(n <= 33) from (select count(*) as n from taskq.tasks where queue ~ '^silent' and state = 'dead' group by queue) x"), 't',
+	'a circuit that opens keeps the rest from being sent');
+sql("select taskq.drop_queue('silent $_', force => true)") foreach @both;
+
 # What the endpoint is not to blame for leaves the circuit closed.
 create('picky');
 sql("select taskq.submit_http(endpoint => 'picky', path => '/status/404', max_attempts => 1) from generate_series(1, 30)");
@@ -250,7 +272,24 @@ foreach my $executor (@both)
 {
 	my $offset = log_size($node);
 	create("gone $executor", "executor => '$executor', max_running => 1");
-	my ($first, $next) = map { submit("gone $executor", $_) } '/status/410', "/ok/gone/$executor";
+	# That something below it is gone says nothing of the endpoint.
+	my $below = submit("gone $executor", '/status/410');
+	wait_state($node, $below, 'dead');
+	wait_state($node, submit("gone $executor", '/ok/below'), 'finished');
+	is(sql("select paused from taskq.queues where queue = 'gone $executor'"), 'f', "$executor: 410 below an endpoint ends the task alone");
+	sql("select taskq.alter_endpoint('gone $executor', url => '$base/status/410')");
+	# A change that is not committed yet is in the way for a while, and makes nobody busy.
+	my $change = $node->background_psql('postgres');
+	$change->query_safe("begin; select taskq.alter_endpoint('gone $executor', timeout => '5 s')");
+	my $first = sql("select taskq.submit('gone $executor')");
+	wait_state($node, $first, 'dead');
+	my $next = submit("gone $executor", "/ok/gone/$executor");
+	my $busy = $executor eq 'builtin' ? executor_pid($node) : $worker->pid;
+	my $before = ticks($busy);
+	sql('select pg_sleep(1)');
+	cmp_ok(ticks($busy) - $before, '<', 30, "$executor: nobody spins meanwhile");
+	$change->query_safe('commit');
+	$change->quit;
 	wait_state($node, $first, 'dead');
 	wait_query($node, 'postgres', "select paused from taskq.queues where queue = 'gone $executor'");
 	is(sql("select pause_reason from taskq.queues where queue = 'gone $executor'"),
@@ -260,6 +299,7 @@ foreach my $executor (@both)
 	wait_log($node, qr/endpoint "gone $executor" answered 410 Gone to task $first: its queue is paused/, $offset);
 	is(sql("select state, attempt from taskq.tasks where id = $next"), 'pending|0', 'its tasks wait');
 	is(scalar($receiver->requests("/ok/gone/$executor")), 0, 'nothing is sent');
+	sql("select taskq.alter_endpoint('gone $executor', url => '$base')");
 	is(sql("select taskq.resume_queue('gone $executor')"), 't', 'resumed');
 	wait_state($node, $next, 'finished');
 	is(sql("select pause_reason is null from taskq.queues where queue = 'gone $executor'"), 't', 'it goes on');
@@ -267,6 +307,12 @@ foreach my $executor (@both)
 
 # ---- what nobody may know --------------------------------------------------------------------------
 
+my (undef, undef, $refusal) = $node->psql('postgres', "select taskq.submit_http(endpoint => 'picky', method => 'TRACE')");
+like($refusal, qr/invalid method/, 'TRACE, which would show what is sent, is refused');
+sql('create role viewer login');
+sql("select taskq.grant_queue('default', 'viewer', '{view}')");
+is(sql('set role viewer; select count(s) from generate_series(1, 20000) g, lateral taskq._endpoint_state(g) s where s.failures > 0'), 0,
+	'who may view another queue learns nothing of endpoints');
 create('quiet', "secret => '" . secret($secrets[0]) . "', headers => '{\"X-Key\": \"S3CR3T_2\"}'");
 sql('create role admin login; grant taskq_admin, taskq_reader, taskq_submitter, taskq_worker to admin');
 foreach my $query ('table taskq.endpoint_secret', 'select secret from taskq.endpoint_secret', 'copy taskq.endpoint_secret to stdout')
@@ -308,7 +354,7 @@ copy_sql('update taskq.task set run_at = now() - interval \'1 s\'; update taskq.
 copy_sql('select taskq.arm(), taskq.start_executor()');
 wait_state($node, $plain, 'finished', 'copy');
 is(copy_sql("select state, attempt from taskq.tasks where id = $signed"), 'pending|0', 'what cannot be signed is not sent');
-like(copy_sql(q{select detail from taskq.status() where "check" = 'endpoints'}), qr/"again": its headers or its secret are missing/,
+like(copy_sql(q{select detail from taskq.status() where "check" = 'endpoints'}), qr/"again": its secret must be given again/,
 	'status() tells');
 copy_sql("select taskq.rotate_secret('quiet', '" . secret($secrets[2]) . "')");
 is(copy_sql("select secrets_missing from taskq.endpoints where endpoint = 'quiet'"), 't', 'the secret is not all');

@@ -24,9 +24,8 @@ foreach my $case ([ 'unicode', 'UTF8', 'c3a4' ], [ 'latin', 'LATIN1', 'e4' ], [ 
 	$node->safe_psql('postgres', "create database $database encoding '$encoding' locale 'C' template template0");
 	add_taskq($node, $database);
 	$sql->("select taskq.create_queue('outside', mode => 'push', executor => 'external')");
-	my $connection = 'host=' . $node->host . ' port=' . $node->port . " dbname=$database user=postgres";
-	my $worker = IPC::Run::start([ 'build/worker/taskq-worker', '--database', $connection, '--allow', '127.0.0.0/8', '--ports', '1-65535' ],
-		'<', \undef, '>', "$dir/$database.log", '2>&1');
+	my $worker = TaskqTest::Worker->start($node, 'postgres',
+		'--database', 'host=' . $node->host . ' port=' . $node->port . " dbname=$database user=postgres");
 	my @ids;
 	foreach my $queue ('http', 'outside')
 	{
@@ -48,7 +47,7 @@ foreach my $case ([ 'unicode', 'UTF8', 'c3a4' ], [ 'latin', 'LATIN1', 'e4' ], [ 
 		push @ids, $high, $failed, $letters;
 	}
 	$worker->signal('TERM');
-	$worker->finish;
+	is($worker->wait_end, 0, 'the worker ends');
 
 	# As text, and in the format of its own.
 	my $state = "select string_agg(concat_ws(' ', t.id, t.state, t.payload, r.headers, encode(r.body, 'hex')), E'\\n' order by t.id)"

@@ -112,6 +112,7 @@ typedef struct fake_store
 	int releases;
 	int release_size;
 	int64_t release_delay_ms;
+	int busy_releases; /* of which the last one is busy */
 } fake_store;
 
 static fake_store the_store;
@@ -198,11 +199,11 @@ store_extend(void *self, tq_lease *leases, int n)
 }
 
 static int
-store_release(void *self, const tq_lease *leases, int n, int64_t delay_ms)
+store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	fake_store *s = self;
 
-	(void) leases;
+	leases[n - 1].busy = s->busy_releases-- > 0;
 	s->releases++;
 	s->release_size = n;
 	s->release_delay_ms = delay_ms;
@@ -777,10 +778,13 @@ test_long_wait(void)
 	turns(d, 2);
 	pass(d, 59000);
 	is_int(the_store.releases, 0, "for a minute who waits is kept");
+	the_store.busy_releases = 1;
 	pass(d, 1100);
 	is_int(the_store.releases, 1, "not for longer");
-	is_int(the_store.release_size, 2, "but who is under way");
-	is_int(tq_deliver_inflight(d), 1, "goes on");
+	is_int(the_store.release_size, 2, "but who is under way goes on");
+	is_int(tq_deliver_inflight(d), 2, "and who is in somebody's hands stays");
+	pass(d, 60000);
+	is_int(tq_deliver_inflight(d), 1, "until later");
 	tq_deliver_free(d);
 }
 

@@ -39,6 +39,18 @@ test_names(void)
 		 "xn--bcher-kva..example"},
 		{"\xc3\x28.example", NULL},
 		{"\xff\xfe", NULL},
+		{"a\xe2\x84\x80"
+		 "b.example",
+		 NULL}, /* a/c */
+		{"a\xef\xbc\x8f"
+		 "b",
+		 NULL}, /* wide / */
+		{"a\xef\xbc\x83"
+		 "b",
+		 NULL}, /* wide # */
+		{"a\xef\xbc\x9a"
+		 "80",
+		 NULL}, /* wide : */
 		{"\xe2\x80\x8b.example", ".example"},
 	};
 	char ascii[TQ_MAX_HOST + 1];

@@ -139,6 +139,7 @@ test_paths(void)
 	static const char *const bad[] = {
 		"", "a", "@evil.example/", ":80/", "/.", "/..", "/../a", "/a/..", "/a/./b", "/a/../b",
 		"/a/%2e%2E/b", "/.%2e", "/%2e", "/..?a", "/a/..?b", "//../a", "/a#b", "/a\\b", "/a b",
+		"/..%2fa", "/%2e%2e%2Fa", "/..;/a", "/.;", "/a%5C..%5cb",
 		"/a\r\nX: y", "/\x7f", "/\xc3\xa4"};
 	size_t i;
 
@@ -153,7 +154,7 @@ test_methods(void)
 {
 	static const char *const bad[] = {
 		"", "GE T", "GET ", " GET", "GET\r\n", "GET / HTTP/1.1\r\nX: y", "G\x80T", "(GET)",
-		"GET,POST",
+		"GET,POST", "TRACE", "connect",
 		"A23456789012345678901234567890123"};
 	size_t i;
 
