@@ -854,11 +854,11 @@ begin
 			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s).',
+			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). What taskq-worker sends goes by its options.',
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
-					else 'taskq.http_allow' end || ' (of a task that taskq-worker has sent, the option of that name)', failed.task_id)
+					else 'taskq.http_allow' end, failed.task_id)
 		when not ok then format('See taskq.attempts where task_id = %s.', failed.task_id) end;
 	return next;
 
