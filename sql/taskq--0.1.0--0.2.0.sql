@@ -464,10 +464,11 @@ language c stable strict as 'MODULE_PATHNAME', 'taskq_endpoint_state';
 create view taskq._endpoints as
 	select e.queue_id, e.header_names, e.signed, e.timeout, e.max_running, e.rate,
 		case when s.old_secret is not null and s.old_until > clock_timestamp() then s.old_until end as old_secret_until,
-		(e.signed and s.secret is null) or (e.header_names <> '{}' and s.headers is null) as secrets_missing,
-		concat_ws(' and ', case when e.header_names <> '{}' and s.headers is null then 'headers' end,
-			case when e.signed and s.secret is null then 'secret' end) as missing
-	from taskq.endpoint e left join taskq.endpoint_secret s on s.queue_id = e.queue_id;
+		m.missing <> '' as secrets_missing, m.missing
+	from taskq.endpoint e
+		left join taskq.endpoint_secret s on s.queue_id = e.queue_id,
+		lateral concat_ws(' and ', case when e.header_names <> '{}' and s.headers is null then 'headers' end,
+			case when e.signed and s.secret is null then 'secret' end) as m (missing);
 
 create view taskq.endpoints with (security_barrier) as
 	select q.name as endpoint, q.url, e.header_names, e.timeout, e.max_running, e.rate, e.signed, e.old_secret_until,

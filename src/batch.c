@@ -9,6 +9,7 @@
  */
 #include "task.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -81,22 +82,21 @@ arg_results(FunctionCallInfo fcinfo, int n, Ownership *items, int count)
 static int
 take_leases(Ownership *items, int count, Row *leases)
 {
-	int64 *ids = palloc_array(int64, count);
-	int64 *tokens = palloc_array(int64, count);
-	bool *taken = palloc_array(bool, count);
+	HotRelation r;
 	int n = 0;
 
+	hot_open(&r, HOT_LEASE);
+	hot_begin_looks(&r);
 	for (int i = 0; i < count; i++)
 	{
-		ids[i] = items[i].id;
-		tokens[i] = items[i].token;
-	}
-	(void) leases_take_own(ids, tokens, count, leases, taken);
-	for (int i = 0; i < count; i++)
-	{
-		if (taken[i])
+		if (n > 0 && items[i].id == items[n - 1].id)
+			continue; /* we have it */
+		if (lease_take_own_in(&r, items[i].id, items[i].token, &leases[n]))
 			items[n++] = items[i];
 	}
+	hot_end_looks(&r);
+	hot_close(&r);
+	CommandCounterIncrement();
 	return n;
 }
 

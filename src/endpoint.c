@@ -48,14 +48,15 @@ typedef struct State
 	TimestampTz used_at;
 	int failures; /* in a row */
 	int pauses;   /* in a row */
-	bool probing; /* a request tries, until open_until at most */
-	int64 probe;  /* its task; 0: not known */
+	int64 probe;  /* the task that tries, until open_until at most; 0: none, CLAIMED_NOW */
 	TimestampTz open_until;
 	TimestampTz throttled_until; /* a Retry-After */
 	TimestampTz start_at;        /* rate: when the next is to start, if all keep to it */
 	int64 gone;                  /* the task that was answered 410; 0: none */
 	TimestampTz counted_at;      /* when what is under way was last looked at row by row */
 } State;
+
+#define CLAIMED_NOW (-1) /* the probe is being claimed */
 
 typedef struct Set
 {
@@ -85,20 +86,18 @@ endpoint_init_shared(void *memory, bool found)
 }
 
 static Set *
-lock_set(int32 queue_id)
+set_of(int32 queue_id)
 {
-	Set *set;
+	uint32 hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id));
 
 	if (sets == NULL)
 		endpoint_init_shared(MemoryContextAlloc(TopMemoryContext, endpoint_shared_size()), false);
-	set = &sets[hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id)) % NSETS];
-	SpinLockAcquire(&set->lock);
-	return set;
+	return &sets[hash % NSETS];
 }
 
-/* The state of an endpoint, made if need be.  The set is locked. */
+/* The state of an endpoint in its set, which is locked; made if need be. */
 static State *
-state_in(Set *set, int32 queue_id, TimestampTz now)
+find_or_make(Set *set, int32 queue_id, TimestampTz now)
 {
 	State *s = &set->way[0];
 
@@ -116,6 +115,22 @@ state_in(Set *set, int32 queue_id, TimestampTz now)
 	}
 	*s = (State){.database = MyDatabaseId, .queue_id = queue_id, .used_at = now};
 	return s;
+}
+
+/* Until unlock_state() nothing may fail. */
+static State *
+lock_state(int32 queue_id, TimestampTz now)
+{
+	Set *set = set_of(queue_id);
+
+	SpinLockAcquire(&set->lock);
+	return find_or_make(set, queue_id, now);
+}
+
+static void
+unlock_state(const State *s)
+{
+	SpinLockRelease(&set_of(s->queue_id)->lock);
 }
 
 /* The clock may have been set back: nothing waits longer than it was to. */
@@ -185,13 +200,12 @@ lock_claims(const Queue *queue, LOCKTAG *tag)
 static bool
 wants_exact_count(const Queue *queue, TimestampTz now)
 {
-	Set *set = lock_set(queue->id);
-	State *s = state_in(set, queue->id, now);
+	State *s = lock_state(queue->id, now);
 	bool wants = now - s->counted_at > USECS_PER_SEC || s->counted_at > now;
 
 	if (wants)
 		s->counted_at = now;
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 	return wants;
 }
 
@@ -215,14 +229,13 @@ static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, 
 static int64
 task_of_gone(const Queue *queue, TimestampTz now)
 {
-	Set *set = lock_set(queue->id);
-	State *s = state_in(set, queue->id, now);
+	State *s = lock_state(queue->id, now);
 	int64 task;
 
 	if (queue->paused)
 		s->gone = 0;
 	task = s->gone;
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 	return task;
 }
 
@@ -265,8 +278,7 @@ allow(State *s, const Queue *queue, int max, TimestampTz now)
 		max = take_by_rate(s, queue, max, now);
 	if (max > 0 && !is_closed(s))
 	{
-		s->probing = true;
-		s->probe = 0;
+		s->probe = CLAIMED_NOW;
 		s->open_until = now + Min(queue->lease_us, MAX_PAUSE_US);
 	}
 	return max;
@@ -277,7 +289,7 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 {
 	TimestampTz next = DT_NOEND;
 	LOCKTAG tag;
-	Set *set;
+	State *s;
 
 	if (!queue->endpoint)
 		return max;
@@ -286,9 +298,9 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
 	if (max == 0)
 		return 0;
-	set = lock_set(queue->id);
-	max = allow(state_in(set, queue->id, now), queue, max, now);
-	SpinLockRelease(&set->lock);
+	s = lock_state(queue->id, now);
+	max = allow(s, queue, max, now);
+	unlock_state(s);
 	return max;
 }
 
@@ -296,9 +308,9 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 static void
 end_probe(State *s, TimestampTz now)
 {
-	if (is_closed(s) || !s->probing)
+	if (s->probe == 0)
 		return;
-	s->probing = false;
+	s->probe = 0;
 	s->open_until = now;
 }
 
@@ -306,36 +318,32 @@ void
 endpoint_claimed(const Queue *queue, int allowed, int count, int64 first)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Set *set;
 	State *s;
 
 	if (!queue->endpoint || allowed == 0)
 		return;
-	set = lock_set(queue->id);
-	s = state_in(set, queue->id, now);
+	s = lock_state(queue->id, now);
 	if (queue->rate > 0)
 		s->start_at -= (allowed - count) * time_of_one(queue);
 	if (count == 0)
 		end_probe(s, now);
-	else if (s->probing && s->probe == 0)
+	else if (s->probe == CLAIMED_NOW)
 		s->probe = first;
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 }
 
 void
 endpoint_released(const Queue *queue, int64 task)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Set *set;
 	State *s;
 
 	if (queue == NULL || !queue->endpoint)
 		return;
-	set = lock_set(queue->id);
-	s = state_in(set, queue->id, now);
+	s = lock_state(queue->id, now);
 	if (s->probe == task)
 		end_probe(s, now);
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 }
 
 /* Whether and when there is room for another. */
@@ -357,15 +365,13 @@ TimestampTz
 endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 {
 	TimestampTz opens;
-	Set *set;
 	State *s;
 
 	if (!queue->endpoint)
 		return now;
 	if (queue->secrets_missing)
 		return DT_NOEND;
-	set = lock_set(queue->id);
-	s = state_in(set, queue->id, now);
+	s = lock_state(queue->id, now);
 	mind_clock(s, now);
 	opens = Max(Max(s->throttled_until, s->open_until), now);
 	if (queue->rate > 0)
@@ -375,7 +381,7 @@ endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 	}
 	if (s->gone != 0)
 		opens = Max(opens, now + LOOK_AGAIN_US);
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 	return opens > now ? opens : room_opens(queue, now, limited);
 }
 
@@ -401,10 +407,10 @@ speaks_against(const char *class, int status)
 static void
 note_failure(State *s, int64 task, TimestampTz now)
 {
-	if (!is_closed(s) && !(s->probing && s->probe == task))
+	if (!is_closed(s) && s->probe != task)
 		return;
 	s->failures++;
-	s->probing = false;
+	s->probe = 0;
 	if (is_closed(s))
 		return;
 	s->open_until = now + Min(FIRST_PAUSE_US << Min(s->pauses, 20), MAX_PAUSE_US);
@@ -416,19 +422,17 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 			  bool gone)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Set *set;
 	State *s;
 
 	if (queue == NULL || !queue->endpoint)
 		return;
-	set = lock_set(queue->id);
-	s = state_in(set, queue->id, now);
+	s = lock_state(queue->id, now);
 	if (speaks_against(class, status))
 		note_failure(s, task, now);
 	else if (status != 0)
 	{
 		s->failures = s->pauses = 0;
-		s->probing = false;
+		s->probe = 0;
 		s->open_until = 0;
 	}
 	else if (s->probe == task)
@@ -437,7 +441,7 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 		s->throttled_until = Max(s->throttled_until, now + retry_after_us);
 	if (gone)
 		s->gone = task;
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 }
 
 /* ---- SQL ------------------------------------------------------------------------------------- */
@@ -447,13 +451,12 @@ Datum
 taskq_reset_endpoint(PG_FUNCTION_ARGS)
 {
 	int32 queue_id = PG_GETARG_INT32(0);
-	Set *set = lock_set(queue_id);
-	State *s = state_in(set, queue_id, GetCurrentTimestamp());
+	State *s = lock_state(queue_id, GetCurrentTimestamp());
 	TimestampTz start_at = s->start_at;
 
 	*s = (State){.database = s->database, .queue_id = queue_id, .used_at = s->used_at};
 	s->start_at = start_at;
-	SpinLockRelease(&set->lock);
+	unlock_state(s);
 	PG_RETURN_VOID();
 }
 
@@ -462,8 +465,9 @@ static State
 look_at_state(int32 queue_id)
 {
 	State found = {0};
-	Set *set = lock_set(queue_id);
+	Set *set = set_of(queue_id);
 
+	SpinLockAcquire(&set->lock);
 	for (int i = 0; i < WAYS; i++)
 	{
 		if (set->way[i].database == MyDatabaseId && set->way[i].queue_id == queue_id)
@@ -494,7 +498,7 @@ taskq_endpoint_state(PG_FUNCTION_ARGS)
 	if (is_closed(&s))
 		values[0] = CStringGetTextDatum("closed");
 	else
-		values[0] = CStringGetTextDatum(s.probing || s.open_until <= now ? "half-open" : "open");
+		values[0] = CStringGetTextDatum(s.probe != 0 || s.open_until <= now ? "half-open" : "open");
 	values[1] = Int32GetDatum(s.failures);
 	values[2] = TimestampTzGetDatum(next);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -248,7 +248,7 @@ typedef struct Running
 {
 	int32 queue_id;
 	int count;
-	int64 *ids; /* NULL: only counted */
+	Known *seen; /* NULL: only counted */
 	int max;
 } Running;
 
@@ -259,50 +259,61 @@ see_running(const Known *k, void *arg)
 
 	if (k->queue_id != running->queue_id)
 		return;
-	if (running->ids != NULL && running->count == running->max)
+	if (running->seen != NULL && running->count == running->max)
 	{
 		running->max *= 2;
-		running->ids = repalloc(running->ids, running->max * sizeof(int64));
+		running->seen = repalloc(running->seen, running->max * sizeof(Known));
 	}
-	if (running->ids != NULL)
-		running->ids[running->count] = k->id;
+	if (running->seen != NULL)
+		running->seen[running->count] = *k;
 	running->count++;
 }
 
-/* For row_for_each(), which passes nothing on. */
-static Running counted;
-
 static void
-count_lease(const Row *lease)
+count_lease(const Row *lease, void *arg)
 {
-	counted.count += ROW_INT32(lease, LEASE_QUEUE_ID) == counted.queue_id;
+	Running *running = arg;
+
+	running->count += ROW_INT32(lease, LEASE_QUEUE_ID) == running->queue_id;
 }
 
-/* Forgets those of which there is no row: an end that came by a way which tells nobody. */
-static int
-count_rows(int32 queue_id)
+/* Whether this transaction has ended it, which may still be undone. */
+static bool
+is_ended_here(int64 id)
+{
+	for (int i = 0; i < nchanges; i++)
+	{
+		if (changes[i].gone && changes[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Forgets those of which there is no row: an end that came by a way which tells
+ * nobody.  What has come in their place meanwhile has another time.
+ */
+static void
+forget_without_row(int32 queue_id)
 {
 	Running running = {.queue_id = queue_id, .max = 64};
 	HotRelation r;
-	int count = 0;
 
-	running.ids = palloc_array(int64, running.max);
+	running.seen = palloc_array(Known, running.max);
 	for_each(see_running, &running);
 	hot_open(&r, HOT_LEASE);
 	hot_begin_looks(&r);
 	for (int i = 0; i < running.count; i++)
 	{
+		const Known *k = &running.seen[i];
 		Row lease;
 
-		if (row_fetch(&r, running.ids[i], &lease))
-			count++;
-		else
-			forget(running.ids[i], DT_NOBEGIN, DT_NOEND);
+		if (!row_fetch(&r, k->id, &lease) && !is_ended_here(k->id))
+			forget(k->id, k->until, k->until);
 	}
 	hot_end_looks(&r);
 	hot_close(&r);
-	pfree(running.ids);
-	return count;
+	pfree(running.seen);
 }
 
 /* What this transaction has claimed, less what it has ended. */
@@ -322,17 +333,17 @@ count_own(int32 queue_id)
 int
 expiry_count_running(int32 queue_id, bool exactly)
 {
+	Running running = {.queue_id = queue_id};
+
 	if (!is_known(taskq_my_database()))
 	{
-		counted = (Running){.queue_id = queue_id};
-		row_for_each(HOT_LEASE, count_lease);
-		return counted.count;
+		row_for_each(HOT_LEASE, count_lease, &running);
+		return running.count;
 	}
 	if (exactly)
-		return count_rows(queue_id) + count_own(queue_id);
-	counted = (Running){.queue_id = queue_id};
-	for_each(see_running, &counted);
-	return counted.count + count_own(queue_id);
+		forget_without_row(queue_id);
+	for_each(see_running, &running);
+	return running.count + count_own(queue_id);
 }
 
 /* ---- SQL ------------------------------------------------------------------------- */
@@ -394,7 +405,7 @@ taskq_next_lapse(PG_FUNCTION_ARGS)
 }
 
 static void
-fill(const Row *lease)
+fill(const Row *lease, void *arg)
 {
 	set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
 			  ROW_TIME(lease, LEASE_UNTIL));
@@ -412,7 +423,7 @@ taskq_fill_leases(PG_FUNCTION_ARGS)
 	db->leases_filled_at = GetCurrentTimestamp();
 	pg_atomic_write_u32(&db->leases_known, 1);
 	pg_memory_barrier();
-	row_for_each(HOT_LEASE, fill);
+	row_for_each(HOT_LEASE, fill, NULL);
 	PG_RETURN_VOID();
 }
 

@@ -98,12 +98,13 @@ taskq_purge_queue(PG_FUNCTION_ARGS)
  * must not bring the statement, which may have a secret in it, into the log.
  */
 static Datum
-pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement, bool *isnull)
+pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum values[MAX_ENDPOINT_ARGS];
 	char nulls[MAX_ENDPOINT_ARGS];
 	Datum result = 0;
+	bool isnull;
 
 	for (int i = 0; i < statement->nargs; i++)
 	{
@@ -113,7 +114,7 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement, boo
 	PG_TRY();
 	{
 		client_call(function);
-		(void) owner_query(statement, values, nulls, &result, isnull, 1);
+		(void) owner_query(statement, values, nulls, &result, &isnull, 1);
 	}
 	PG_CATCH();
 	{
@@ -153,9 +154,7 @@ PG_FUNCTION_INFO_V1(taskq_create_endpoint);
 Datum
 taskq_create_endpoint(PG_FUNCTION_ARGS)
 {
-	bool isnull;
-
-	(void) pass_on(fcinfo, "taskq.create_endpoint()", &create_endpoint, &isnull);
+	(void) pass_on(fcinfo, "taskq.create_endpoint()", &create_endpoint);
 	PG_RETURN_VOID();
 }
 
@@ -163,9 +162,7 @@ PG_FUNCTION_INFO_V1(taskq_alter_endpoint);
 Datum
 taskq_alter_endpoint(PG_FUNCTION_ARGS)
 {
-	bool isnull;
-
-	(void) pass_on(fcinfo, "taskq.alter_endpoint()", &alter_endpoint, &isnull);
+	(void) pass_on(fcinfo, "taskq.alter_endpoint()", &alter_endpoint);
 	PG_RETURN_VOID();
 }
 
@@ -173,10 +170,7 @@ PG_FUNCTION_INFO_V1(taskq_rotate_secret);
 Datum
 taskq_rotate_secret(PG_FUNCTION_ARGS)
 {
-	bool isnull;
-	Datum secret = pass_on(fcinfo, "taskq.rotate_secret()", &rotate_secret, &isnull);
-
-	PG_RETURN_DATUM(secret);
+	PG_RETURN_DATUM(pass_on(fcinfo, "taskq.rotate_secret()", &rotate_secret));
 }
 
 /* ---- one task -------------------------------------------------------------------- */

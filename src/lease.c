@@ -80,37 +80,19 @@ lease_take_own(int64 id, int64 token, Row *lease)
 	return true;
 }
 
-int
-leases_take_own(const int64 *ids, const int64 *tokens, int count, Row *leases, bool *taken)
+bool
+lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease)
 {
-	HotRelation r;
-	int n = 0;
+	RowResult result;
 
-	hot_open(&r, HOT_LEASE);
-	hot_begin_looks(&r);
-	for (int i = 0; i < count; i++)
+	while ((result = try_to_take(leases, id, token, lease, true)) == ROW_CHANGED)
 	{
-		RowResult result;
-
-		taken[i] = false;
-		if (n > 0 && ids[i] == ROW_INT64(&leases[n - 1], LEASE_ID))
-			continue; /* we have it */
-		while ((result = try_to_take(&r, ids[i], tokens[i], &leases[n], true)) == ROW_CHANGED)
-		{
-			hot_end_looks(&r);
-			hot_begin_looks(&r);
-		}
-		taken[i] = result == ROW_DONE;
-		if (!taken[i])
-			continue;
-		require_own(&leases[n]);
-		n++;
+		hot_end_looks(leases);
+		hot_begin_looks(leases);
 	}
-	hot_end_looks(&r);
-	hot_close(&r);
-	if (n > 0)
-		CommandCounterIncrement();
-	return n;
+	if (result == ROW_DONE)
+		require_own(lease);
+	return result == ROW_DONE;
 }
 
 /* What is to become of a lease that is still ours. */

@@ -64,7 +64,7 @@ add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 		if (token == WJB_KEY)
 			name = pnstrdup(v.val.string.val, v.val.string.len);
 		else if (token == WJB_VALUE && v.type == jbvString &&
-				 (others == NULL || !headers_have(others, name)))
+				 (others == NULL || headers_find(others, name, NULL) == 0))
 		{
 			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
 			if (pg_strcasecmp(name, "content-type") == 0)
@@ -642,9 +642,9 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	int64 token = arg_id(fcinfo, REP_TOKEN, "token");
 	char *verdict = "";
 	bool success;
-	bool gone;
+	bool gone = false;
 	Answer answer;
-	Failure failure;
+	Failure failure = {.class = "http", .retry_in_us = -1};
 	Row lease;
 
 	executor_call("taskq._push_report()");
@@ -667,12 +667,14 @@ taskq_push_report(PG_FUNCTION_ARGS)
 		default:
 			PG_RETURN_BOOL(false);
 	}
-	read_failure(fcinfo, verdict, &answer, &failure);
-	gone = answer.status == 410 && !has_path(id);
 	if (success)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else
+	{
+		read_failure(fcinfo, verdict, &answer, &failure);
+		gone = answer.status == 410 && !has_path(id);
 		(void) task_fail(&lease, &failure);
+	}
 	endpoint_note(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, answer.status,
 				  failure.retry_in_us, gone);
 	PG_RETURN_BOOL(true);

@@ -218,7 +218,7 @@ row_read(HotTable table, int64 id, Row *row)
 }
 
 void
-row_for_each(HotTable table, void (*see)(const Row *row))
+row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg)
 {
 	HotRelation r;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -233,7 +233,7 @@ row_for_each(HotTable table, void (*see)(const Row *row))
 	{
 		CHECK_FOR_INTERRUPTS();
 		read_slot(&r, slot, &row);
-		see(&row);
+		see(&row, arg);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -371,13 +371,10 @@ row_insert(HotRelation *r, Row *row)
 	note_lease(r, row, false);
 }
 
-#define ROWS_AT_ONCE 64
-
-/* At most ROWS_AT_ONCE. */
 static void
 insert_together(HotRelation *r, Row **rows, int count)
 {
-	TupleTableSlot *slots[ROWS_AT_ONCE];
+	TupleTableSlot **slots = palloc_array(TupleTableSlot *, count);
 	struct IndexInfo *info = BuildIndexInfo(r->index);
 
 	for (int i = 0; i < count; i++)
@@ -395,16 +392,18 @@ insert_together(HotRelation *r, Row **rows, int count)
 		note_lease(r, rows[i], false);
 		ExecDropSingleTupleTableSlot(slots[i]);
 	}
+	pfree(slots);
 }
 
 void
 rows_insert(HotRelation *r, Row **rows, int count)
 {
-	bool together = count > 1 && has_own_index_only(r);
-
-	for (int i = 0; together && i < count; i += ROWS_AT_ONCE)
-		insert_together(r, rows + i, Min(count - i, ROWS_AT_ONCE));
-	for (int i = 0; !together && i < count; i++)
+	if (count > 1 && has_own_index_only(r))
+	{
+		insert_together(r, rows, count);
+		return;
+	}
+	for (int i = 0; i < count; i++)
 		row_insert(r, rows[i]);
 }
 

@@ -92,27 +92,6 @@ taskq_read_secret(PG_FUNCTION_ARGS)
 
 /* ---- verification ----------------------------------------------------------------- */
 
-/* The value of the header of that name, in any case; NULL if it is no string, or there is none. */
-static char *
-header_value(Jsonb *headers, const char *name)
-{
-	JsonbIterator *it = JsonbIteratorInit(&headers->root);
-	JsonbValue v;
-	JsonbIteratorToken token;
-	char *value = NULL;
-	bool wanted = false;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			wanted = v.val.string.len == (int) strlen(name) &&
-					 pg_strncasecmp(v.val.string.val, name, strlen(name)) == 0;
-		else if (token == WJB_VALUE && wanted && v.type == jbvString)
-			value = pnstrdup(v.val.string.val, v.val.string.len);
-	}
-	return value;
-}
-
 /* Whether the timestamp, Unix seconds in digits alone, is at most so far from now. */
 static bool
 is_near(const char *timestamp, int64 tolerance_us)
@@ -136,9 +115,9 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	uint8 secret[TQ_SECRET_MAX];
 	size_t secret_len;
 	Jsonb *headers;
-	const char *id;
-	const char *timestamp;
-	const char *signatures;
+	char *id = NULL;
+	char *timestamp = NULL;
+	char *signatures = NULL;
 	char *expected;
 
 	if (PG_ARGISNULL(0))
@@ -153,9 +132,9 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	headers = PG_GETARG_JSONB_P(1);
 	if (!JB_ROOT_IS_OBJECT(headers))
 		PG_RETURN_BOOL(false);
-	id = header_value(headers, "webhook-id");
-	timestamp = header_value(headers, "webhook-timestamp");
-	signatures = header_value(headers, "webhook-signature");
+	(void) headers_find(headers, "webhook-id", &id);
+	(void) headers_find(headers, "webhook-timestamp", &timestamp);
+	(void) headers_find(headers, "webhook-signature", &signatures);
 	/* A dot in the id could move what is signed from one part to the next. */
 	if (id == NULL || strchr(id, '.') != NULL || timestamp == NULL || signatures == NULL ||
 		!is_near(timestamp, tolerance_us))

@@ -594,8 +594,7 @@ store_report(void *self, tq_result *results, int n)
 
 typedef struct LeaseArgs
 {
-	const tq_lease *leases;
-	tq_lease *marked; /* where those are marked that the call returns */
+	tq_lease *leases; /* those that the call returns are marked */
 	int n;
 	ProtocolCall *call;
 	int64 delay_ms; /* of a release */
@@ -639,14 +638,14 @@ work_leases(void *arg)
 	values[2] = interval_datum(args->delay_ms * US_PER_MS);
 	rows = call(args->call, values, NULL);
 	for (uint64 row = 0; row < rows; row++)
-		mark(args->marked, args->n, DatumGetInt64(column(row, 1, &isnull)),
+		mark(args->leases, args->n, DatumGetInt64(column(row, 1, &isnull)),
 			 args->call == &call_release);
 }
 
 static int
 store_extend(void *self, tq_lease *leases, int n)
 {
-	LeaseArgs args = {.leases = leases, .marked = leases, .n = n, .call = &call_extend};
+	LeaseArgs args = {.leases = leases, .n = n, .call = &call_extend};
 
 	return transact(&op_extend, work_leases, &args) || gone ? n : -1;
 }
@@ -654,13 +653,7 @@ store_extend(void *self, tq_lease *leases, int n)
 static int
 store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
-	LeaseArgs args = {
-		.leases = leases,
-		.marked = leases,
-		.n = n,
-		.call = &call_release,
-		.delay_ms = delay_ms,
-	};
+	LeaseArgs args = {.leases = leases, .n = n, .call = &call_release, .delay_ms = delay_ms};
 
 	return transact(&op_release, work_leases, &args) || gone ? n : -1;
 }

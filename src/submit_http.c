@@ -8,10 +8,10 @@
 #include "task.h"
 
 #include "core/http.h"
+#include "core/names.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#define MAX_URL          8192
 #define MAX_METHOD       32
 #define MAX_HEADERS      100
 #define MAX_HEADERS_SIZE 32768
@@ -113,27 +113,27 @@ check_header(const char *name, const JsonbValue *value)
 		invalid_request("headers", psprintf("the value of \"%s\" is not printable ASCII", name));
 }
 
-/* How many headers have that name, in any case. */
-static int
-headers_named(const Jsonb *headers, const char *name)
+int
+headers_find(const Jsonb *headers, const char *name, char **value)
 {
 	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &headers->root));
 	JsonbValue v;
 	JsonbIteratorToken token;
+	bool named = false;
 	int count = 0;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		count += token == WJB_KEY && v.val.string.len == (int) strlen(name) &&
-				 pg_strncasecmp(v.val.string.val, name, v.val.string.len) == 0;
+		if (token == WJB_KEY)
+		{
+			named = v.val.string.len == (int) strlen(name) &&
+					pg_strncasecmp(v.val.string.val, name, v.val.string.len) == 0;
+			count += named;
+		}
+		else if (token == WJB_VALUE && named && value != NULL && v.type == jbvString)
+			*value = pnstrdup(v.val.string.val, v.val.string.len);
 	}
 	return count;
-}
-
-bool
-headers_have(const Jsonb *headers, const char *name)
-{
-	return headers_named(headers, name) > 0;
 }
 
 static void
@@ -157,7 +157,7 @@ check_headers(Datum headers)
 		else if (token == WJB_VALUE)
 		{
 			check_header(name, &v);
-			if (headers_named(jsonb, name) > 1)
+			if (headers_find(jsonb, name, NULL) > 1)
 				invalid_request("headers", psprintf("there are two of the name \"%s\"", name));
 		}
 		if (token == WJB_KEY && ++count > MAX_HEADERS)
@@ -192,11 +192,11 @@ fill_path(Submission *s, FunctionCallInfo fcinfo)
 		invalid_request("url", "an endpoint has its own");
 	if (PG_ARGISNULL(ARG_PATH))
 		return;
-	path = arg_wire_text(fcinfo, ARG_PATH, "path", MAX_URL);
+	path = arg_wire_text(fcinfo, ARG_PATH, "path", TQ_MAX_URL);
 	if (tq_path_invalid(path) != NULL)
 		invalid_request("path", tq_path_invalid(path));
-	if (strlen(s->queue->url) + strlen(path) > MAX_URL)
-		invalid_request("path", psprintf("with the url it has more than %d bytes", MAX_URL));
+	if (strlen(s->queue->url) + strlen(path) > TQ_MAX_URL)
+		invalid_request("path", psprintf("with the url it has more than %d bytes", TQ_MAX_URL));
 	row_set_text(&s->task, TASK_URL, cstring_to_text(path));
 }
 

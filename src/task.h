@@ -303,8 +303,8 @@ extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 /* The same, for one look at a table that is not open. */
 extern bool row_read(HotTable table, int64 id, Row *row);
 
-/* Calls see() with each row of the table, as last committed. */
-extern void row_for_each(HotTable table, void (*see)(const Row *row));
+/* Calls see() with each row of the table, as last committed, and arg. */
+extern void row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg);
 
 /* The ready row of a pending task. */
 extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
@@ -474,9 +474,8 @@ extern RowResult lease_take_sent(int64 id, int64 token, Row *lease);
 /* The same for a client that must have the privilege to work on the queue; false: it was lost. */
 extern bool lease_take_own(int64 id, int64 token, Row *lease);
 
-/* The same for many, in the order of their ids: taken[i] says of which i it was done. */
-extern int leases_take_own(const int64 *ids, const int64 *tokens, int count, Row *leases,
-						   bool *taken);
+/* The same with a table that is open, for many looks. */
+extern bool lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease);
 
 /*
  * Extends a lease to so long from now, 0: its own length.  Results as of
@@ -613,8 +612,11 @@ extern char *signature_make(const bytea *secret, const char *id, int64 unix_time
 
 /* ---- submit_http.c ------------------------------------------------------------- */
 
-/* Whether an object of headers has one of that name, in any case. */
-extern bool headers_have(const Jsonb *headers, const char *name);
+/*
+ * How many of an object of headers have that name, in any case; of the last one that is a
+ * string *value, unless it is NULL, becomes the value, palloc'd.
+ */
+extern int headers_find(const Jsonb *headers, const char *name, char **value);
 
 /* ---- stats.c ------------------------------------------------------------------ */
 

@@ -698,19 +698,30 @@ run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n, const ch
 	return result;
 }
 
+/* The lease with the id in that row; NULL: it is none of these. */
+static tq_lease *
+lease_in(const PGresult *ids, int row, tq_lease *leases, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (leases[i].id == bigint(ids, row, 0))
+			return &leases[i];
+	return NULL;
+}
+
 static int
 extend(void *self, tq_lease *leases, int n)
 {
 	PGresult *lost = run_on_leases(self, EXTEND, leases, n, NULL);
+	tq_lease *lease;
 	int row;
-	int i;
 
 	if (lost == NULL)
 		return -1;
 	for (row = 0; row < PQntuples(lost); row++)
-		for (i = 0; i < n; i++)
-			if (leases[i].id == bigint(lost, row, 0))
-				leases[i].lost = true;
+		if ((lease = lease_in(lost, row, leases, n)) != NULL)
+			lease->lost = true;
 	PQclear(lost);
 	return n;
 }
@@ -720,17 +731,16 @@ release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	char delay[32];
 	PGresult *busy;
+	tq_lease *lease;
 	int row;
-	int i;
 
 	snprintf(delay, sizeof(delay), "%" PRId64 " ms", delay_ms);
 	busy = run_on_leases(self, RELEASE, leases, n, delay);
 	if (busy == NULL)
 		return -1;
 	for (row = 0; row < PQntuples(busy); row++)
-		for (i = 0; i < n; i++)
-			if (leases[i].id == bigint(busy, row, 0))
-				leases[i].busy = true;
+		if ((lease = lease_in(busy, row, leases, n)) != NULL)
+			lease->busy = true;
 	PQclear(busy);
 	return n;
 }

@@ -303,11 +303,11 @@ tq_path_invalid(const char *path)
 		if (*p == '#' || *p == '\\')
 			return "path has a # or a backslash";
 	}
+	if (p - path > TQ_MAX_URL)
+		return "path is too long";
 	for (p = path; *p != '\0' && *p != '?'; p++)
 		if (strncasecmp(p, "%2f", 3) == 0 || strncasecmp(p, "%5c", 3) == 0)
 			return "path has an encoded slash or backslash";
-	if (p - path > TQ_MAX_URL)
-		return "path is too long";
 	for (p = path; *p == '/'; p += 1 + strcspn(p + 1, "/?"))
 		if (is_dot_segment(p + 1))
 			return "path has a dot segment";

@@ -141,12 +141,20 @@ test_paths(void)
 		"/a/%2e%2E/b", "/.%2e", "/%2e", "/..?a", "/a/..?b", "//../a", "/a#b", "/a\\b", "/a b",
 		"/..%2fa", "/%2e%2e%2Fa", "/..;/a", "/.;", "/a%5C..%5cb",
 		"/a\r\nX: y", "/\x7f", "/\xc3\xa4"};
+	char longest[8200];
 	size_t i;
 
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		is_str(tq_path_invalid(good[i]), NULL, "path %s", good[i]);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(tq_path_invalid(bad[i]) != NULL, "bad path %d", (int) i);
+	memset(longest, 'a', sizeof(longest));
+	memcpy(longest, "/?", 2);
+	longest[8192] = '\0';
+	is_str(tq_path_invalid(longest), NULL, "a path of 8192 bytes");
+	longest[8192] = 'a';
+	longest[8193] = '\0';
+	is_str(tq_path_invalid(longest), "path is too long", "of 8193, with its query");
 }
 
 static void
