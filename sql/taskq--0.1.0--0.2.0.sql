@@ -926,8 +926,8 @@ $$;
 create function taskq._lapsed() returns bigint[]
 language c volatile as 'MODULE_PATHNAME', 'taskq_lapsed';
 
-create function taskq._next_lapse() returns timestamptz
-language c volatile as 'MODULE_PATHNAME', 'taskq_next_lapse';
+create function taskq._next_lapse(since timestamptz) returns timestamptz
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_next_lapse';
 
 create function taskq._fill_leases() returns void
 language c volatile as 'MODULE_PATHNAME', 'taskq_fill_leases';
@@ -957,10 +957,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	lapsed bigint[];
+	began timestamptz;
 	next timestamptz;
 begin
 	-- As every call of the executor begins: see executor_call() in src/queue.c.
 	lock table taskq.queue in access share mode;
+	-- What runs out during the look is still to come.
+	began := clock_timestamp();
 	if not taskq._copied() then
 		perform taskq._expire_starts();
 	end if;
@@ -969,14 +972,15 @@ begin
 		perform taskq._try_lose_lease(l.id, l.token, l.lease_until)
 			from (select * from taskq.lease where lease_until <= clock_timestamp() order by id) as l;
 		perform taskq._fill_leases();
-		next := (select min(l.lease_until) from taskq.lease l where l.lease_until > clock_timestamp());
+		next := (select min(l.lease_until) from taskq.lease l where l.lease_until > began);
 	else
 		perform taskq._try_lose_lapsed(x.id) from (select unnest(lapsed) order by 1) as x (id);
-		next := taskq._next_lapse();
+		next := taskq._next_lapse(began);
 	end if;
-	next := least(next, (select min(start_by) from taskq.start_limit where start_by > clock_timestamp()));
+	next := least(next, (select min(start_by) from taskq.start_limit where start_by > began));
 	-- One that has run out and is still there is looked at again when something has been committed.
-	return floor(1000 * extract(epoch from next - clock_timestamp()))::bigint;
+	return case when next is not null then
+		greatest(0, ceil(1000 * extract(epoch from next - clock_timestamp()))) end::bigint;
 end
 $$;
 

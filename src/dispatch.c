@@ -477,6 +477,8 @@ transaction_ended(XactEvent event, void *arg)
 		if (p->inserted == (event == XACT_EVENT_COMMIT))
 			offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
 	}
+	if (n > 0)
+		taskq_hints_changed();
 }
 
 /*
@@ -539,6 +541,7 @@ make_room(int count)
 	if (!registered)
 	{
 		RegisterXactCallback(transaction_ended, NULL);
+		(void) taskq_my_database();
 		RegisterSubXactCallback(subtransaction_ended, NULL);
 		registered = true;
 	}

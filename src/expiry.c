@@ -167,6 +167,8 @@ transaction_ended(XactEvent event, void *arg)
 		else
 			set_until(changes[i].queue_id, changes[i].id, changes[i].until);
 	}
+	if (event == XACT_EVENT_COMMIT && nchanges > 0)
+		taskq_hints_changed();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		nchanges = 0;
 }
@@ -351,7 +353,7 @@ expiry_count_running(int32 queue_id, bool exactly)
 /* What is looked for. */
 typedef struct Lapsed
 {
-	TimestampTz now;
+	TimestampTz now; /* or since when */
 	TimestampTz next;
 	ArrayBuildState *ids;
 } Lapsed;
@@ -390,12 +392,12 @@ see_next(const Known *k, void *arg)
 		next->next = Min(next->next, k->until);
 }
 
-/* When the next lease runs out, as far as is known; NULL: never. */
+/* When the next lease runs out, after the given time, as far as is known; NULL: never. */
 PG_FUNCTION_INFO_V1(taskq_next_lapse);
 Datum
 taskq_next_lapse(PG_FUNCTION_ARGS)
 {
-	Lapsed next = {.now = GetCurrentTimestamp(), .next = DT_NOEND};
+	Lapsed next = {.now = PG_GETARG_TIMESTAMPTZ(0), .next = DT_NOEND};
 
 	if (buckets != NULL)
 		for_each(see_next, &next);

@@ -277,27 +277,40 @@ call_for_int64(ProtocolCall *c)
 
 typedef struct Quiet
 {
-	uint64 completed; /* transactions, before the look */
-	int64 until;      /* on the executor's clock */
-	int64 due_at;     /* what the look was told of; -1: nothing */
+	uint64 endings; /* before the look */
+	int64 until;    /* on the executor's clock */
+	int64 due_at;   /* what the look was told of; -1: nothing */
 } Quiet;
+
+/*
+ * Counts up with each transaction's end, and again when that has reached the
+ * shared memory that the looks go by, which is a little later: a look between
+ * the two sees neither.
+ */
+static uint64
+endings(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	return compat_completed_transactions() + (db == NULL ? 0 : pg_atomic_read_u64(&db->hints));
+}
 
 static bool
 still_quiet(const Quiet *quiet, int64 *next_ms)
 {
 	int64 now = executor_now_ms();
 
-	if (now >= quiet->until || quiet->completed != compat_completed_transactions())
+	if (now >= quiet->until || quiet->endings != endings())
 		return false;
 	*next_ms = quiet->due_at < 0 ? -1 : quiet->due_at - now;
 	return true;
 }
 
 static Quiet
-quiet_after(uint64 completed, int64 next_ms)
+quiet_after(uint64 before, int64 next_ms)
 {
 	int64 now = executor_now_ms();
-	Quiet quiet = {completed, now + (int64) taskq_poll_interval * QUIET_POLLS, -1};
+	Quiet quiet = {before, now + (int64) taskq_poll_interval * QUIET_POLLS, -1};
 
 	if (next_ms >= 0)
 	{
@@ -424,7 +437,7 @@ store_claim(void *self, int max, tq_task **tasks, tq_due *due)
 	static Quiet quiet = {0};
 	static bool quiet_limited = false;
 	ClaimArgs args = {max, tasks, 0, {.next_ms = -1}};
-	uint64 completed = compat_completed_transactions();
+	uint64 before = endings();
 
 	due->limited = quiet_limited;
 	if (still_quiet(&quiet, &due->next_ms))
@@ -436,7 +449,7 @@ store_claim(void *self, int max, tq_task **tasks, tq_due *due)
 		return gone ? 0 : -1;
 	}
 	if (args.n == 0)
-		quiet = quiet_after(completed, args.due.next_ms);
+		quiet = quiet_after(before, args.due.next_ms);
 	quiet_limited = args.due.limited;
 	*due = args.due;
 	return args.n;
@@ -708,13 +721,13 @@ bool
 store_expire_leases(int64 *next_ms)
 {
 	static Quiet quiet = {0};
-	uint64 completed = compat_completed_transactions();
+	uint64 before = endings();
 
 	if (still_quiet(&quiet, next_ms))
 		return true;
 	if (!transact(&op_leases, work_expire, next_ms))
 		return false;
-	quiet = quiet_after(completed, *next_ms);
+	quiet = quiet_after(before, *next_ms);
 	return true;
 }
 

@@ -60,6 +60,7 @@ init_slot(TaskqDatabase *db)
 	pg_atomic_init_u32(&db->timers, 0);
 	pg_atomic_init_u32(&db->sweep, 0);
 	pg_atomic_init_u32(&db->leases_known, 0);
+	pg_atomic_init_u64(&db->hints, 0);
 	SpinLockInit(&db->token_lock);
 }
 
@@ -170,6 +171,15 @@ taskq_my_database(void)
 		mine->used = true;
 	LWLockRelease(taskq_shared->lock);
 	return mine;
+}
+
+void
+taskq_hints_changed(void)
+{
+	TaskqDatabase *db = taskq_my_database();
+
+	if (db != NULL)
+		pg_atomic_fetch_add_u64(&db->hints, 1);
 }
 
 void

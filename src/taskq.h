@@ -80,6 +80,8 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 leases_known; /* expiry.c knows all leases ... */
 	TimestampTz leases_filled_at;  /* ... since then; written by the one who fills */
 	pg_atomic_uint32 sweep;        /* rows may have come that were offered by nobody */
+	pg_atomic_uint64 hints;        /* times that a transaction's end changed dispatch.c's or
+									* expiry.c's memory; only ever counts up */
 
 	/* Token block of this server start: see token.c. */
 	slock_t token_lock;
@@ -108,6 +110,14 @@ extern TaskqShared *taskq_shared;
  * or all slots are taken.  Remembered per process, so cheap.
  */
 extern TaskqDatabase *taskq_my_database(void);
+
+/*
+ * To be called when a transaction's end has changed what shared memory says of
+ * this database's tasks or leases: a look that was between the commit and this
+ * has not seen it, and is made again.  Never fails, if taskq_my_database() was
+ * called before.
+ */
+extern void taskq_hints_changed(void);
 
 /* The slot of a database, or NULL.  The caller holds the lock. */
 extern TaskqDatabase *database_find(Oid oid);
