@@ -338,6 +338,18 @@ explain(tq_exchange *x, CURLcode code, const char *text)
 		snprintf(x->response->error, sizeof(x->response->error), "%s", curl_easy_strerror(code));
 }
 
+/*
+ * Over HTTP/2 a peer may answer before it has been sent the body, and end the stream.
+ * libcurl (7.88, Debian 12) hands the whole answer over and fails for what it could not
+ * send any more, without a text; a stream that was not closed cleanly has one.  Such
+ * an answer is valid: RFC 9113, section 8.1.
+ */
+static bool
+answered_before_body(const tq_exchange *x, CURLcode code)
+{
+	return code == CURLE_HTTP2_STREAM && x->head_done && x->curl_error[0] == '\0';
+}
+
 static tq_class
 classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 {
@@ -351,7 +363,8 @@ classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 		return TQ_CLASS_TOO_LARGE;
 
 	/* The body was cut off by us, so the status stands. */
-	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->content.overflowed))
+	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->content.overflowed) ||
+		answered_before_body(x, code))
 		return x->status >= 100 && x->status <= 999 ? TQ_CLASS_HTTP : TQ_CLASS_PROTOCOL;
 
 	/* curl has a limit of its own for one header line, and calls it so. */

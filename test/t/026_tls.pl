@@ -193,6 +193,12 @@ foreach my $queue (qw(inside outside))
 wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_at is null");
 is(sql("select count(*) from taskq.tasks where state <> 'finished' and payload = to_jsonb(repeat('x', 10000))"), '0',
 	'two thousand on few connections: all are answered');
+my $last = sql("select max(taskq.submit_http('https://localhost:$port{modern}/empty', '{}', queue => queue))"
+	  . " from (values ('inside'), ('outside')) q (queue), generate_series(1, 250)");
+wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_at is null");
+is( sql("select string_agg(distinct t.state || coalesce(' ' || a.class || ': ' || a.error, ''), ', ')"
+	  . " from taskq.tasks t left join taskq.attempts a on a.task_id = t.id where t.id between $last - 499 and $last"),
+	'finished', 'an answer that does not wait for the body is an answer');
 reconfigure($node, 'taskq.http2' => 'off');
 TaskqTest::wait_until('HTTP/1.1', sub { outcome_of('inside', 'modern') =~ m{^HTTP/1} });
 pass('it takes a reload to end it');
