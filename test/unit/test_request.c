@@ -7,103 +7,104 @@
 #include "core/http.h"
 #include "unit.h"
 
+static const char *const good_urls[] = {
+	"http://example.com",
+	"https://example.com/",
+	"HTTP://EXAMPLE.COM/x",
+	"http://example.com:8080/a/b?c=d&e=f#g",
+	"http://example.com./",
+	"http://127.0.0.1/",
+	"http://2130706433/",
+	"http://0x7f.1/",
+	"http://0177.0.0.1/",
+	"http://0/",
+	"http://[::1]/",
+	"http://[::ffff:127.0.0.1]:81/",
+	"http://xn--bcher-kva.example/",
+	"http://example.com?q",
+	"http://example.com/@user",
+	"http://example.com/a:b",
+	"http://example.com:65535/",
+	"http://a_b.example/",
+	"http://example.com/%0d%0a",
+	"http://example.com/\xc3\xbc",
+};
+static const struct
+{
+	const char *url;
+	const char *problem;
+} bad_urls[] = {
+	{"", "URL does not begin with http:// or https://"},
+	{"example.com", "URL does not begin with http:// or https://"},
+	{"ftp://example.com/", "URL does not begin with http:// or https://"},
+	{"file:///etc/passwd", "URL does not begin with http:// or https://"},
+	{"gopher://example.com/", "URL does not begin with http:// or https://"},
+	{"javascript:alert(1)", "URL does not begin with http:// or https://"},
+	{"http:/example.com", "URL does not begin with http:// or https://"},
+	{"http:example.com", "URL does not begin with http:// or https://"},
+	{"//example.com", "URL does not begin with http:// or https://"},
+	{"http:\\\\example.com", "URL does not begin with http:// or https://"},
+	{"http://", "URL has no host"},
+	{"http:///x", "URL has no host"},
+	{"http:////example.com", "URL has no host"},
+	{"http://?q", "URL has no host"},
+	{"http://:80/", "URL has no host"},
+	{"http://#", "URL has no host"},
+	{"http://./", "URL has no host"},
+	{"http://user@example.com/", "URL has user information"},
+	{"http://user:pass@example.com/", "URL has user information"},
+	{"http://@example.com/", "URL has user information"},
+	{"http://:@example.com/", "URL has user information"},
+	{"http://ok.test\\@10.0.0.5/", "URL has user information"},
+	{"http://ok.test@10.0.0.5#@x", "URL has user information"},
+	{"http://example.com/ x", "URL has a blank"},
+	{" http://example.com/", "URL has a blank"},
+	{"http://exa mple.com/", "URL has a blank"},
+	{"http://example.com/\r\nX: y", "URL has a control character"},
+	{"http://example.com/\t", "URL has a control character"},
+	{"http://example.com/\x7f", "URL has a control character"},
+	{"\x01http://example.com/", "URL has a control character"},
+	{"http://example.com:65536/", "URL has a bad port"},
+	{"http://example.com:0/", "URL has a bad port"},
+	{"http://example.com:00000/", "URL has a bad port"},
+	{"http://example.com:+80/", "URL has a bad port"},
+	{"http://example.com:8x/", "URL has a bad port"},
+	{"http://example.com:-1/", "URL has a bad port"},
+	{"http://[fe80::1%25eth0]/", "URL has an IPv6 zone"},
+	{"http://b\xc3\xbc"
+	 "cher.example/",
+	 "host name in URL is not ASCII: use its xn-- form"},
+};
+
+/* Refused; the reason is curl's and no matter. */
+static const char *const odd_urls[] = {
+	"http://exa%00mple.com/",
+	"http://exa%0ample.com/",
+	"http://a|b/%",
+	"http://[::1/",
+	"http://[1:2:3/",
+	"http://[zz::1]/",
+	"http://ex<am>ple/",
+	"http://a\\b/",
+	"http://[]/",
+	"http://%b\xc3\xbc/",
+	"http://a,b/",
+	"http://example.com:80:80/",
+	"http://[::1]x/",
+};
+
 static void
 test_urls(void)
 {
-	static const char *const good[] = {
-		"http://example.com",
-		"https://example.com/",
-		"HTTP://EXAMPLE.COM/x",
-		"http://example.com:8080/a/b?c=d&e=f#g",
-		"http://example.com./",
-		"http://127.0.0.1/",
-		"http://2130706433/",
-		"http://0x7f.1/",
-		"http://0177.0.0.1/",
-		"http://0/",
-		"http://[::1]/",
-		"http://[::ffff:127.0.0.1]:81/",
-		"http://xn--bcher-kva.example/",
-		"http://example.com?q",
-		"http://example.com/@user",
-		"http://example.com/a:b",
-		"http://example.com:65535/",
-		"http://a_b.example/",
-		"http://example.com/%0d%0a",
-		"http://example.com/\xc3\xbc",
-	};
-	static const struct
-	{
-		const char *url;
-		const char *problem;
-	} bad[] = {
-		{"", "URL does not begin with http:// or https://"},
-		{"example.com", "URL does not begin with http:// or https://"},
-		{"ftp://example.com/", "URL does not begin with http:// or https://"},
-		{"file:///etc/passwd", "URL does not begin with http:// or https://"},
-		{"gopher://example.com/", "URL does not begin with http:// or https://"},
-		{"javascript:alert(1)", "URL does not begin with http:// or https://"},
-		{"http:/example.com", "URL does not begin with http:// or https://"},
-		{"http:example.com", "URL does not begin with http:// or https://"},
-		{"//example.com", "URL does not begin with http:// or https://"},
-		{"http:\\\\example.com", "URL does not begin with http:// or https://"},
-		{"http://", "URL has no host"},
-		{"http:///x", "URL has no host"},
-		{"http:////example.com", "URL has no host"},
-		{"http://?q", "URL has no host"},
-		{"http://:80/", "URL has no host"},
-		{"http://#", "URL has no host"},
-		{"http://./", "URL has no host"},
-		{"http://user@example.com/", "URL has user information"},
-		{"http://user:pass@example.com/", "URL has user information"},
-		{"http://@example.com/", "URL has user information"},
-		{"http://:@example.com/", "URL has user information"},
-		{"http://ok.test\\@10.0.0.5/", "URL has user information"},
-		{"http://ok.test@10.0.0.5#@x", "URL has user information"},
-		{"http://example.com/ x", "URL has a blank"},
-		{" http://example.com/", "URL has a blank"},
-		{"http://exa mple.com/", "URL has a blank"},
-		{"http://example.com/\r\nX: y", "URL has a control character"},
-		{"http://example.com/\t", "URL has a control character"},
-		{"http://example.com/\x7f", "URL has a control character"},
-		{"\x01http://example.com/", "URL has a control character"},
-		{"http://example.com:65536/", "URL has a bad port"},
-		{"http://example.com:0/", "URL has a bad port"},
-		{"http://example.com:00000/", "URL has a bad port"},
-		{"http://example.com:+80/", "URL has a bad port"},
-		{"http://example.com:8x/", "URL has a bad port"},
-		{"http://example.com:-1/", "URL has a bad port"},
-		{"http://[fe80::1%25eth0]/", "URL has an IPv6 zone"},
-		{"http://b\xc3\xbc"
-		 "cher.example/",
-		 "host name in URL is not ASCII: use its xn-- form"},
-	};
-
-	/* Refused; the reason is curl's and no matter. */
-	static const char *const odd[] = {
-		"http://exa%00mple.com/",
-		"http://exa%0ample.com/",
-		"http://a|b/%",
-		"http://[::1/",
-		"http://[1:2:3/",
-		"http://[zz::1]/",
-		"http://ex<am>ple/",
-		"http://a\\b/",
-		"http://[]/",
-		"http://%b\xc3\xbc/",
-		"http://a,b/",
-		"http://example.com:80:80/",
-		"http://[::1]x/",
-	};
 	size_t i;
 
-	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		is_str(tq_url_invalid(good[i]), NULL, "%s", good[i]);
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		is_str(tq_url_invalid(bad[i].url), bad[i].problem, "bad URL %d", (int) i);
-	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
-		if (!ok(tq_url_invalid(odd[i]) != NULL, "odd URL %d", (int) i))
-			note("%s", odd[i]);
+	for (i = 0; i < sizeof(good_urls) / sizeof(good_urls[0]); i++)
+		is_str(tq_url_invalid(good_urls[i]), NULL, "%s", good_urls[i]);
+	for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++)
+		is_str(tq_url_invalid(bad_urls[i].url), bad_urls[i].problem, "bad URL %d", (int) i);
+	for (i = 0; i < sizeof(odd_urls) / sizeof(odd_urls[0]); i++)
+		if (!ok(tq_url_invalid(odd_urls[i]) != NULL, "odd URL %d", (int) i))
+			note("%s", odd_urls[i]);
 }
 
 static void
