@@ -412,7 +412,7 @@ taskq_acquire(PG_FUNCTION_ARGS)
 
 	client_call("taskq.acquire()");
 	queue = queue_to_acquire(fcinfo);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	acquire_into(fcinfo, queue, 1);
 	return (Datum) 0;
 }

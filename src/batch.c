@@ -173,7 +173,7 @@ taskq_heartbeat_many(PG_FUNCTION_ARGS)
 	client_call("taskq.heartbeat_many()");
 	items = arg_items(fcinfo, 0, &count);
 	qsort(items, count, sizeof(Ownership), compare_items);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
 		Row lease;
@@ -202,7 +202,7 @@ taskq_finish_and_acquire(PG_FUNCTION_ARGS)
 	queue = queue_to_acquire(fcinfo);
 	items = arg_items(fcinfo, 1, &count);
 	arg_results(fcinfo, 3, items, count);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	(void) finish_items(items, count);
 	acquire_into(fcinfo, queue, 4);
 	return (Datum) 0;

@@ -56,6 +56,15 @@ static Statement select_retry_at = {
 	NULL,
 };
 
+static Datum
+look_up_state(const char *label)
+{
+	Oid type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("state"),
+							   ObjectIdGetDatum(get_namespace_oid("taskq", false)));
+
+	return DirectFunctionCall2(enum_in, CStringGetDatum(label), ObjectIdGetDatum(type));
+}
+
 Datum
 state_datum(TaskState state)
 {
@@ -67,10 +76,16 @@ state_datum(TaskState state)
 		[STATE_CANCELLED] = "cancelled",
 		[STATE_EXPIRED] = "expired",
 	};
-	Oid type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("state"),
-							   ObjectIdGetDatum(get_namespace_oid("taskq", false)));
+	static Datum known[lengthof(labels)];
+	static Oid generation = InvalidOid;
 
-	return DirectFunctionCall2(enum_in, CStringGetDatum(labels[state]), ObjectIdGetDatum(type));
+	if (generation != queue_generation())
+	{
+		for (int i = 0; i < (int) lengthof(labels); i++)
+			known[i] = look_up_state(labels[i]);
+		generation = queue_generation();
+	}
+	return known[state];
 }
 
 void

@@ -91,6 +91,10 @@ static bool arm_row_seen = false;
 
 /* The relation whose invalidation says that something changed. */
 static Oid queue_relation = InvalidOid;
+static bool relation_known = false; /* it has been looked up since */
+
+/* What was last found by id. */
+static Queue *last_by_id = NULL;
 
 /* The extension's objects are those that this library was built for. */
 static bool version_fits = false;
@@ -105,6 +109,7 @@ forget_all(void)
 	Queue *queue;
 
 	changes++;
+	relation_known = false;
 	version_fits = false;
 	push_ids_valid = false;
 	arm_row_seen = false;
@@ -139,7 +144,10 @@ start_remembering(void)
 {
 	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
 
+	if (relation_known)
+		return;
 	queue_relation = taskq_relation("queue");
+	relation_known = true;
 	if (queues != NULL)
 		return;
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
@@ -327,6 +335,12 @@ queue_by_name(text *name)
 	return queue;
 }
 
+static bool
+is_known(const Queue *queue, int32 id)
+{
+	return queue->valid && queue->exists && queue->id == id;
+}
+
 const Queue *
 queue_by_id(int32 id)
 {
@@ -337,13 +351,15 @@ queue_by_id(int32 id)
 	Queue *queue;
 
 	start_remembering();
+	if (last_by_id != NULL && is_known(last_by_id, id))
+		return last_by_id;
 	hash_seq_init(&status, queues);
 	while ((queue = hash_seq_search(&status)) != NULL)
 	{
-		if (queue->valid && queue->exists && queue->id == id)
+		if (is_known(queue, id))
 		{
 			hash_seq_term(&status);
-			return queue;
+			return last_by_id = queue;
 		}
 	}
 	if (!read_settled(&select_by_id, &argument, row, isnull, QUEUE_NCOLUMNS))
@@ -375,18 +391,36 @@ queue_push_ids(int *count)
 	return memcpy(palloc(npush_ids * sizeof(int32)), push_ids, npush_ids * sizeof(int32));
 }
 
+/* Again if the extension was dropped and created before the lock was ours. */
+static void
+lock_queues(LOCKMODE mode)
+{
+	Oid locked;
+
+	for (;;)
+	{
+		start_remembering();
+		locked = queue_relation;
+		LockRelationOid(locked, mode);
+		start_remembering();
+		if (queue_relation == locked)
+			return;
+		UnlockRelationOid(locked, mode);
+	}
+}
+
 void
 client_call(const char *function)
 {
 	require_writable(function);
-	LockRelationOid(taskq_relation("queue"), RowShareLock);
+	lock_queues(RowShareLock);
 }
 
 void
 executor_call(const char *function)
 {
 	require_writable(function);
-	LockRelationOid(taskq_relation("queue"), AccessShareLock);
+	lock_queues(AccessShareLock);
 }
 
 Oid

@@ -25,6 +25,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -171,6 +172,70 @@ read_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 	heap_deform_tuple(tuple, RelationGetDescr(r->heap), row->values, row->nulls);
 }
 
+/*
+ * Whether the block is in the file.  A length that was known since the last
+ * truncation still is one: truncating takes a stronger lock than ours, and
+ * makes everybody forget what he knew.
+ */
+static bool
+has_block(Relation heap, BlockNumber block)
+{
+	BlockNumber known = RelationGetSmgr(heap)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	return (known != InvalidBlockNumber && block < known) ||
+		   block < RelationGetNumberOfBlocks(heap);
+}
+
+/* The row at tid, if there is a committed one (or our own) that nobody has deleted. */
+static bool
+fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
+{
+	ItemPointerData place = *tid;
+	TupleTableSlot *slot;
+	bool found;
+
+	if (!has_block(r->heap, ItemPointerGetBlockNumber(tid)))
+		return false;
+	slot = table_slot_create(r->heap, NULL);
+	found = table_tuple_fetch_row_version(r->heap, &place, SnapshotSelf, slot);
+	if (found)
+	{
+		read_slot(r, slot, row);
+		/* As an index scan does, so that the next update finds room in the page. */
+		heap_page_prune_opt(r->heap, ((BufferHeapTupleTableSlot *) slot)->buffer);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+/*
+ * Where this session has last seen tasks and leases: what it claimed it mostly
+ * ends, too, and needs no index to find it.  A hint: the row says what it is.
+ */
+#define NPLACES 256
+
+typedef struct Place
+{
+	int64 id;
+	ItemPointerData tid;
+} Place;
+
+static Place places[lengthof(hot_tables)][NPLACES];
+
+static Place *
+place_of(HotTable table, int64 id)
+{
+	return &places[table][(uint64) id % NPLACES];
+}
+
+static void
+remember_place(const HotRelation *r, const Row *row, ItemPointerData tid)
+{
+	/* Tasks and leases begin with their id. */
+	if (r->table == HOT_TASK || r->table == HOT_LEASE)
+		*place_of(r->table, ROW_INT64(row, 0)) = (Place){ROW_INT64(row, 0), tid};
+}
+
 /* The first row that the keys find in the latest snapshot. */
 static bool
 fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
@@ -190,8 +255,8 @@ fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
 	return found;
 }
 
-bool
-row_fetch(HotRelation *r, int64 id, Row *row)
+static bool
+fetch_by_id(HotRelation *r, int64 id, Row *row)
 {
 	ScanKeyData key;
 
@@ -202,6 +267,19 @@ row_fetch(HotRelation *r, int64 id, Row *row)
 	if (!index_getnext_slot(r->scan, ForwardScanDirection, r->slot))
 		return false;
 	read_slot(r, r->slot, row);
+	return true;
+}
+
+bool
+row_fetch(HotRelation *r, int64 id, Row *row)
+{
+	const Place *place = place_of(r->table, id);
+
+	if (place->id == id && fetch_at(r, &place->tid, row) && ROW_INT64(row, 0) == id)
+		return true;
+	if (!fetch_by_id(r, id, row))
+		return false;
+	remember_place(r, row, row->tid);
 	return true;
 }
 
@@ -368,6 +446,7 @@ row_insert(HotRelation *r, Row *row)
 
 	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
+	remember_place(r, row, row->tid);
 	note_lease(r, row, false);
 }
 
@@ -389,6 +468,7 @@ insert_together(HotRelation *r, Row **rows, int count)
 	{
 		rows[i]->tid = slots[i]->tts_tid;
 		insert_index_entry(r, rows[i], info);
+		remember_place(r, rows[i], rows[i]->tid);
 		note_lease(r, rows[i], false);
 		ExecDropSingleTupleTableSlot(slots[i]);
 	}
@@ -418,7 +498,7 @@ fetch_candidate(HotRelation *r, const Candidate *c, TupleTableSlot *slot, Row *r
 	SnapshotData dirty;
 
 	InitDirtySnapshot(dirty);
-	if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(r->heap) ||
+	if (!has_block(r->heap, ItemPointerGetBlockNumber(&tid)) ||
 		!table_tuple_fetch_row_version(r->heap, &tid, &dirty, slot) ||
 		TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
 		return false;
@@ -539,6 +619,7 @@ row_update(HotRelation *r, const Row *row, bool wait)
 										  (bool *) row->nulls);
 
 		CatalogTupleUpdate(r->heap, &tid, tuple);
+		remember_place(r, row, tuple->t_self);
 		heap_freetuple(tuple);
 		note_lease(r, row, false);
 	}

@@ -135,6 +135,74 @@ is( sql("select count(*), count(distinct id) from taskq.tasks t join ledger l us
 	"$tasks|$tasks",
 	'each of them in its first attempt, for releasing uses none up');
 
+# ---- rows that are no longer where a session has seen them ------------------------------------
+
+my $session = $node->background_psql('postgres');
+
+sub acquire_there
+{
+	my $id = sql("select taskq.submit('work', '{}', priority => -1)");
+	my ($acquired, $number) = split /\|/,
+	  $session->query_safe(q{select id, token from taskq.acquire('work', lease_for => '1 hour')});
+	is($acquired, $id, 'the session has a task');
+	return ($acquired, $number);
+}
+
+sub finish_there
+{
+	my ($task, $number) = @_;
+	return $session->query_safe("select taskq.finish($task, $number)");
+}
+
+# Others before and after it, so that its place becomes another's.
+sql('vacuum full taskq.lease');
+sql("select count(taskq.submit('work', '{}')) from generate_series(1, 40)");
+sql("select count(*) from taskq.acquire('work', 20)");
+my @held = acquire_there();
+sql("select count(*) from taskq.acquire('work', 20)");
+sql('select count(taskq.finish(id, token)) from (select * from taskq.lease order by id limit 10) l');
+sql('vacuum full taskq.lease');
+sql('vacuum full taskq.task');
+is(finish_there(@held), 't', 'rows that were moved are found');
+
+@held = acquire_there();
+is(sql("select count(*) from taskq.heartbeat($held[0], $held[1])"), '1', 'another session extends a lease');
+is(finish_there(@held), 't', 'and it is found');
+
+@held = acquire_there();
+sql("select taskq.release($held[0], $held[1])");
+my ($again_id, $newer) = acquire('other', '1 hour');
+is("$again_id " . finish_there(@held), "$held[0] f", 'the lease of somebody else is not taken for the one that was');
+is(finish_there($held[0], $newer), 't', 'and is found by its own token');
+
+# A file that has become shorter: the last lease is one that the session has seen.
+sql("select count(taskq.submit('work', '{}')) from generate_series(1, 1000)");
+sql("select count(*) from taskq.acquire('work', 1000, worker => 'many')");
+@held = acquire_there();
+$session->query_safe("select * from taskq.heartbeat($held[0], $held[1])");
+sql('select count(taskq.finish(id, token)) from taskq.lease');
+wait_until('an empty file', sub {
+	sql('vacuum (truncate) taskq.lease');
+	return sql("select pg_relation_size('taskq.lease')") eq '0';
+});
+is(finish_there(@held), 'f', 'a lease that lay behind the end of the file is none');
+
+$session->query_safe('begin; savepoint claim');
+@held = acquire_there();
+$session->query_safe('rollback to claim');
+is(finish_there(@held), 'f', 'nor is one that was rolled back');
+$session->query_safe('rollback');
+($again_id, $newer) = acquire('other', '1 hour');
+is($again_id, $held[0], 'its task can be acquired again');
+is(sql("select taskq.finish($again_id, $newer)"), 't', 'and finished');
+
+# As an index scan does, a look at the row's place removes the versions that nobody needs.
+@held = acquire_there();
+$session->query_safe("do \$\$ begin for i in 1 .. 3000 loop perform taskq.heartbeat($held[0], $held[1]); commit; end loop; end \$\$");
+cmp_ok(sql("select pg_relation_size('taskq.lease') / 8192"), '<=', 8, 'three thousand heartbeats fit into a few pages');
+is(finish_there(@held), 't', 'and the last one is found');
+$session->quit;
+
 # ---- tokens from before a crash ------------------------------------------------------------
 
 # With synchronous_commit off an acquire can be lost.  The WAL writer flushes at once
