@@ -17,7 +17,7 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
-	src/dispatch.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
+	src/dispatch.o src/lanes.o src/sweep.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
 	src/history.o src/push.o src/endpoint.o src/signature.o \
 	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
 	src/notify.o src/maintenance.o src/vacuum.o \

@@ -47,7 +47,7 @@ create function taskq._notify(queue_ids int[]) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_notify';
 
 -- Looks for due tasks that came by a way which tells nobody of them: see
--- src/dispatch.c.  One step; false: there is more to look at.
+-- src/sweep.c.  One step; false: there is more to look at.
 create function taskq._sweep() returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
 

@@ -5,7 +5,7 @@
  * All of it is a hint.  A candidate is claimed by deleting its ready row, and
  * only who succeeds has the task; a hint that is lost costs a look at the
  * index.  What must hold is that no committed, due task is without one: see
- * dispatch.c.
+ * dispatch.c.  Lanes, slots and sweeps are in lanes.c and sweep.c.
  */
 #ifndef TASKQ_DISPATCH_H
 #define TASKQ_DISPATCH_H

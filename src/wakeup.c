@@ -16,7 +16,7 @@
  *
  * A prepared transaction tells nothing.  When one has been committed or rolled
  * back, and when logical replication has applied something, a sweep looks for
- * what has come: see dispatch.c.
+ * what has come: see dispatch.c and sweep.c.
  */
 #include "taskq.h"
 

@@ -1,6 +1,6 @@
 /*
  * lanes.pml
- *		The lane protocol of dispatch.c, for spin: see run.sh.
+ *		The lane protocol of dispatch.c, lanes.c and sweep.c, for spin: see run.sh.
  *
  * One queue and one lane of it.  A ready row is its number: run_at, id and
  * place in the index at once, so row 1 is acquired before row 2 and is late
@@ -75,7 +75,7 @@ inline heap_push(c)
 	count++
 }
 
-/* heap_pop() */
+/* slot_pop() */
 inline heap_pop(c)
 {
 	first_candidate(c);
@@ -85,7 +85,7 @@ inline heap_pop(c)
 	fi
 }
 
-/* lower() */
+/* slot_lower() */
 inline lower(c)
 {
 	read = (c <= read -> c - 1 : read);
@@ -94,7 +94,7 @@ inline lower(c)
 	told_due = EARLIEST(told_due, c)
 }
 
-/* push(), and overflow() where there is no room */
+/* slot_push(), and overflow() where there is no room */
 inline push(c)
 {
 	if
@@ -146,7 +146,7 @@ inline offer_many(first)
 	fi
 }
 
-/* offer(): the clock is read before the slot is locked */
+/* slot_offer(): the clock is read before the slot is locked */
 inline offer(c, again)
 {
 	t = now;
@@ -161,7 +161,7 @@ inline offer(c, again)
 
 /* ---- reading on ------------------------------------------------------------------ */
 
-/* scan_lane(), next_entry(): the first entry behind a position; 0: there is none */
+/* lane_scan_begin(), lane_scan_next(): the first entry behind a position; 0: there is none */
 inline next_entry(from, c)
 {
 	c = 0;

@@ -15,7 +15,7 @@ use Test::More;
 
 use TaskqTest;
 
-# As dispatch.c has them.
+# As dispatch.c and lanes.h have them.
 my $max_candidates = 1024;
 my $max_pending = 1024;
 
