@@ -108,6 +108,7 @@ static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	int kept = npending;
+	bool offered = false;
 
 	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
 		return;
@@ -121,7 +122,10 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 		if (event == SUBXACT_EVENT_ABORT_SUB)
 		{
 			if (!p->inserted)
-				slot_offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
+			{
+				slot_offer(p->relfile, p->queue_id, &p->candidate, p->many, true);
+				offered = true;
+			}
 			if (!p->many)
 				continue;
 		}
@@ -130,6 +134,8 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 			pending[kept++] = *p;
 	}
 	npending = kept;
+	if (offered)
+		taskq_hints_changed();
 }
 
 /* So that the next so many are remembered without fail. */

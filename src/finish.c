@@ -81,6 +81,7 @@ state_datum(TaskState state)
 
 	if (generation != queue_generation())
 	{
+		generation = InvalidOid; /* for when one is not found */
 		for (int i = 0; i < (int) lengthof(labels); i++)
 			known[i] = look_up_state(labels[i]);
 		generation = queue_generation();

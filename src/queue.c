@@ -113,6 +113,8 @@ forget_all(void)
 	version_fits = false;
 	push_ids_valid = false;
 	arm_row_seen = false;
+	if (queues == NULL)
+		return;
 	hash_seq_init(&status, queues);
 	while ((queue = hash_seq_search(&status)) != NULL)
 		queue->valid = false;
@@ -128,7 +130,8 @@ relation_changed(Datum arg, Oid relid)
 static void
 transaction_ended(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
+	/* What a prepared transaction has done is nothing yet, and may be nothing. */
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_all();
 }
 
@@ -139,31 +142,40 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId
 		forget_all();
 }
 
+/* May fail half-way; to begin again does no harm. */
 static void
-start_remembering(void)
+make_memory(void)
 {
 	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
 
-	if (relation_known)
-		return;
-	queue_relation = taskq_relation("queue");
-	relation_known = true;
-	if (queues != NULL)
-		return;
-	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
-	ctl.hcxt = queue_context;
-	queues = hash_create("taskq queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
+	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
+	ctl.hcxt = queue_context;
+	queues = hash_create("taskq queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
+static void
+start_remembering(void)
+{
+	if (relation_known)
+		return;
+	if (queues == NULL)
+		make_memory();
+	queue_relation = taskq_relation("queue");
+	relation_known = true;
+}
+
+/* The old one is given up once there is the new one. */
 static char *
 keep_text(char *old, Datum value, bool isnull)
 {
+	char *new = isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
+
 	if (old != NULL)
 		pfree(old);
-	return isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
+	return new;
 }
 
 static void
@@ -171,15 +183,14 @@ keep_grantees(Queue *q, int privilege, Datum value)
 {
 	ArrayType *array = DatumGetArrayTypeP(value);
 	int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	Oid *grantees = NULL;
 
-	q->ngrantees[privilege] = 0;
+	if (count > 0)
+		grantees = memcpy(MemoryContextAlloc(queue_context, count * sizeof(Oid)),
+						  ARR_DATA_PTR(array), count * sizeof(Oid));
 	if (q->grantees[privilege] != NULL)
 		pfree(q->grantees[privilege]);
-	q->grantees[privilege] = NULL;
-	if (count == 0)
-		return;
-	q->grantees[privilege] = MemoryContextAlloc(queue_context, count * sizeof(Oid));
-	memcpy(q->grantees[privilege], ARR_DATA_PTR(array), count * sizeof(Oid));
+	q->grantees[privilege] = grantees;
 	q->ngrantees[privilege] = count;
 }
 
@@ -376,15 +387,19 @@ queue_push_ids(int *count)
 		Datum value;
 		bool isnull;
 		ArrayType *array;
+		int32 *ids;
+		int count_now;
 
 		if (!read_settled(&select_push_ids, NULL, &value, &isnull, 1) || isnull)
 			elog(ERROR, "there is no push queue");
 		array = DatumGetArrayTypeP(value);
+		count_now = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		ids = memcpy(MemoryContextAlloc(queue_context, count_now * sizeof(int32)),
+					 ARR_DATA_PTR(array), count_now * sizeof(int32));
 		if (push_ids != NULL)
 			pfree(push_ids);
-		npush_ids = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-		push_ids = MemoryContextAlloc(queue_context, npush_ids * sizeof(int32));
-		memcpy(push_ids, ARR_DATA_PTR(array), npush_ids * sizeof(int32));
+		push_ids = ids;
+		npush_ids = count_now;
 		push_ids_valid = true;
 	}
 	*count = npush_ids;

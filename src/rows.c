@@ -275,7 +275,8 @@ row_fetch(HotRelation *r, int64 id, Row *row)
 {
 	const Place *place = place_of(r->table, id);
 
-	if (place->id == id && fetch_at(r, &place->tid, row) && ROW_INT64(row, 0) == id)
+	if (place->id == id && ItemPointerIsValid(&place->tid) && fetch_at(r, &place->tid, row) &&
+		ROW_INT64(row, 0) == id)
 		return true;
 	if (!fetch_by_id(r, id, row))
 		return false;

@@ -163,6 +163,8 @@ dispatch_sweep(HotRelation *ready, int max_entries)
 		{
 			sweep_entries(ready, &scan, &w);
 			sweep_end(s, compat_relfile(ready->heap), &w);
+			if (w.count > 0 || w.is_unread)
+				taskq_hints_changed();
 			tell_found(&w);
 		}
 		sweep_on(&w, !ours);

@@ -195,6 +195,7 @@ tell(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 	{
 		stats_count_anew();
 		expiry_unknown();
+		taskq_hints_changed();
 		raise_flag(&slot->sweep, &slot->procno);
 	}
 	if (what & TELL_LAUNCHER)

@@ -342,12 +342,25 @@ explain(tq_exchange *x, CURLcode code, const char *text)
  * Over HTTP/2 a peer may answer before it has been sent the body, and end the stream.
  * libcurl (7.88, Debian 12) hands the whole answer over and fails for what it could not
  * send any more, without a text; a stream that was not closed cleanly has one.  Such
- * an answer is valid: RFC 9113, section 8.1.
+ * an answer is valid: RFC 9113, section 8.1.  Whether it has come to its end
+ * libcurl does not say.
  */
 static bool
 answered_before_body(const tq_exchange *x, CURLcode code)
 {
 	return code == CURLE_HTTP2_STREAM && x->head_done && x->curl_error[0] == '\0';
+}
+
+/* Bytes that the answer's head promises; -1: it does not say. */
+static curl_off_t
+promised_length(const tq_exchange *x)
+{
+	curl_off_t length = -1;
+
+	if (x->status == 204)
+		return 0;
+	curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	return length;
 }
 
 static tq_class
@@ -361,6 +374,8 @@ classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 		return TQ_CLASS_RESET;
 	if (x->too_large)
 		return TQ_CLASS_TOO_LARGE;
+	if (answered_before_body(x, code) && promised_length(x) > (curl_off_t) x->content.len)
+		return TQ_CLASS_RESET;
 
 	/* The body was cut off by us, so the status stands. */
 	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->content.overflowed) ||
@@ -409,7 +424,9 @@ tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 	take_times(x);
 	r->cls = classify(x, code, time_is_up);
 	r->status = (x->status >= 200 && x->status <= 999) || r->cls == TQ_CLASS_HTTP ? x->status : 0;
-	r->truncated = r->cls == TQ_CLASS_HTTP && x->content.overflowed;
+	r->truncated = r->cls == TQ_CLASS_HTTP &&
+				   (x->content.overflowed ||
+					(answered_before_body(x, code) && promised_length(x) < 0));
 	switch (r->cls)
 	{
 		case TQ_CLASS_HTTP:

@@ -133,6 +133,44 @@ is(scalar($receiver->requests('/ok/prepared')), 0, 'nothing is sent for a prepar
 my $delay = delay_of('/ok/prepared', "commit prepared 'p'");
 cmp_ok($delay, '<', 1.3, sprintf('COMMIT PREPARED: found within the poll interval (%.0f ms)', 1000 * $delay));
 
+# A sweep of many steps, between which the executor looks and finds nothing yet: the
+# entries of what was consumed stay as long as somebody may want to see the rows.
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('begin isolation level repeatable read; select count(*) from pg_class');
+foreach my $queue (map { "full$_" } 1 .. 4)
+{
+	sql("select taskq.create_queue('$queue', keep_finished => '0')");
+	sql("select count(*) from taskq.submit_many('$queue', array_fill('1'::jsonb, array[15000]))");
+	foreach (1 .. 2)
+	{
+		sql('select count(*) from (select taskq.finish_many(array_agg(id), array_agg(token))'
+			  . " from taskq.acquire('$queue', 10000)) f");
+	}
+}
+sql("begin; select taskq.submit_http('$url/swept/' || i, '{}') from generate_series(1, 8) i; prepare transaction 'p'");
+my $start = time();
+sql("commit prepared 'p'");
+while (time() < $start + 5 && $receiver->requests('/ok/swept/') < 8)
+{
+	sql('select taskq._wake_executor()');
+}
+cmp_ok(scalar($receiver->requests('/ok/swept/')), '==', 8, 'also when the executor looks while a sweep is under way');
+$reader->quit;
+
+# ---- what a prepared transaction has left behind -----------------------------------------
+
+$node->safe_psql('postgres', 'create database other');
+is( $node->safe_psql(
+		'other', q{
+set client_min_messages = warning;
+create extension taskq;
+begin;
+select from taskq.submit('default', '{}');
+prepare transaction 'other';
+rollback prepared 'other';
+select from taskq.submit('default', '{}');
+select count(*) from taskq.arm}), '1', 'its first submit has armed nothing, the next one does');
+
 $node->stop;
 log_is_clean($node);
 done_testing();
