@@ -199,6 +199,20 @@ wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_
 is( sql("select string_agg(distinct t.state || coalesce(' ' || a.class || ': ' || a.error, ''), ', ')"
 	  . " from taskq.tasks t left join taskq.attempts a on a.task_id = t.id where t.id between $last - 499 and $last"),
 	'finished', 'an answer that does not wait for the body is an answer');
+
+# One that cuts its answers short.
+my $peer = IPC::Run::start([ 'python3', 'test/lib/h2_peer.py', "$dir/h2_port", "$dir/good.pem", "$dir/good.key" ], '<', \undef);
+TaskqTest::wait_until('the peer', sub { return -e "$dir/h2_port" });
+$port{short_answers} = PostgreSQL::Test::Utils::slurp_file("$dir/h2_port");
+$last = sql("select max(taskq.submit_http('https://localhost:$port{short_answers}/', to_jsonb(repeat('x', 16000)), queue => queue,"
+	  . " timeout => '3 s')) from (values ('inside'), ('outside')) q (queue), generate_series(1, 20)");
+wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_at is null");
+is(sql("select count(*) from taskq.tasks where id between $last - 39 and $last and state = 'finished'"), '0',
+	'half an answer is none');
+cmp_ok(sql("select count(*) from taskq.attempts where task_id between $last - 39 and $last and class = 'reset'"), '>', 0,
+	'but a connection that broke');
+$peer->kill_kill;
+
 reconfigure($node, 'taskq.http2' => 'off');
 TaskqTest::wait_until('HTTP/1.1', sub { outcome_of('inside', 'modern') =~ m{^HTTP/1} });
 pass('it takes a reload to end it');
