@@ -12,6 +12,7 @@ use warnings FATAL => 'all';
 use PostgreSQL::Test::BackgroundPsql;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 use TaskqTest;
 
@@ -411,23 +412,36 @@ sub submit_in_sweep
 	my $sweeper = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
 			'-c', $through_gate, '-c', $sweep, '-c', $after_sweep ],
 		'<', \undef, '>', \my $swept, '2>', \$problems);
-	wait_query($node, 'postgres', "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted");
-	$gate->query_safe('select pg_advisory_unlock(1)');
-	my $seen = wait_until('the sweep', sub {
-		my $query = "select query from pg_stat_activity where query in ('$sweep', '$after_sweep')";
-		my ($name) = $gate->query_safe($query) =~ /(_sweep|lock_shared)/;
-		return $name;
+	my $pid = wait_until('the sweeper', sub {
+		return sql("select pid from pg_locks where locktype = 'advisory' and not granted");
 	});
+
+	# It runs for a millisecond at a time, so that it is not over before it is seen.
+	# Should it stop with a lock in hand that somebody needs, it goes on by itself.
+	my $watchdog = IPC::Run::start([ 'sh', '-c', "sleep 5; kill -CONT $pid" ], '<', \undef);
+	my $step = sub {
+		kill 'CONT', $pid;
+		usleep(1000);
+		kill 'STOP', $pid;
+		return sql("select case query when '$sweep' then 'under way' when '$after_sweep' then 'over' end"
+			  . " from pg_stat_activity where pid = $pid and state = 'active'");
+	};
+	kill 'STOP', $pid;
+	$gate->query_safe('select pg_advisory_unlock(1)');
+	wait_until('the sweep', $step);
+	my $stage = $step->();
 	push @ids, ids($worker->query_safe(submit(1)));
+	kill 'CONT', $pid;
+	$watchdog->kill_kill;
 	$gate->quit;
 	ok($sweeper->finish, 'a sweep while others submit') or diag($problems);
 	like($swept, qr/^t$/m, 'comes to its end');
 	drains('a row that was passed by before a sweep got to it', undef, @ids);
-	return $seen eq '_sweep';
+	return $stage eq 'under way';
 }
 
-# A sweep can be over before anybody has seen it.
-wait_until('a submit while others sweep', \&submit_in_sweep);
+my $under_way = 0;
+wait_until('submits while others sweep', sub { return ($under_way += submit_in_sweep()) == 3 });
 $worker->quit;
 
 # ---- more queues than there is memory for ---------------------------------------------------------
