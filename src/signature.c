@@ -104,7 +104,7 @@ is_near(const char *timestamp, int64 tolerance_us)
 	if (len == 0 || len > 12 || strspn(timestamp, "0123456789") != len)
 		return false;
 	distance = strtoll(timestamp, NULL, 10) - now;
-	return Abs(distance) <= tolerance_us / USECS_PER_SEC;
+	return llabs(distance) <= tolerance_us / USECS_PER_SEC;
 }
 
 PG_FUNCTION_INFO_V1(taskq_verify_signature);
