@@ -52,6 +52,7 @@ typedef struct tq_exchange
 	char curl_error[CURL_ERROR_SIZE];
 
 	/* what the callbacks have recorded */
+	bool connected;     /* curl wants to read, which it does not while it connects */
 	bool started;       /* a connection stands and the request was begun on it */
 	bool restarted;     /* curl wanted to send it a second time */
 	const char *denied; /* egress rule that stopped it */

@@ -201,6 +201,7 @@ run(tq_exchange *x)
 	}
 	if (!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
 		return false;
+	x->connected = false;
 	if (curl_multi_add_handle(h->multi, x->easy) != CURLM_OK)
 		return false;
 	unlink_from(&h->ready, x);
@@ -307,9 +308,13 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 {
 	tq_http *h = arg;
 	struct epoll_event ev = {0};
+	char *private = NULL;
 
-	(void) easy;
 	(void) seen;
+	/* Of a handle of curl's own there is no exchange. */
+	if ((what & CURL_POLL_IN) && curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private) == CURLE_OK &&
+		private != NULL)
+		((tq_exchange *) private)->connected = true;
 	if (what == CURL_POLL_REMOVE)
 	{
 		epoll_ctl(h->epfd, EPOLL_CTL_DEL, fd, NULL);

@@ -71,6 +71,9 @@ tq_class_of_curl(int curlcode)
 		case CURLE_PARTIAL_FILE:
 			return TQ_CLASS_RESET;
 		case CURLE_FILESIZE_EXCEEDED:
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+#endif
 			return TQ_CLASS_TOO_LARGE;
 		case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without a status line: HTTP/0.9 */
 		case CURLE_WEIRD_SERVER_REPLY:

@@ -271,6 +271,10 @@ open_channel(tq_resolver *r)
 	options.lookups = lookups;
 	options.sock_state_cb = socket_state;
 	options.sock_state_cb_data = r;
+#ifdef ARES_OPT_QUERY_CACHE
+	options.qcache_max_ttl = 0; /* one cache is enough */
+	mask |= ARES_OPT_QUERY_CACHE;
+#endif
 	status = ares_init_options(&r->channel, &options, mask);
 	if (status != ARES_SUCCESS)
 		r->channel = NULL;
@@ -582,7 +586,7 @@ tq_resolver_set_egress(tq_resolver *r, const tq_egress *e)
 bool
 tq_resolver_set_servers(tq_resolver *r, const char *servers)
 {
-	if (r->channel == NULL && open_channel(r) != ARES_SUCCESS)
+	if (r->nqueries > 0 || (r->channel == NULL && open_channel(r) != ARES_SUCCESS))
 		return false;
 	if (ares_set_servers_ports_csv(r->channel, servers) != ARES_SUCCESS)
 		return false;

@@ -278,20 +278,11 @@ tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 
 /* ---- the answer ----------------------------------------------------------- */
 
-/* curl's connect time tells nothing here: it is set when TLS stands, too. */
-static bool
-has_connected(const tq_exchange *x)
-{
-	long local_port = 0;
-
-	curl_easy_getinfo(x->easy, CURLINFO_LOCAL_PORT, &local_port);
-	return x->started || local_port != 0;
-}
-
+/* What curl tells of connect time and local port depends on its version. */
 bool
 tq_transfer_unreached(const tq_exchange *x, CURLcode code)
 {
-	if (x->denied != NULL || has_connected(x))
+	if (x->denied != NULL || x->started || x->connected)
 		return false;
 	return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
 }

@@ -5,6 +5,7 @@
  * The name asked for tells the server what to do.  Both sides take turns in
  * one loop, so every question is seen and counted.
  */
+#include <ares.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -390,7 +391,9 @@ test_mute(int port)
 	ok(!tq_resolver_set_servers(resolver, "127.0.0.1"), "servers do not change under a query");
 	wait_for(&o);
 	took = clock_ms() - start;
-	ok(took > 4900 && took < 7000, "ends after some seconds (%d ms)", (int) took);
+	/* c-ares 1.30 and later knows how fast a server was, and gives up the sooner. */
+	ok(took > (ARES_VERSION >= 0x011e00 ? 400 : 4900) && took < 7000, "ends in time (%d ms)",
+	   (int) took);
 	is_int(o.result.cls, TQ_CLASS_TIMEOUT, "as a timeout");
 
 	/* Its query is still with c-ares; who comes now gets one of his own. */
