@@ -102,7 +102,7 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum values[MAX_ENDPOINT_ARGS];
-	char nulls[MAX_ENDPOINT_ARGS];
+	char nulls[MAX_ENDPOINT_ARGS] = {0};
 	Datum result = 0;
 	bool isnull;
 

@@ -668,11 +668,13 @@ put_back(tq_deliver *d)
 	int i;
 
 	if (chosen != NULL && leases != NULL)
-		n = choose_to_put_back(d, chosen, full ? waiting / 2 : 0);
-	for (i = 0; i < n; i++)
 	{
-		leases[i].id = chosen[i]->task->id;
-		leases[i].token = chosen[i]->task->token;
+		n = choose_to_put_back(d, chosen, full ? waiting / 2 : 0);
+		for (i = 0; i < n; i++)
+		{
+			leases[i].id = chosen[i]->task->id;
+			leases[i].token = chosen[i]->task->token;
+		}
 	}
 	if (n > 0 && d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) >= 0)
 		forget_put_back(d, chosen, leases, n);
