@@ -244,6 +244,7 @@ test_untrusted_certificate(void)
 {
 	tq_http_limits limits = BASIC_LIMITS;
 	tq_http *h;
+	tq_response *r;
 	char directory[] = "/tmp/test_http.XXXXXX";
 	char path[100];
 	char url[200];
@@ -263,9 +264,12 @@ test_untrusted_certificate(void)
 		setenv("CURL_CA_BUNDLE", path, 1);
 		h = new_engine(&limits, "127.0.0.0/8");
 		snprintf(url, sizeof(url), "https://127.0.0.1:%d/", tls_port);
-		expect(get_url(h, url, 5000), "tls", 0,
-			   "TLS: SSL certificate problem: self-signed certificate",
-			   "a certificate that nobody vouches for");
+		r = get_url(h, url, 5000);
+		/* The words around it are curl's, and its version's. */
+		ok(strncmp(r->error, "TLS: ", 5) == 0 &&
+			   strstr(r->error, "self-signed certificate") != NULL,
+		   "told what is wrong (%s)", r->error);
+		expect(r, "tls", 0, NULL, "a certificate that nobody vouches for");
 		ok(access(key_log, F_OK) != 0, "no TLS keys are written down");
 		tq_http_free(h);
 		kill(pid, SIGKILL);
