@@ -45,14 +45,13 @@ sub make_certificate
 }
 
 make_certificate('good', 'ca', 'DNS:localhost,IP:127.0.0.1', 2);
-make_certificate('expired', 'ca', 'DNS:localhost,IP:127.0.0.1', -1);
 make_certificate('elsewhere', 'ca', 'DNS:hooks.example.com', 2);
 make_certificate('wildcard', 'ca', 'DNS:*.localhost', 2);
 make_certificate('untrusted', 'stranger', 'DNS:localhost,IP:127.0.0.1', 2);
 # Its subject names localhost, but that is not where names stand once there are others.
 make_certificate('subject', 'ca', 'DNS:nobody.example.com', 2);
 
-# Signed by itself; with a short key; by an authority under ours that is not sent along; not valid yet.
+# Signed by itself; with a short key; by an authority under ours that is not sent along.
 openssl('req', '-x509', @new_key, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost',
 	'-keyout', "$dir/alone.key", '-out', "$dir/alone.pem");
 {
@@ -66,10 +65,19 @@ openssl('x509', '-req', '-in', "$dir/below.csr", '-CA', "$dir/ca.pem", '-CAkey',
 make_certificate('headless', 'below', 'DNS:localhost', 2);
 append_to_file("$dir/$_->[0]", $_->[1])
   foreach [ 'index', '' ], [ 'serial', '1000' ], [ 'ca.conf', "[ca]\ndefault_ca=d\n[d]\ndatabase=$dir/index\nserial=$dir/serial\n"
-	  . "new_certs_dir=$dir\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\n" ];
-openssl('req', '-new', @new_key, '-subj', '/CN=localhost', '-keyout', "$dir/future.key", '-out', "$dir/future.csr");
-openssl('ca', '-batch', '-config', "$dir/ca.conf", '-cert', "$dir/ca.pem", '-keyfile', "$dir/ca.key", '-startdate', '20980101000000Z',
-	'-enddate', '20990101000000Z', '-in', "$dir/future.csr", '-out', "$dir/future.pem", '-notext');
+	  . "new_certs_dir=$dir\ndefault_md=sha256\npolicy=p\nx509_extensions=e\nunique_subject=no\n[p]\ncommonName=supplied\n"
+	  . "[e]\nsubjectAltName=DNS:localhost\n" ];
+
+# Valid in other years.
+foreach ([ 'expired', '2020', '2021' ], [ 'future', '2098', '2099' ])
+{
+	my ($name, $from, $to) = @$_;
+
+	openssl('req', '-new', @new_key, '-subj', '/CN=localhost', '-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
+	openssl('ca', '-batch', '-config', "$dir/ca.conf", '-cert', "$dir/ca.pem", '-keyfile', "$dir/ca.key",
+		'-startdate', "${from}0101000000Z", '-enddate', "${to}0101000000Z", '-in', "$dir/$name.csr", '-out', "$dir/$name.pem",
+		'-notext');
+}
 
 # ---- the receiver ------------------------------------------------------------------------------------
 
