@@ -2,6 +2,7 @@
  * test_request.c
  *		Which URLs, methods and headers a task may have.
  */
+#include <curl/curl.h>
 #include <string.h>
 
 #include "core/http.h"
@@ -50,6 +51,11 @@ static const struct
 	{"http://?q", "URL has no host"},
 	{"http://:80/", "URL has no host"},
 	{"http://#", "URL has no host"},
+#if LIBCURL_VERSION_NUM >= 0x081700
+	{"http://./", "URL is malformed"},
+#else
+	{"http://./", "URL has no host"},
+#endif
 	{"http://user@example.com/", "URL has user information"},
 	{"http://user:pass@example.com/", "URL has user information"},
 	{"http://@example.com/", "URL has user information"},
@@ -77,7 +83,6 @@ static const struct
 
 /* Refused; the reason is curl's and no matter. */
 static const char *const odd_urls[] = {
-	"http://./",
 	"http://exa%00mple.com/",
 	"http://exa%0ample.com/",
 	"http://a|b/%",
