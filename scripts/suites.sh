@@ -140,7 +140,7 @@ tap_suite()
 	for test in $(list TAP); do
 		before=$failed
 		program tap "$test" make -s --no-print-directory installcheck PG_CONFIG="$private_config" \
-			with_llvm=no REGRESS= ISOLATION= TAP="$test" PROVE_FLAGS=--verbose
+			with_llvm=no REGRESS= ISOLATION= TAP="$test" PROVE_FLAGS='--verbose --merge'
 		[ "$failed" -eq "$before" ] ||
 			tail -n 200 tmp_check/log/* >>"$logs/tap-$test.log" 2>/dev/null
 	done

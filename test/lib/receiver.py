@@ -70,6 +70,7 @@ REASONS = {200: "OK", 404: "Not Found", 410: "Gone", 429: "Too Many Requests",
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
+CLOSE = b"Connection: close\r\n"
 
 
 def raw_slow_head():
@@ -97,6 +98,8 @@ def raw_endless_body():
 
 
 # Pieces: bytes to be sent, or seconds to wait.  The last ones tell how the end comes.
+# What is a whole answer says that the connection closes: else the next request, not
+# this one, could meet the end.
 RAW = {
     "slow-head": raw_slow_head,
     "endless-head": raw_endless_head,
@@ -105,15 +108,15 @@ RAW = {
     "long-line": lambda: [OK + b"X-Long: " + b"l" * 100000 + b"\r\nContent-Length: 0\r\n\r\n"],
     "cookies": lambda: [OK + b"Set-Cookie: a=b\r\n" * 100000 + b"Content-Length: 0\r\n\r\n"],
     "continues": lambda: [b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
-                          OK + b"Content-Length: 2\r\n\r\nok"],
+                          OK + CLOSE + b"Content-Length: 2\r\n\r\nok"],
     "huge-length": lambda: [OK + b"Content-Length: 9000000000000000000\r\n\r\n", b"x" * 100000],
-    "overflowing-length": lambda: [OK + b"Content-Length: 99999999999999999999\r\n\r\nx"],
+    "overflowing-length": lambda: [OK + CLOSE + b"Content-Length: 99999999999999999999\r\n\r\nx"],
     "negative-length": lambda: [OK + b"Content-Length: -5\r\n\r\nhello"],
     "wrong-length": lambda: [OK + b"Content-Length: five\r\n\r\nhello"],
     "chunk-overflow": lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n",
                                b"FFFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n"],
     "bad-chunk": lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"],
-    "gzip-transfer": lambda: [OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+    "gzip-transfer": lambda: [OK + CLOSE + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
                               b"3\r\nabc\r\n0\r\n\r\n"],
     "no-http": lambda: [b"<html>just a page</html>\n"],
     "status-099": lambda: [b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"],
@@ -121,12 +124,12 @@ RAW = {
     "status-text": lambda: [b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n"],
     "upgrade": lambda: [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: odd\r\n\r\n",
                         b"\x00\x01\x02"],
-    "no-content": lambda: [b"HTTP/1.1 204 No Content\r\n\r\n", b"but there is some"],
-    "long-reason": lambda: [b"HTTP/1.1 500 " + b"r" * 10000 + b"\r\nContent-Length: 0\r\n\r\n"],
+    "no-content": lambda: [b"HTTP/1.1 204 No Content\r\n" + CLOSE + b"\r\n", b"but there is some"],
+    "long-reason": lambda: [b"HTTP/1.1 500 " + b"r" * 10000 + b"\r\n" + CLOSE + b"Content-Length: 0\r\n\r\n"],
     "escapes": lambda: [b"HTTP/1.1 500 \x1b[31mred\x1b[0m\r\nX-Esc: \x1b]0;title\x07\r\n"
-                        b"X-High: \xff\xfe\xc3\xa4\r\nContent-Length: 3\r\n\r\n\x1b\x00\xff"],
+                        b"X-High: \xff\xfe\xc3\xa4\r\n" + CLOSE + b"Content-Length: 3\r\n\r\n\x1b\x00\xff"],
     "nul-in-head": lambda: [OK + b"X-Nul: a\x00b\r\nContent-Length: 2\r\n\r\nok"],
-    "high-bytes": lambda: [OK + b"X-High: \xff\xfe\xc3\xa4\xed\xa0\x80\r\n"
+    "high-bytes": lambda: [OK + b"X-High: \xff\xfe\xc3\xa4\xed\xa0\x80\r\n" + CLOSE +
                            b"Content-Length: 256\r\n\r\n" + bytes(range(256))],
     "nothing": lambda: [],
 }
