@@ -197,6 +197,9 @@ static const Pin pins[] = {
 	{"default_table_access_method", "heap"},
 	{"exit_on_error", "off"},
 
+	/* It would log parameters, what tasks carry among them. */
+	{"auto_explain.log_min_duration", "-1"},
+
 	/* A transaction that waits for a lock holds up every transfer. */
 	{"lock_timeout", "1s"},
 	{"statement_timeout", "0"},

@@ -50,6 +50,29 @@ copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
 	}
 }
 
+/*
+ * The caller's search_path must not reach the statement.  auto_explain must not see
+ * it: since PostgreSQL 16 it logs parameters, and secrets are among them.
+ */
+static void
+pin_settings(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} pins[] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"auto_explain.log_min_duration", "-1"}};
+
+	for (int i = 0; i < (int) lengthof(pins); i++)
+	{
+		if (GetConfigOption(pins[i].name, true, false) != NULL)
+			(void) set_config_option(pins[i].name, pins[i].value, PGC_SUSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+	}
+}
+
 bool
 owner_query(Statement *statement, Datum *values, const char *nulls, Datum *result, bool *isnull,
 			int ncols)
@@ -64,8 +87,7 @@ owner_query(Statement *statement, Datum *values, const char *nulls, Datum *resul
 	GetUserIdAndSecContext(&save_user, &save_context);
 	SetUserIdAndSecContext(get_role_oid(TASKQ_OWNER_ROLE, false),
 						   save_context | SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	pin_settings();
 	SPI_connect();
 	if (statement->plan == NULL)
 		prepare(statement);

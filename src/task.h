@@ -76,9 +76,9 @@ typedef struct Statement
 } Statement;
 
 /*
- * Runs it as taskq_owner, with search_path pinned, on the latest snapshot at
- * any isolation level.  True, and the first row's ncols columns copied to the
- * caller's memory context, if it returns a row.
+ * Runs it as taskq_owner, with search_path pinned and hidden from auto_explain,
+ * on the latest snapshot at any isolation level.  True, and the first row's ncols
+ * columns copied to the caller's memory context, if it returns a row.
  */
 extern bool owner_query(Statement *statement, Datum *values, const char *nulls,
 						Datum *result, bool *isnull, int ncols);
