@@ -16,7 +16,7 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 
 CORE = buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
 
-OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/token.o src/key.o \
+OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/pending.o src/token.o src/key.o \
 	src/dispatch.o src/lanes.o src/sweep.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
 	src/history.o src/push.o src/endpoint.o src/signature.o \
 	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
@@ -29,7 +29,7 @@ SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sq
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 REGRESS = arguments retry life keys batch control transitions properties push endpoints history arming roles grants stats
-ISOLATION = acquire_acquire acquire_cancel finish_expire isolation_levels submit_key retry_retry \
+ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \

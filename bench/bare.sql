@@ -2,4 +2,3 @@
 --		What a submit has to write at least, without anything that thinks.
 create sequence bare_id;
 create table bare_task (like taskq.task including all);
-create table bare_ready (like taskq.ready including all);

@@ -1,9 +1,8 @@
 -- Private tables.  A live task is one row of task, which holds what was
--- submitted, and one row of either ready or lease: it is pending while it has
--- a ready row, and running while it has a lease row.  No column says so a
--- second time.  A claim deletes the ready row and inserts the lease row, so it
--- touches no index but those of the two narrow tables, and expired leases are
--- found among the running tasks alone.  An ended task is one row of history.
+-- submitted, and while it runs one row of lease: without that it is pending.  No
+-- column says so a second time.  A claim inserts the lease row and nothing else,
+-- so it touches no index but that of a narrow table, and expired leases are found
+-- among the running tasks alone.  An ended task is one row of history.
 --
 -- No foreign keys, triggers or row security on these: see the C code that
 -- writes them directly (src/rows.c).
@@ -98,16 +97,10 @@ create table taskq.task (
 	url text,
 	headers jsonb,
 	body bytea
-) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
-
-create table taskq.ready (
-	run_at timestamptz not null,
-	id bigint not null,
-	queue_id int not null,
-	priority smallint not null
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
-create index ready_dispatch on taskq.ready (queue_id, priority, run_at, id);
+-- The order of acquisition.
+create index task_dispatch on taskq.task (queue_id, priority, run_at, id);
 
 create table taskq.lease (
 	id bigint not null constraint lease_pkey primary key,
@@ -225,7 +218,6 @@ select pg_catalog.pg_extension_config_dump('taskq.endpoint', '');
 select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
 select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq.task', '');
-select pg_catalog.pg_extension_config_dump('taskq.ready', '');
 select pg_catalog.pg_extension_config_dump('taskq.lease', '');
 select pg_catalog.pg_extension_config_dump('taskq.key', '');
 select pg_catalog.pg_extension_config_dump('taskq.start_limit', '');

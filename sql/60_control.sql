@@ -10,8 +10,8 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';
 -- retry(), result() and response() look whether the caller may know of the
 -- task, then do as taskq_owner what stands in the private functions: src/front.c.
 
-create function taskq._make_ready(id bigint) returns void
-language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_ready';
+create function taskq._made_pending(id bigint) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_made_pending';
 
 create function taskq._retry(id bigint, run_at timestamptz) returns boolean
 language plpgsql volatile
@@ -59,7 +59,7 @@ begin
 			retry, payload, method, url, headers, body)
 		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.key, h.kind,
 			h.retry, h.payload, h.method, h.url, h.headers, h.body);
-	perform taskq._make_ready(h.id);
+	perform taskq._made_pending(h.id);
 	return true;
 end
 $$;

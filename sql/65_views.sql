@@ -64,8 +64,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select min(head.run_at)
 	from taskq._queues q, generate_series(-16, 15) as p (priority),
-		lateral (select r.run_at from taskq.ready r where r.queue_id = q.id and r.priority = p.priority
-			order by r.queue_id, r.priority, r.run_at, r.id limit 1) as head
+		lateral (select t.run_at from taskq.task t where t.queue_id = q.id and t.priority = p.priority
+				and not exists (select from taskq.lease l where l.id = t.id)
+			order by t.queue_id, t.priority, t.run_at, t.id limit 1) as head
 	where head.run_at <= clock_timestamp()
 $$;
 

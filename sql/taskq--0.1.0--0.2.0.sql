@@ -560,8 +560,26 @@ as $$
 	select taskq._sweep_soon();
 $$;
 
-create function taskq._make_ready(id bigint) returns void
-language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_ready';
+-- A task without a lease is pending: that needs no row of its own.
+create index task_dispatch on taskq.task (queue_id, priority, run_at, id);
+alter table taskq.task reset (fillfactor);
+alter extension taskq drop table taskq.ready;
+drop table taskq.ready;
+
+create or replace function taskq._oldest_due() returns timestamptz
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select min(head.run_at)
+	from taskq._queues q, generate_series(-16, 15) as p (priority),
+		lateral (select t.run_at from taskq.task t where t.queue_id = q.id and t.priority = p.priority
+				and not exists (select from taskq.lease l where l.id = t.id)
+			order by t.queue_id, t.priority, t.run_at, t.id limit 1) as head
+	where head.run_at <= clock_timestamp()
+$$;
+
+create function taskq._made_pending(id bigint) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_made_pending';
 
 create function taskq._retry(id bigint, run_at timestamptz) returns boolean
 language plpgsql volatile
@@ -609,7 +627,7 @@ begin
 			retry, payload, method, url, headers, body)
 		values (h.id, h.submitted_at, due, q.id, 0, h.max_attempts, h.priority, clock_timestamp(), h.timeout, h.key, h.kind,
 			h.retry, h.payload, h.method, h.url, h.headers, h.body);
-	perform taskq._make_ready(h.id);
+	perform taskq._made_pending(h.id);
 	return true;
 end
 $$;

@@ -2,11 +2,9 @@
  * acquire.c
  *		How an attempt begins: one claim for pull and push tasks.
  *
- * Which rows to try dispatch.c knows.  A claim deletes the ready row without
- * waiting for anybody, which is all the exclusion there is: whoever else wants
- * the row meets the delete and goes on to the next.  Then the lease row is
- * inserted, and the task row read.  The task row needs no lock: who changes a
- * pending task has its ready row.
+ * Which tasks to try dispatch.c knows, and pending.c whether one can be had.  A
+ * claim holds it and inserts its lease, which is all; whoever else wants the
+ * task meets the lock or the lease and goes on to the next.
  */
 #include "dispatch.h"
 
@@ -16,13 +14,11 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#define CANDIDATES_AT_ONCE 64
+#define HELD_AT_ONCE 16
 
 /* A claim under way. */
 typedef struct Claiming
 {
-	HotRelation task;
-	HotRelation lease;
 	TimestampTz now;
 	int64 lease_us;
 	text *worker;
@@ -68,86 +64,122 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	lease->nulls[LEASE_MESSAGE] = true;
 }
 
-/* The task that has the ready row; false: it has expired. */
-static bool
-claim_task(int64 id, Claiming *c, Claim *claim)
+/* A late task with whose row an administrator is busy: another time. */
+static void
+offer_later(Backlog *b, const Row *task)
 {
-	Ending expired = {.state = STATE_EXPIRED};
+	Candidate c = candidate_of(task);
 
-	if (!row_fetch(&c->task, id, &claim->task))
-		elog(ERROR, "task " INT64_FORMAT " has a ready row and no task row", id);
-	if (task_start_expired(&claim->task, c->now))
-	{
-		expired.error = task_expired_error();
-		task_end(&claim->task, NULL, &expired);
-		return false;
-	}
-	fill_lease(&claim->lease, c, &claim->task);
-	return true;
+	dispatch_inserted(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
 }
 
-/* Their ready rows have been deleted by us, so nobody changes these tasks from here on. */
+/* Claims the tasks that are held, which are in claims[] behind those claimed so far. */
 static void
-claim_tasks(const int64 *ids, int count, Claiming *c)
+claim_held(Backlog *b, Claiming *c, int held)
 {
-	Row *leases[CANDIDATES_AT_ONCE];
+	Row *leases[HELD_AT_ONCE];
+	Row expired[HELD_AT_ONCE];
+	Ending ending = {.state = STATE_EXPIRED};
+	int nexpired = 0;
 	int n = 0;
 
-	if (count > 1)
-		hot_begin_looks(&c->task);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < held; i++)
 	{
 		Claim *claim = &c->claims[c->count + n];
+		Row task = c->claims[c->count + i].task;
 
-		if (claim_task(ids[i], c, claim))
+		if (!task_start_expired(&task, c->now))
+		{
+			claim->task = task;
+			fill_lease(&claim->lease, c, &task);
 			leases[n++] = &claim->lease;
+		}
+		else if (pending_delete(b, &task, false) == ROW_DONE)
+			expired[nexpired++] = task;
+		else
+			offer_later(b, &task);
 	}
-	if (count > 1)
-		hot_end_looks(&c->task);
-	rows_insert(&c->lease, leases, n);
+	rows_insert(&b->lease, leases, n);
+	for (int i = 0; i < n; i++)
+		pending_let_go(b, ROW_INT64(leases[i], LEASE_ID));
+	if (n > 0)
+		stats_pending(ROW_INT32(leases[0], LEASE_QUEUE_ID), -n);
 	c->count += n;
+	for (int i = 0; i < nexpired; i++)
+	{
+		ending.error = task_expired_error();
+		task_end(&expired[i], NULL, &ending);
+	}
 }
 
 static bool
-take_ready(HotRelation *ready, const Row *row, void *arg)
+claim_seen(Backlog *b, const Candidate *candidate, void *arg)
 {
 	Claiming *c = arg;
-	int64 id = ROW_INT64(row, READY_ID);
+	Row *task = &c->claims[c->count].task;
 
-	if (ready_delete(ready, row, false, false) == ROW_DONE)
-		claim_tasks(&id, 1, c); /* else somebody else has it */
+	if (pending_hold(b, candidate, true, task) == ROW_DONE)
+	{
+		dispatch_taken(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), candidate);
+		claim_held(b, c, 1);
+	}
 	return c->count < c->max;
+}
+
+/* A candidate may have been given twice. */
+static bool
+is_held(const Claiming *c, int held, int64 id)
+{
+	for (int i = 0; i < held; i++)
+	{
+		if (ROW_INT64(&c->claims[c->count + i].task, TASK_ID) == id)
+			return true;
+	}
+	return false;
+}
+
+/* Of whom another holds one, that is waited for: but not while any are held. */
+static void
+claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
+{
+	int held = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		RowResult result = ROW_GONE;
+
+		if (!is_held(c, held, taken[i].id))
+			result = pending_hold(b, &taken[i], held == 0, &c->claims[c->count + held].task);
+		if (result == ROW_BUSY)
+		{
+			claim_held(b, c, held);
+			held = 0;
+			result = pending_hold(b, &taken[i], true, &c->claims[c->count].task);
+		}
+		if (result == ROW_DONE)
+			held++;
+	}
+	claim_held(b, c, held);
 }
 
 /* False: dispatch.c does not know the queue. */
 static bool
-claim_candidates(HotRelation *ready, int32 queue_id, Claiming *c, TimestampTz *next_due)
+claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
 {
-	Candidate taken[CANDIDATES_AT_ONCE];
-	int64 ids[CANDIDATES_AT_ONCE];
+	Candidate taken[HELD_AT_ONCE];
 	int n = 1;
 
 	while (c->count < c->max && n > 0)
 	{
-		int count = 0;
-
-		n = dispatch_take(ready, queue_id, c->now, taken,
-						  Min(c->max - c->count, CANDIDATES_AT_ONCE), next_due);
-		for (int i = 0; i < n; i++)
-		{
-			Row row;
-
-			if (ready_fetch(ready, &taken[i], &row) &&
-				ready_delete(ready, &row, false, true) == ROW_DONE)
-				ids[count++] = taken[i].id;
-		}
-		claim_tasks(ids, count, c);
+		n = dispatch_take(b, queue_id, c->now, taken, Min(c->max - c->count, HELD_AT_ONCE),
+						  next_due);
+		claim_taken(b, c, taken, n);
 	}
 	return n >= 0;
 }
 
 static bool
-note_due(HotRelation *ready, const Row *row, void *arg)
+note_due(Backlog *b, const Candidate *c, void *arg)
 {
 	*(bool *) arg = true;
 	return false;
@@ -161,12 +193,12 @@ typedef struct DueCount
 } DueCount;
 
 static bool
-count_due(HotRelation *ready, const Row *row, void *arg)
+count_due(Backlog *b, const Candidate *c, void *arg)
 {
 	DueCount *due = arg;
 
 	due->count++;
-	due->oldest = Min(due->oldest, ROW_TIME(row, READY_RUN_AT));
+	due->oldest = Min(due->oldest, c->run_at);
 	return due->count < MAX_COUNT_DUE;
 }
 
@@ -174,16 +206,16 @@ int
 task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
 {
 	DueCount due = {.oldest = DT_NOEND};
-	HotRelation ready;
+	Backlog b;
 
-	hot_open(&ready, HOT_READY);
-	due.count = dispatch_count_due(&ready, queue_id, now, MAX_COUNT_DUE, &due.oldest);
+	backlog_open(&b);
+	due.count = dispatch_count_due(&b, queue_id, now, MAX_COUNT_DUE, &due.oldest);
 	if (due.count < 0)
 	{
 		due.count = 0;
-		(void) ready_walk(&ready, queue_id, now, count_due, &due);
+		(void) backlog_walk(&b, queue_id, now, count_due, &due);
 	}
-	hot_close(&ready);
+	backlog_close(&b);
 	*oldest = due.oldest;
 	return due.count;
 }
@@ -191,18 +223,18 @@ task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
 bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
-	HotRelation ready;
+	Backlog b;
 	bool due = false;
 	int found;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return false;
-	hot_open(&ready, HOT_READY);
-	found = dispatch_look(&ready, queue->id, now, next_due);
+	backlog_open(&b);
+	found = dispatch_look(&b, queue->id, now, next_due);
 	if (found < 0)
-		*next_due = ready_walk(&ready, queue->id, now, note_due, &due);
-	hot_close(&ready);
+		*next_due = backlog_walk(&b, queue->id, now, note_due, &due);
+	backlog_close(&b);
 	return due || found > 0;
 }
 
@@ -218,20 +250,16 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 		.claims = claims,
 		.max = max,
 	};
-	HotRelation ready;
+	Backlog b;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return 0;
-	hot_open(&ready, HOT_READY);
-	hot_open(&c.task, HOT_TASK);
-	hot_open(&c.lease, HOT_LEASE);
+	backlog_open(&b);
 	/* What others cannot see yet is no candidate: those who have it look for themselves. */
-	if (dispatch_has_own(queue->id) || !claim_candidates(&ready, queue->id, &c, next_due))
-		*next_due = ready_walk(&ready, queue->id, c.now, take_ready, &c);
-	hot_close(&c.lease);
-	hot_close(&c.task);
-	hot_close(&ready);
+	if (dispatch_has_own(queue->id) || !claim_candidates(&b, queue->id, &c, next_due))
+		*next_due = backlog_walk(&b, queue->id, c.now, claim_seen, &c);
+	backlog_close(&b);
 	if (c.count > 0)
 		CommandCounterIncrement();
 	return c.count;
@@ -244,12 +272,12 @@ PG_FUNCTION_INFO_V1(taskq_sweep);
 Datum
 taskq_sweep(PG_FUNCTION_ARGS)
 {
-	HotRelation ready;
+	Backlog b;
 	bool done;
 
-	hot_open(&ready, HOT_READY);
-	done = dispatch_sweep(&ready, SWEEP_ENTRIES);
-	hot_close(&ready);
+	backlog_open(&b);
+	done = dispatch_sweep(&b, SWEEP_ENTRIES);
+	backlog_close(&b);
 	PG_RETURN_BOOL(done);
 }
 
@@ -284,17 +312,17 @@ static void
 sweep_if_wanted(void)
 {
 	TaskqDatabase *db = taskq_my_database();
-	HotRelation ready;
+	Backlog b;
 
 	if (db == NULL || pg_atomic_exchange_u32(&db->sweep, 0) == 0)
 		return;
 	PG_TRY();
 	{
 		dispatch_sweep_begin();
-		hot_open(&ready, HOT_READY);
-		while (!dispatch_sweep(&ready, SWEEP_ENTRIES))
+		backlog_open(&b);
+		while (!dispatch_sweep(&b, SWEEP_ENTRIES))
 			CHECK_FOR_INTERRUPTS();
-		hot_close(&ready);
+		backlog_close(&b);
 	}
 	PG_CATCH();
 	{

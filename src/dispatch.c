@@ -2,15 +2,15 @@
  * dispatch.c
  *		Where a queue's next tasks are.
  *
- * The ready rows of a queue and a priority, ordered by (run_at, id), are a
- * lane.  A claim must not begin at a lane's left edge, where the entries of
- * consumed rows pile up for as long as somebody holds an old snapshot.  So for
+ * The tasks of a queue and a priority, ordered by (run_at, id), are a lane.  A
+ * claim must not begin at a lane's left edge, where the entries of running and
+ * ended ones pile up, the latter for as long as somebody holds an old snapshot.  So for
  * each lane a position is remembered up to which all entries were read, and
  * for each queue a heap of candidates: rows up to those positions that nobody
  * has taken yet.  Acquirers pop candidates and never meet; when there are
  * none, one of them reads on in the index (refill), the others wait for it.
  *
- * What must hold: every committed ready row lies behind its lane's position
+ * What must hold: every committed pending task lies behind its lane's position
  * (unread), or is a candidate, or is in the hands of a transaction that makes
  * it one again should it roll back.
  *
@@ -178,9 +178,9 @@ added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
 }
 
 static void
-remember(Relation ready, int32 queue_id, const Candidate *c, bool inserted)
+remember(Relation tasks, int32 queue_id, const Candidate *c, bool inserted)
 {
-	uint32 relfile = compat_relfile(ready);
+	uint32 relfile = compat_relfile(tasks);
 
 	if (npending >= MAX_PENDING && added_to_many(relfile, queue_id, c, inserted))
 		return;
@@ -195,22 +195,22 @@ remember(Relation ready, int32 queue_id, const Candidate *c, bool inserted)
 }
 
 void
-dispatch_inserted(Relation ready, int32 queue_id, const Candidate *c)
+dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c)
 {
-	Slot *s = slots_are_shared() ? slot_lock_or_make(ready, queue_id) : NULL;
+	Slot *s = slots_are_shared() ? slot_lock_or_make(tasks, queue_id) : NULL;
 
 	if (s != NULL)
 	{
 		s->used_at = GetCurrentTransactionStartTimestamp();
 		SpinLockRelease(&s->lock);
 	}
-	remember(ready, queue_id, c, true);
+	remember(tasks, queue_id, c, true);
 }
 
 void
-dispatch_taken(Relation ready, int32 queue_id, const Candidate *c)
+dispatch_taken(Relation tasks, int32 queue_id, const Candidate *c)
 {
-	remember(ready, queue_id, c, false);
+	remember(tasks, queue_id, c, false);
 }
 
 bool
@@ -272,11 +272,11 @@ read_lane(LaneScan *scan, Refill *r, int n)
 }
 
 static void
-read_lanes(HotRelation *ready, Refill *r)
+read_lanes(Backlog *b, Refill *r)
 {
 	LaneScan scan;
 
-	lane_scan_open(&scan, ready);
+	lane_scan_open(&scan, b);
 	for (int n = 0; n < NLANES && r->count < r->room; n++)
 	{
 		if (r->lanes[n].due)
@@ -336,7 +336,7 @@ refill_end(Refill *r)
 
 /* Under the slot's refill lock.  An error leaves "scanning" set, which costs a little. */
 static void
-refill(HotRelation *ready, Slot *s, int32 queue_id, TimestampTz now)
+refill(Backlog *b, Slot *s, int32 queue_id, TimestampTz now)
 {
 	Refill r = {
 		.slot = s,
@@ -347,7 +347,7 @@ refill(HotRelation *ready, Slot *s, int32 queue_id, TimestampTz now)
 
 	if (!refill_begin(&r))
 		return;
-	read_lanes(ready, &r);
+	read_lanes(b, &r);
 	refill_end(&r);
 }
 
@@ -396,7 +396,7 @@ pop(Slot *s, TimestampTz now, Candidate *taken, int max, int *count, TimestampTz
  * when it finds nothing; once a call, of which "now" is the time.
  */
 static bool
-begin_anew(Slot *s, Relation ready, TimestampTz now, bool found_nothing)
+begin_anew(Slot *s, Relation tasks, TimestampTz now, bool found_nothing)
 {
 	TimestampTz next = s->used_at + taskq_poll_interval * US_PER_MS;
 
@@ -404,14 +404,14 @@ begin_anew(Slot *s, Relation ready, TimestampTz now, bool found_nothing)
 		return false;
 	if (!found_nothing && now > s->used_at && now < next)
 		return false;
-	slot_forget(s, compat_relfile(ready));
+	slot_forget(s, compat_relfile(tasks));
 	s->used_at = now;
 	return true;
 }
 
 /* As dispatch_take(), but with max = 0 the first one is shown, and the result 1. */
 static int
-take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
 	 TimestampTz *next_due)
 {
 	make_room(max);
@@ -422,12 +422,12 @@ take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int 
 		int count;
 
 		CHECK_FOR_INTERRUPTS();
-		s = slot_lock_or_make(ready->heap, queue_id);
+		s = slot_lock_or_make(b->task.heap, queue_id);
 		if (s == NULL)
 			return -1;
-		(void) begin_anew(s, ready->heap, now, false);
+		(void) begin_anew(s, b->task.heap, now, false);
 		look = pop(s, now, taken, max, &count, next_due);
-		if (look == LOOK_NOTHING && begin_anew(s, ready->heap, now, true))
+		if (look == LOOK_NOTHING && begin_anew(s, b->task.heap, now, true))
 			look = LOOK_READ_ON;
 		if (slots_are_shared())
 			s->used_at = now;
@@ -435,24 +435,24 @@ take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int 
 		if (look == LOOK_NOTHING)
 			return 0;
 		for (int i = 0; i < count; i++)
-			dispatch_taken(ready->heap, queue_id, &taken[i]);
+			dispatch_taken(b->task.heap, queue_id, &taken[i]);
 		if (look == LOOK_TAKEN)
 			return Max(count, 1);
 		if (!slots_are_shared())
-			refill(ready, s, queue_id, now);
+			refill(b, s, queue_id, now);
 		else if (LWLockAcquireOrWait(slot_refill_lock(s), LW_EXCLUSIVE))
 		{
-			refill(ready, s, queue_id, now);
+			refill(b, s, queue_id, now);
 			LWLockRelease(slot_refill_lock(s));
 		}
 	}
 }
 
 int
-dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
 			  TimestampTz *next_due)
 {
-	return take(ready, queue_id, now, taken, max, next_due);
+	return take(b, queue_id, now, taken, max, next_due);
 }
 
 /*
@@ -461,7 +461,7 @@ dispatch_take(HotRelation *ready, int32 queue_id, TimestampTz now, Candidate *ta
  * already is not made one again.
  */
 static void
-drop_first(HotRelation *ready, int32 queue_id, const Candidate *c)
+drop_first(Backlog *b, int32 queue_id, const Candidate *c)
 {
 	Slot *s;
 	bool dropped;
@@ -476,28 +476,28 @@ drop_first(HotRelation *ready, int32 queue_id, const Candidate *c)
 	SpinLockRelease(&s->lock);
 	if (!dropped)
 		return;
-	dispatch_taken(ready->heap, queue_id, c);
-	if (ready_is_there(ready, c))
-		slot_offer(compat_relfile(ready->heap), queue_id, c, false, true);
+	dispatch_taken(b->task.heap, queue_id, c);
+	if (pending_is_there(b, c))
+		slot_offer(compat_relfile(b->task.heap), queue_id, c, false, true);
 }
 
 int
-dispatch_look(HotRelation *ready, int32 queue_id, TimestampTz now, TimestampTz *next_due)
+dispatch_look(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *next_due)
 {
 	Candidate c;
 	int found;
 
-	while ((found = take(ready, queue_id, now, &c, 0, next_due)) > 0 && !ready_is_there(ready, &c))
-		drop_first(ready, queue_id, &c);
+	while ((found = take(b, queue_id, now, &c, 0, next_due)) > 0 && !pending_is_there(b, &c))
+		drop_first(b, queue_id, &c);
 	return found;
 }
 
 /* ---- counting ------------------------------------------------------------------------- */
 
 static void
-count_one(HotRelation *ready, const Candidate *c, int *count, TimestampTz *oldest)
+count_one(Backlog *b, const Candidate *c, int *count, TimestampTz *oldest)
 {
-	if (!ready_is_there(ready, c))
+	if (!pending_is_there(b, c))
 		return;
 	(*count)++;
 	*oldest = Min(*oldest, c->run_at);
@@ -505,7 +505,7 @@ count_one(HotRelation *ready, const Candidate *c, int *count, TimestampTz *oldes
 
 /* The unread rows of a lane that are due; the first one in any case. */
 static void
-count_lane(HotRelation *ready, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
+count_lane(Backlog *b, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
 		   TimestampTz *oldest)
 {
 	Candidate c;
@@ -513,14 +513,14 @@ count_lane(HotRelation *ready, LaneScan *scan, int lane, TimestampTz now, int ma
 	while (lane_scan_next(scan, lane, &c) && c.run_at <= now)
 	{
 		CHECK_FOR_INTERRUPTS();
-		count_one(ready, &c, count, oldest);
+		count_one(b, &c, count, oldest);
 		if (*count >= max)
 			break;
 	}
 }
 
 int
-dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
+dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 				   TimestampTz *oldest)
 {
 	Slot *copy = palloc(sizeof(Slot)); /* which may fail: before the lock */
@@ -533,17 +533,17 @@ dispatch_count_due(HotRelation *ready, int32 queue_id, TimestampTz now, int max,
 		return -1;
 	*copy = *s;
 	SpinLockRelease(&s->lock);
-	if (!slots_are_shared() || copy->relfile != compat_relfile(ready->heap))
+	if (!slots_are_shared() || copy->relfile != compat_relfile(b->task.heap))
 		return -1;
 	for (int i = 0; i < copy->count; i++)
-		count_one(ready, &copy->heap[i], &count, oldest);
-	lane_scan_open(&scan, ready);
+		count_one(b, &copy->heap[i], &count, oldest);
+	lane_scan_open(&scan, b);
 	for (int n = 0; n < NLANES; n++)
 	{
 		if (copy->lanes[n].next_due > now)
 			continue;
 		lane_scan_begin(&scan, queue_id, n, &copy->lanes[n].read);
-		count_lane(ready, &scan, n, now, max, &count, oldest);
+		count_lane(b, &scan, n, now, max, &count, oldest);
 	}
 	index_endscan(scan.scan);
 	pfree(copy);

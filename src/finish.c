@@ -2,12 +2,12 @@
  * finish.c
  *		How an attempt ends: finish, fail, release, cancel, a lost lease.
  *
- * Each begins by taking the guard row away, the lease of a running task or the
- * ready row of a pending one; who deletes that row decides what becomes of the
+ * Each begins by deleting the lease of a running task, or the task row of a
+ * pending one (pending.c); who deletes that row decides what becomes of the
  * task, and everybody else finds nothing.  Locks are always taken in this
- * order: guard row, then task row.
+ * order: lease, then task row.
  */
-#include "task.h"
+#include "pending.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -93,7 +93,7 @@ void
 task_of(int64 id, Row *task)
 {
 	if (!row_read(HOT_TASK, id, task))
-		elog(ERROR, "task " INT64_FORMAT " has a guard row and no task row", id);
+		elog(ERROR, "task " INT64_FORMAT " has a lease and no task row", id);
 }
 
 void
@@ -162,21 +162,27 @@ end_cancelled(const Row *task, const Row *lease, const Answer *answer)
 	task_end(task, lease, &ending);
 }
 
-/* Makes the task pending again, due at run_at, with that many attempts used up. */
+/*
+ * Makes the task pending again, due at run_at, with that many attempts used up.
+ * Its time is always another than before: as a version that shares its index
+ * entries with the former one it could not be told from that.
+ */
 static void
 make_pending(Row *task, TimestampTz run_at, int32 attempts)
 {
 	HotRelation r;
 
+	if (run_at == ROW_TIME(task, TASK_RUN_AT))
+		run_at++;
 	task->values[TASK_RUN_AT] = TimestampTzGetDatum(run_at);
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
 	task->nulls[TASK_START_BY] = true; /* it has started */
 	hot_open(&r, HOT_TASK);
 	if (row_update(&r, task, true) != ROW_DONE)
-		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
+		elog(ERROR, "task " INT64_FORMAT " was changed without its lease",
 			 ROW_INT64(task, TASK_ID));
 	hot_close(&r);
-	task_make_ready(task);
+	pending_made(task);
 }
 
 static void
@@ -371,34 +377,17 @@ taskq_release(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/*
- * Ends a pending task whose ready row we get hold of.  What it is, and whether
- * it is late, is seen only then: it may have been replaced meanwhile.
- */
+/* Ends a pending task.  Results as of pending_take(). */
 static RowResult
-end_pending(const Row *task, TaskState state, text *reason, bool wait)
+end_pending(int64 id, text *reason)
 {
-	Ending ending = {.state = state, .error = reason};
-	HotRelation r;
-	Row ready;
-	Row latest;
-	RowResult result = ROW_GONE;
+	Ending ending = {.state = STATE_CANCELLED, .error = reason};
+	Row task;
+	RowResult result = pending_take(id, true, &task);
 
-	hot_open(&r, HOT_READY);
-	if (row_fetch_ready(&r, task, &ready))
-		result = ready_delete(&r, &ready, wait, false);
-	hot_close(&r);
-	if (result != ROW_DONE)
-		return result;
-	CommandCounterIncrement();
-	task_of(ROW_INT64(task, TASK_ID), &latest);
-	if (state == STATE_EXPIRED && !task_start_expired(&latest, GetCurrentTimestamp()))
-	{
-		task_make_ready(&latest);
-		return ROW_GONE;
-	}
-	task_end(&latest, NULL, &ending);
-	return ROW_DONE;
+	if (result == ROW_DONE)
+		task_end(&task, NULL, &ending);
+	return result;
 }
 
 /* Marks a running task; its worker, or the executor, will find the mark. */
@@ -428,8 +417,8 @@ cancel_running(int64 id, text *reason)
 
 /*
  * The task may change hands between two looks at it, so they are repeated
- * until one of the guards was ours, the task has ended, or it runs and that is
- * to be left alone.
+ * until the task or its lease was ours, the task has ended, or it runs and that
+ * is to be left alone.
  */
 static bool
 cancel_task(int64 id, text *reason, bool running)
@@ -444,14 +433,14 @@ cancel_task(int64 id, text *reason, bool running)
 			!queue_may(queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID)),
 					   PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL))
 			return false;
-		if (end_pending(&task, STATE_CANCELLED, reason, true) == ROW_DONE)
+		if (end_pending(id, reason) == ROW_DONE)
 			return true;
 		if (running && cancel_running(id, reason) == ROW_DONE)
 			return true;
 		if (!running && row_read(HOT_LEASE, id, &lease))
 			return false;
 	}
-	elog(ERROR, "task " INT64_FORMAT " has neither a ready row nor a lease", id);
+	elog(ERROR, "task " INT64_FORMAT " is neither pending nor running", id);
 	return false; /* not reached */
 }
 
@@ -507,13 +496,30 @@ taskq_purge_task(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(cancel_task(arg_id(fcinfo, 0, "id"), NULL, false));
 }
 
+/* Only what is late still when it is held: it may have been replaced meanwhile. */
 PG_FUNCTION_INFO_V1(taskq_expire_task);
 Datum
 taskq_expire_task(PG_FUNCTION_ARGS)
 {
-	int64 id = arg_id(fcinfo, 0, "id");
+	int64 id = PG_GETARG_INT64(0);
+	Ending ending = {.state = STATE_EXPIRED, .error = task_expired_error()};
+	Backlog b;
 	Row task;
+	bool done = false;
 
-	PG_RETURN_BOOL(row_read(HOT_TASK, id, &task) &&
-				   end_pending(&task, STATE_EXPIRED, task_expired_error(), false) == ROW_DONE);
+	backlog_open(&b);
+	if (pending_hold_by_id(&b, id, false, &task) == ROW_DONE)
+	{
+		if (task_start_expired(&task, GetCurrentTimestamp()))
+			done = pending_delete(&b, &task, false) == ROW_DONE;
+		else
+			pending_let_go(&b, id);
+	}
+	backlog_close(&b);
+	if (done)
+	{
+		CommandCounterIncrement();
+		task_end(&task, NULL, &ending);
+	}
+	PG_RETURN_BOOL(done);
 }

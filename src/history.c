@@ -338,7 +338,7 @@ delete_task(HotRelation *tasks, const Row *task)
 	if (tasks == NULL)
 		hot_open(&r, HOT_TASK);
 	if (row_delete(tasks != NULL ? tasks : &r, task, true) != ROW_DONE)
-		elog(ERROR, "task " INT64_FORMAT " was changed without its guard row",
+		elog(ERROR, "task " INT64_FORMAT " was changed without its lease",
 			 ROW_INT64(task, TASK_ID));
 	if (tasks == NULL)
 		hot_close(&r);
@@ -372,7 +372,8 @@ task_end_in(HistoryBatch *batch, const Row *task, const Row *lease, const Ending
 		put_attempts(&h, task, ending);
 	if (keep_us > 0)
 		append(batch, &h, keep_us);
-	delete_task(batch != NULL ? batch->tasks : NULL, task);
+	if (lease != NULL)
+		delete_task(batch != NULL ? batch->tasks : NULL, task);
 	key_let_go(queue, task);
 	stats_ended(queue->id, ending->state);
 	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));

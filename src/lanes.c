@@ -263,9 +263,9 @@ create_own_slot(int32 queue_id, uint32 relfile)
 }
 
 Slot *
-slot_lock_or_make(Relation ready, int32 queue_id)
+slot_lock_or_make(Relation tasks, int32 queue_id)
 {
-	uint32 relfile = compat_relfile(ready);
+	uint32 relfile = compat_relfile(tasks);
 	Slot *s = slot_lock(queue_id);
 
 	if (s == NULL)
@@ -393,9 +393,9 @@ slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool a
 
 /* No row is looked at, so the snapshot is of no consequence. */
 void
-lane_scan_open(LaneScan *ls, HotRelation *ready)
+lane_scan_open(LaneScan *ls, Backlog *b)
 {
-	ls->scan = index_beginscan_compat(ready->heap, ready->index, SnapshotAny, 3);
+	ls->scan = index_beginscan_compat(b->task.heap, b->order, SnapshotAny, 3);
 	ls->scan->xs_want_itup = true;
 }
 

@@ -38,7 +38,7 @@ typedef struct Slot
 	slock_t lock;
 	Oid database; /* InvalidOid: the slot is free */
 	int32 queue_id;
-	uint32 relfile; /* of taskq.ready when it was read */
+	uint32 relfile; /* of taskq.task when it was read */
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
 	TimestampTz used_at;   /* last looked for by an acquirer or submitter */
@@ -64,7 +64,7 @@ extern LWLock *slot_refill_lock(const Slot *s);
 extern Slot *slot_lock(int32 queue_id);
 
 /* The same, and made if need be; NULL when there is no room. */
-extern Slot *slot_lock_or_make(Relation ready, int32 queue_id);
+extern Slot *slot_lock_or_make(Relation tasks, int32 queue_id);
 
 extern bool slot_is_of(const Slot *s, int32 queue_id);
 
@@ -113,7 +113,7 @@ typedef struct LaneScan
 } LaneScan;
 
 /* Until index_endscan(). */
-extern void lane_scan_open(LaneScan *ls, HotRelation *ready);
+extern void lane_scan_open(LaneScan *ls, Backlog *b);
 
 /* Begins a lane behind a position: (run_at, id) > from. */
 extern void lane_scan_begin(LaneScan *ls, int32 queue_id, int lane, const Position *from);

@@ -9,7 +9,7 @@
  *
  * No permission is checked here: EXECUTE on the SQL function was the check.
  */
-#include "dispatch.h"
+#include "task.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -35,12 +35,12 @@ static const struct
 {
 	const char *heap;
 	const char *index;
+	const char *order; /* a second index, or NULL */
 	int ncolumns;
 } hot_tables[] = {
-	[HOT_TASK] = {"task", "task_pkey", TASK_NCOLUMNS},
-	[HOT_READY] = {"ready", "ready_dispatch", READY_NCOLUMNS},
-	[HOT_LEASE] = {"lease", "lease_pkey", LEASE_NCOLUMNS},
-	[HOT_KEY] = {"key", "key_pkey", KEY_NCOLUMNS}};
+	[HOT_TASK] = {"task", "task_pkey", "task_dispatch", TASK_NCOLUMNS},
+	[HOT_LEASE] = {"lease", "lease_pkey", NULL, LEASE_NCOLUMNS},
+	[HOT_KEY] = {"key", "key_pkey", NULL, KEY_NCOLUMNS}};
 
 Oid
 taskq_find_relation(const char *name)
@@ -69,6 +69,7 @@ static struct
 {
 	Oid heap;
 	Oid index;
+	Oid order;
 } hot_oids[lengthof(hot_tables)];
 
 static void
@@ -77,7 +78,7 @@ forget_relation(Datum arg, Oid relation)
 	for (int i = 0; i < (int) lengthof(hot_oids); i++)
 	{
 		if (relation == InvalidOid || relation == hot_oids[i].heap ||
-			relation == hot_oids[i].index)
+			relation == hot_oids[i].index || relation == hot_oids[i].order)
 			hot_oids[i].heap = InvalidOid;
 	}
 }
@@ -92,6 +93,9 @@ find_hot_table(HotTable table)
 		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 	registered = true;
 	hot_oids[table].index = taskq_relation(hot_tables[table].index);
+	hot_oids[table].order = hot_tables[table].order != NULL
+								? taskq_relation(hot_tables[table].order)
+								: InvalidOid;
 	hot_oids[table].heap = taskq_relation(hot_tables[table].heap);
 }
 
@@ -101,6 +105,7 @@ hot_open(HotRelation *r, HotTable table)
 	if (!OidIsValid(hot_oids[table].heap))
 		find_hot_table(table);
 	r->table = table;
+	r->order = hot_oids[table].order;
 	r->snapshot = NULL;
 	r->scan = NULL;
 	r->slot = NULL;
@@ -162,9 +167,8 @@ row_set_text(Row *row, int column, text *value)
 	row->values[column] = PointerGetDatum(value);
 }
 
-/* Copies what the slot holds into the current memory context. */
-static void
-read_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
+void
+row_from_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 {
 	HeapTuple tuple = ExecCopySlotHeapTuple(slot);
 
@@ -184,28 +188,6 @@ has_block(Relation heap, BlockNumber block)
 
 	return (known != InvalidBlockNumber && block < known) ||
 		   block < RelationGetNumberOfBlocks(heap);
-}
-
-/* The row at tid, if there is a committed one (or our own) that nobody has deleted. */
-static bool
-fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
-{
-	ItemPointerData place = *tid;
-	TupleTableSlot *slot;
-	bool found;
-
-	if (!has_block(r->heap, ItemPointerGetBlockNumber(tid)))
-		return false;
-	slot = table_slot_create(r->heap, NULL);
-	found = table_tuple_fetch_row_version(r->heap, &place, SnapshotSelf, slot);
-	if (found)
-	{
-		read_slot(r, slot, row);
-		/* As an index scan does, so that the next update finds room in the page. */
-		heap_page_prune_opt(r->heap, ((BufferHeapTupleTableSlot *) slot)->buffer);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	return found;
 }
 
 /*
@@ -228,12 +210,73 @@ place_of(HotTable table, int64 id)
 	return &places[table][(uint64) id % NPLACES];
 }
 
-static void
-remember_place(const HotRelation *r, const Row *row, ItemPointerData tid)
+void
+row_remember_place(const HotRelation *r, const Row *row)
 {
 	/* Tasks and leases begin with their id. */
 	if (r->table == HOT_TASK || r->table == HOT_LEASE)
-		*place_of(r->table, ROW_INT64(row, 0)) = (Place){ROW_INT64(row, 0), tid};
+		*place_of(r->table, ROW_INT64(row, 0)) = (Place){ROW_INT64(row, 0), row->tid};
+}
+
+/* An older version may stand there, of a row that somebody has updated in its page. */
+static bool
+follow(HotRelation *r, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
+{
+	IndexFetchTableData *fetch = table_index_fetch_begin(r->heap);
+	bool again = false;
+	bool found = table_index_fetch_tuple(fetch, tid, snapshot, slot, &again, NULL);
+
+	table_index_fetch_end(fetch);
+	return found;
+}
+
+/* Whoever is about to delete a row leaves it pointing to itself; an update points elsewhere. */
+static bool
+is_being_updated(TupleTableSlot *slot)
+{
+	HeapTuple tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple;
+
+	return !ItemPointerEquals(&tuple->t_self, &tuple->t_data->t_ctid);
+}
+
+bool
+row_at(HotRelation *r, const ItemPointerData *tid, TupleTableSlot *slot)
+{
+	ItemPointerData place = *tid;
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	if (has_block(r->heap, ItemPointerGetBlockNumber(tid)) &&
+		(table_tuple_fetch_row_version(r->heap, &place, &dirty, slot) ||
+		 follow(r, &place, &dirty, slot)) &&
+		!TransactionIdIsValid(dirty.xmin) &&
+		(!TransactionIdIsValid(dirty.xmax) || is_being_updated(slot)))
+		return true;
+	ExecClearTuple(slot);
+	return false;
+}
+
+/* The row at tid, if there is a committed one (or our own) that nobody has deleted. */
+static bool
+fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
+{
+	ItemPointerData place = *tid;
+	TupleTableSlot *slot;
+	bool found;
+
+	if (!has_block(r->heap, ItemPointerGetBlockNumber(tid)))
+		return false;
+	slot = table_slot_create(r->heap, NULL);
+	found = table_tuple_fetch_row_version(r->heap, &place, SnapshotSelf, slot);
+	if (found)
+	{
+		row_from_slot(r, slot, row);
+		/* As an index scan does: the next heartbeat finds room in the page. */
+		if (r->table == HOT_LEASE)
+			heap_page_prune_opt(r->heap, ((BufferHeapTupleTableSlot *) slot)->buffer);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
 }
 
 /* The first row that the keys find in the latest snapshot. */
@@ -248,7 +291,7 @@ fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
 	index_rescan(scan, keys, nkeys, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (found)
-		read_slot(r, slot, row);
+		row_from_slot(r, slot, row);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
@@ -266,7 +309,7 @@ fetch_by_id(HotRelation *r, int64 id, Row *row)
 	index_rescan(r->scan, &key, 1, NULL, 0);
 	if (!index_getnext_slot(r->scan, ForwardScanDirection, r->slot))
 		return false;
-	read_slot(r, r->slot, row);
+	row_from_slot(r, r->slot, row);
 	return true;
 }
 
@@ -280,7 +323,7 @@ row_fetch(HotRelation *r, int64 id, Row *row)
 		return true;
 	if (!fetch_by_id(r, id, row))
 		return false;
-	remember_place(r, row, row->tid);
+	row_remember_place(r, row);
 	return true;
 }
 
@@ -294,6 +337,38 @@ row_read(HotTable table, int64 id, Row *row)
 	found = row_fetch(&r, id, row);
 	hot_close(&r);
 	return found;
+}
+
+bool
+row_look(HotRelation *r, int64 id, Row *row, Hands *hands)
+{
+	SnapshotData dirty;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData key;
+	ItemPointer tid;
+	bool any = false;
+	bool found = false;
+	Row other;
+
+	InitDirtySnapshot(dirty);
+	slot = table_slot_create(r->heap, NULL);
+	scan = index_beginscan_compat(r->heap, r->index, &dirty, 1);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (!found && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		any = true;
+		found = index_fetch_heap(scan, slot);
+	}
+	hands->inserter = found ? dirty.xmin : InvalidTransactionId;
+	hands->deleter = found ? dirty.xmax : InvalidTransactionId;
+	if (found && row != NULL)
+		row_from_slot(r, slot, row);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	/* One that got another place between our looks at index and rows shows in a later snapshot. */
+	return found || (any && fetch_by_id(r, id, row != NULL ? row : &other));
 }
 
 void
@@ -311,25 +386,13 @@ row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_slot(&r, slot, &row);
+		row_from_slot(&r, slot, &row);
 		see(&row, arg);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	hot_close(&r);
-}
-
-bool
-row_fetch_ready(HotRelation *r, const Row *task, Row *ready)
-{
-	ScanKeyData keys[4];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, task->values[TASK_QUEUE_ID]);
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, task->values[TASK_PRIORITY]);
-	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, task->values[TASK_RUN_AT]);
-	ScanKeyInit(&keys[3], 4, BTEqualStrategyNumber, F_INT8EQ, task->values[TASK_ID]);
-	return fetch_by_keys(r, keys, 4, ready);
 }
 
 bool
@@ -385,11 +448,10 @@ row_insert_unique(HotRelation *r, Row *row)
 	return inserted;
 }
 
-/* The one index that a hot table comes with is of plain columns: its entry is put in directly. */
+/* Indexes that hot tables come with are of plain columns: entries are put in directly. */
 static void
-insert_index_entry(HotRelation *r, Row *row, struct IndexInfo *info)
+insert_index_entry(HotRelation *r, Relation index, Row *row, struct IndexInfo *info)
 {
-	Relation index = r->index;
 	Datum values[INDEX_MAX_KEYS];
 	bool nulls[INDEX_MAX_KEYS];
 
@@ -405,25 +467,43 @@ insert_index_entry(HotRelation *r, Row *row, struct IndexInfo *info)
 						info);
 }
 
-/* Else an administrator has added one of another kind. */
+static void
+insert_index_entries(HotRelation *r, Row **rows, int count)
+{
+	struct IndexInfo *info = BuildIndexInfo(r->index);
+	Relation order;
+
+	for (int i = 0; i < count; i++)
+		insert_index_entry(r, r->index, rows[i], info);
+	if (!OidIsValid(r->order))
+		return;
+	order = index_open(r->order, RowExclusiveLock);
+	info = BuildIndexInfo(order);
+	for (int i = 0; i < count; i++)
+		insert_index_entry(r, order, rows[i], info);
+	index_close(order, NoLock);
+}
+
+/* Else an administrator has added one, perhaps of another kind. */
 static bool
-has_own_index_only(HotRelation *r)
+has_own_indexes_only(HotRelation *r)
 {
 	List *indexes = RelationGetIndexList(r->heap);
-	bool own = list_length(indexes) == 1 && linitial_oid(indexes) == RelationGetRelid(r->index);
+	int own = OidIsValid(r->order) ? 2 : 1;
+	bool only = list_length(indexes) == own;
 
 	list_free(indexes);
-	return own;
+	return only;
 }
 
 static void
 insert_tuple(HotRelation *r, Row *row, HeapTuple tuple)
 {
-	if (has_own_index_only(r))
+	if (has_own_indexes_only(r))
 	{
 		simple_heap_insert(r->heap, tuple);
 		row->tid = tuple->t_self;
-		insert_index_entry(r, row, BuildIndexInfo(r->index));
+		insert_index_entries(r, &row, 1);
 	}
 	else
 	{
@@ -447,7 +527,7 @@ row_insert(HotRelation *r, Row *row)
 
 	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
-	remember_place(r, row, row->tid);
+	row_remember_place(r, row);
 	note_lease(r, row, false);
 }
 
@@ -455,7 +535,6 @@ static void
 insert_together(HotRelation *r, Row **rows, int count)
 {
 	TupleTableSlot **slots = palloc_array(TupleTableSlot *, count);
-	struct IndexInfo *info = BuildIndexInfo(r->index);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -466,10 +545,11 @@ insert_together(HotRelation *r, Row **rows, int count)
 	}
 	heap_multi_insert(r->heap, slots, count, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < count; i++)
-	{
 		rows[i]->tid = slots[i]->tts_tid;
-		insert_index_entry(r, rows[i], info);
-		remember_place(r, rows[i], rows[i]->tid);
+	insert_index_entries(r, rows, count);
+	for (int i = 0; i < count; i++)
+	{
+		row_remember_place(r, rows[i]);
 		note_lease(r, rows[i], false);
 		ExecDropSingleTupleTableSlot(slots[i]);
 	}
@@ -479,87 +559,13 @@ insert_together(HotRelation *r, Row **rows, int count)
 void
 rows_insert(HotRelation *r, Row **rows, int count)
 {
-	if (count > 1 && has_own_index_only(r))
+	if (count > 1 && has_own_indexes_only(r))
 	{
 		insert_together(r, rows, count);
 		return;
 	}
 	for (int i = 0; i < count; i++)
 		row_insert(r, rows[i]);
-}
-
-/*
- * Nobody may be about to insert or delete the row, and its block may be gone:
- * vacuum gives empty ones at the end back.
- */
-static bool
-fetch_candidate(HotRelation *r, const Candidate *c, TupleTableSlot *slot, Row *row)
-{
-	ItemPointerData tid = c->tid;
-	SnapshotData dirty;
-
-	InitDirtySnapshot(dirty);
-	if (!has_block(r->heap, ItemPointerGetBlockNumber(&tid)) ||
-		!table_tuple_fetch_row_version(r->heap, &tid, &dirty, slot) ||
-		TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
-		return false;
-	read_slot(r, slot, row);
-	return ROW_INT64(row, READY_ID) == c->id && ROW_TIME(row, READY_RUN_AT) == c->run_at &&
-		   ROW_INT16(row, READY_PRIORITY) == c->priority;
-}
-
-bool
-ready_fetch(HotRelation *r, const Candidate *c, Row *row)
-{
-	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
-	bool found = fetch_candidate(r, c, slot, row);
-
-	ExecDropSingleTupleTableSlot(slot);
-	return found;
-}
-
-bool
-ready_is_there(HotRelation *r, const Candidate *c)
-{
-	Row row;
-
-	return ready_fetch(r, c, &row);
-}
-
-static Candidate
-candidate_of(const Row *ready)
-{
-	return (Candidate){
-		.run_at = ROW_TIME(ready, READY_RUN_AT),
-		.id = ROW_INT64(ready, READY_ID),
-		.tid = ready->tid,
-		.priority = ROW_INT16(ready, READY_PRIORITY),
-	};
-}
-
-void
-ready_insert(HotRelation *r, Row *row)
-{
-	Candidate c;
-
-	row_insert(r, row);
-	stats_pending(ROW_INT32(row, READY_QUEUE_ID), 1);
-	c = candidate_of(row);
-	dispatch_inserted(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
-}
-
-RowResult
-ready_delete(HotRelation *r, const Row *row, bool wait, bool known)
-{
-	Candidate c = candidate_of(row);
-	RowResult result = row_delete(r, row, wait);
-
-	if (result != ROW_DONE)
-		return result;
-	stats_pending(ROW_INT32(row, READY_QUEUE_ID), -1);
-	if (!known)
-		dispatch_taken(r->heap, ROW_INT32(row, READY_QUEUE_ID), &c);
-	return result;
 }
 
 static RowResult
@@ -599,7 +605,7 @@ row_delete(HotRelation *r, const Row *row, bool wait)
 }
 
 RowResult
-row_update(HotRelation *r, const Row *row, bool wait)
+row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait)
 {
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
@@ -607,83 +613,30 @@ row_update(HotRelation *r, const Row *row, bool wait)
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	RowResult result;
 
-	/* Locked first: the update itself treats a changed row as an internal error. */
 	result = row_result(table_tuple_lock(r->heap, &tid, snapshot, slot, GetCurrentCommandId(false),
-										 LockTupleNoKeyExclusive,
+										 mode,
 										 wait ? LockWaitBlock : LockWaitSkip, 0, &failure));
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
+	return result;
+}
+
+RowResult
+row_update(HotRelation *r, Row *row, bool wait)
+{
+	/* Locked first: the update itself treats a changed row as an internal error. */
+	RowResult result = row_lock(r, row, LockTupleNoKeyExclusive, wait);
+	ItemPointerData tid = row->tid;
+
 	if (result == ROW_DONE)
 	{
-		HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap),
-										  (Datum *) row->values,
-										  (bool *) row->nulls);
+		HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
 
 		CatalogTupleUpdate(r->heap, &tid, tuple);
-		remember_place(r, row, tuple->t_self);
+		row->tid = tuple->t_self;
+		row_remember_place(r, row);
 		heap_freetuple(tuple);
 		note_lease(r, row, false);
 	}
 	return result;
-}
-
-/*
- * One lane: the ready rows of (queue, priority) up to now.  Its first row may
- * belong to a lower lane (a greater priority value); *priority says which.
- * False when take() wants no more; *future becomes the lane's next run_at.
- */
-static bool
-walk_lane(HotRelation *r, IndexScanDesc scan, TupleTableSlot *slot, int16 *priority,
-		  TimestampTz now, TimestampTz *future, ReadyTaker take, void *arg)
-{
-	bool first = true;
-	Row row;
-
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		read_slot(r, slot, &row);
-		if (first)
-			*priority = ROW_INT16(&row, READY_PRIORITY);
-		first = false;
-		if (ROW_INT16(&row, READY_PRIORITY) != *priority)
-			return true; /* the lane ends here */
-		if (ROW_TIME(&row, READY_RUN_AT) > now)
-		{
-			*future = ROW_TIME(&row, READY_RUN_AT);
-			return true;
-		}
-		if (!take(r, &row, arg))
-			return false;
-	}
-	if (first)
-		*priority = PG_INT16_MAX; /* no lane is left */
-	return true;
-}
-
-TimestampTz
-ready_walk(HotRelation *r, int32 queue_id, TimestampTz now, ReadyTaker take, void *arg)
-{
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
-	IndexScanDesc scan = index_beginscan_compat(r->heap, r->index, snapshot, 2);
-	TimestampTz next_due = DT_NOEND;
-	int16 priority = PG_INT16_MIN;
-	bool more = true;
-
-	while (more && priority < PG_INT16_MAX)
-	{
-		ScanKeyData keys[2];
-		TimestampTz future = DT_NOEND;
-
-		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
-		ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT2GT, Int16GetDatum(priority));
-		index_rescan(scan, keys, 2, NULL, 0);
-		more = walk_lane(r, scan, slot, &priority, now, &future, take, arg);
-		next_due = Min(next_due, future);
-	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	return next_due;
 }

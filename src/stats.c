@@ -260,7 +260,8 @@ stats_ended(int32 queue_id, TaskState state)
 /* ---- SQL ----------------------------------------------------------------------------- */
 
 static Statement count_pending = {
-	"select count(*) from taskq.ready r where r.queue_id = $1",
+	"select (select count(*) from taskq.task t where t.queue_id = $1) - "
+	"(select count(*) from taskq.lease l where l.queue_id = $1)",
 	1,
 	{INT4OID},
 	NULL,

@@ -2,11 +2,11 @@
  * submit.c
  *		How a task begins: submit() and submit_many().
  *
- * A submit is two inserts in the caller's transaction, three with a key,
- * nothing more; whoever waits for the task is woken by that transaction's
+ * A submit is one insert in the caller's transaction, two with a key, nothing
+ * more; whoever waits for the task is woken by that transaction's
  * commit.
  */
-#include "task.h"
+#include "pending.h"
 
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
@@ -223,30 +223,6 @@ submission_set_content(Submission *s, int column, Datum value, bool isnull, cons
 
 /* ---- placing ----------------------------------------------------------------- */
 
-void
-task_make_ready(const Row *task)
-{
-	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
-	HotRelation ready;
-	Row row;
-
-	row_init(&row);
-	row_set(&row, READY_RUN_AT, task->values[TASK_RUN_AT]);
-	row_set(&row, READY_ID, task->values[TASK_ID]);
-	row_set(&row, READY_QUEUE_ID, task->values[TASK_QUEUE_ID]);
-	row_set(&row, READY_PRIORITY, task->values[TASK_PRIORITY]);
-	hot_open(&ready, HOT_READY);
-	ready_insert(&ready, &row);
-	hot_close(&ready);
-	CommandCounterIncrement();
-	if (queue != NULL && queue->push && !queue->external)
-		wakeup_executor_at_commit();
-	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
-		wakeup_timers_at_commit();
-	else
-		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
-}
-
 static void
 limit_start(const Row *task)
 {
@@ -259,12 +235,7 @@ limit_start(const Row *task)
 static void
 insert_task(Row *task)
 {
-	HotRelation tasks;
-
-	hot_open(&tasks, HOT_TASK);
-	row_insert(&tasks, task);
-	hot_close(&tasks);
-	task_make_ready(task);
+	pending_insert(task);
 	limit_start(task);
 }
 
@@ -276,39 +247,15 @@ insert_task(Row *task)
 static bool
 replace_pending(int64 id, Row *task)
 {
-	HotRelation r;
 	Row old;
-	Row ready;
-	bool ours = false;
 
-	hot_open(&r, HOT_TASK);
-	if (row_fetch(&r, id, &old))
-	{
-		HotRelation guard;
-
-		hot_open(&guard, HOT_READY);
-		ours = row_fetch_ready(&guard, &old, &ready) &&
-			   ready_delete(&guard, &ready, true, false) == ROW_DONE;
-		hot_close(&guard);
-	}
-	if (ours)
-	{
-		CommandCounterIncrement();
-		task_of(id, &old); /* it may have changed before the guard was ours */
-		if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
-			(void) owner_query(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
-		task->tid = old.tid;
-		row_set(task, TASK_ID, Int64GetDatum(id));
-		if (row_update(&r, task, true) != ROW_DONE)
-			elog(ERROR, "task " INT64_FORMAT " was changed without its guard row", id);
-	}
-	hot_close(&r);
-	if (ours)
-	{
-		task_make_ready(task);
-		limit_start(task);
-	}
-	return ours;
+	if (pending_take(id, true, &old) != ROW_DONE)
+		return false;
+	if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
+		(void) owner_query(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
+	row_set(task, TASK_ID, Int64GetDatum(id));
+	insert_task(task);
+	return true;
 }
 
 static void
@@ -551,14 +498,14 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 }
 
 /* For _retry(), which has inserted the task row. */
-PG_FUNCTION_INFO_V1(taskq_make_ready);
+PG_FUNCTION_INFO_V1(taskq_made_pending);
 Datum
-taskq_make_ready(PG_FUNCTION_ARGS)
+taskq_made_pending(PG_FUNCTION_ARGS)
 {
 	Row task;
 
 	task_of(PG_GETARG_INT64(0), &task);
-	task_make_ready(&task);
+	pending_made(&task);
 	PG_RETURN_VOID();
 }
 

@@ -1,6 +1,6 @@
 /*
  * sweep.c
- *		Looks for ready rows behind the lanes' positions of which nobody was told.
+ *		Looks for pending tasks behind the lanes' positions of which nobody was told.
  *
  * Rows of prepared transactions and of logical replication come so.  A sweep
  * walks the read part of every lane, in steps; where it goes on is remembered by
@@ -54,7 +54,7 @@ sweep_begin(Slot *s, Sweep *w)
 }
 
 static void
-sweep_entries(HotRelation *ready, LaneScan *scan, Sweep *w)
+sweep_entries(Backlog *b, LaneScan *scan, Sweep *w)
 {
 	Candidate c;
 
@@ -74,7 +74,7 @@ sweep_entries(HotRelation *ready, LaneScan *scan, Sweep *w)
 		}
 		w->from.run_at = c.run_at;
 		w->from.id = c.id;
-		if (ready_is_there(ready, &c))
+		if (pending_is_there(b, &c))
 			w->found[w->count++] = c;
 	}
 }
@@ -144,14 +144,14 @@ dispatch_sweep_begin(void)
 }
 
 bool
-dispatch_sweep(HotRelation *ready, int max_entries)
+dispatch_sweep(Backlog *b, int max_entries)
 {
 	Sweep w = {.budget = max_entries};
 	LaneScan scan;
 
 	if (!slots_are_shared())
 		return true;
-	lane_scan_open(&scan, ready);
+	lane_scan_open(&scan, b);
 	while (w.budget > 0 && sweep_slot < slot_count())
 	{
 		Slot *s = slot_at(sweep_slot);
@@ -161,8 +161,8 @@ dispatch_sweep(HotRelation *ready, int max_entries)
 		ours = ours && sweep_begin(s, &w);
 		if (ours)
 		{
-			sweep_entries(ready, &scan, &w);
-			sweep_end(s, compat_relfile(ready->heap), &w);
+			sweep_entries(b, &scan, &w);
+			sweep_end(s, compat_relfile(b->task.heap), &w);
 			if (w.count > 0 || w.is_unread)
 				taskq_hints_changed();
 			tell_found(&w);

@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "executor/spi.h"
+#include "nodes/lockoptions.h"
 #include "utils/jsonb.h"
 #include "utils/relcache.h"
 
@@ -140,7 +141,7 @@ extern int32 *queue_push_ids(int *count);
 /*
  * Begins a call by a client: 25006 as require_writable(); until the
  * transaction ends no queue is dropped.  Before any row is locked, so that
- * everybody locks in the same order: queues, guard row, task row, key.
+ * everybody locks in the same order: queues, lease, task row, key.
  */
 extern void client_call(const char *function);
 
@@ -181,7 +182,6 @@ extern bool task_result(int64 id, Datum *values, bool *nulls);
 typedef enum HotTable
 {
 	HOT_TASK,
-	HOT_READY,
 	HOT_LEASE,
 	HOT_KEY
 } HotTable;
@@ -208,15 +208,6 @@ enum TaskColumn
 	TASK_HEADERS,
 	TASK_BODY,
 	TASK_NCOLUMNS
-};
-
-enum ReadyColumn
-{
-	READY_RUN_AT,
-	READY_ID,
-	READY_QUEUE_ID,
-	READY_PRIORITY,
-	READY_NCOLUMNS
 };
 
 enum LeaseColumn
@@ -276,6 +267,7 @@ typedef struct HotRelation
 	HotTable table;
 	Relation heap;
 	Relation index;
+	Oid order; /* of tasks: the index in the order of acquisition */
 
 	/* While row_fetch() looks by one snapshot; else NULL. */
 	struct SnapshotData *snapshot;
@@ -290,6 +282,9 @@ extern void hot_close(HotRelation *r);
 extern void hot_begin_looks(HotRelation *r);
 extern void hot_end_looks(HotRelation *r);
 
+/* Copies what the slot holds into the current memory context. */
+extern void row_from_slot(HotRelation *r, struct TupleTableSlot *slot, Row *row);
+
 /* Sets every column to NULL. */
 extern void row_init(Row *row);
 
@@ -303,26 +298,27 @@ extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 /* The same, for one look at a table that is not open. */
 extern bool row_read(HotTable table, int64 id, Row *row);
 
+/* Transactions, not ours, that are about to insert or delete a row; else invalid. */
+typedef struct Hands
+{
+	TransactionId inserter;
+	TransactionId deleter;
+} Hands;
+
+/* The row of task or lease with that id as it is now, in whose hands ever; row may be NULL. */
+extern bool row_look(HotRelation *r, int64 id, Row *row, Hands *hands);
+
+/*
+ * The row at that place as it is now, into a slot of the table, if nobody is
+ * about to insert or delete it.
+ */
+extern bool row_at(HotRelation *r, const ItemPointerData *tid, struct TupleTableSlot *slot);
+
+/* That this session will look for it again. */
+extern void row_remember_place(const HotRelation *r, const Row *row);
+
 /* Calls see() with each row of the table, as last committed, and arg. */
 extern void row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg);
-
-/* The ready row of a pending task. */
-extern bool row_fetch_ready(HotRelation *r, const Row *task, Row *ready);
-
-/*
- * The ready row that a candidate speaks of, as last committed (or written by
- * ourselves); false if it is there no more, or in somebody's hands.
- */
-struct Candidate;
-extern bool ready_fetch(HotRelation *r, const struct Candidate *candidate, Row *row);
-extern bool ready_is_there(HotRelation *r, const struct Candidate *candidate);
-
-/*
- * Inserts and deletes ready rows, and tells dispatch.c and stats.c.  known: the
- * row is one that dispatch_take() gave.
- */
-extern void ready_insert(HotRelation *r, Row *row);
-extern RowResult ready_delete(HotRelation *r, const Row *row, bool wait, bool known);
 
 /* The row of a key that is taken. */
 extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);
@@ -340,18 +336,10 @@ extern bool row_insert_unique(HotRelation *r, Row *row);
 
 /* Both look at the row as read: no change behind our back is overwritten. */
 extern RowResult row_delete(HotRelation *r, const Row *row, bool wait);
-extern RowResult row_update(HotRelation *r, const Row *row, bool wait);
+extern RowResult row_update(HotRelation *r, Row *row, bool wait);
 
-/*
- * Walks the lanes of a queue from their left edges, in the order of
- * acquisition, and calls take() with each ready row that is due, until it
- * returns false.  Returns the earliest run_at met that lies after now,
- * DT_NOEND if none.  For when dispatch.c knows nothing of the queue.
- */
-typedef bool (*ReadyTaker)(HotRelation *ready, const Row *row, void *arg);
-extern TimestampTz ready_walk(HotRelation *ready, int32 queue_id, TimestampTz now,
-							  ReadyTaker take, void *arg);
-
+/* Keeps others from changing the row as read until the transaction ends. */
+extern RowResult row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait);
 
 /* ---- token.c -------------------------------------------------------------- */
 
@@ -416,9 +404,6 @@ extern void submission_set_content(Submission *s, int column, Datum value, bool 
 /* Inserts the task, or finds the one that has the key.  Returns its id. */
 extern int64 submission_place(Submission *s, text *key);
 
-/* Makes a task pending whose task row stands: inserts its ready row, wakes who waits for it. */
-extern void task_make_ready(const Row *task);
-
 /* ---- acquire.c -------------------------------------------------------------- */
 
 typedef struct Claim
@@ -429,7 +414,7 @@ typedef struct Claim
 
 /*
  * Claims up to max due tasks of the queue for worker (text or NULL) into
- * claims[]; returns how many.  *next_due as ready_walk() gives it.
+ * claims[]; returns how many.  *next_due: when the next one will be due, if that is known.
  */
 extern int task_claim(const Queue *queue, int max, int64 lease_us, text *worker,
 					  Claim *claims, TimestampTz *next_due);
@@ -549,7 +534,7 @@ typedef enum TaskState
 /* The enum's value as SQL knows it. */
 extern Datum state_datum(TaskState state);
 
-/* The task row that belongs to a lease or ready row that we have just deleted. */
+/* The task row that belongs to a lease that we have just deleted. */
 extern void task_of(int64 id, Row *task);
 
 /* The leases have been taken by the caller; results: jsonb, 0 where there is none. */
@@ -626,7 +611,7 @@ extern int headers_find(const Jsonb *headers, const char *name, char **value);
 extern Size stats_shared_size(void);
 extern void stats_init_shared(void *memory, bool found);
 
-/* Ready rows that this transaction has inserted or, negative, deleted. */
+/* Tasks that this transaction has made pending or, negative, that are so no more. */
 extern void stats_pending(int32 queue_id, int change);
 
 /* A task that this transaction has ended. */
@@ -648,8 +633,8 @@ typedef struct Ending
 
 /*
  * Moves the task into history: its task row goes, what is kept is written.
- * lease is the one it last had, NULL if it was pending; that row, or its ready
- * row, has been deleted by the caller.
+ * lease is the one it last had, whose row the caller has deleted; NULL if it was
+ * pending, and the task row has been deleted by the caller.
  */
 extern void task_end(const Row *task, const Row *lease, const Ending *ending);
 

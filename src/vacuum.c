@@ -2,7 +2,7 @@
  * vacuum.c
  *		Dead rows of the hot tables are given back.
  *
- * Every task leaves dead rows in three tables and their indexes.  Autovacuum
+ * Every task leaves dead rows in several tables and their indexes.  Autovacuum
  * looks once a minute, and may be busy elsewhere for hours: by then the tables
  * have grown by what passed through meanwhile.  So the executor looks at its
  * polls how many dead rows there are, by the server's own statistics, and has
@@ -40,7 +40,7 @@
 
 PGDLLEXPORT void taskq_vacuum_main(Datum database);
 
-static const char *const tables[] = {"ready", "lease", "task", "key", "start_limit", "attempt"};
+static const char *const tables[] = {"lease", "task", "key", "start_limit", "attempt"};
 
 /* In the executor. */
 static BackgroundWorkerHandle *worker = NULL;

@@ -1,1 +1,1 @@
-with t as (insert into bare_task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, payload) values (nextval('bare_id'), now(), now(), 1, 0, 25, 0, :payload) returning id) insert into bare_ready (run_at, id, queue_id, priority) select now(), id, 1, 0 from t;
+insert into bare_task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, payload) values (nextval('bare_id'), now(), now(), 1, 0, 25, 0, :payload);

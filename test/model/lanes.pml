@@ -2,12 +2,13 @@
  * lanes.pml
  *		The lane protocol of dispatch.c, lanes.c and sweep.c, for spin: see run.sh.
  *
- * One queue and one lane of it.  A ready row is its number: run_at, id and
+ * One queue and one lane of it.  A task row is its number: run_at, id and
  * place in the index at once, so row 1 is acquired before row 2 and is late
  * where 2 has been read already.  What C does under the slot's spinlock is one
  * atomic step here, and so is what PostgreSQL does at once: a row becomes
- * visible, a delete without waiting succeeds or does not, an index entry is
- * found.  Between two such steps anything may happen.
+ * visible, an index entry is found.  So is a claim, which succeeds or does not:
+ * how that comes about is in pending.pml.  Between two such steps anything may
+ * happen.
  *
  * What must hold is said in settle(): when everything has stopped, each row
  * that is committed and not claimed is unread or a candidate, and who acquires
@@ -27,9 +28,10 @@
 #define REFILL 1
 #endif
 
-mtype = { absent, uncommitted, ready, deleted, gone };
+/* Where a task is: pending, claimed, ended or rolled back. */
+mtype = { absent, uncommitted, pending, claimed, gone };
 
-/* taskq.ready and its index: entries stay when their rows are gone. */
+/* taskq.task and its index of the order: entries stay when their rows are gone. */
 mtype row[ROWS + 1] = absent;
 bool entry[ROWS + 1];
 
@@ -256,21 +258,16 @@ inline take()
 }
 
 /*
- * claim_candidates(): fetch_candidate() and ready_delete() without waiting.
- * A candidate whose row is uncommitted or deleted is dropped: who has the row
- * in hand will offer it.
+ * claim_candidates(), pending_hold().  A candidate whose row is uncommitted or
+ * claimed is dropped: who has the task in hand will offer it.
  */
 inline claim(c)
 {
 	atomic {
 		if
-#ifdef NO_RECHECK
-		:: true ->
-#else
-		:: row[c] == ready ->
-#endif
-			assert(row[c] == ready && claims[c] == 0);
-			row[c] = deleted;
+		:: row[c] == pending ->
+			assert(row[c] == pending && claims[c] == 0);
+			row[c] = claimed;
 			claims[c]++;
 			mine = true
 		:: else -> mine = false
@@ -293,7 +290,7 @@ proctype acquirer()
 			if
 			:: mine -> /* commit */
 				row[c] = gone
-			:: atomic { mine -> row[c] = ready; claims[c]-- }; /* rollback, or to a savepoint */
+			:: atomic { mine -> row[c] = pending; claims[c]-- }; /* rollback, or to a savepoint */
 				/* transaction_ended(), subtransaction_ended() */
 #ifndef NO_GIVE_BACK
 				offer(c, true)
@@ -302,7 +299,7 @@ proctype acquirer()
 			:: !mine -> /* rollback: it is offered, whosever it is */
 				offer(c, true)
 #ifdef PREPARED
-			:: atomic { mine -> row[c] = ready; claims[c]-- }; /* ROLLBACK PREPARED */
+			:: atomic { mine -> row[c] = pending; claims[c]-- }; /* ROLLBACK PREPARED */
 				sweep_wanted = true /* wakeup_sweep() */
 #endif
 			fi
@@ -322,8 +319,8 @@ proctype looker()
 	:: break
 	:: atomic { first_candidate(c); k = 0 };
 		if
-		:: c == 0 || row[c] == ready
-		:: c > 0 && row[c] != ready ->
+		:: c == 0 || row[c] == pending
+		:: c > 0 && row[c] != pending ->
 			/* drop_first() */
 			atomic {
 				seen = c;
@@ -336,9 +333,9 @@ proctype looker()
 				k = 0
 			};
 #ifndef NO_SECOND_LOOK
-			/* ready_is_there(): it may have been offered before it was dropped */
+			/* pending_is_there(): it may have been offered before it was dropped */
 			if
-			:: c > 0 && row[c] == ready -> offer(c, true)
+			:: c > 0 && row[c] == pending -> offer(c, true)
 			:: else
 			fi
 #endif
@@ -350,18 +347,18 @@ proctype looker()
 
 /* ---- submitters ---------------------------------------------------------------------- */
 
-/* ready_insert(), and the end of the transaction */
+/* pending_insert(), and the end of the transaction */
 proctype submitter(byte id)
 {
 	byte t, k;
 
 	atomic { row[id] = uncommitted; entry[id] = true };
 	if
-	:: row[id] = ready; /* commit: visible, and then transaction_ended() */
+	:: row[id] = pending; /* commit: visible, and then transaction_ended() */
 		offer(id, false)
 	:: row[id] = gone /* rollback */
 #ifdef PREPARED
-	:: row[id] = ready; /* COMMIT PREPARED */
+	:: row[id] = pending; /* COMMIT PREPARED */
 		sweep_wanted = true /* wakeup_sweep() */
 #endif
 	fi;
@@ -375,7 +372,7 @@ proctype submitter_of_many()
 
 	atomic { row[3] = uncommitted; entry[3] = true };
 	atomic { row[1] = uncommitted; entry[1] = true };
-	atomic { row[1] = ready; row[3] = ready };
+	atomic { row[1] = pending; row[3] = pending };
 	atomic { offer_many(1) };
 	running--
 }
@@ -404,8 +401,8 @@ proctype sweeper()
 				:: else -> from = c
 				fi
 			};
-			/* ready_is_there() */
-			found[c] = (row[c] == ready)
+			/* pending_is_there() */
+			found[c] = (row[c] == pending)
 		od;
 		/* sweep_end(), drop_known() */
 		atomic {
@@ -448,8 +445,8 @@ inline settle()
 	atomic {
 		now = ROWS;
 		for (i : 1 .. ROWS) {
-			assert(row[i] == absent || row[i] == ready || row[i] == gone);
-			assert(row[i] != ready || heap[i] > 0 || (i > read && next_due <= i))
+			assert(row[i] == absent || row[i] == pending || row[i] == gone);
+			assert(row[i] != pending || heap[i] > 0 || (i > read && next_due <= i))
 		}
 	}
 	do
@@ -461,7 +458,7 @@ inline settle()
 	od;
 	atomic {
 		for (i : 1 .. ROWS) {
-			assert(row[i] != ready)
+			assert(row[i] != pending)
 		}
 	}
 }
@@ -501,7 +498,7 @@ init
 		run clock()
 #else
 		running = 4;
-		row[3] = ready;
+		row[3] = pending;
 		entry[3] = true;
 		run submitter(1);
 		run submitter(2);

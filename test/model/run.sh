@@ -16,7 +16,8 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
 # NAME MODEL EXPECTED DEFINES…; EXPECTED: passes, or what a counterexample
-# violates.  Bounds: three rows, of which one may be there from the start.
+# violates.  Bounds: three tasks, of which one may be there from the start; of
+# pending one, which four want.
 cases='
 race          lanes passes
 overflow      lanes passes HEAP=1
@@ -25,6 +26,7 @@ delayed       lanes passes DELAYED
 look          lanes passes LOOK
 many          lanes passes MANY
 prepared      lanes passes PREPARED
+pending       pending passes
 token         token passes
 scan-before-flag  lanes missed SCAN_BEFORE_FLAG
 no-late           lanes missed NO_LATE
@@ -33,7 +35,9 @@ no-lower          lanes missed NO_LOWER HEAP=1
 no-sweep          lanes missed NO_SWEEP PREPARED
 sweep-in-passing  lanes missed SWEEP_IN_PASSING PREPARED
 no-second-look    lanes missed NO_SECOND_LOOK LOOK
-no-recheck        lanes claimed NO_RECHECK
+no-recheck        pending claimed NO_RECHECK
+no-lock           pending claimed NO_LOCK
+row-first         pending claimed ROW_FIRST
 no-epoch          token issued NO_EPOCH
 no-timeline       token issued NO_TIMELINE
 '

@@ -30,7 +30,7 @@ select taskq.fail(id, token, 'x', retry_in => '1 hour') from taskq.acquire('keys
 select taskq.submit('keys', '{"new": true}', key => 'k', priority => -5, max_attempts => 3, kind => 'fresh', on_duplicate => 'replace') = :third as same_id;
 select payload, state, attempt, max_attempts, priority, kind, run_at <= now() as due from taskq.tasks where id = :third;
 select id = :third as same, payload, attempt from taskq.acquire('keys');
-select count(*) from taskq.ready r where r.id = :third;
+select count(*) from taskq.lease where id = :third;
 select taskq.finish(id, token) from taskq.lease where id = :third;
 
 -- keep_key 0: free at the end.

@@ -164,7 +164,6 @@ declare
 	result text;
 begin
 	while (select state from taskq.tasks where id = old) = 'pending' loop
-		update taskq.ready set run_at = now() where id = old;
 		update taskq.task set run_at = now() where id = old;
 		select * into strict w from taskq.acquire('properties') where id = old;
 		execute ending into result using w.id, w.token, w.lease_until;

@@ -36,13 +36,11 @@ $$;
 
 -- No answer at all; then success.
 update taskq.task set run_at = 'epoch' where id = :a;
-update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
 select attempt as header from taskq._push_claim(1, null, null) c, unnest(headers) attempt where attempt like 'X-Task-Attempt%';
 select taskq._push_report(id, token, 'retry', 'connect', null, null, null, false, '1 ms', 'could not connect: Connection refused', null, null) from taskq.lease where id = :a;
 select status, elapsed from taskq.response(:a);
 update taskq.task set run_at = 'epoch' where id = :a;
-update taskq.ready set run_at = 'epoch' where id = :a;
 call sweep();
 select count(*) from taskq._push_claim(1, null, null);
 select token from taskq.lease where id = :a \gset

@@ -72,8 +72,8 @@ insert into call (name, sql, a_step_only) values
 -- only, with its key.
 create function look(id bigint) returns jsonb language sql as $$
 	select to_jsonb(t) || jsonb_build_object('places',
-			(select count(*) from taskq.ready x where x.id = t.id) + (select count(*) from taskq.lease x where x.id = t.id)
-				+ (select count(*) from taskq._history x where x.id = t.id),
+			(select count(*) from taskq.task x where x.id = t.id) + (select count(*) from taskq.lease x where x.id = t.id
+				and not exists (select from taskq.task y where y.id = x.id)) + (select count(*) from taskq._history x where x.id = t.id),
 			'has_key', exists (select from taskq.key k where k.id = t.id and k.taken_until is null))
 	from taskq.tasks t where t.id = look.id
 $$;

@@ -59,7 +59,7 @@ sub all_ended_once
 	is(scalar(keys %attempts), $n, "$what: each was delivered");
 	is(scalar(grep { join(' ', @$_) ne $attempts } values %attempts), 0, "$what: in attempts $attempts");
 	is(scalar(grep { keys %$_ != 1 } values %keys), 0, "$what: with one Idempotency-Key");
-	is(sql('select count(*) from taskq.lease') + sql('select count(*) from taskq.ready'), 0,
+	is(sql('select count(*) from taskq.lease') + sql('select count(*) from taskq.task'), 0,
 		"$what: nothing of them is left behind");
 	return @requests;
 }

@@ -38,7 +38,7 @@ $session->query_safe('rollback');
 wait_state($node, $held, 'finished');
 is(sql("select attempt from taskq.tasks where id = $held"), '1', 'whose result is written after the rollback');
 
-# It has the ready row of a task that is to expire.
+# It has a task in hand that is to expire.
 sql("select taskq.create_queue('work')");
 my $late = sql("select taskq.submit('work', start_within => '1 s')");
 $session->query_safe('begin');

@@ -142,7 +142,7 @@ select count(trap.set('format', types::oidvector, 'text'::regtype, 's', true, ca
 	('25 25', 'pg_catalog.format($1, $2)'), ('25 25 25', 'pg_catalog.format($1, $2, $3)')) as f (types, call);
 
 create table trap.pg_class (); create table trap.pg_inherits (); create table trap.pg_stat_activity (); create table trap.pg_database ();
-create table trap.queue (); create table trap.task (); create table trap.ready (); create table trap.lease (); create table trap.key ();
+create table trap.queue (); create table trap.task (); create table trap.lease (); create table trap.key ();
 create table trap.attempt (); create table trap.history (); create table trap.retry_policy (); create table trap.arm ();
 END
 
@@ -267,7 +267,7 @@ END
 
 # What is done before the first statement, and before each in turn.
 my $shadows = join ' ',
-  (map { "create temp table $_ ();" } qw(pg_class pg_proc pg_stat_activity queue task ready lease key attempt history)),
+  (map { "create temp table $_ ();" } qw(pg_class pg_proc pg_stat_activity queue task lease key attempt history)),
   (map { "create domain pg_temp.$_ as pg_catalog.$_ check (false);" } qw(text jsonb timestamptz regclass bytea name oid));
 my %session = (
 	'nothing unusual' => [''],

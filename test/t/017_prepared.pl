@@ -122,7 +122,7 @@ is_offered($worker, 'COMMIT PREPARED of a submit', $at, $id);
 
 $id = prepare('p', "select taskq.submit('work', '1', key => 'k', start_within => '1 hour')");
 sql("rollback prepared 'p'");
-is( sql("select (select count(*) from taskq.task) + (select count(*) from taskq.ready) + (select count(*) from taskq.key)
+is( sql("select (select count(*) from taskq.task) + (select count(*) from taskq.lease) + (select count(*) from taskq.key)
 	+ (select count(*) from taskq.start_limit) + (select count(*) from taskq.tasks where id = $id)"),
 	'0', 'ROLLBACK PREPARED of a submit leaves no trace');
 is(error_of("select taskq.submit('work', '1', key => 'k')"), '', 'and its key is free');

@@ -223,7 +223,7 @@ is(sql('select count(*) - count(distinct token) from claims'), '0', 'no token wa
 is( sql('select count(*) from claims a join claims b on b.id = a.id and b.token <> a.token and b.at > a.at and b.at < a.until'
 		  . ' where not exists (select from given g where g.token = a.token)'),
 	'0', 'nobody was given a task that somebody else held');
-is(sql('select count(*) from taskq.ready'), '0', 'nothing is pending');
+is(sql('select count(*) from taskq.task'), '0', 'nothing is pending');
 is(sql("select pending from taskq.queue_stats('chaos')"), '0', 'and the count of it says so');
 is_consistent($node, 'at the end');
 
