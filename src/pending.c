@@ -4,14 +4,14 @@
  *
  * A task is pending while its row stands and no lease has its id.  Who claims,
  * changes or ends a pending task must be sure of both at one moment, so he
- * holds the task's lock meanwhile: a lock on its id, for some microseconds, in
- * which he waits for nobody.  Under it he looks for a lease first and for the
- * row then.  Nobody else can insert a lease in between; and who had one and has
- * ended the task has taken the row away together with it, so that the row is
- * not found.  (In the other order an end between the looks would leave a task
- * that seems pending.)  When the lock is let go, there is a lease, or the row
- * is deleted, and by that everybody sees that the task is in somebody's hands
- * until his transaction ends.
+ * holds the task's lock meanwhile: a lock on its id, for some microseconds (when
+ * tokens run out, for a flush of the log), in which he waits for nobody.  Under
+ * it he looks for a lease first and for the row then.  Nobody else can insert a
+ * lease in between; and who had one and has ended the task has taken the row
+ * away together with it, so that the row is not found.  (In the other order an
+ * end between the looks would leave a task that seems pending.)  When the lock
+ * is let go, there is a lease, or the row is deleted, and by that everybody sees
+ * that the task is in somebody's hands until his transaction ends.
  *
  * Who has the lease of a running task needs no lock to change or end it.
  */
@@ -20,7 +20,6 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -179,9 +178,8 @@ static RowResult
 look_under_lock(Backlog *b, int64 id, Row *task, TransactionId *holder)
 {
 	Hands hands;
-	Row lease;
 
-	if (row_look(&b->lease, id, &lease, &hands))
+	if (row_look(&b->lease, id, NULL, &hands))
 		*holder = hands.inserter;
 	else if (row_look(&b->task, id, task, &hands))
 	{

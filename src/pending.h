@@ -77,8 +77,8 @@ extern Candidate candidate_of(const Row *task);
 /*
  * Walks the lanes of a queue from their left edges, in the order of
  * acquisition, and calls see() with each pending task that is due, until it
- * returns false.  Returns the earliest run_at met that lies
- * after now, DT_NOEND if none.  For when dispatch.c knows nothing of the queue.
+ * returns false.  Returns the earliest run_at met that lies after now, DT_NOEND
+ * if none.  For when dispatch.c knows nothing of the queue.
  */
 typedef bool (*TaskSeer)(Backlog *b, const Candidate *c, void *arg);
 extern TimestampTz backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see,
