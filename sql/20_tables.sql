@@ -86,13 +86,13 @@ create table taskq.task (
 	attempt int not null,			-- attempts used up
 	max_attempts int not null,
 	priority smallint not null,
+	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
 	revived_at timestamptz,			-- when retry() started its present life
 	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
 	timeout interval,
 	key text,
 	kind text,
 	retry text,						-- policy; NULL: the queue's
-	payload jsonb,
 	method text,					-- method to body: HTTP tasks only
 	url text,
 	headers jsonb,
@@ -107,7 +107,7 @@ create table taskq.lease (
 	token bigint not null,
 	started_at timestamptz not null,
 	lease_until timestamptz not null,
-	lease_us bigint not null,		-- its length, for heartbeats that name none
+	lease_us bigint,				-- its length, for heartbeats that name none; NULL before the first: lease_until - started_at
 	queue_id int not null,
 	attempt int not null,			-- the number of this try
 	cancel_requested boolean not null,

@@ -55,8 +55,16 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
 create function taskq._lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_lose_lease';
 
--- The same for a lease that must not keep others from theirs: one that cannot
--- be ended is left alone for a minute.
+-- A lease that cannot be ended is left alone for a minute.
+create function taskq._put_off(id bigint) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update taskq.lease l set lease_us = coalesce(l.lease_us, extract(epoch from l.lease_until - l.started_at) * 1000000),
+		lease_until = clock_timestamp() + interval '1 minute' where l.id = _put_off.id;
+$$;
+
+-- As _lose_lease(), for a lease that must not keep others from theirs.
 create function taskq._try_lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -68,7 +76,7 @@ when lock_not_available then
 	raise;	-- a table is locked: all is tried again with the next poll
 when others then
 	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
-	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lease.id;
+	perform taskq._put_off(id);
 	return false;
 end
 $$;
@@ -115,7 +123,7 @@ when lock_not_available then
 	raise;
 when others then
 	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
-	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lapsed.id;
+	perform taskq._put_off(id);
 	return false;
 end
 $$;

@@ -560,9 +560,40 @@ as $$
 	select taskq._sweep_soon();
 $$;
 
+-- Its columns have another order.
+alter table taskq.task rename to former_task;
+alter index taskq.task_pkey rename to former_task_pkey;
+create table taskq.task (
+	id bigint not null constraint task_pkey primary key,
+	submitted_at timestamptz not null,
+	run_at timestamptz not null,
+	queue_id int not null,
+	attempt int not null,			-- attempts used up
+	max_attempts int not null,
+	priority smallint not null,
+	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
+	revived_at timestamptz,			-- when retry() started its present life
+	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
+	timeout interval,
+	key text,
+	kind text,
+	retry text,						-- policy; NULL: the queue's
+	method text,					-- method to body: HTTP tasks only
+	url text,
+	headers jsonb,
+	body bytea
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, payload, revived_at, start_by, timeout,
+		key, kind, retry, method, url, headers, body)
+	select id, submitted_at, run_at, queue_id, attempt, max_attempts, priority, payload, revived_at, start_by, timeout,
+		key, kind, retry, method, url, headers, body
+	from taskq.former_task;
+select pg_catalog.pg_extension_config_dump('taskq.task', '');
+
+alter table taskq.lease alter column lease_us drop not null;
+
 -- A task without a lease is pending: that needs no row of its own.
 create index task_dispatch on taskq.task (queue_id, priority, run_at, id);
-alter table taskq.task reset (fillfactor);
 alter extension taskq drop table taskq.ready;
 drop table taskq.ready;
 
@@ -718,6 +749,9 @@ create or replace view taskq.attempts with (security_barrier) as
 
 comment on view taskq.attempts is
 'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
+
+alter extension taskq drop table taskq.former_task;
+drop table taskq.former_task;
 
 create or replace view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
@@ -941,6 +975,31 @@ as $$
 		where l.worker = 'executor' and q.mode = 'push' order by l.id) as l
 $$;
 
+-- A lease that cannot be ended is left alone for a minute.
+create function taskq._put_off(id bigint) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update taskq.lease l set lease_us = coalesce(l.lease_us, extract(epoch from l.lease_until - l.started_at) * 1000000),
+		lease_until = clock_timestamp() + interval '1 minute' where l.id = _put_off.id;
+$$;
+
+create or replace function taskq._try_lose_lease(id bigint, token bigint, lease_until timestamptz) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return taskq._lose_lease(id, token, lease_until);
+exception
+when lock_not_available then
+	raise;	-- a table is locked: all is tried again with the next poll
+when others then
+	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
+	perform taskq._put_off(id);
+	return false;
+end
+$$;
+
 create function taskq._lapsed() returns bigint[]
 language c volatile as 'MODULE_PATHNAME', 'taskq_lapsed';
 
@@ -964,7 +1023,7 @@ when lock_not_available then
 	raise;
 when others then
 	raise log 'could not take back the lease of task %: SQLSTATE %', id, sqlstate;
-	update taskq.lease l set lease_until = clock_timestamp() + interval '1 minute' where l.id = _try_lose_lapsed.id;
+	perform taskq._put_off(id);
 	return false;
 end
 $$;

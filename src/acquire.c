@@ -46,22 +46,16 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	TimestampTz deadline = deadline_of(c, task);
 
 	row_init(lease);
-	memset(lease->nulls, false, sizeof(lease->nulls));
-	lease->values[LEASE_ID] = task->values[TASK_ID];
-	lease->values[LEASE_TOKEN] = Int64GetDatum(token_next());
-	lease->values[LEASE_STARTED_AT] = TimestampTzGetDatum(c->now);
-	lease->values[LEASE_UNTIL] = TimestampTzGetDatum(Min(c->now + c->lease_us, deadline));
-	lease->values[LEASE_US] = Int64GetDatum(c->lease_us);
-	lease->values[LEASE_QUEUE_ID] = task->values[TASK_QUEUE_ID];
-	lease->values[LEASE_ATTEMPT] = Int32GetDatum(ROW_INT32(task, TASK_ATTEMPT) + 1);
-	lease->values[LEASE_CANCEL_REQUESTED] = BoolGetDatum(false);
-	lease->values[LEASE_DEADLINE] = TimestampTzGetDatum(deadline);
-	lease->nulls[LEASE_DEADLINE] = deadline == DT_NOEND;
-	lease->values[LEASE_WORKER] = PointerGetDatum(c->worker);
-	lease->nulls[LEASE_WORKER] = c->worker == NULL;
-	lease->nulls[LEASE_CANCEL_REASON] = true;
-	lease->nulls[LEASE_FRACTION] = true;
-	lease->nulls[LEASE_MESSAGE] = true;
+	row_set(lease, LEASE_ID, task->values[TASK_ID]);
+	row_set(lease, LEASE_TOKEN, Int64GetDatum(token_next()));
+	row_set(lease, LEASE_STARTED_AT, TimestampTzGetDatum(c->now));
+	row_set(lease, LEASE_UNTIL, TimestampTzGetDatum(Min(c->now + c->lease_us, deadline)));
+	row_set(lease, LEASE_QUEUE_ID, task->values[TASK_QUEUE_ID]);
+	row_set(lease, LEASE_ATTEMPT, Int32GetDatum(ROW_INT32(task, TASK_ATTEMPT) + 1));
+	row_set(lease, LEASE_CANCEL_REQUESTED, BoolGetDatum(false));
+	if (deadline != DT_NOEND)
+		row_set(lease, LEASE_DEADLINE, TimestampTzGetDatum(deadline));
+	row_set_text(lease, LEASE_WORKER, c->worker);
 }
 
 /* A late task with whose row an administrator is busy: another time. */

@@ -276,7 +276,7 @@ add_row(HistoryBatch *b, int32 bucket, HistoryRow *h)
 	if (b->leaf == NULL)
 		b->leaf = open_leaf(bucket);
 	b->bucket = bucket;
-	tuple = heap_form_tuple(RelationGetDescr(b->leaf), h->values, h->nulls);
+	tuple = form_tuple(b->leaf, h->values, h->nulls);
 	if (has_to_be_toasted(tuple))
 	{
 		CatalogTupleInsert(b->leaf, tuple);
@@ -324,7 +324,7 @@ append(HistoryBatch *batch, HistoryRow *h, int64 keep_us)
 		return;
 	}
 	relation = open_leaf(bucket);
-	tuple = heap_form_tuple(RelationGetDescr(relation), h->values, h->nulls);
+	tuple = form_tuple(relation, h->values, h->nulls);
 	CatalogTupleInsert(relation, tuple);
 	heap_freetuple(tuple);
 	table_close(relation, NoLock);

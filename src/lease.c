@@ -121,13 +121,22 @@ change_lease(int64 id, int64 token, LeaseChange change, const void *arg, Row *le
 	return result;
 }
 
+int64
+lease_length_us(const Row *lease)
+{
+	return lease->nulls[LEASE_US]
+			   ? ROW_TIME(lease, LEASE_UNTIL) - ROW_TIME(lease, LEASE_STARTED_AT)
+			   : ROW_INT64(lease, LEASE_US);
+}
+
 static void
 set_until(Row *lease, const void *arg)
 {
 	int64 extend_us = *(const int64 *) arg;
-	TimestampTz until = GetCurrentTimestamp() +
-						(extend_us > 0 ? extend_us : ROW_INT64(lease, LEASE_US));
+	int64 length_us = lease_length_us(lease);
+	TimestampTz until = GetCurrentTimestamp() + (extend_us > 0 ? extend_us : length_us);
 
+	row_set(lease, LEASE_US, Int64GetDatum(length_us));
 	if (!lease->nulls[LEASE_DEADLINE])
 		until = Min(until, ROW_TIME(lease, LEASE_DEADLINE));
 	lease->values[LEASE_UNTIL] = TimestampTzGetDatum(until);

@@ -233,7 +233,7 @@ return_request(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
 
 	values[ID] = task->values[TASK_ID];
 	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
-	values[LEASE_MS] = Int64GetDatum(ROW_INT64(&claim->lease, LEASE_US) / US_PER_MS);
+	values[LEASE_MS] = Int64GetDatum(lease_length_us(&claim->lease) / US_PER_MS);
 	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(queue, task));
 	if (task->nulls[TASK_METHOD])
 		values[METHOD] = CStringGetTextDatum("POST");

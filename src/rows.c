@@ -406,6 +406,29 @@ row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row)
 	return fetch_by_keys(r, keys, 2, row);
 }
 
+HeapTuple
+form_tuple(Relation relation, Datum *values, bool *nulls)
+{
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
+	HeapTupleHeader header = tuple->t_data;
+	Size length = tuple->t_len - header->t_hoff;
+	char *data = (char *) header + header->t_hoff;
+	int ncolumns = RelationGetNumberOfAttributes(relation);
+	Size offset;
+
+	while (ncolumns > 1 && nulls[ncolumns - 1])
+		ncolumns--;
+	HeapTupleHeaderSetNatts(header, ncolumns);
+	if (memchr(nulls, true, ncolumns) == NULL)
+		header->t_infomask &= ~HEAP_HASNULL;
+	offset = MAXALIGN(SizeofHeapTupleHeader +
+					  (HeapTupleHasNulls(tuple) ? BITMAPLEN(ncolumns) : 0));
+	memmove((char *) header + offset, data, length);
+	header->t_hoff = offset;
+	tuple->t_len = offset + length;
+	return tuple;
+}
+
 /* As INSERT ... ON CONFLICT DO NOTHING, without objecting to rows the snapshot does not show. */
 static bool
 insert_speculatively(ResultRelInfo *target, EState *estate, TupleTableSlot *slot, List *arbiter)
@@ -433,7 +456,7 @@ row_insert_unique(HotRelation *r, Row *row)
 	EState *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
 	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
 	bool inserted;
 
 	InitResultRelInfo(target, r->heap, 1, NULL, 0);
@@ -523,7 +546,7 @@ note_lease(const HotRelation *r, const Row *row, bool gone)
 void
 row_insert(HotRelation *r, Row *row)
 {
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
 
 	insert_tuple(r, row, tuple);
 	heap_freetuple(tuple);
@@ -539,8 +562,8 @@ insert_together(HotRelation *r, Row **rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(r->heap), &TTSOpsHeapTuple);
-		ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(r->heap), rows[i]->values,
-										   rows[i]->nulls),
+		ExecStoreHeapTuple(form_tuple(r->heap, rows[i]->values,
+									  rows[i]->nulls),
 						   slots[i], true);
 	}
 	heap_multi_insert(r->heap, slots, count, GetCurrentCommandId(true), 0, NULL);
@@ -630,7 +653,7 @@ row_update(HotRelation *r, Row *row, bool wait)
 
 	if (result == ROW_DONE)
 	{
-		HeapTuple tuple = heap_form_tuple(RelationGetDescr(r->heap), row->values, row->nulls);
+		HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
 
 		CatalogTupleUpdate(r->heap, &tid, tuple);
 		row->tid = tuple->t_self;

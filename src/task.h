@@ -196,13 +196,13 @@ enum TaskColumn
 	TASK_ATTEMPT,
 	TASK_MAX_ATTEMPTS,
 	TASK_PRIORITY,
+	TASK_PAYLOAD,
 	TASK_REVIVED_AT,
 	TASK_START_BY,
 	TASK_TIMEOUT,
 	TASK_KEY,
 	TASK_KIND,
 	TASK_RETRY,
-	TASK_PAYLOAD,
 	TASK_METHOD,
 	TASK_URL,
 	TASK_HEADERS,
@@ -281,6 +281,13 @@ extern void hot_close(HotRelation *r);
 /* From here on row_fetch() finds what was committed by now, at a lower price for many rows. */
 extern void hot_begin_looks(HotRelation *r);
 extern void hot_end_looks(HotRelation *r);
+
+/*
+ * As heap_form_tuple(), without the NULLs at the end: like a row that is older
+ * than these columns.  One that has no other NULL does without the bitmap, too,
+ * which spares 8 bytes in the table and 8 in the log.
+ */
+extern HeapTuple form_tuple(Relation relation, Datum *values, bool *nulls);
 
 /* Copies what the slot holds into the current memory context. */
 extern void row_from_slot(HotRelation *r, struct TupleTableSlot *slot, Row *row);
@@ -461,6 +468,9 @@ extern bool lease_take_own(int64 id, int64 token, Row *lease);
 
 /* The same with a table that is open, for many looks. */
 extern bool lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease);
+
+/* What a heartbeat extends it by that says nothing else. */
+extern int64 lease_length_us(const Row *lease);
 
 /*
  * Extends a lease to so long from now, 0: its own length.  Results as of

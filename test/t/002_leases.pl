@@ -99,6 +99,26 @@ wait_query($node, 'postgres',
 wait_polls($node);
 is(sql("select taskq.finish($id, $token)"), 't', 'and the worker can finish after the first end');
 
+# One that names no time extends it by the time for which it was acquired, whatever others have named.
+$id = sql("select taskq.submit('work', '{}')");
+(undef, $token) = acquire('first', '90 s');
+my $beat = 'select count(*) from taskq.heartbeat(%s, %s%s)'
+  . ' where lease_until between clock_timestamp() + interval %s and clock_timestamp() + interval %s';
+for (['', 'the first'], [", '10 min'", 'one of 10 minutes', '9 min', '10 min'], ['', 'the next'])
+{
+	my ($extend_by, $which, @between) = @$_;
+	@between = ('80 s', '90 s') unless @between;
+	is(sql(sprintf $beat, $id, $token, $extend_by, map { "'$_'" } @between), '1', "$which heartbeat extends by its time");
+}
+is(sql("select taskq._put_off($id)"), '', 'a lease that could not be ended is left alone');
+is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'and keeps its length');
+is(sql("select taskq.finish($id, $token)"), 't', 'its worker can finish');
+$id = sql("select taskq.submit('work', '{}')");
+(undef, $token) = acquire('first', '90 s');
+sql("select taskq._put_off($id)");
+is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'one without a heartbeat, too');
+is(sql("select taskq.finish($id, $token)"), 't', 'and its worker can finish');
+
 # ---- workers side by side ----------------------------------------------------------------
 
 my $tasks = 2000;
