@@ -419,7 +419,7 @@ form_tuple(Relation relation, Datum *values, bool *nulls)
 	while (ncolumns > 1 && nulls[ncolumns - 1])
 		ncolumns--;
 	HeapTupleHeaderSetNatts(header, ncolumns);
-	if (memchr(nulls, true, ncolumns) == NULL)
+	if (memchr(nulls, 1, ncolumns) == NULL)
 		header->t_infomask &= ~HEAP_HASNULL;
 	offset = MAXALIGN(SizeofHeapTupleHeader +
 					  (HeapTupleHasNulls(tuple) ? BITMAPLEN(ncolumns) : 0));
