@@ -10,12 +10,15 @@ set_full_page_writes()
 	poll "select current_setting('full_page_writes') = '$1'"
 }
 
-# Bytes of log a life: all that the server writes meanwhile, vacuum included.
+# Bytes of log a life: all that the server writes meanwhile, and to vacuum what
+# has ended.  What others have left is vacuumed before.
 wal_per_life()
 {
 	local before
+	sql -c vacuum
 	before=$(sql -c 'select pg_current_wal_insert_lsn()')
 	pgbench_rate 8 "$@" -t "$((wal_lives / 8))" >/dev/null || exit 1
+	sql -c vacuum
 	sql -c "select round((pg_current_wal_insert_lsn() - '$before') / $(processed))"
 }
 
