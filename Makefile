@@ -141,9 +141,10 @@ test-all:
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
 
-# Of each line in test/model/mutations.txt, that a test fails when it is changed.
+# Of each line in test/model/mutations.txt, or the one named by MUTATION=, that a
+# test fails when it is changed.
 mutations:
-	@PG_CONFIG='$(PG_CONFIG)' test/model/mutations.sh $(NAME)
+	@PG_CONFIG='$(PG_CONFIG)' test/model/mutations.sh $(MUTATION)
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh

@@ -95,15 +95,16 @@ mutations=()
 while IFS= read -r line; do
 	[[ $line != '#'* && -n $line ]] && wanted "${line%% | *}" "$@" && mutations+=("$line")
 done <"$list"
+[ ${#mutations[@]} -gt 0 ] || die "no mutation of that name: $*"
 
-mapfile -t tests < <(printf '%s\n' ${mutations[@]+"${mutations[@]}"} | sed 's/.* | //' | sort -u)
+mapfile -t tests < <(printf '%s\n' "${mutations[@]}" | sed 's/.* | //' | sort -u)
 for test in "${tests[@]}"; do
 	run_test "$test"
 	result $? "$test passes as the code is"
 done
-for line in ${mutations[@]+"${mutations[@]}"}; do
+for line in "${mutations[@]}"; do
 	mapfile -t fields < <(printf '%s\n' "$line" | sed 's/ | /\n/g')
 	check "${fields[@]}"
 done
 say "1..$number"
-[ "$failed" -eq 0 ] && [ ${#mutations[@]} -gt 0 ]
+[ "$failed" -eq 0 ]
