@@ -6,7 +6,7 @@
 #
 # Prints TAP: first that the tests pass as the code is, then one test for each
 # mutation.  Builds and runs in a private directory and leaves nothing behind.
-# Takes some ten minutes for all, so it is not part of make test.
+# Takes some five minutes for all, so it is not part of make test.
 
 # shellcheck source-path=SCRIPTDIR/../../scripts source=common.sh
 . "$(dirname "$0")/../../scripts/common.sh"
