@@ -750,6 +750,7 @@ create or replace view taskq.attempts with (security_barrier) as
 comment on view taskq.attempts is
 'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
 
+-- No view reads it any more.
 alter extension taskq drop table taskq.former_task;
 drop table taskq.former_task;
 

@@ -562,9 +562,7 @@ insert_together(HotRelation *r, Row **rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(r->heap), &TTSOpsHeapTuple);
-		ExecStoreHeapTuple(form_tuple(r->heap, rows[i]->values,
-									  rows[i]->nulls),
-						   slots[i], true);
+		ExecStoreHeapTuple(form_tuple(r->heap, rows[i]->values, rows[i]->nulls), slots[i], true);
 	}
 	heap_multi_insert(r->heap, slots, count, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < count; i++)

@@ -284,8 +284,9 @@ extern void hot_end_looks(HotRelation *r);
 
 /*
  * As heap_form_tuple(), without the NULLs at the end: like a row that is older
- * than these columns.  One that has no other NULL does without the bitmap, too,
- * which spares 8 bytes in the table and 8 in the log.
+ * than these columns, which therefore must not have been added with a default.
+ * One that has no other NULL does without the bitmap, too: 8 bytes less in the
+ * table and in the log.
  */
 extern HeapTuple form_tuple(Relation relation, Datum *values, bool *nulls);
 
