@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
+#include "core/clock.h"
 #include "core/deliver.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
@@ -80,10 +81,7 @@ executor_lock_tag(LOCKTAG *tag, Oid oid, ExecutorLock which)
 int64
 executor_now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return tq_clock_ms();
 }
 
 /* ---- coming and going -------------------------------------------------------- */

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/protocol.h"
 #include "store_pq.h"
 
@@ -89,15 +89,6 @@ static const struct
 	[ARMED] = {"armed", TQ_SQL_ARMED, 0, {0}},
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* ---- what is said ------------------------------------------------------------ */
 
 /* The first line of what libpq or the server says, without anything that could be a secret. */
@@ -148,7 +139,7 @@ go_down(tq_pq *pq, const char *message)
 	pq->backoff_ms = pq->backoff_ms == 0 ? BACKOFF_FIRST_MS : pq->backoff_ms * 2;
 	if (pq->backoff_ms > BACKOFF_MAX_MS)
 		pq->backoff_ms = BACKOFF_MAX_MS;
-	pq->retry_at_ms = now_ms() + pq->backoff_ms;
+	pq->retry_at_ms = tq_clock_ms() + pq->backoff_ms;
 }
 
 /* A call that failed for want of a connection takes it down. */
@@ -177,7 +168,7 @@ start_connecting(tq_pq *pq)
 	}
 	pq->state = PQ_CONNECTING;
 	pq->polling = PGRES_POLLING_WRITING;
-	pq->give_up_at_ms = now_ms() + CONNECT_TIMEOUT_S * 1000;
+	pq->give_up_at_ms = tq_clock_ms() + CONNECT_TIMEOUT_S * 1000;
 }
 
 static bool
@@ -272,7 +263,7 @@ go_on_connecting(tq_pq *pq)
 		settle(pq);
 	else if (pq->polling == PGRES_POLLING_FAILED)
 		go_down(pq, PQerrorMessage(pq->conn));
-	else if (now_ms() >= pq->give_up_at_ms)
+	else if (tq_clock_ms() >= pq->give_up_at_ms)
 		go_down(pq, "no answer in time");
 }
 
@@ -287,7 +278,7 @@ int64_t
 tq_pq_timeout(const tq_pq *pq)
 {
 	int64_t at = pq->state == PQ_DOWN ? pq->retry_at_ms : pq->give_up_at_ms;
-	int64_t left = at - now_ms();
+	int64_t left = at - tq_clock_ms();
 
 	if (pq->state == PQ_UP)
 		return -1;
@@ -316,7 +307,7 @@ take_notifications(tq_pq *pq)
 bool
 tq_pq_step(tq_pq *pq)
 {
-	if (pq->state == PQ_DOWN && now_ms() >= pq->retry_at_ms)
+	if (pq->state == PQ_DOWN && tq_clock_ms() >= pq->retry_at_ms)
 		start_connecting(pq);
 	if (pq->state == PQ_CONNECTING)
 	{

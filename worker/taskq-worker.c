@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/deliver.h"
 #include "options.h"
 #include "store_pq.h"
@@ -64,11 +65,8 @@ say(const char *line)
 static int64_t
 host_now_ms(void *self)
 {
-	struct timespec ts;
-
 	(void) self;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return tq_clock_ms();
 }
 
 static int64_t

@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/exchange.h"
 #include "core/interfaces.h"
 
@@ -63,15 +63,6 @@ struct tq_http
 	CURL *idle[MAX_IDLE_HANDLES];
 	int nidle;
 };
-
-static int64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /* The earlier of two moments, of which -1 is never. */
 static int64_t
@@ -151,7 +142,7 @@ finish(tq_exchange *x)
 	x->easy = NULL;
 	x->lookup = NULL;
 	x->phase = TQ_PHASE_FINISHED;
-	x->response->elapsed_us = now_us() - x->submitted_us;
+	x->response->elapsed_us = tq_clock_us() - x->submitted_us;
 	h->inflight--;
 	append(&h->finished, x);
 }
@@ -181,7 +172,7 @@ record_addresses(void *arg, const tq_addresses *result)
 
 	x->addresses = *result;
 	x->lookup = NULL;
-	x->response->times.dns_us = now_us() - x->submitted_us;
+	x->response->times.dns_us = tq_clock_us() - x->submitted_us;
 	make_ready(x);
 }
 
@@ -190,7 +181,7 @@ static bool
 run(tq_exchange *x)
 {
 	tq_http *h = x->http;
-	int64_t left_ms = (x->deadline_us - now_us() + 999) / 1000;
+	int64_t left_ms = (x->deadline_us - tq_clock_us() + 999) / 1000;
 	const struct sockaddr_storage *addr = &x->addresses.addr[x->next_address++];
 
 	if (x->easy == NULL)
@@ -223,7 +214,7 @@ start_ready(tq_http *h)
 			finish_early(x, a->cls, "address is not allowed: ", a->reason);
 		else if (a->cls != TQ_CLASS_HTTP)
 			finish_early(x, a->cls, "could not resolve host: ", a->reason);
-		else if (x->deadline_us <= now_us())
+		else if (x->deadline_us <= tq_clock_us())
 			finish_early(x, TQ_CLASS_TIMEOUT, "no connection in time", NULL);
 		else if (!run(x))
 			finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
@@ -241,7 +232,7 @@ take_result(tq_http *h, CURL *easy, CURLcode code)
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 	curl_multi_remove_handle(h->multi, easy);
 	x = (tq_exchange *) private;
-	time_is_up = x->deadline_us <= now_us();
+	time_is_up = x->deadline_us <= tq_clock_us();
 	if (!time_is_up && tq_transfer_unreached(x, code) && x->next_address < x->addresses.naddrs)
 	{
 		make_ready(x);
@@ -282,7 +273,7 @@ break_off(tq_exchange *x, tq_class cls, const char *reason)
 static void
 expire(tq_http *h)
 {
-	int64_t now = now_us();
+	int64_t now = tq_clock_us();
 	tq_exchange *x;
 	tq_exchange *next;
 
@@ -334,7 +325,7 @@ timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 	tq_http *h = arg;
 
 	(void) multi;
-	h->timer_us = timeout_ms < 0 ? -1 : now_us() + (int64_t) timeout_ms * 1000;
+	h->timer_us = timeout_ms < 0 ? -1 : tq_clock_us() + (int64_t) timeout_ms * 1000;
 	return 0;
 }
 
@@ -456,7 +447,7 @@ clamp_timeout(int64_t timeout_ms)
 static void
 know_own_addresses(tq_http *h)
 {
-	int64_t now = now_us();
+	int64_t now = tq_clock_us();
 
 	if (now < h->interfaces_us)
 		return;
@@ -474,7 +465,7 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	if (x == NULL)
 		return false;
 	x->http = h;
-	x->submitted_us = now_us();
+	x->submitted_us = tq_clock_us();
 	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
 	h->inflight++;
@@ -531,7 +522,7 @@ tq_http_timeout(tq_http *h)
 		return 0;
 	if (until_us >= 0)
 	{
-		int64_t left = until_us - now_us();
+		int64_t left = until_us - tq_clock_us();
 
 		timeout = left > 0 ? (left + 999) / 1000 : 0;
 	}
@@ -572,7 +563,7 @@ handle_timers(tq_http *h)
 {
 	int running;
 
-	if (h->timer_us >= 0 && h->timer_us <= now_us())
+	if (h->timer_us >= 0 && h->timer_us <= tq_clock_us())
 	{
 		h->timer_us = -1;
 		curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);

@@ -20,8 +20,8 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/request.h"
 #include "core/resolve.h"
 
@@ -87,15 +87,6 @@ struct tq_resolver
 	int nqueries;
 	cached cache[CACHE_SLOTS];
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- answers -------------------------------------------------------------- */
 
@@ -211,7 +202,7 @@ cache_find(tq_resolver *r, const char *host)
 
 	if (slot->host == NULL || strcasecmp(slot->host, host) != 0)
 		return NULL;
-	return slot->expires_ms > now_ms() ? &slot->answer : NULL;
+	return slot->expires_ms > tq_clock_ms() ? &slot->answer : NULL;
 }
 
 static void
@@ -224,7 +215,7 @@ cache_store(tq_resolver *r, const char *host, const answer *a, bool local)
 		return;
 	free(slot->host);
 	slot->host = strdup(host);
-	slot->expires_ms = now_ms() + (keep < CACHE_MAX_MS ? keep : CACHE_MAX_MS);
+	slot->expires_ms = tq_clock_ms() + (keep < CACHE_MAX_MS ? keep : CACHE_MAX_MS);
 	slot->answer = *a;
 }
 
@@ -290,7 +281,7 @@ open_channel(tq_resolver *r)
 static int
 ensure_channel(tq_resolver *r)
 {
-	int64_t now = now_ms();
+	int64_t now = tq_clock_ms();
 	struct stat st;
 
 	if (r->channel != NULL &&
@@ -343,7 +334,7 @@ new_query(tq_resolver *r, const char *host)
 	if (q == NULL)
 		return NULL;
 	strcpy(q->host, host);
-	q->deadline_ms = now_ms() + QUERY_TIMEOUT_MS;
+	q->deadline_ms = tq_clock_ms() + QUERY_TIMEOUT_MS;
 	q->prev = r->last;
 	if (r->last != NULL)
 		r->last->next = q;
@@ -440,7 +431,7 @@ static void
 reap(tq_resolver *r)
 {
 	static const answer late = {.status = ARES_ETIMEOUT};
-	int64_t now = now_ms();
+	int64_t now = tq_clock_ms();
 	query *q;
 	query *next;
 
@@ -558,7 +549,7 @@ tq_resolver_timeout(tq_resolver *r)
 		;
 	if (q != NULL)
 	{
-		int64_t left = q->deadline_ms - now_ms();
+		int64_t left = q->deadline_ms - tq_clock_ms();
 
 		if (left < 0)
 			left = 0;
