@@ -14,7 +14,7 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = clock buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
+include src/core/modules.mk
 
 OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/pending.o src/token.o src/key.o \
 	src/dispatch.o src/lanes.o src/sweep.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \

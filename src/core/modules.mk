@@ -1,0 +1,5 @@
+# modules.mk
+#		The modules of the core, for every Makefile that compiles them.
+
+CORE = buffer clock deliver egress exchange http interfaces lines names outcome protocol \
+	request resolve signature transfer
