@@ -2,22 +2,22 @@
  * deliver.c
  *		The delivery loop: claim, send, report, extend, drain.
  *
- * An attempt is a claimed task that is being sent or whose result waits to be
- * reported; all of them stand in one list, because the leases of all of them
- * have to be kept, and the results in a second one, in the order of their
- * arrival.
+ * An attempt is a claimed task from its claim until its result is stored.  All
+ * attempts stand in one list, because each has a lease to keep; those with a
+ * result stand in a second one, in the order in which the results came.
  *
- * While more tasks wait than there are slots, a claim for every slot that
- * gets free would be a transaction a task.  Such a refill therefore waits for
+ * While more tasks are due than there are free slots, a claim for each slot that
+ * becomes free would be one transaction a task.  Such a claim therefore waits for
  * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
  *
- * A task whose host has enough requests under way waits in its line, with its
- * lease kept; while there are free slots others are claimed meanwhile.  What is
- * held is bounded by MAX_HELD tasks and MAX_HELD_BYTES of them, and one batch of
- * results: a full batch is reported before anything is claimed, and while a
- * report fails nothing is.  When hosts that do not answer have all of that, some is
- * put back, so that the tasks of others can be claimed; so is what has waited so
- * long that its signature gets old.
+ * A task whose host has as many active requests as it may have waits (hosts.h),
+ * and its lease is kept; other tasks are claimed as long as there are free slots.
+ * The loop holds at most MAX_HELD tasks of together about MAX_HELD_BYTES, and one
+ * batch of results: a full batch is reported before anything is claimed, and
+ * nothing is claimed while reports fail.  If hosts that do not answer use up all
+ * of that, half of the waiting tasks are put back, so that tasks for other hosts
+ * can be claimed.  A task that has waited for MAX_WAIT_MS is put back as well,
+ * because its signature gets old.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -25,17 +25,17 @@
 #include <string.h>
 
 #include "core/deliver.h"
-#include "core/lines.h"
+#include "core/hosts.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
 #define MAX_HELD         4096
 #define MAX_HELD_BYTES   (16 * 1024 * 1024)
-#define MAX_WAIT_MS      60000 /* in a line */
-#define FULL_MS          250   /* so long nobody could be claimed although there are slots */
-#define PUT_BACK_FOR_MS  5000
-#define PUT_BACK_EACH_MS 1000 /* not more often for those that have waited long */
-#define MIN_LEASE_MS     100  /* a shorter lease is extended as if it were so long */
+#define MAX_WAIT_MS      60000 /* for its host's turn */
+#define FULL_MS          250   /* how long nothing can be held before tasks are put back */
+#define PUT_BACK_FOR_MS  5000  /* until such a task is due again */
+#define PUT_BACK_EACH_MS 1000  /* the least time between looks for tasks that waited too long */
+#define MIN_LEASE_MS     100   /* a shorter lease is extended as if it were so long */
 #define NEVER            INT64_MAX
 
 /* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
@@ -64,7 +64,7 @@ typedef struct attempt
 	struct attempt *next_result; /* valid while result.response is not NULL */
 	tq_task *task;
 	size_t bytes;          /* of the task, about */
-	tq_place place;        /* until there is a result */
+	tq_hosts_entry entry;  /* until there is a result */
 	tq_result result;      /* response is NULL while the task waits or is being sent */
 	int64_t claimed_at_ms; /* host's clock */
 	int64_t lease_from_ms; /* when the lease was last given */
@@ -84,7 +84,7 @@ struct tq_deliver
 	attempt *last;
 	int nattempts; /* all in the list */
 	size_t held_bytes;
-	tq_lines *lines;
+	tq_hosts *hosts;
 	attempt *first_result;
 	attempt *last_result;
 	int nresults;
@@ -193,7 +193,7 @@ free_attempt(tq_deliver *d, attempt *a)
 static void
 free_slot(tq_deliver *d, attempt *a)
 {
-	tq_lines_leave(d->lines, &a->place);
+	tq_hosts_leave(d->hosts, &a->entry);
 	if (d->refill_at_ms == NEVER)
 		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
 }
@@ -319,7 +319,7 @@ hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 {
 	attempt *a = calloc(1, sizeof(*a));
 
-	if (a == NULL || !tq_lines_enter(d->lines, &a->place, task->url))
+	if (a == NULL || !tq_hosts_enter(d->hosts, &a->entry, task->url))
 	{
 		tq_task_free(task);
 		free(a);
@@ -365,10 +365,10 @@ send_task(tq_deliver *d, attempt *a)
 static void
 send_waiting(tq_deliver *d)
 {
-	tq_place *place;
+	tq_hosts_entry *entry;
 
-	while ((place = tq_lines_next(d->lines)) != NULL)
-		send_task(d, (attempt *) ((char *) place - offsetof(attempt, place)));
+	while ((entry = tq_hosts_next(d->hosts)) != NULL)
+		send_task(d, (attempt *) ((char *) entry - offsetof(attempt, entry)));
 }
 
 /* Nothing more can be held. */
@@ -384,7 +384,7 @@ free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) sooner(d->max_inflight - tq_lines_under_way(d->lines), MAX_HELD - d->nattempts);
+	return (int) sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->nattempts);
 }
 
 static int64_t
@@ -519,9 +519,9 @@ give_up(tq_deliver *d, attempt *a)
 {
 	if (a->result.response != NULL)
 		return true;
-	if (!a->place.under_way)
+	if (!a->entry.active)
 	{
-		tq_lines_leave(d->lines, &a->place);
+		tq_hosts_leave(d->hosts, &a->entry);
 		free_attempt(d, a);
 		return false;
 	}
@@ -584,13 +584,13 @@ extend(tq_deliver *d)
 static bool
 is_waiting(const attempt *a)
 {
-	return a->result.response == NULL && !a->place.under_way;
+	return a->result.response == NULL && !a->entry.active;
 }
 
 static void
 note_if_full(tq_deliver *d)
 {
-	if (!is_full(d) || tq_lines_under_way(d->lines) >= d->max_inflight)
+	if (!is_full(d) || tq_hosts_active(d->hosts) >= d->max_inflight)
 		d->full_at_ms = NEVER;
 	else if (d->full_at_ms == NEVER)
 		d->full_at_ms = now(d);
@@ -650,7 +650,7 @@ forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
 			look_again(d);
 			continue;
 		}
-		tq_lines_leave(d->lines, &chosen[i]->place);
+		tq_hosts_leave(d->hosts, &chosen[i]->entry);
 		free_attempt(d, chosen[i]);
 	}
 	d->claim_now = true;
@@ -661,7 +661,7 @@ static void
 put_back(tq_deliver *d)
 {
 	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
-	int waiting = d->nattempts - d->nresults - tq_lines_under_way(d->lines);
+	int waiting = d->nattempts - d->nresults - tq_hosts_active(d->hosts);
 	attempt **chosen = calloc(d->nattempts + 1, sizeof(*chosen));
 	tq_lease *leases = calloc(d->nattempts + 1, sizeof(*leases));
 	int n = 0;
@@ -713,9 +713,9 @@ forget_all(tq_deliver *d)
 {
 	if (d->http != NULL)
 		tq_http_free(d->http);
-	tq_lines_free(d->lines);
+	tq_hosts_free(d->hosts);
 	d->http = NULL;
-	d->lines = NULL;
+	d->hosts = NULL;
 	d->first_result = NULL;
 	d->nresults = d->nbusy = 0;
 	while (d->first != NULL)
@@ -821,7 +821,7 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 	tq_http_set_limits(d->http, &config->limits);
 	tq_http_set_http2(d->http, config->http2);
 	d->max_inflight = config->max_inflight;
-	tq_lines_set_limits(d->lines, config->max_inflight, config->max_per_host);
+	tq_hosts_set_limits(d->hosts, config->max_inflight, config->max_per_host);
 	d->poll_interval_ms = later(config->poll_interval_ms, 1);
 	d->claim_at_ms = sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
 	return true;
@@ -842,8 +842,8 @@ tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_
 	d->put_back_at_ms = NEVER;
 	d->claim_now = true;
 	d->http = tq_http_new(&config->limits);
-	d->lines = tq_lines_new();
-	if (d->http == NULL || d->lines == NULL || !tq_deliver_configure(d, config))
+	d->hosts = tq_hosts_new();
+	if (d->http == NULL || d->hosts == NULL || !tq_deliver_configure(d, config))
 	{
 		tq_deliver_free(d);
 		return NULL;

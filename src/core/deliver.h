@@ -8,16 +8,16 @@
  * is ever open while the loop waits.  A host is the process: its clock, its
  * way of waiting, its wish to stop.
  *
- * Flow: slots, not batches.  Free slots are refilled as soon as work may be
- * there; a task whose host has its share of them waits in a line, and others
- * are claimed meanwhile (lines.h); results are reported when there are
- * TQ_REPORT_BATCH of them or the oldest is TQ_REPORT_DELAY_MS old; leases of what
- * is held are extended before half of them has passed.  What waits in a line is
- * given back, with a delay, when it has waited for a minute, and the half of it that
- * came last when it keeps everybody else from being claimed.  A result whose report
- * failed is kept and reported again; while such results wait nothing new is
- * claimed, so a database that cannot write does not make receivers see a task
- * over and over.
+ * Flow: slots, not batches.  A slot is a request that may be active; free slots
+ * are filled as soon as tasks may be due.  A task whose host has as many active
+ * requests as it may have waits, and others are claimed meanwhile (hosts.h); a task
+ * that has waited for a minute is given back with a delay, and so is half of the
+ * waiting ones when they keep all others from being claimed.  Results are reported
+ * when there are TQ_REPORT_BATCH of them or the oldest is TQ_REPORT_DELAY_MS old.
+ * The leases of all tasks held are extended before half of their length has
+ * passed.  A result whose report failed is kept and reported again; while such
+ * results wait, nothing is claimed, so that a database that cannot write does not
+ * make receivers see the same task again and again.
  */
 #ifndef TQ_DELIVER_H
 #define TQ_DELIVER_H

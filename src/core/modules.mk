@@ -1,5 +1,5 @@
 # modules.mk
 #		The modules of the core, for every Makefile that compiles them.
 
-CORE = buffer clock deliver egress exchange http interfaces lines names outcome protocol \
+CORE = buffer clock deliver egress exchange hosts http interfaces names outcome protocol \
 	request resolve signature transfer

@@ -702,7 +702,7 @@ configure(tq_deliver *d, int max_per_host)
 
 /* Tasks for one host that hangs, and then one for another. */
 static void
-test_lines(void)
+test_hosts(void)
 {
 	int before = atomic_load(&server_seen->requests);
 	tq_deliver *d = start(10, "/mute");
@@ -740,7 +740,7 @@ test_lines(void)
 }
 
 static void
-test_full_lines(void)
+test_full(void)
 {
 	tq_deliver *d = start(10, "/mute");
 	int i;
@@ -827,8 +827,8 @@ main(void)
 	test_drain();
 	test_drain_of_failing_store();
 	test_configure();
-	test_lines();
-	test_full_lines();
+	test_hosts();
+	test_full();
 	test_long_wait();
 	test_limited();
 	server_stop();
