@@ -11,7 +11,7 @@
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
-#include "core/names.h"
+#include "core/url.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #include "catalog/pg_type.h"
-#include "core/http.h"
+#include "core/url.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

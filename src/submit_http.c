@@ -7,8 +7,8 @@
  */
 #include "task.h"
 
-#include "core/http.h"
-#include "core/names.h"
+#include "core/request.h"
+#include "core/url.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "core/egress.h"
-#include "core/names.h"
 
 #define MAX_LIST    1024
 #define MAX_ELEMENT (TQ_MAX_HOST + 8)

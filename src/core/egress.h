@@ -17,8 +17,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* A name of 253 bytes and its final dot, and some. */
-#define TQ_MAX_HOST 255
+#include "core/names.h"
 
 typedef struct tq_cidr
 {

@@ -199,14 +199,3 @@ tq_exchange_free(tq_exchange *x)
 	tq_response_free(x->response);
 	free(x);
 }
-
-void
-tq_response_free(tq_response *r)
-{
-	if (r == NULL)
-		return;
-	free(r->headers);
-	free(r->body);
-	free(r->retry_after);
-	free(r);
-}

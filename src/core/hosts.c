@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/egress.h"
 #include "core/hosts.h"
+#include "core/names.h"
 
 #define NBUCKETS 1024 /* a power of two */
 

@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/exchange.h"
+#include "core/http.h"
 #include "core/interfaces.h"
+#include "core/transfer.h"
 
 #define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
 #define MAX_IDLE_HANDLES 256

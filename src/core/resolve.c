@@ -22,7 +22,6 @@
 #include <sys/stat.h>
 
 #include "core/clock.h"
-#include "core/request.h"
 #include "core/resolve.h"
 
 #define RESOLV_CONF          "/etc/resolv.conf"

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "core/exchange.h"
+#include "core/transfer.h"
 
 /* ---- callbacks: they record, nothing else --------------------------------- */
 
