@@ -366,19 +366,19 @@ copy_of(const PGresult *result, int row, int column)
 static bool
 fill_task(tq_task *task, const PGresult *result, int row)
 {
-	task->id = bigint(result, row, 0);
-	task->token = bigint(result, row, 1);
-	task->lease_ms = bigint(result, row, 2);
-	task->timeout_ms = bigint(result, row, 3);
-	task->method = copy_of(result, row, 4);
-	task->url = copy_of(result, row, 5);
+	task->id = bigint(result, row, TQ_CLAIM_ID);
+	task->token = bigint(result, row, TQ_CLAIM_TOKEN);
+	task->lease_ms = bigint(result, row, TQ_CLAIM_LEASE_MS);
+	task->timeout_ms = bigint(result, row, TQ_CLAIM_TIMEOUT_MS);
+	task->method = copy_of(result, row, TQ_CLAIM_METHOD);
+	task->url = copy_of(result, row, TQ_CLAIM_URL);
 	if (task->method == NULL || task->url == NULL ||
-		!tq_task_set_headers(task, PQgetvalue(result, row, 6)))
+		!tq_task_set_headers(task, PQgetvalue(result, row, TQ_CLAIM_HEADERS)))
 		return false;
-	if (PQgetisnull(result, row, 7))
+	if (PQgetisnull(result, row, TQ_CLAIM_BODY))
 		return true;
-	task->body = copy_of(result, row, 7);
-	task->body_len = PQgetlength(result, row, 7);
+	task->body = copy_of(result, row, TQ_CLAIM_BODY);
+	task->body_len = PQgetlength(result, row, TQ_CLAIM_BODY);
 	return task->body != NULL;
 }
 
@@ -445,9 +445,9 @@ claim(void *self, int max, tq_task **tasks, tq_due *due)
 	PQclear(result);
 	if (n < max && (result = run(pq, NEXT_DUE, &values[1])) != NULL)
 	{
-		if (!PQgetisnull(result, 0, 0))
-			due->next_ms = bigint(result, 0, 0);
-		due->limited = *PQgetvalue(result, 0, 1) != 0;
+		if (!PQgetisnull(result, 0, TQ_NEXT_DUE_MS))
+			due->next_ms = bigint(result, 0, TQ_NEXT_DUE_MS);
+		due->limited = *PQgetvalue(result, 0, TQ_NEXT_DUE_LIMITED) != 0;
 		PQclear(result);
 	}
 	return n;
@@ -465,9 +465,9 @@ typedef struct report_values
 	char error[256];
 	char retry_after[32];
 	char times[TQ_TIMES_JSON_SIZE];
-	const char *value[12];
-	int length[12];
-	int format[12];
+	const char *value[TQ_REPORT_NARGUMENTS];
+	int length[TQ_REPORT_NARGUMENTS];
+	int format[TQ_REPORT_NARGUMENTS];
 } report_values;
 
 static void
@@ -485,21 +485,21 @@ fill_report(const tq_result *result, bool bare, report_values *v)
 			 result->outcome.retry_after_ms);
 	tq_printable(bare ? "the response could not be stored" : r->error, v->error, sizeof(v->error));
 	tq_times_json(&r->times, v->times);
-	v->value[0] = v->id;
-	v->value[1] = v->token;
-	v->value[2] = tq_verdict_name(result->outcome.verdict);
-	v->value[3] = tq_class_name(r->cls);
-	v->value[4] = r->status != 0 ? v->status : NULL;
-	v->value[5] = bare ? NULL : r->headers;
-	v->length[5] = (int) r->headers_len;
-	v->value[6] = bare ? NULL : r->body;
-	v->length[6] = (int) r->body_len;
-	v->format[5] = v->format[6] = 1;
-	v->value[7] = r->truncated || bare ? "t" : "f";
-	v->value[8] = v->elapsed;
-	v->value[9] = v->error[0] != '\0' ? v->error : NULL;
-	v->value[10] = result->outcome.retry_after_ms >= 0 ? v->retry_after : NULL;
-	v->value[11] = v->times;
+	v->value[TQ_REPORT_ID] = v->id;
+	v->value[TQ_REPORT_TOKEN] = v->token;
+	v->value[TQ_REPORT_VERDICT] = tq_verdict_name(result->outcome.verdict);
+	v->value[TQ_REPORT_CLASS] = tq_class_name(r->cls);
+	v->value[TQ_REPORT_STATUS] = r->status != 0 ? v->status : NULL;
+	v->value[TQ_REPORT_HEADERS] = bare ? NULL : r->headers;
+	v->length[TQ_REPORT_HEADERS] = (int) r->headers_len;
+	v->value[TQ_REPORT_BODY] = bare ? NULL : r->body;
+	v->length[TQ_REPORT_BODY] = (int) r->body_len;
+	v->format[TQ_REPORT_HEADERS] = v->format[TQ_REPORT_BODY] = 1;
+	v->value[TQ_REPORT_TRUNCATED] = r->truncated || bare ? "t" : "f";
+	v->value[TQ_REPORT_ELAPSED] = v->elapsed;
+	v->value[TQ_REPORT_ERROR] = v->error[0] != '\0' ? v->error : NULL;
+	v->value[TQ_REPORT_RETRY_AFTER] = result->outcome.retry_after_ms >= 0 ? v->retry_after : NULL;
+	v->value[TQ_REPORT_TIMES] = v->times;
 }
 
 static bool
@@ -508,7 +508,7 @@ send_report(tq_pq *pq, const tq_result *result, bool bare)
 	report_values v;
 
 	fill_report(result, bare, &v);
-	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, 12, v.value, v.length, v.format,
+	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value, v.length, v.format,
 							   1);
 }
 

@@ -332,7 +332,7 @@ hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 	d->put_back_at_ms = sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
 }
 
-/* Always comes to a response, unless there is no memory for one. */
+/* When there is no memory for the request, the task's lease is left to lapse. */
 static void
 send_task(tq_deliver *d, attempt *a)
 {
@@ -345,20 +345,11 @@ send_task(tq_deliver *d, attempt *a)
 		.body = task->body,
 		.body_len = task->body_len,
 		.timeout_ms = task->timeout_ms};
-	tq_response *response;
 
 	if (tq_http_submit(d->http, &request, a))
 		return;
-	response = calloc(1, sizeof(*response));
-	if (response == NULL)
-	{
-		free_slot(d, a);
-		free_attempt(d, a);
-		return;
-	}
-	response->cls = TQ_CLASS_INTERNAL;
-	snprintf(response->error, sizeof(response->error), "out of memory");
-	take_response(d, a, response);
+	free_slot(d, a);
+	free_attempt(d, a);
 }
 
 /* Sends what may be sent now. */

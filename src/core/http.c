@@ -211,10 +211,10 @@ start_ready(tq_http *h)
 		tq_exchange *x = h->ready.first;
 		const tq_addresses *a = &x->addresses;
 
-		if (a->cls == TQ_CLASS_EGRESS_DENIED)
-			finish_early(x, a->cls, "address is not allowed: ", a->reason);
-		else if (a->cls != TQ_CLASS_HTTP)
-			finish_early(x, a->cls, "could not resolve host: ", a->reason);
+		if (a->naddrs == 0 && a->failure == TQ_CLASS_EGRESS_DENIED)
+			finish_early(x, a->failure, "address is not allowed: ", a->reason);
+		else if (a->naddrs == 0)
+			finish_early(x, a->failure, "could not resolve host: ", a->reason);
 		else if (x->deadline_us <= tq_clock_us())
 			finish_early(x, TQ_CLASS_TIMEOUT, "no connection in time", NULL);
 		else if (!run(x))

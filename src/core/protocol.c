@@ -1,6 +1,6 @@
 /*
  * protocol.c
- *		What a store says to the database: values as they go in.
+ *		What a store and the database tell each other: values as they are written.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,7 +85,7 @@ tq_task_set_headers(tq_task *task, const char *lines)
 	return true;
 }
 
-/* By class: the database's state, and not what the statement says. */
+/* By class: those that say something of the database's state, not of the statement. */
 bool
 tq_sqlstate_may_pass(const char *sqlstate)
 {
@@ -94,8 +94,8 @@ tq_sqlstate_may_pass(const char *sqlstate)
 		"25", /* transaction state: read-only */
 		"40", /* rolled back: deadlock, serialization */
 		"53", /* resources */
-		"55", /* a lock is not to be had */
-		"57", /* somebody intervened: cancelled, shutting down */
+		"55", /* a lock is not available */
+		"57", /* an operator intervened: cancelled, shutting down */
 		"58", /* input and output */
 	};
 	size_t i;

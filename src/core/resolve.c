@@ -105,7 +105,7 @@ add_address(answer *a, const struct sockaddr *addr)
 	memcpy(&a->addr[a->naddrs++], addr, len);
 }
 
-/* Fills in what one waiter is told: the addresses that the rules of now leave. */
+/* Fills in what one waiter is told: the addresses that the present rules allow. */
 static void
 vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 {
@@ -113,7 +113,6 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 	int i;
 
 	result->naddrs = 0;
-	result->reason = NULL;
 	for (i = 0; i < a->naddrs; i++)
 	{
 		const char *denied = tq_egress_denied(r->egress, (const struct sockaddr *) &a->addr[i]);
@@ -124,34 +123,21 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 			rule = denied;
 	}
 
-	if (result->naddrs > 0)
-		result->cls = TQ_CLASS_HTTP;
-	else if (rule != NULL)
+	if (rule != NULL)
 	{
-		result->cls = TQ_CLASS_EGRESS_DENIED;
+		result->failure = TQ_CLASS_EGRESS_DENIED;
 		result->reason = rule;
 	}
 	else if (a->status == ARES_SUCCESS)
 	{
-		result->cls = TQ_CLASS_DNS;
+		result->failure = TQ_CLASS_DNS;
 		result->reason = "name has no address";
 	}
 	else
 	{
-		result->cls = a->status == ARES_ETIMEOUT ? TQ_CLASS_TIMEOUT : TQ_CLASS_DNS;
+		result->failure = a->status == ARES_ETIMEOUT ? TQ_CLASS_TIMEOUT : TQ_CLASS_DNS;
 		result->reason = ares_strerror(a->status);
 	}
-}
-
-static void
-tell_failure(tq_class cls, const char *reason, tq_resolved callback, void *arg)
-{
-	tq_addresses result;
-
-	result.cls = cls;
-	result.reason = reason;
-	result.naddrs = 0;
-	callback(arg, &result);
 }
 
 static void
@@ -482,6 +468,7 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 	const char *problem = NULL;
 	const answer *known;
 	answer literal;
+	tq_addresses failed;
 	query *q;
 	int status;
 
@@ -505,7 +492,10 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 		problem = ares_strerror(status);
 	if (problem == NULL)
 		return ask(r, host, callback, arg, handle);
-	tell_failure(TQ_CLASS_DNS, problem, callback, arg);
+	failed.failure = TQ_CLASS_DNS;
+	failed.reason = problem;
+	failed.naddrs = 0;
+	callback(arg, &failed);
 	return true;
 }
 
