@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/deliver.h"
 #include "options.h"
 
 #define MAX_FILES 8 /* one that names another */
@@ -141,15 +142,17 @@ take(tq_options *options, const char *name, const char *value)
 	else if (strcmp(name, "http2") == 0)
 		options->http2 = boolean(name, value);
 	else if (strcmp(name, "max-inflight") == 0)
-		options->max_inflight = number(name, value, 1, 1000);
+		options->max_inflight = number(name, value, 1, TQ_INFLIGHT_MAX);
 	else if (strcmp(name, "max-per-host") == 0)
-		options->max_per_host = number(name, value, 1, 1000);
+		options->max_per_host = number(name, value, 1, TQ_INFLIGHT_MAX);
 	else if (strcmp(name, "max-response") == 0)
-		options->max_response = number(name, value, 0, 64 * 1024 * 1024);
+		options->max_response = number(name, value, 0, TQ_RESPONSE_MAX);
 	else if (strcmp(name, "connect-timeout") == 0)
-		options->connect_timeout_ms = number(name, value, 10, 300000);
+		options->connect_timeout_ms =
+			number(name, value, TQ_CONNECT_TIMEOUT_MIN_MS, TQ_CONNECT_TIMEOUT_MAX_MS);
 	else if (strcmp(name, "poll-interval") == 0)
-		options->poll_interval_ms = number(name, value, 10, 60000);
+		options->poll_interval_ms =
+			number(name, value, TQ_POLL_INTERVAL_MIN_MS, TQ_POLL_INTERVAL_MAX_MS);
 	else if (strcmp(name, "allow") == 0)
 		list(name, tq_egress_allow, options, value);
 	else if (strcmp(name, "deny") == 0)
@@ -231,12 +234,12 @@ set_defaults(tq_options *options)
 	char mistake[64];
 
 	memset(options, 0, sizeof(*options));
-	options->max_inflight = 100;
-	options->max_per_host = 32;
-	options->max_response = 65536;
-	options->connect_timeout_ms = 10000;
-	options->poll_interval_ms = 500;
-	(void) tq_egress_ports(&options->egress, "80, 443", mistake, sizeof(mistake));
+	options->max_inflight = TQ_INFLIGHT_DEFAULT;
+	options->max_per_host = TQ_PER_HOST_DEFAULT;
+	options->max_response = TQ_RESPONSE_DEFAULT;
+	options->connect_timeout_ms = TQ_CONNECT_TIMEOUT_DEFAULT_MS;
+	options->poll_interval_ms = TQ_POLL_INTERVAL_DEFAULT_MS;
+	(void) tq_egress_ports(&options->egress, TQ_PORTS_DEFAULT, mistake, sizeof(mistake));
 }
 
 void

@@ -508,8 +508,8 @@ send_report(tq_pq *pq, const tq_result *result, bool bare)
 	report_values v;
 
 	fill_report(result, bare, &v);
-	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value, v.length, v.format,
-							   1);
+	return PQsendQueryPrepared(pq->conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value,
+							   v.length, v.format, 1);
 }
 
 /* What one result of the pipeline, or of one report, says; NULL in *sqlstate if it went well. */

@@ -22,8 +22,7 @@
 #include "options.h"
 #include "store_pq.h"
 
-#define MAX_RESPONSE_HEADERS (32 * 1024)
-#define TURN_MS              1000
+#define TURN_MS 1000
 
 static volatile sig_atomic_t stopping = 0;
 static int signal_pipe[2] = {-1, -1};
@@ -121,7 +120,7 @@ make_engine(const tq_options *options, const tq_store *store)
 		.poll_interval_ms = options->poll_interval_ms,
 		.limits = {
 			.max_response = options->max_response,
-			.max_headers = MAX_RESPONSE_HEADERS,
+			.max_headers = TQ_RESPONSE_HEADERS,
 			.connect_timeout_ms = options->connect_timeout_ms},
 		.egress = &options->egress,
 		.ca_file = options->ca_file,

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/deliver.h"
 #include "core/hosts.h"
 
@@ -115,18 +116,6 @@ now(const tq_deliver *d)
 	return d->host->now_ms(d->host->self);
 }
 
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
 void
 tq_task_free(tq_task *t)
 {
@@ -148,13 +137,13 @@ tq_task_free(tq_task *t)
 static int64_t
 lease_length(const attempt *a)
 {
-	return later(a->task->lease_ms, MIN_LEASE_MS);
+	return tq_later(a->task->lease_ms, MIN_LEASE_MS);
 }
 
 static void
 plan_extension(tq_deliver *d, const attempt *a)
 {
-	d->extend_at_ms = sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
+	d->extend_at_ms = tq_sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
 }
 
 static void
@@ -269,7 +258,7 @@ note_failure(tq_deliver *d, call c)
 	backoff *b = &d->backoffs[c];
 	char line[128];
 
-	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
+	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : tq_sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
 	b->failed_at_ms = now(d);
 	b->retry_at_ms = b->failed_at_ms + b->delay_ms;
 	if (d->failing)
@@ -294,7 +283,7 @@ store_worked(tq_deliver *d, call c, int rc)
 static int64_t
 after_backoff(const tq_deliver *d, call c, int64_t due_ms)
 {
-	return is_failing(d, c) ? later(due_ms, d->backoffs[c].retry_at_ms) : due_ms;
+	return is_failing(d, c) ? tq_later(due_ms, d->backoffs[c].retry_at_ms) : due_ms;
 }
 
 /* ---- claim ---------------------------------------------------------------- */
@@ -329,7 +318,7 @@ hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 	a->bytes = bytes_of(task);
 	a->claimed_at_ms = a->lease_from_ms = lease_from_ms;
 	append_attempt(d, a);
-	d->put_back_at_ms = sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
 }
 
 /* When there is no memory for the request, the task's lease is left to lapse. */
@@ -375,7 +364,7 @@ free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->nattempts);
+	return (int) tq_sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->nattempts);
 }
 
 static int64_t
@@ -389,7 +378,7 @@ claim_due_at(const tq_deliver *d)
 	if (d->claim_now || (d->more && slots >= d->max_inflight / 4))
 		at = 0;
 	else if (d->more)
-		at = sooner(at, d->refill_at_ms);
+		at = tq_sooner(at, d->refill_at_ms);
 	return after_backoff(d, CALL_CLAIM, at);
 }
 
@@ -412,7 +401,7 @@ claim(tq_deliver *d)
 		d->refill_at_ms = NEVER;
 		d->claim_at_ms = from + d->poll_interval_ms;
 		if (!d->more && due.next_ms >= 0)
-			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + due.next_ms);
+			d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + due.next_ms);
 		for (i = 0; i < n; i++)
 			hold_task(d, tasks[i], from);
 	}
@@ -592,7 +581,7 @@ put_back_due_at(const tq_deliver *d)
 {
 	int64_t full = d->full_at_ms == NEVER ? NEVER : d->full_at_ms + FULL_MS;
 
-	return sooner(full, d->put_back_at_ms);
+	return tq_sooner(full, d->put_back_at_ms);
 }
 
 /* Those that have waited too long, and the last `more` of the others, are chosen. */
@@ -616,9 +605,9 @@ choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 			more--;
 		}
 		else
-			d->put_back_at_ms = sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
+			d->put_back_at_ms = tq_sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
 	}
-	d->put_back_at_ms = later(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+	d->put_back_at_ms = tq_later(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
 	return n;
 }
 
@@ -626,7 +615,7 @@ choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 static void
 look_again(tq_deliver *d)
 {
-	d->put_back_at_ms = sooner(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
 }
 
 static void
@@ -746,15 +735,15 @@ serve_store(tq_deliver *d)
 static int64_t
 time_to_wait(tq_deliver *d, int64_t max_wait_ms)
 {
-	int64_t owed = sooner(report_due_at(d), extension_due_at(d));
-	int64_t at = sooner(owed, sooner(put_back_due_at(d), claim_due_at(d)));
-	int64_t timeout = later(max_wait_ms, 0);
+	int64_t owed = tq_sooner(report_due_at(d), extension_due_at(d));
+	int64_t at = tq_sooner(owed, tq_sooner(put_back_due_at(d), claim_due_at(d)));
+	int64_t timeout = tq_later(max_wait_ms, 0);
 	int64_t http = tq_http_timeout(d->http);
 
 	if (http >= 0)
-		timeout = sooner(timeout, http);
+		timeout = tq_sooner(timeout, http);
 	if (at != NEVER)
-		timeout = sooner(timeout, later(at - now(d), 0));
+		timeout = tq_sooner(timeout, tq_later(at - now(d), 0));
 	return timeout;
 }
 
@@ -788,7 +777,7 @@ tq_deliver_wake(tq_deliver *d)
 	backoff *b = &d->backoffs[CALL_CLAIM];
 
 	d->claim_now = true;
-	b->retry_at_ms = sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);
+	b->retry_at_ms = tq_sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);
 }
 
 void
@@ -813,8 +802,8 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 	tq_http_set_http2(d->http, config->http2);
 	d->max_inflight = config->max_inflight;
 	tq_hosts_set_limits(d->hosts, config->max_inflight, config->max_per_host);
-	d->poll_interval_ms = later(config->poll_interval_ms, 1);
-	d->claim_at_ms = sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
+	d->poll_interval_ms = tq_later(config->poll_interval_ms, 1);
+	d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
 	return true;
 }
 

@@ -122,6 +122,21 @@ typedef struct tq_host
 	void *self;
 } tq_host;
 
+/* Defaults and limits, for the settings of a server and the options of a program. */
+#define TQ_INFLIGHT_DEFAULT           100
+#define TQ_INFLIGHT_MAX               1000
+#define TQ_PER_HOST_DEFAULT           32
+#define TQ_POLL_INTERVAL_DEFAULT_MS   500
+#define TQ_POLL_INTERVAL_MIN_MS       10
+#define TQ_POLL_INTERVAL_MAX_MS       60000
+#define TQ_RESPONSE_DEFAULT           (64 * 1024)
+#define TQ_RESPONSE_MAX               (64 * 1024 * 1024)
+#define TQ_RESPONSE_HEADERS           (32 * 1024) /* not to be changed */
+#define TQ_CONNECT_TIMEOUT_DEFAULT_MS 10000
+#define TQ_CONNECT_TIMEOUT_MIN_MS     10
+#define TQ_CONNECT_TIMEOUT_MAX_MS     300000
+#define TQ_PORTS_DEFAULT              "80, 443"
+
 typedef struct tq_deliver_config
 {
 	int max_inflight; /* requests under way */

@@ -67,7 +67,7 @@ struct tq_http
 
 /* The earlier of two moments, of which -1 is never. */
 static int64_t
-sooner(int64_t a, int64_t b)
+sooner_if_any(int64_t a, int64_t b)
 {
 	if (a < 0 || b < 0)
 		return a < 0 ? b : a;
@@ -285,7 +285,7 @@ expire(tq_http *h)
 	{
 		next = x->next;
 		if (expiry(x) > now)
-			h->expire_us = sooner(h->expire_us, expiry(x));
+			h->expire_us = sooner_if_any(h->expire_us, expiry(x));
 		else if (x->phase == TQ_PHASE_RESOLVING)
 			break_off(x, TQ_CLASS_TIMEOUT, "host was not resolved in time");
 		else
@@ -470,7 +470,7 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
 	h->inflight++;
-	h->expire_us = sooner(h->expire_us, expiry(x));
+	h->expire_us = sooner_if_any(h->expire_us, expiry(x));
 	fit_connection_cache(h);
 
 	know_own_addresses(h);
@@ -516,7 +516,7 @@ tq_http_fd(const tq_http *h)
 int64_t
 tq_http_timeout(tq_http *h)
 {
-	int64_t until_us = h->inflight > 0 ? sooner(h->timer_us, h->expire_us) : h->timer_us;
+	int64_t until_us = h->inflight > 0 ? sooner_if_any(h->timer_us, h->expire_us) : h->timer_us;
 	int64_t timeout = -1;
 
 	if (h->finished.first != NULL || h->ready.first != NULL)
@@ -527,7 +527,7 @@ tq_http_timeout(tq_http *h)
 
 		timeout = left > 0 ? (left + 999) / 1000 : 0;
 	}
-	return sooner(timeout, tq_resolver_timeout(h->resolver));
+	return sooner_if_any(timeout, tq_resolver_timeout(h->resolver));
 }
 
 static void

@@ -1,5 +1,5 @@
 # modules.mk
 #		The modules of the core, for every Makefile that compiles them.
 
-CORE = buffer clock deliver egress exchange hosts http interfaces names outcome protocol \
-	request resolve response signature transfer url
+CORE = buffer circuit clock deliver egress exchange hosts http interfaces names outcome protocol \
+	rate request resolve response signature transfer url

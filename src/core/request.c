@@ -46,25 +46,49 @@ tq_method_invalid(const char *method)
 
 	if (len == 0 || method[len] != '\0')
 		return "method is not a token";
-	if (len > 32)
+	if (len > TQ_MAX_METHOD)
 		return "method is too long";
 	if (strcasecmp(method, "TRACE") == 0 || strcasecmp(method, "CONNECT") == 0)
 		return "method may not be used";
 	return NULL;
 }
 
-/* Headers that frame the message or pick its receiver are the engine's. */
-static bool
-is_reserved_header(const char *name, size_t len)
+/* All headers that a submitter may not set. */
+static const struct
 {
-	static const char *const reserved[] = {
-		"Host", "Content-Length", "Transfer-Encoding", "Connection"};
+	const char *name;
+	tq_header_owner owner;
+} reserved_headers[] = {
+	{"Host", TQ_HEADER_ENGINE},
+	{"Content-Length", TQ_HEADER_ENGINE},
+	{"Transfer-Encoding", TQ_HEADER_ENGINE},
+	{"Connection", TQ_HEADER_ENGINE},
+	{"User-Agent", TQ_HEADER_TASKQ},
+	{"X-Task-Id", TQ_HEADER_TASKQ},
+	{"X-Task-Queue", TQ_HEADER_TASKQ},
+	{"X-Task-Attempt", TQ_HEADER_TASKQ},
+	{"Idempotency-Key", TQ_HEADER_TASKQ},
+	{"webhook-id", TQ_HEADER_TASKQ},
+	{"webhook-timestamp", TQ_HEADER_TASKQ},
+	{"webhook-signature", TQ_HEADER_TASKQ},
+};
+
+static tq_header_owner
+owner_of(const char *name, size_t len)
+{
 	size_t i;
 
-	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-		if (strlen(reserved[i]) == len && strncasecmp(reserved[i], name, len) == 0)
-			return true;
-	return false;
+	for (i = 0; i < sizeof(reserved_headers) / sizeof(reserved_headers[0]); i++)
+		if (strlen(reserved_headers[i].name) == len &&
+			strncasecmp(reserved_headers[i].name, name, len) == 0)
+			return reserved_headers[i].owner;
+	return TQ_HEADER_SUBMITTER;
+}
+
+tq_header_owner
+tq_header_owner_of(const char *name)
+{
+	return owner_of(name, strlen(name));
 }
 
 static const char *
@@ -72,7 +96,7 @@ header_invalid(const char *name, size_t len, const char *value)
 {
 	if (len == 0 || token_length(name) < len)
 		return "header name is not a token";
-	if (is_reserved_header(name, len))
+	if (owner_of(name, len) == TQ_HEADER_ENGINE)
 		return "header may not be set";
 	if (!is_field_value(value))
 		return "header value has a control character";

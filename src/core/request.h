@@ -31,12 +31,25 @@ typedef struct tq_http_limits
 	int connect_timeout_ms; /* for one address */
 } tq_http_limits;
 
-/* Methods are RFC 9110 tokens of at most 32 bytes, other than TRACE and CONNECT. */
+#define TQ_MAX_METHOD 32 /* bytes */
+
+/* Methods are RFC 9110 tokens of at most TQ_MAX_METHOD bytes, other than TRACE and CONNECT. */
 extern const char *tq_method_invalid(const char *method);
 
+/* Who sets a header of a request. */
+typedef enum tq_header_owner
+{
+	TQ_HEADER_SUBMITTER, /* whoever submits the task may */
+	TQ_HEADER_ENGINE,    /* the HTTP engine alone: it frames the message or selects the receiver */
+	TQ_HEADER_TASKQ      /* taskq alone: it tells the receiver which sender and task this is */
+} tq_header_owner;
+
+/* Without regard to case. */
+extern tq_header_owner tq_header_owner_of(const char *name);
+
 /*
- * Names are RFC 9110 tokens; values have no control characters but tab.  Host, Content-Length,
- * Transfer-Encoding and Connection are set by the HTTP engine alone.
+ * What may be sent: names are RFC 9110 tokens that are not the engine's to set, values have no
+ * control characters but tab.
  */
 extern const char *tq_header_invalid(const char *name, const char *value);
 

@@ -49,10 +49,31 @@ test_headers(void)
 		is_str(tq_header_invalid(reserved[i], "v"), "header may not be set", "%s", reserved[i]);
 }
 
+static void
+test_owners(void)
+{
+	static const char *const ours[] = {
+		"User-Agent", "X-Task-Id", "x-task-queue", "X-TASK-ATTEMPT", "Idempotency-Key",
+		"Webhook-Id", "webhook-timestamp", "webhook-signature"};
+	static const char *const theirs[] = {"Accept", "X-Task", "X-Task-Ids", "Hos", "Hosts", ""};
+	size_t i;
+
+	is_int(tq_header_owner_of("transfer-encoding"), TQ_HEADER_ENGINE, "the engine's");
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+	{
+		is_int(tq_header_owner_of(ours[i]), TQ_HEADER_TASKQ, "%s is taskq's", ours[i]);
+		is_str(tq_header_invalid(ours[i], "v"), NULL, "which is sent");
+	}
+	for (i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
+		is_int(tq_header_owner_of(theirs[i]), TQ_HEADER_SUBMITTER, "\"%s\" is the submitter's",
+			   theirs[i]);
+}
+
 int
 main(void)
 {
 	test_methods();
 	test_headers();
+	test_owners();
 	return done();
 }
