@@ -16,12 +16,16 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 
 include src/core/modules.mk
 
-OBJS = src/taskq.o src/guc.o src/arg.o src/owner.o src/queue.o src/grant.o src/front.o src/rows.o src/pending.o src/token.o src/key.o \
-	src/dispatch.o src/lanes.o src/sweep.o src/durability.o src/stats.o src/submit.o src/submit_http.o src/acquire.o src/batch.o src/wait.o src/lease.o src/expiry.o src/finish.o src/control.o \
-	src/history.o src/push.o src/endpoint.o src/signature.o \
-	src/wakeup.o src/launcher.o src/executor.o src/store_spi.o src/stepaside.o \
-	src/notify.o src/maintenance.o src/vacuum.o \
-	$(CORE:%=src/core/%.o)
+# The floors of src/README.md, the lowest first.
+BASE = arg catalog database durability process settings sql
+TABLES = arming backlog grant key queue queue_calls rows state token
+HINTS = counts dispatch lanes leases sweep wakeup
+LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
+PUSH = answer endpoint headers protocol request signature submit_http
+PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
+
+OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
+	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
 
 SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
 	sql/45_endpoints.sql sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \

@@ -40,7 +40,7 @@ skip()
 
 c_files()
 {
-	find src worker test/unit test/fuzz bench -name '*.[ch]' 2>/dev/null | sort
+	find src client worker test/unit test/fuzz bench -name '*.[ch]' 2>/dev/null | sort
 }
 
 find_clang_format()
@@ -119,16 +119,6 @@ includes()
 		grep -vE '"core/[a-z_]+\.h"|<[a-z0-9_/]+\.h>' | sed 's/$/: the core includes only itself and system headers/'
 	grep -nE '#[[:blank:]]*include[[:blank:]]*[<"](postgres|libpq|fmgr|pg_config|c\.h|utils/|storage/)' -r src/core test/unit test/fuzz --include='*.[ch]' |
 		sed 's/$/: the core knows no PostgreSQL/'
-	grep -nE '#[[:blank:]]*include.*worker/' -r src --include='*.[ch]' | sed 's/$/: src does not know worker/'
-	[ ! -d worker ] || grep -nE '#[[:blank:]]*include.*("(\.\./)?src/|"taskq\.h"|postgres\.h)' -r worker --include='*.[ch]' |
-		sed 's/$/: worker knows only the core/'
-	return 0
-}
-
-versions()
-{
-	grep -rn 'PG_VERSION_NUM\|CATALOG_VERSION_NO' src worker --include='*.[ch]' 2>/dev/null |
-		grep -v '^src/compat\.h:' | sed 's/$/: only compat.h names versions of PostgreSQL/'
 	return 0
 }
 
@@ -175,8 +165,8 @@ check "no stray blanks" blanks
 check "no warning from the compiler" warnings
 check "the core needs only itself, libc, libcurl, c-ares and libidn2" core_symbols
 check "the core starts no thread or process and resolves no name by itself" core_forbidden
-check "includes go from src and worker to the core only" includes
-check "only compat.h names versions of PostgreSQL" versions
+check "the core includes only itself and system headers" includes
+check "floors: one header a file, no call upwards, no circle" python3 scripts/lint_floors.py
 check "taskq.so exports only what the server looks for" exported_symbols
 check "cppcheck" static_analysis
 check "sql" python3 scripts/lint_sql.py sql/[0-9]*.sql

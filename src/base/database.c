@@ -1,0 +1,138 @@
+/*
+ * database.c
+		What the server's processes know of each database that has taskq.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "fmgr.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+#include "base/database.h"
+
+
+Registry *registry = NULL;
+
+Size
+registry_shared_size(void)
+{
+	return add_size(offsetof(Registry, waiting_for),
+					mul_size(MaxBackends, sizeof(pg_atomic_uint64)));
+}
+
+static void
+init_slot(TaskqDatabase *db)
+{
+	pg_atomic_init_u32(&db->procno, TASKQ_NO_PROC);
+	pg_atomic_init_u32(&db->poked, 0);
+	pg_atomic_init_u32(&db->tasks_due, 0);
+	pg_atomic_init_u32(&db->check_leases, 0);
+	pg_atomic_init_u32(&db->notify, 0);
+	pg_atomic_init_u32(&db->timers, 0);
+	pg_atomic_init_u32(&db->sweep, 0);
+	pg_atomic_init_u32(&db->leases_known, 0);
+	pg_atomic_init_u64(&db->hints, 0);
+	SpinLockInit(&db->token_lock);
+}
+
+void
+registry_init_shared(void *memory, LWLock *lock, bool found)
+{
+	registry = memory;
+	if (found)
+		return;
+	memset(registry, 0, registry_shared_size());
+	registry->lock = lock;
+	pg_atomic_init_u32(&registry->launcher_procno, TASKQ_NO_PROC);
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+		init_slot(&registry->db[i]);
+	for (int i = 0; i < MaxBackends; i++)
+		pg_atomic_init_u64(&registry->waiting_for[i], 0);
+}
+
+TaskqDatabase *
+database_find(Oid oid)
+{
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	{
+		if (registry->db[i].oid == oid)
+			return &registry->db[i];
+	}
+	return NULL;
+}
+
+TaskqDatabase *
+database_make(Oid oid)
+{
+	TaskqDatabase *db = database_find(oid);
+
+	if (db != NULL)
+		return db;
+	db = database_find(InvalidOid);
+	if (db != NULL)
+		db->oid = oid;
+	return db;
+}
+
+void
+database_forget(TaskqDatabase *db)
+{
+	db->oid = InvalidOid;
+	db->used = db->wanted = db->stopped = db->serving = false;
+	db->held_aside = 0;
+	db->pid = 0;
+	db->ended = TASKQ_END_FAILED;
+	db->failures = 0;
+	db->retry_at = 0;
+	pg_atomic_write_u32(&db->procno, TASKQ_NO_PROC);
+	pg_atomic_write_u32(&db->poked, 0);
+	pg_atomic_write_u32(&db->tasks_due, 0);
+	pg_atomic_write_u32(&db->check_leases, 0);
+	pg_atomic_write_u32(&db->notify, 0);
+	pg_atomic_write_u32(&db->timers, 0);
+	pg_atomic_write_u32(&db->sweep, 0);
+	pg_atomic_write_u32(&db->leases_known, 0);
+	db->next_token = db->token_end = 0;
+}
+
+TaskqDatabase *
+database_mine(void)
+{
+	static TaskqDatabase *mine = NULL;
+
+	if (mine != NULL || registry == NULL || !OidIsValid(MyDatabaseId))
+		return mine;
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	mine = database_make(MyDatabaseId);
+	if (mine != NULL)
+		mine->used = true;
+	LWLockRelease(registry->lock);
+	return mine;
+}
+
+void
+database_hints_changed(void)
+{
+	TaskqDatabase *db = database_mine();
+
+	if (db != NULL)
+		pg_atomic_fetch_add_u64(&db->hints, 1);
+}
+
+void
+process_wake(pg_atomic_uint32 *procno)
+{
+	uint32 n = pg_atomic_read_u32(procno);
+
+	if (n != TASKQ_NO_PROC)
+		SetLatch(&GetPGProcByNumber(n)->procLatch);
+}

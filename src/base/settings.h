@@ -1,0 +1,36 @@
+/*
+ * settings.h
+ *		The settings taskq.*: their values, and what the lists among them say.
+ */
+#ifndef TASKQ_SETTINGS_H
+#define TASKQ_SETTINGS_H
+
+extern bool setting_acquire_sync;        /* USERSET */
+extern bool setting_executor;            /* SIGHUP */
+extern char *setting_databases;          /* SIGHUP */
+extern int setting_dispatch_memory;      /* POSTMASTER, kB */
+extern int setting_notify_interval;      /* SIGHUP, ms; -1: never */
+extern int setting_poll_interval;        /* SIGHUP, ms */
+extern int setting_max_payload;          /* SUSET, bytes */
+extern bool setting_http2;               /* SIGHUP */
+extern char *setting_http_ca_file;       /* SIGHUP */
+extern int setting_http_max_inflight;    /* SIGHUP */
+extern int setting_http_max_per_host;    /* SIGHUP */
+extern int setting_http_max_response;    /* SIGHUP, bytes */
+extern int setting_http_timeout;         /* SIGHUP, ms: for tasks that name none */
+extern int setting_http_connect_timeout; /* SIGHUP, ms */
+
+/* Called once, when the library is loaded. */
+extern void settings_define(void);
+
+/*
+ * What taskq.http_allow, _deny, _hosts and _ports say.  *egress must be all zero
+ * before; the caller frees it with tq_egress_free().
+ */
+struct tq_egress;
+extern void settings_read_egress(struct tq_egress *egress);
+
+/* Whether taskq.databases names this database. */
+extern bool settings_database_allowed(const char *name);
+
+#endif

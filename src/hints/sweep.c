@@ -1,0 +1,227 @@
+/*
+ * sweep.c
+ *		Looks for pending tasks behind the lanes' positions of which nobody was told.
+ *
+ * Rows of prepared transactions and of logical replication come so.  A sweep
+ * walks the read part of every lane, in steps; where it goes on is remembered by
+ * the process.  What it finds becomes a candidate, if it is none: dispatch.c
+ * says what must hold.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "base/compat.h"
+#include "base/database.h"
+#include "hints/lanes.h"
+#include "hints/sweep.h"
+#include "hints/wakeup.h"
+#include "tables/backlog.h"
+
+
+#define SWEEP_FOUND 64 /* missed rows that one step can offer */
+
+#define SWEEP_ENTRIES 10000 /* of one step: some milliseconds */
+
+/* A step of a sweep: a part of one lane. */
+typedef struct Sweep
+{
+	int32 queue_id;
+	int lane;
+	Position from;
+	Position to; /* the lane was read up to there when the step began */
+	int budget;  /* entries that may still be looked at */
+	bool at_end;
+	bool is_unread;   /* there is an entry behind "to" */
+	Candidate unread; /* the first such */
+	int count;
+	Candidate found[SWEEP_FOUND];
+} Sweep;
+
+static const Position lane_start = {DT_NOBEGIN, 0};
+
+/* Where this process goes on. */
+static int sweep_slot = 0;
+static int sweep_lane = 0;
+static int32 sweep_queue = 0;
+static Position sweep_from = {DT_NOBEGIN, 0};
+
+static bool
+sweep_begin(LaneSlot *s, Sweep *w)
+{
+	bool ours;
+
+	SpinLockAcquire(&s->lock);
+	ours = s->database == MyDatabaseId;
+	w->queue_id = s->queue_id;
+	w->from = s->queue_id == sweep_queue ? sweep_from : lane_start;
+	w->to = s->lanes[w->lane].read;
+	w->at_end = false;
+	w->is_unread = false;
+	w->count = 0;
+	SpinLockRelease(&s->lock);
+	return ours;
+}
+
+static void
+sweep_entries(Backlog *b, LaneScan *scan, Sweep *w)
+{
+	Candidate c;
+
+	lane_scan_begin(scan, w->queue_id, w->lane, &w->from);
+	while (w->budget-- > 0 && w->count < SWEEP_FOUND)
+	{
+		CHECK_FOR_INTERRUPTS();
+		w->at_end = !lane_scan_next(scan, w->lane, &c);
+		if (w->at_end)
+			break;
+		if (position_compare(c.run_at, c.id, &w->to) > 0)
+		{
+			w->at_end = true;
+			w->is_unread = true;
+			w->unread = c;
+			break;
+		}
+		w->from.run_at = c.run_at;
+		w->from.id = c.id;
+		if (backlog_is_pending(b, &c))
+			w->found[w->count++] = c;
+	}
+}
+
+/* Keeps what was found and is no candidate yet. */
+static void
+drop_known(const LaneSlot *s, Sweep *w)
+{
+	int kept = 0;
+
+	for (int i = 0; i < w->count; i++)
+	{
+		if (!slot_has(s, &w->found[i]))
+			w->found[kept++] = w->found[i];
+	}
+	w->count = kept;
+}
+
+static void
+sweep_end(LaneSlot *s, uint32 relfile, Sweep *w)
+{
+	SpinLockAcquire(&s->lock);
+	if (slot_is_of(s, w->queue_id) && s->relfile == relfile)
+	{
+		if (w->is_unread)
+			slot_lower(s, &w->unread); /* it may have been passed over meanwhile */
+		drop_known(s, w);
+		for (int i = 0; i < w->count; i++)
+			slot_push(s, &w->found[i]);
+	}
+	else
+		w->count = 0;
+	SpinLockRelease(&s->lock);
+}
+
+static void
+tell_found(const Sweep *w)
+{
+	for (int i = 0; i < w->count; i++)
+		wakeup_arrival_at_commit(w->queue_id);
+	if (w->count > 0)
+		wakeup_executor_at_commit();
+	if (w->is_unread)
+		wakeup_timers_at_commit();
+}
+
+static void
+sweep_on(const Sweep *w, bool slot_done)
+{
+	bool lane_done = slot_done || w->at_end;
+
+	sweep_queue = w->queue_id;
+	sweep_from = lane_done ? lane_start : w->from;
+	if (lane_done)
+		sweep_lane++;
+	if (!slot_done && sweep_lane < NLANES)
+		return;
+	sweep_lane = 0;
+	sweep_slot++;
+}
+
+static void
+sweep_begin_anew(void)
+{
+	sweep_slot = sweep_lane = 0;
+	sweep_from = lane_start;
+}
+
+static bool
+sweep_step(Backlog *b, int max_entries)
+{
+	Sweep w = {.budget = max_entries};
+	LaneScan scan;
+
+	if (!slots_are_shared())
+		return true;
+	lane_scan_open(&scan, b);
+	while (w.budget > 0 && sweep_slot < slot_count())
+	{
+		LaneSlot *s = slot_at(sweep_slot);
+		bool ours = s->database == MyDatabaseId;
+
+		w.lane = sweep_lane;
+		ours = ours && sweep_begin(s, &w);
+		if (ours)
+		{
+			sweep_entries(b, &scan, &w);
+			sweep_end(s, compat_relfile(b->task.heap), &w);
+			if (w.count > 0 || w.is_unread)
+				database_hints_changed();
+			tell_found(&w);
+		}
+		sweep_on(&w, !ours);
+	}
+	index_endscan(scan.scan);
+	if (sweep_slot < slot_count())
+		return false;
+	sweep_slot = 0;
+	return true;
+}
+
+/* One step of a sweep; whether it has come to its end. */
+PG_FUNCTION_INFO_V1(taskq_sweep);
+Datum
+taskq_sweep(PG_FUNCTION_ARGS)
+{
+	Backlog b;
+	bool done;
+
+	backlog_open(&b);
+	done = sweep_step(&b, SWEEP_ENTRIES);
+	backlog_close(&b);
+	PG_RETURN_BOOL(done);
+}
+
+/* All of it at once; by another if this one cannot do it to the end. */
+void
+sweep_if_wanted(void)
+{
+	TaskqDatabase *db = database_mine();
+	Backlog b;
+
+	if (db == NULL || pg_atomic_exchange_u32(&db->sweep, 0) == 0)
+		return;
+	PG_TRY();
+	{
+		sweep_begin_anew();
+		backlog_open(&b);
+		while (!sweep_step(&b, SWEEP_ENTRIES))
+			CHECK_FOR_INTERRUPTS();
+		backlog_close(&b);
+	}
+	PG_CATCH();
+	{
+		pg_atomic_write_u32(&db->sweep, 1);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}

@@ -1,0 +1,14 @@
+/*
+ * sweep.h
+ *		Looks for pending tasks that no session has offered.
+ */
+#ifndef TASKQ_SWEEP_H
+#define TASKQ_SWEEP_H
+
+/*
+ * A whole sweep, if a transaction has asked for one; if it fails half-way, the next
+ * caller makes it.
+ */
+extern void sweep_if_wanted(void);
+
+#endif

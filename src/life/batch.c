@@ -1,0 +1,220 @@
+/*
+ * batch.c
+ *		Many tasks in one call.
+ *
+ * A batch is many single calls and exactly as atomic as one of them: it is
+ * part of the caller's transaction, and a stale token changes nothing and
+ * fails nothing.  Tasks are taken in the order of their ids, so that two
+ * batches never wait for each other in a circle.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "utils/tuplestore.h"
+
+#include "base/arg.h"
+#include "base/durability.h"
+#include "base/errors.h"
+#include "life/acquire.h"
+#include "life/finish.h"
+#include "life/lease.h"
+#include "tables/queue.h"
+#include "tables/rows.h"
+
+
+/* One task of a batch, and what proves that it is the caller's. */
+typedef struct Ownership
+{
+	int64 id;
+	int64 token;
+	Datum result; /* jsonb; 0: none */
+} Ownership;
+
+static int
+compare_items(const void *a, const void *b)
+{
+	int64 x = ((const Ownership *) a)->id;
+	int64 y = ((const Ownership *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Arguments n and n + 1, ordered by id. */
+static Ownership *
+arg_items(FunctionCallInfo fcinfo, int n, int *count)
+{
+	int64 *ids;
+	int64 *tokens;
+	Ownership *items;
+
+	*count = arg_id_arrays(fcinfo, n, &ids, &tokens);
+	items = palloc0_array(Ownership, *count);
+	for (int i = 0; i < *count; i++)
+	{
+		items[i].id = ids[i];
+		items[i].token = tokens[i];
+	}
+	return items;
+}
+
+/* Argument n: one result for each item, before they are ordered. */
+static void
+arg_results(FunctionCallInfo fcinfo, int n, Ownership *items, int count)
+{
+	Datum *values;
+	bool *nulls;
+	int nresults;
+
+	if (PG_ARGISNULL(n))
+		return;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), JSONBOID, -1, false, TYPALIGN_INT, &values, &nulls,
+					  &nresults);
+	if (nresults != count)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("results and ids do not go together"),
+				 errdetail("There are %d of the one and %d of the other.", nresults, count),
+				 errhint("Pass one result for each id, NULL where there is none.")));
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			continue;
+		check_size(values[i], "result");
+		items[i].result = values[i];
+	}
+}
+
+/* Takes the leases that are still ours; those items are moved to the front, and counted. */
+static int
+take_leases(Ownership *items, int count, Row *leases)
+{
+	HotRelation r;
+	int n = 0;
+
+	hot_open(&r, HOT_LEASE);
+	hot_begin_looks(&r);
+	for (int i = 0; i < count; i++)
+	{
+		if (n > 0 && items[i].id == items[n - 1].id)
+			continue; /* we have it */
+		if (lease_take_own_in(&r, items[i].id, items[i].token, &leases[n]))
+			items[n++] = items[i];
+	}
+	hot_end_looks(&r);
+	hot_close(&r);
+	CommandCounterIncrement();
+	return n;
+}
+
+/* Whether the queue of each says that its ends may be lost in a crash. */
+static bool
+may_be_lost(const Row *leases, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const Queue *queue = queue_by_id(ROW_INT32(&leases[i], LEASE_QUEUE_ID));
+
+		if (queue == NULL || queue->durable_finish)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Finishes what is still ours; those are moved to the front, and counted.  All
+ * leases are taken before the first task is touched.
+ */
+static int
+finish_items(Ownership *items, int count)
+{
+	Row *leases = palloc_array(Row, count);
+	Datum *results;
+
+	qsort(items, count, sizeof(Ownership), compare_items);
+	durability_begin_weak();
+	count = take_leases(items, count, leases);
+	if (count == 0)
+		return 0;
+	results = palloc_array(Datum, count);
+	for (int i = 0; i < count; i++)
+		results[i] = items[i].result;
+	tasks_finish(leases, results, count);
+	if (may_be_lost(leases, count))
+		durability_end_weak();
+	return count;
+}
+
+PG_FUNCTION_INFO_V1(taskq_finish_many);
+Datum
+taskq_finish_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int count;
+	Ownership *items;
+
+	client_call("taskq.finish_many()");
+	items = arg_items(fcinfo, 0, &count);
+	arg_results(fcinfo, 2, items, count);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	count = finish_items(items, count);
+	for (int i = 0; i < count; i++)
+	{
+		Datum value = Int64GetDatum(items[i].id);
+		bool isnull = false;
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(taskq_heartbeat_many);
+Datum
+taskq_heartbeat_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64 extend_us = arg_interval_us(fcinfo, 2, "extend_by", 0, MIN_LEASE_US, MAX_LEASE_US);
+	int count;
+	Ownership *items;
+
+	client_call("taskq.heartbeat_many()");
+	items = arg_items(fcinfo, 0, &count);
+	qsort(items, count, sizeof(Ownership), compare_items);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	for (int i = 0; i < count; i++)
+	{
+		Row lease;
+		Datum values[3];
+		bool nulls[3] = {false};
+
+		if (!lease_extend_own(items[i].id, items[i].token, extend_us, &lease))
+			continue;
+		values[0] = Int64GetDatum(items[i].id);
+		values[1] = lease.values[LEASE_UNTIL];
+		values[2] = lease.values[LEASE_CANCEL_REQUESTED];
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(taskq_finish_and_acquire);
+Datum
+taskq_finish_and_acquire(PG_FUNCTION_ARGS)
+{
+	const Queue *queue;
+	int count;
+	Ownership *items;
+
+	client_call("taskq.finish_and_acquire()");
+	queue = queue_to_acquire(fcinfo);
+	items = arg_items(fcinfo, 1, &count);
+	arg_results(fcinfo, 3, items, count);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	(void) finish_items(items, count);
+	acquire_into(fcinfo, queue, 4);
+	return (Datum) 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * due.h
+ *		Which tasks are due, without taking them.
+ */
+#ifndef TASKQ_DUE_H
+#define TASKQ_DUE_H
+
+#include "tables/queue.h"
+
+#define MAX_COUNT_DUE 10000
+
+/* How many tasks of the queue are due, MAX_COUNT_DUE for more; *oldest: since when, DT_NOEND. */
+extern int task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest);
+
+/* Whether a task of the queue could be claimed now; if not, *next_due is when, DT_NOEND. */
+extern bool task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due);
+
+#endif

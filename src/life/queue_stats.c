@@ -1,0 +1,143 @@
+/*
+ * queue_stats.c
+		How full the queues are: queue_stats().
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/spin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "base/arg.h"
+#include "base/sql.h"
+#include "hints/counts.h"
+#include "life/due.h"
+#include "tables/grant.h"
+#include "tables/queue.h"
+#include "tables/state.h"
+
+
+static Statement count_pending = {
+	"select (select count(*) from taskq.task t where t.queue_id = $1) - "
+	"(select count(*) from taskq.lease l where l.queue_id = $1)",
+	1,
+	{INT4OID},
+	NULL,
+};
+
+static Statement count_running = {
+	"select count(*) from taskq.lease l where l.queue_id = $1",
+	1,
+	{INT4OID},
+	NULL,
+};
+
+static Statement select_queue_ids = {
+	"select array_agg(q.id order by q.name) from taskq._queues q",
+	0,
+	{0},
+	NULL,
+};
+
+static int64
+count(Statement *statement, int32 queue_id)
+{
+	Datum argument = Int32GetDatum(queue_id);
+	Datum result = 0;
+	bool isnull;
+
+	(void) sql_as_owner(statement, &argument, NULL, &result, &isnull, 1);
+	return DatumGetInt64(result);
+}
+
+static int64
+count_pending_of(int32 queue_id)
+{
+	return count(&count_pending, queue_id);
+}
+
+static void
+return_stats(ReturnSetInfo *rsinfo, const Queue *queue, TimestampTz now)
+{
+	enum
+	{
+		QUEUE,
+		PENDING,
+		DUE,
+		RUNNING,
+		FINISHED, /* the first of NENDED columns */
+		SINCE = FINISHED + NENDED,
+		OLDEST_DUE_AGE,
+		NCOLUMNS,
+	};
+	Datum values[NCOLUMNS];
+	bool nulls[NCOLUMNS] = {false};
+	QueueCounts counts = {0};
+	bool counted = counts_read(queue->id, count_pending_of, &counts);
+	TimestampTz oldest;
+	Interval age = {0};
+
+	values[QUEUE] = CStringGetTextDatum(queue->name);
+	values[PENDING] = Int64GetDatum(counted ? counts.pending : count_pending_of(queue->id));
+	values[DUE] = Int64GetDatum(task_count_due(queue->id, now, &oldest));
+	values[RUNNING] = Int64GetDatum(count(&count_running, queue->id));
+	for (int i = 0; i < NENDED; i++)
+	{
+		values[FINISHED + i] = Int64GetDatum(counts.ended[i]);
+		nulls[FINISHED + i] = !counted;
+	}
+	values[SINCE] = TimestampTzGetDatum(counts.since);
+	nulls[SINCE] = !counted;
+	age.time = now - oldest;
+	values[OLDEST_DUE_AGE] = IntervalPGetDatum(&age);
+	nulls[OLDEST_DUE_AGE] = oldest == DT_NOEND;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+return_all_stats(ReturnSetInfo *rsinfo, TimestampTz now)
+{
+	Datum *ids;
+	bool *nulls;
+	int nids;
+	Datum array;
+	bool isnull;
+
+	(void) sql_as_owner(&select_queue_ids, NULL, NULL, &array, &isnull, 1);
+	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT, &ids,
+					  &nulls, &nids);
+	for (int i = 0; i < nids; i++)
+	{
+		const Queue *queue = queue_by_id(DatumGetInt32(ids[i]));
+
+		if (queue != NULL && queue_may(queue, PRIVILEGE_VIEW))
+			return_stats(rsinfo, queue, now);
+	}
+}
+
+PG_FUNCTION_INFO_V1(taskq_queue_stats);
+Datum
+taskq_queue_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTimestamp();
+	const Queue *queue;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+	{
+		return_all_stats(rsinfo, now);
+		return (Datum) 0;
+	}
+	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	queue_require(queue, PRIVILEGE_VIEW);
+	return_stats(rsinfo, queue, now);
+	return (Datum) 0;
+}

@@ -1,0 +1,21 @@
+/*
+ * result.h
+ *		What became of a task.
+ */
+#ifndef TASKQ_RESULT_H
+#define TASKQ_RESULT_H
+
+/* Columns of result(). */
+enum ResultColumn
+{
+	RESULT_STATE,
+	RESULT_RESULT,
+	RESULT_ERROR,
+	RESULT_ENDED_AT,
+	RESULT_NCOLUMNS
+};
+
+/* What result() returns to the current user; false: no row. */
+extern bool task_result(int64 id, Datum *values, bool *nulls);
+
+#endif

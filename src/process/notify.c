@@ -1,0 +1,167 @@
+/*
+ * notify.c
+ *		How sessions hear of due tasks: what the executor does for them.
+ *
+ * NOTIFY in a user's transaction takes a lock of the whole cluster until after
+ * its commit has reached the disk.  So a commit only marks its queues and
+ * wakes the executor, which sends one notification a queue for all who commit
+ * within taskq.notify_interval: the first at once.  Tasks that become due by
+ * time are announced here too, to LISTENing clients and to those who wait in
+ * wait_ready().
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "base/database.h"
+#include "base/durability.h"
+#include "base/settings.h"
+#include "base/sql.h"
+#include "core/clock.h"
+#include "hints/lanes.h"
+#include "hints/wakeup.h"
+#include "process/notify.h"
+#include "process/transaction.h"
+#include "tables/queue.h"
+
+
+#define MAX_QUEUES 256 /* in one transaction; the rest has its turn in the next */
+
+static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
+static Statement call_notify = {
+	.sql = "select taskq._notify($1)",
+	.nargs = 1,
+	.argtypes = {INT4ARRAYOID}};
+
+static int64 sent_at = 0; /* on the executor's clock */
+static TimestampTz timer = DT_NOBEGIN;
+
+static bool
+flag_is_up(pg_atomic_uint32 *flag)
+{
+	return pg_atomic_read_u32(flag) != 0;
+}
+
+static void
+work_notify(void *arg)
+{
+	sql_call(&call_notify, arg, NULL);
+}
+
+static void
+notify_queues(const int32 *ids, int count)
+{
+	Datum *values = palloc(sizeof(Datum) * count);
+	Datum array;
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int32GetDatum(ids[i]);
+	array = PointerGetDatum(construct_array(values, count, INT4OID, sizeof(int32), true,
+											TYPALIGN_INT));
+	(void) transact(&op_notify, work_notify, &array);
+}
+
+/* The flag is cleared first: whatever is marked from then on raises it again. */
+static void
+send_notifications(TaskqDatabase *db, int64 now)
+{
+	int32 ids[MAX_QUEUES];
+	int count;
+
+	pg_atomic_exchange_u32(&db->notify, 0);
+	count = lanes_take_marks(ids, MAX_QUEUES);
+	if (count == MAX_QUEUES)
+		pg_atomic_write_u32(&db->notify, 1);
+	if (count > 0 && setting_notify_interval >= 0)
+		notify_queues(ids, count);
+	sent_at = now;
+}
+
+/* Those who wait for a queue of which a task has just become due are told. */
+static void
+announce(TaskqDatabase *db)
+{
+	int32 ids[MAX_QUEUES];
+	int count;
+
+	pg_atomic_exchange_u32(&db->timers, 0);
+	count = lanes_become_due(GetCurrentTimestamp(), ids, MAX_QUEUES, &timer);
+	for (int i = 0; i < count; i++)
+		wakeup_waiters(ids[i]);
+	if (count > 0)
+		pg_atomic_write_u32(&db->notify, 1);
+}
+
+void
+notify_run(void)
+{
+	TaskqDatabase *db = database_mine();
+	int64 now = tq_clock_ms();
+
+	if (db == NULL)
+		return;
+	if (flag_is_up(&db->timers) || timer <= GetCurrentTimestamp())
+		announce(db);
+	if (flag_is_up(&db->notify) && now >= sent_at + setting_notify_interval)
+		send_notifications(db, now);
+}
+
+int64
+notify_due_in(void)
+{
+	TaskqDatabase *db = database_mine();
+	int64 due = PG_INT32_MAX;
+
+	if (db == NULL)
+		return due;
+	if (flag_is_up(&db->timers))
+		return 0;
+	if (timer != DT_NOEND)
+		due = Min(due, Max((timer - GetCurrentTimestamp() + 999) / 1000, 0));
+	if (flag_is_up(&db->notify))
+		due = Min(due, Max(sent_at + setting_notify_interval - tq_clock_ms(), 0));
+	return due;
+}
+
+/* Nothing is sent while the server's own queue of notifications fills up: who listens polls too. */
+static bool
+notifications_pile_up(void)
+{
+	return DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > 0.5;
+}
+
+/* The commit need not wait for the disk: a notification does not survive a crash anyway. */
+PG_FUNCTION_INFO_V1(taskq_notify);
+Datum
+taskq_notify(PG_FUNCTION_ARGS)
+{
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	int32 *ids = (int32 *) ARR_DATA_PTR(array);
+
+	if (notifications_pile_up())
+		PG_RETURN_VOID();
+	durability_begin_weak();
+	for (int i = 0; i < ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); i++)
+	{
+		const Queue *queue = queue_by_id(ids[i]);
+
+		if (queue != NULL && (!queue->push || queue->external) && !queue->paused)
+			Async_Notify(psprintf("taskq_%s", queue->name), NULL);
+	}
+	durability_end_weak();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,14 @@
+/*
+ * notify.h
+ *		How sessions hear of due tasks.
+ */
+#ifndef TASKQ_NOTIFY_H
+#define TASKQ_NOTIFY_H
+
+/* Sends what is due. */
+extern void notify_run(void);
+
+/* Milliseconds until notify_run() has something to do. */
+extern int64 notify_due_in(void);
+
+#endif

@@ -1,0 +1,278 @@
+/*
+ * stepaside.c
+ *		Executors make room for commands that need their database to themselves.
+ *
+ * DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE ... TEMPLATE refuse
+ * to work while somebody is connected, and core asks no background worker to
+ * leave.  So before such a command runs the executor is told to go, and kept
+ * away until the transaction has ended: at its end, because a renamed database
+ * cannot be connected to before.  The end of a transaction is also reported
+ * for one that dies with its session, so nothing is kept away for ever.
+ *
+ * DROP EXTENSION locks the extension's tables in an order of its own.  So that
+ * it meets nobody half-way, it first takes the lock with which every call
+ * begins: see client_call() and executor_call() in queue.c.
+ *
+ * The same hook sees prepared transactions end: see wakeup.c.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/resowner.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/database.h"
+#include "hints/wakeup.h"
+#include "process/start_stop.h"
+#include "process/stepaside.h"
+
+
+#define STEP_ASIDE_MS    5000
+#define DEFAULT_TEMPLATE "template1"
+
+static ProcessUtility_hook_type next_process_utility = NULL;
+
+/* Of the current transaction, by slot: how often we hold it aside, and whether it was dropped. */
+static int holds[TASKQ_MAX_DATABASES];
+static bool drops[TASKQ_MAX_DATABASES];
+static bool holding = false;
+static Oid copied_to = InvalidOid; /* a database made from one with an executor */
+
+/* ---- holding ---------------------------------------------------------------------- */
+
+/* The launcher frees the slot. */
+static void
+mark_dropped(TaskqDatabase *db)
+{
+	db->used = db->wanted = db->stopped = false;
+	pg_atomic_write_u32(&db->poked, 0);
+}
+
+/* Nothing in here may fail: it runs when the transaction has ended. */
+static void
+let_go(bool committed)
+{
+	TaskqDatabase *copy;
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
+	{
+		TaskqDatabase *db = &registry->db[i];
+
+		if (holds[i] == 0)
+			continue;
+		db->held_aside -= holds[i];
+		db->retry_at = 0;
+		if (committed && drops[i])
+			mark_dropped(db);
+	}
+	if (committed && OidIsValid(copied_to))
+	{
+		copy = database_make(copied_to);
+		if (copy != NULL)
+			copy->wanted = true;
+	}
+	LWLockRelease(registry->lock);
+	process_wake(&registry->launcher_procno);
+
+	memset(holds, 0, sizeof(holds));
+	memset(drops, 0, sizeof(drops));
+	copied_to = InvalidOid;
+	holding = false;
+}
+
+/* As in wakeup.c: at the commit itself the launcher could still see the catalogs as they were. */
+static void
+on_transaction_end(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	if (holding && is_top_level && phase == RESOURCE_RELEASE_AFTER_LOCKS)
+		let_go(is_commit);
+}
+
+/* Returns the number of its slot, -1 if it has none and so no executor. */
+static int
+hold_aside(Oid database)
+{
+	static bool registered = false;
+	TaskqDatabase *db;
+	int n = -1;
+
+	if (!registered)
+	{
+		RegisterResourceReleaseCallback(on_transaction_end, NULL);
+		registered = true;
+	}
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	db = database_find(database);
+	if (db != NULL)
+	{
+		n = (int) (db - registry->db);
+		holding = true;
+		holds[n]++;
+		db->held_aside++;
+		if (db->pid != 0)
+		{
+			db->stepped_aside = true;
+			kill(db->pid, SIGTERM);
+		}
+	}
+	LWLockRelease(registry->lock);
+	/* If it does not leave in time the command itself says so. */
+	if (n >= 0)
+		(void) executor_wait_until_gone(db, STEP_ASIDE_MS);
+	return n;
+}
+
+/* ---- commands ------------------------------------------------------------------------ */
+
+static const char *
+option_text(List *options, const char *name, const char *fallback)
+{
+	ListCell *lc;
+
+	foreach (lc, options)
+	{
+		DefElem *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, name) == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return fallback;
+}
+
+/* The database that must have no other session, or NULL. */
+static const char *
+database_needed(Node *statement, bool in_block)
+{
+	if (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+		return ((RenameStmt *) statement)->subname;
+	/* The others are refused in a transaction block. */
+	if (in_block)
+		return NULL;
+	if (IsA(statement, DropdbStmt))
+		return ((DropdbStmt *) statement)->dbname;
+	if (IsA(statement, CreatedbStmt))
+		return option_text(((CreatedbStmt *) statement)->options, "template", DEFAULT_TEMPLATE);
+	if (IsA(statement, AlterDatabaseStmt) &&
+		option_text(((AlterDatabaseStmt *) statement)->options, "tablespace", NULL) != NULL)
+		return ((AlterDatabaseStmt *) statement)->dbname;
+	return NULL;
+}
+
+/* Whether the command may get past core's checks, as far as they come before ours matters. */
+static bool
+worth_stepping_aside(Node *statement, Oid database)
+{
+	if (!OidIsValid(database) || !compat_owns_database(database, GetUserId()))
+		return false;
+	return database != MyDatabaseId || IsA(statement, CreatedbStmt);
+}
+
+/* Returns the slot held, -1: none. */
+static int
+make_room_for(Node *statement, ProcessUtilityContext context)
+{
+	bool top_level = context == PROCESS_UTILITY_TOPLEVEL;
+	const char *name;
+	Oid database;
+
+	/* Cheap first: this is called for every utility command. */
+	if (!IsA(statement, DropdbStmt) && !IsA(statement, CreatedbStmt) &&
+		!IsA(statement, AlterDatabaseStmt) && !IsA(statement, RenameStmt))
+		return -1;
+	name = database_needed(statement, IsInTransactionBlock(top_level));
+	if (name == NULL)
+		return -1;
+	database = get_database_oid(name, true);
+	return worth_stepping_aside(statement, database) ? hold_aside(database) : -1;
+}
+
+/* The end of a prepared transaction, whose tasks have been offered to nobody. */
+static bool
+ends_prepared(Node *statement)
+{
+	TransactionStmtKind kind;
+
+	if (!IsA(statement, TransactionStmt))
+		return false;
+	kind = ((TransactionStmt *) statement)->kind;
+	return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
+static void
+note_success(Node *statement, int held)
+{
+	if (IsA(statement, DropdbStmt))
+		drops[held] = true;
+	if (IsA(statement, CreatedbStmt))
+	{
+		CommandCounterIncrement();
+		copied_to = get_database_oid(((CreatedbStmt *) statement)->dbname, true);
+	}
+}
+
+static bool
+drops_extension(Node *statement)
+{
+	ListCell *lc;
+
+	if (!IsA(statement, DropStmt) || ((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach (lc, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), TASKQ_EXTENSION) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whoever may not drop it is told so by core, without having been in anybody's way. */
+static void
+lock_before_drop(void)
+{
+	Oid queue = catalog_find_relation("queue");
+
+	if (OidIsValid(queue) && superuser())
+		LockRelationOid(queue, AccessExclusiveLock);
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+				DestReceiver *dest, QueryCompletion *completion)
+{
+	Node *statement = pstmt->utilityStmt;
+	int held = make_room_for(statement, context);
+	bool of_database = IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt);
+	bool prepared_ends = ends_prepared(statement);
+
+	if (drops_extension(statement))
+		lock_before_drop();
+	if (next_process_utility)
+		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest,
+								completion);
+	/* Where a transaction has ended meanwhile the statement's memory may be gone. */
+	if (prepared_ends)
+		wakeup_sweep_at_commit();
+	if (held >= 0 && of_database)
+		note_success(statement, held);
+}
+
+void
+stepaside_install(void)
+{
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

@@ -1,0 +1,94 @@
+/*
+ * grant.c
+ *		Who may do what on which queue.
+ *
+ * A privilege is had on every queue by members of one of the extension's own
+ * roles, and on a single one by members of a role that grant_queue() named.
+ * EXECUTE on a function says no more than that its caller has the privilege
+ * somewhere; where, is decided here, by the current user, so that SET ROLE and
+ * poolers are judged right.  A task that the caller may not know of does not
+ * exist for it; a queue that it names itself is an error.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "base/errors.h"
+#include "tables/grant.h"
+#include "tables/queue.h"
+
+
+#define ADMIN_ROLE "taskq_admin"
+
+/* In the order of enum Privilege; nobody else controls queues than admins. */
+static const char *const privilege_names[] = {"submit", "work", "view", "control"};
+static const char *const privilege_roles[] = {
+	"taskq_submitter",
+	"taskq_worker",
+	"taskq_reader",
+	ADMIN_ROLE,
+};
+
+static bool
+is_member(Oid user, const char *role)
+{
+	Oid oid = get_role_oid(role, true);
+
+	return OidIsValid(oid) && has_privs_of_role(user, oid);
+}
+
+static bool
+is_granted(Oid user, const Queue *queue, int privilege)
+{
+	for (int i = 0; i < queue->ngrantees[privilege]; i++)
+	{
+		if (has_privs_of_role(user, queue->grantees[privilege][i]))
+			return true;
+	}
+	return false;
+}
+
+bool
+queue_may(const Queue *queue, int privileges)
+{
+	Oid user = GetUserId();
+
+	if (superuser_arg(user))
+		return true;
+	for (int i = 0; i < NPRIVILEGES; i++)
+	{
+		if ((privileges & (1 << i)) == 0)
+			continue;
+		if ((queue != NULL && is_granted(user, queue, i)) ||
+			(queue != NULL && is_member(user, privilege_roles[i])))
+			return true;
+	}
+	return is_member(user, ADMIN_ROLE) || is_member(user, TASKQ_OWNER_ROLE);
+}
+
+void
+queue_require(const Queue *queue, int privileges)
+{
+	int first = 0;
+
+	if (queue_may(queue, privileges))
+		return;
+	while ((privileges & (1 << first)) == 0)
+		first++;
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_NOT_PERMITTED),
+			 errmsg("permission denied for queue \"%s\"", queue->name),
+			 errdetail("Role \"%s\" does not have the privilege %s on it.",
+					   GetUserNameFromId(GetUserId(), false), privilege_names[first]),
+			 errhint("An administrator gives it with taskq.grant_queue().")));
+}
+
+PG_FUNCTION_INFO_V1(taskq_visible);
+Datum
+taskq_visible(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(queue_may(queue_find(PG_GETARG_TEXT_PP(0)), PRIVILEGE_VIEW));
+}
