@@ -26,7 +26,7 @@
 
 static volatile sig_atomic_t stopping = 0;
 static int signal_pipe[2] = {-1, -1};
-static tq_pq *database;
+static tq_connection *connection;
 
 /* ---- signals --------------------------------------------------------------------- */
 
@@ -93,16 +93,16 @@ static int
 host_wait(void *self, int fd, int64_t timeout_ms)
 {
 	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {signal_pipe[0], POLLIN, 0}};
-	int64_t due_ms = tq_pq_timeout(database);
+	int64_t due_ms = tq_connection_timeout(connection);
 	int bits = 0;
 
 	(void) self;
-	fds[1].fd = tq_pq_fd(database, &fds[1].events);
+	fds[1].fd = tq_connection_fd(connection, &fds[1].events);
 	if (due_ms >= 0 && due_ms < timeout_ms)
 		timeout_ms = due_ms;
 	if (poll(fds, 3, (int) timeout_ms) > 0 && fds[0].revents != 0)
 		bits |= TQ_WAKE_IO;
-	if (tq_pq_step(database))
+	if (tq_connection_step(connection))
 		bits |= TQ_WAKE_TASKS;
 	return bits;
 }
@@ -112,7 +112,7 @@ static const tq_host host = {host_now_ms, host_wall_s, host_wait, host_stopping,
 /* ---- the program ------------------------------------------------------------------------ */
 
 static tq_deliver *
-make_engine(const tq_options *options, const tq_store *store)
+make_engine(const worker_options *options, const tq_store *store)
 {
 	tq_deliver_config config = {
 		.max_inflight = options->max_inflight,
@@ -132,17 +132,17 @@ make_engine(const tq_options *options, const tq_store *store)
 int
 main(int argc, char **argv)
 {
-	static tq_options options;
+	const worker_options *options = worker_options_read(argc, argv);
 	tq_pq_config config;
+	tq_pq *database;
 	tq_store store;
 	tq_deliver *engine;
 
-	tq_options_read(&options, argc, argv);
 	config = (tq_pq_config){
-		.conninfo = options.database,
-		.name = options.name,
-		.queues = (const char *const *) options.queues,
-		.nqueues = options.nqueues,
+		.conninfo = options->database,
+		.name = options->name,
+		.queues = (const char *const *) options->queues,
+		.nqueues = options->nqueues,
 		.log = say};
 	database = tq_pq_new(&config);
 	if (database == NULL || !take_signals())
@@ -150,14 +150,15 @@ main(int argc, char **argv)
 		say("cannot start: out of memory or descriptors");
 		return 1;
 	}
+	connection = tq_pq_connection(database);
 	store = tq_pq_store(database);
-	engine = make_engine(&options, &store);
+	engine = make_engine(options, &store);
 	if (engine == NULL)
 	{
 		say("cannot start: out of memory");
 		return 1;
 	}
-	while (!stopping && !tq_pq_is_up(database))
+	while (!stopping && !tq_connection_is_up(connection))
 		(void) host_wait(NULL, -1, TURN_MS);
 	while (tq_deliver_turn(engine, TURN_MS))
 		;

@@ -51,16 +51,6 @@ tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE])
 	snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "}");
 }
 
-void
-tq_printable(const char *text, char *copy, size_t size)
-{
-	size_t i;
-
-	for (i = 0; text[i] != '\0' && i + 1 < size; i++)
-		copy[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
-	copy[i] = '\0';
-}
-
 bool
 tq_task_set_headers(tq_task *task, const char *lines)
 {

@@ -73,7 +73,7 @@ typedef enum tq_report_argument
 	TQ_REPORT_BODY,    /* bytes; NULL: none */
 	TQ_REPORT_TRUNCATED,
 	TQ_REPORT_ELAPSED,
-	TQ_REPORT_ERROR,       /* tq_printable(); NULL: none */
+	TQ_REPORT_ERROR,       /* tq_text_printable(); NULL: none */
 	TQ_REPORT_RETRY_AFTER, /* NULL: none */
 	TQ_REPORT_TIMES,       /* tq_times_json() */
 	TQ_REPORT_NARGUMENTS
@@ -92,12 +92,6 @@ extern const char *tq_verdict_name(tq_verdict verdict);
 
 /* Writes {"dns": "1234 us", ...}: the phases that the exchange has reached. */
 extern void tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE]);
-
-/*
- * Copies text of any origin such that it is valid in every encoding: bytes that are not printable
- * ASCII become '?'.  At most size - 1 bytes are copied, and a NUL after them.
- */
-extern void tq_printable(const char *text, char *copy, size_t size);
 
 /*
  * Sets the headers of a task that has none, from lines separated by LF.  False: out of memory;

@@ -27,6 +27,7 @@
 #include "core/deliver.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
+#include "core/text.h"
 #include "process/duties.h"
 #include "process/store.h"
 #include "process/transaction.h"
@@ -255,7 +256,7 @@ report_one(tq_result *result, bool bare)
 		interval_datum(result->outcome.retry_after_ms * US_PER_MS),
 		times_datum(&r->times)};
 
-	tq_printable(r->error, error, sizeof(error));
+	tq_text_printable(r->error, error, sizeof(error));
 	nulls[4] = r->status == 0 ? 'n' : ' ';
 	nulls[5] = nulls[6] = 'n';
 	if (!bare && r->headers != NULL)

@@ -72,23 +72,6 @@ test_times(void)
 }
 
 static void
-test_printable(void)
-{
-	char copy[8];
-
-	tq_printable("a b~", copy, sizeof(copy));
-	is_str(copy, "a b~", "printable ASCII stays");
-	tq_printable("\x1b[1m\n\x7f", copy, sizeof(copy));
-	is_str(copy, "?[1m??", "control characters do not");
-	tq_printable("b\xc3\xbc", copy, sizeof(copy));
-	is_str(copy, "b??", "nor do bytes that another encoding may not have");
-	tq_printable("123456789", copy, sizeof(copy));
-	is_str(copy, "1234567", "what does not fit is cut off");
-	tq_printable("x", copy, 1);
-	is_str(copy, "", "down to nothing");
-}
-
-static void
 headers_are(const char *lines, int n, const char *first, const char *last)
 {
 	tq_task *task = calloc(1, sizeof(*task));
@@ -135,7 +118,6 @@ main(void)
 	test_statements();
 	test_verdicts();
 	test_times();
-	test_printable();
 	test_headers();
 	test_sqlstates();
 	return done();
