@@ -17,6 +17,8 @@
 
 #define REPORT_CHUNK 64
 
+#define CONNECTION_FAILURE "08006"
+
 #define STATEMENT_TIMEOUT "10s"
 #define LOCK_TIMEOUT      "1s"
 
@@ -25,7 +27,6 @@ struct tq_pq
 	tq_pq_config config;
 	char *queues; /* config's as an array literal; NULL: all */
 	tq_connection *connection;
-	bool disarmed; /* the database is not armed, and the log says so */
 };
 
 typedef enum pq_statement
@@ -35,7 +36,6 @@ typedef enum pq_statement
 	REPORT,
 	EXTEND,
 	RELEASE,
-	ARMED,
 	QUEUES,
 	NSTATEMENTS
 } pq_statement;
@@ -46,7 +46,6 @@ static const tq_statement statements[NSTATEMENTS] = {
 	[REPORT] = {"report", TQ_SQL_REPORT, TQ_REPORT_NARGUMENTS},
 	[EXTEND] = {"extend", TQ_SQL_EXTEND, 2},
 	[RELEASE] = {"release", TQ_SQL_RELEASE, 3},
-	[ARMED] = {"armed", TQ_SQL_ARMED, 0},
 	[QUEUES] = {"queues", TQ_SQL_QUEUES, 1},
 };
 
@@ -121,74 +120,52 @@ fill_task(tq_task *task, const PGresult *result, int row)
 }
 
 /* A task for which there is no memory is left to its lease. */
-static int
-take_tasks(const PGresult *result, int max, tq_task **tasks)
+static void
+take_tasks(const PGresult *result, int max, tq_claim *claim)
 {
-	int n = 0;
 	int row;
 
-	for (row = 0; row < PQntuples(result) && n < max; row++)
+	for (row = 0; row < PQntuples(result) && claim->n < max; row++)
 	{
 		tq_task *task = calloc(1, sizeof(*task));
 
 		if (task != NULL && fill_task(task, result, row))
-			tasks[n++] = task;
+			claim->tasks[claim->n++] = task;
 		else
 			tq_task_free(task);
 	}
-	return n;
 }
 
-/* 1 armed, 0 not, -1 the question failed. */
-static int
-is_armed(tq_pq *pq)
+static void
+take_next_due(const PGresult *result, tq_claim *claim)
 {
-	PGresult *result = tq_connection_run(pq->connection, ARMED, NULL);
-	bool null;
-	bool armed;
-
-	if (result == NULL)
-		return -1;
-	null = PQntuples(result) == 0 || PQgetisnull(result, 0, 0);
-	armed = !null && *PQgetvalue(result, 0, 0) != 0;
-	PQclear(result);
-	/* One that never was, before the first submit, is nothing to speak of. */
-	if (!armed && !null && !pq->disarmed)
-		pq->config.log("nothing is sent: the database is not armed, see taskq.arm()");
-	if (armed && pq->disarmed)
-		pq->config.log("the database is armed");
-	pq->disarmed = !armed && !null;
-	return armed;
+	if (!PQgetisnull(result, 0, TQ_NEXT_DUE_MS))
+		claim->next_ms = bigint(result, 0, TQ_NEXT_DUE_MS);
+	claim->limited = *PQgetvalue(result, 0, TQ_NEXT_DUE_LIMITED) != 0;
+	if (!PQgetisnull(result, 0, TQ_NEXT_DUE_ARMED))
+		claim->arming = *PQgetvalue(result, 0, TQ_NEXT_DUE_ARMED) != 0 ? TQ_ARMED : TQ_DISARMED;
 }
 
-static int
-claim(void *self, int max, tq_task **tasks, tq_due *due)
+static tq_store_status
+store_claim(void *self, int max, tq_claim *claim)
 {
 	tq_pq *pq = self;
 	char number[16];
 	const char *values[3] = {number, pq->queues, pq->config.name};
 	PGresult *result;
-	int armed;
-	int n;
 
-	if (!tq_connection_is_up(pq->connection) || (armed = is_armed(pq)) < 0)
-		return -1;
-	if (!armed)
-		return 0;
 	snprintf(number, sizeof(number), "%d", max);
 	result = tq_connection_run(pq->connection, CLAIM, values);
 	if (result == NULL)
-		return -1;
-	n = take_tasks(result, max, tasks);
+		return TQ_STORE_LATER;
+	take_tasks(result, max, claim);
 	PQclear(result);
-	if (n < max && (result = tq_connection_run(pq->connection, NEXT_DUE, &values[1])) != NULL)
+	if (claim->n < max && (result = tq_connection_run(pq->connection, NEXT_DUE, &values[1])) != NULL)
 	{
-		if (!PQgetisnull(result, 0, TQ_NEXT_DUE_MS))
-			due->next_ms = bigint(result, 0, TQ_NEXT_DUE_MS);
-		due->limited = *PQgetvalue(result, 0, TQ_NEXT_DUE_LIMITED) != 0;
+		take_next_due(result, claim);
 		PQclear(result);
 	}
-	return n;
+	return TQ_STORE_DONE;
 }
 
 /* ---- reports ----------------------------------------------------------------------- */
@@ -209,7 +186,7 @@ typedef struct report_values
 } report_values;
 
 static void
-fill_report(const tq_result *result, bool bare, report_values *v)
+fill_report(const tq_result *result, report_values *v)
 {
 	const tq_response *r = result->response;
 
@@ -221,20 +198,19 @@ fill_report(const tq_result *result, bool bare, report_values *v)
 			 r->elapsed_us > 0 ? r->elapsed_us : 0);
 	snprintf(v->retry_after, sizeof(v->retry_after), "%" PRId64 " ms",
 			 result->outcome.retry_after_ms);
-	tq_text_printable(bare ? "the response could not be stored" : r->error, v->error,
-					  sizeof(v->error));
+	tq_text_printable(r->error, v->error, sizeof(v->error));
 	tq_times_json(&r->times, v->times);
 	v->value[TQ_REPORT_ID] = v->id;
 	v->value[TQ_REPORT_TOKEN] = v->token;
 	v->value[TQ_REPORT_VERDICT] = tq_verdict_name(result->outcome.verdict);
 	v->value[TQ_REPORT_CLASS] = tq_class_name(r->cls);
 	v->value[TQ_REPORT_STATUS] = r->status != 0 ? v->status : NULL;
-	v->value[TQ_REPORT_HEADERS] = bare ? NULL : r->headers;
+	v->value[TQ_REPORT_HEADERS] = r->headers;
 	v->length[TQ_REPORT_HEADERS] = (int) r->headers_len;
-	v->value[TQ_REPORT_BODY] = bare ? NULL : r->body;
+	v->value[TQ_REPORT_BODY] = r->body;
 	v->length[TQ_REPORT_BODY] = (int) r->body_len;
 	v->format[TQ_REPORT_HEADERS] = v->format[TQ_REPORT_BODY] = 1;
-	v->value[TQ_REPORT_TRUNCATED] = r->truncated || bare ? "t" : "f";
+	v->value[TQ_REPORT_TRUNCATED] = r->truncated ? "t" : "f";
 	v->value[TQ_REPORT_ELAPSED] = v->elapsed;
 	v->value[TQ_REPORT_ERROR] = v->error[0] != '\0' ? v->error : NULL;
 	v->value[TQ_REPORT_RETRY_AFTER] = result->outcome.retry_after_ms >= 0 ? v->retry_after : NULL;
@@ -242,22 +218,28 @@ fill_report(const tq_result *result, bool bare, report_values *v)
 }
 
 static bool
-send_report(tq_pq *pq, const tq_result *result, bool bare)
+send_report(PGconn *conn, const tq_result *result)
 {
-	PGconn *conn = tq_connection_raw(pq->connection);
 	report_values v;
 
-	fill_report(result, bare, &v);
+	fill_report(result, &v);
 	return PQsendQueryPrepared(conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value,
 							   v.length, v.format, 1);
 }
 
-/* What one result of the pipeline, or of one report, says; NULL in *sqlstate if it went well. */
-static void
-take_report(tq_pq *pq, PGresult *answer, tq_result *result, char sqlstate[6])
+static bool
+send_command(PGconn *conn, const char *command)
 {
-	PGconn *conn = tq_connection_raw(pq->connection);
+	return PQsendQueryParams(conn, command, 0, NULL, NULL, NULL, NULL, 0);
+}
 
+/*
+ * Takes one answer of the pipeline; result is NULL when that is not the answer to a report.  Of
+ * the first error *sqlstate is set.
+ */
+static void
+take_answer(tq_pq *pq, PGresult *answer, tq_result *result, char sqlstate[6])
+{
 	if (PQresultStatus(answer) == PGRES_TUPLES_OK)
 	{
 		if (result != NULL)
@@ -267,14 +249,14 @@ take_report(tq_pq *pq, PGresult *answer, tq_result *result, char sqlstate[6])
 	{
 		const char *state = PQresultErrorField(answer, PG_DIAG_SQLSTATE);
 
-		snprintf(sqlstate, 6, "%s", state != NULL ? state : "08006");
-		if (PQstatus(conn) == CONNECTION_OK)
+		snprintf(sqlstate, 6, "%s", state != NULL ? state : CONNECTION_FAILURE);
+		if (PQstatus(tq_connection_raw(pq->connection)) == CONNECTION_OK)
 			tq_connection_complain(pq->connection, answer);
 	}
 	PQclear(answer);
 }
 
-/* Reads what was asked for to the end of the pipeline: n reports between begin and commit. */
+/* Reads the answers to the end of the pipeline: n reports between begin and commit. */
 static void
 read_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 {
@@ -295,108 +277,57 @@ read_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 			PQclear(answer);
 			break;
 		}
-		take_report(pq, answer, command >= 1 && command <= n ? &results[command - 1] : NULL,
+		take_answer(pq, answer, command >= 1 && command <= n ? &results[command - 1] : NULL,
 					sqlstate);
 	}
 }
 
-/* One transaction; *sqlstate is empty if it was committed. */
+/* Reports n results in one transaction; *sqlstate is empty if it was committed. */
 static void
-report_chunk(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
+run_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 {
 	PGconn *conn = tq_connection_raw(pq->connection);
-	bool sent;
+	bool sent = PQenterPipelineMode(conn) && send_command(conn, "begin");
 	int i;
 
 	sqlstate[0] = '\0';
-	sent = PQenterPipelineMode(conn) &&
-		   PQsendQueryParams(conn, "begin", 0, NULL, NULL, NULL, NULL, 0);
 	for (i = 0; sent && i < n; i++)
-		sent = send_report(pq, &results[i], false);
-	sent = sent && PQsendQueryParams(conn, "commit", 0, NULL, NULL, NULL, NULL, 0) &&
-		   PQpipelineSync(conn);
+		sent = send_report(conn, &results[i]);
+	sent = sent && send_command(conn, "commit") && PQpipelineSync(conn);
 	if (sent)
 		read_pipeline(pq, results, n, sqlstate);
-	if (!sent || PQstatus(conn) != CONNECTION_OK || !PQexitPipelineMode(conn))
-	{
-		strcpy(sqlstate, "08006");
-		if (PQstatus(conn) == CONNECTION_OK)
-			tq_connection_drop(pq->connection, "reports could not be sent");
+	if (sent && PQstatus(conn) == CONNECTION_OK && PQexitPipelineMode(conn))
 		return;
-	}
-	if (sqlstate[0] != '\0')
-		PQclear(PQexec(conn, "rollback"));
+	strcpy(sqlstate, CONNECTION_FAILURE);
+	if (PQstatus(conn) == CONNECTION_OK)
+		tq_connection_drop(pq->connection, "reports could not be sent");
 }
 
-static void
-report_one(tq_pq *pq, tq_result *result, bool bare, char sqlstate[6])
-{
-	PGconn *conn = tq_connection_raw(pq->connection);
-	PGresult *answer;
-
-	sqlstate[0] = '\0';
-	if (!send_report(pq, result, bare))
-		strcpy(sqlstate, "08006");
-	while ((answer = PQgetResult(conn)) != NULL)
-		take_report(pq, answer, result, sqlstate);
-}
-
-/*
- * Writes one result by itself, at last without the peer's contribution.  False
- * only if trying again later may help; one that cannot be written is given up,
- * and its lease brings the task back.
- */
-static bool
-report_alone(tq_pq *pq, tq_result *result)
+static tq_store_status
+report_chunk(tq_pq *pq, tq_result *results, int n)
 {
 	char sqlstate[6];
-	char line[100];
 
-	report_one(pq, result, false, sqlstate);
-	if (sqlstate[0] != '\0' && !tq_sqlstate_may_pass(sqlstate))
-		report_one(pq, result, true, sqlstate);
+	if (!tq_connection_is_up(pq->connection))
+		return TQ_STORE_LATER;
+	run_pipeline(pq, results, n, sqlstate);
 	if (sqlstate[0] == '\0')
-		return true;
-	if (tq_sqlstate_may_pass(sqlstate))
-		return false;
-	snprintf(line, sizeof(line), "the result of task %" PRId64 " is given up", result->id);
-	pq->config.log(line);
-	return true;
+		return TQ_STORE_DONE;
+	if (tq_connection_is_up(pq->connection))
+		PQclear(PQexec(tq_connection_raw(pq->connection), "rollback"));
+	return tq_sqlstate_may_pass(sqlstate) ? TQ_STORE_LATER : TQ_STORE_REFUSED;
 }
 
-static bool
-report_each(tq_pq *pq, tq_result *results, int n)
+static tq_store_status
+store_report(void *self, tq_result *results, int n)
 {
-	int i;
-
-	for (i = 0; i < n; i++)
-		if (!report_alone(pq, &results[i]))
-			return false;
-	return true;
-}
-
-/* What was committed before a failure is reported again with the rest, and changes nothing then. */
-static int
-report(void *self, tq_result *results, int n)
-{
-	tq_pq *pq = self;
+	tq_store_status status = TQ_STORE_DONE;
 	int done;
 
-	for (done = 0; done < n; done += REPORT_CHUNK)
-	{
-		int chunk = n - done < REPORT_CHUNK ? n - done : REPORT_CHUNK;
-		char sqlstate[6];
-
-		if (!tq_connection_is_up(pq->connection))
-			return -1;
-		report_chunk(pq, results + done, chunk, sqlstate);
-		if (sqlstate[0] == '\0')
-			continue;
-		if (tq_sqlstate_may_pass(sqlstate) || !tq_connection_is_up(pq->connection) ||
-			!report_each(pq, results + done, chunk))
-			return -1;
-	}
-	return n;
+	for (done = 0; done < n && status == TQ_STORE_DONE; done += REPORT_CHUNK)
+		status = report_chunk(self, results + done,
+							  n - done < REPORT_CHUNK ? n - done : REPORT_CHUNK);
+	return status;
 }
 
 /* ---- leases -------------------------------------------------------------------------- */
@@ -419,7 +350,7 @@ array_of(const tq_lease *leases, int n, bool tokens)
 	return array;
 }
 
-/* delay: what a release has beside the leases; else NULL.  Returns NULL when it failed. */
+/* delay: of a release; else NULL.  NULL: it failed. */
 static PGresult *
 run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n, const char *delay)
 {
@@ -428,14 +359,14 @@ run_on_leases(tq_pq *pq, pq_statement s, const tq_lease *leases, int n, const ch
 	const char *values[3] = {ids, tokens, delay};
 	PGresult *result = NULL;
 
-	if (ids != NULL && tokens != NULL && tq_connection_is_up(pq->connection))
+	if (ids != NULL && tokens != NULL)
 		result = tq_connection_run(pq->connection, s, values);
 	free(ids);
 	free(tokens);
 	return result;
 }
 
-/* The lease with the id in that row; NULL: it is none of these. */
+/* The lease with the id in that row; NULL: it is not one of these. */
 static tq_lease *
 lease_in(const PGresult *ids, int row, tq_lease *leases, int n)
 {
@@ -447,24 +378,24 @@ lease_in(const PGresult *ids, int row, tq_lease *leases, int n)
 	return NULL;
 }
 
-static int
-extend(void *self, tq_lease *leases, int n)
+static tq_store_status
+store_extend(void *self, tq_lease *leases, int n)
 {
 	PGresult *lost = run_on_leases(self, EXTEND, leases, n, NULL);
 	tq_lease *lease;
 	int row;
 
 	if (lost == NULL)
-		return -1;
+		return TQ_STORE_LATER;
 	for (row = 0; row < PQntuples(lost); row++)
 		if ((lease = lease_in(lost, row, leases, n)) != NULL)
 			lease->lost = true;
 	PQclear(lost);
-	return n;
+	return TQ_STORE_DONE;
 }
 
-static int
-release(void *self, tq_lease *leases, int n, int64_t delay_ms)
+static tq_store_status
+store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	char delay[32];
 	PGresult *busy;
@@ -474,21 +405,21 @@ release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 	snprintf(delay, sizeof(delay), "%" PRId64 " ms", delay_ms);
 	busy = run_on_leases(self, RELEASE, leases, n, delay);
 	if (busy == NULL)
-		return -1;
+		return TQ_STORE_LATER;
 	for (row = 0; row < PQntuples(busy); row++)
 		if ((lease = lease_in(busy, row, leases, n)) != NULL)
 			lease->busy = true;
 	PQclear(busy);
-	return n;
+	return TQ_STORE_DONE;
 }
 
 tq_store
 tq_pq_store(tq_pq *pq)
 {
-	return (tq_store){claim, report, extend, release, pq};
+	return (tq_store){store_claim, store_report, store_extend, store_release, pq};
 }
 
-/* ---- coming and going ------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------ */
 
 /* Names as an array literal; malloc'd. */
 static char *

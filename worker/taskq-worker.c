@@ -53,7 +53,7 @@ take_signals(void)
 		   sigaction(SIGPIPE, &ignore, NULL) == 0;
 }
 
-/* ---- the engine's host -------------------------------------------------------------- */
+/* ---- the engine's process ----------------------------------------------------------- */
 
 static void
 say(const char *line)
@@ -62,52 +62,62 @@ say(const char *line)
 }
 
 static int64_t
-host_now_ms(void *self)
+process_now_ms(void *self)
 {
 	(void) self;
 	return tq_clock_ms();
 }
 
 static int64_t
-host_wall_s(void *self)
+process_wall_s(void *self)
 {
 	(void) self;
 	return (int64_t) time(NULL);
 }
 
 static bool
-host_stopping(void *self)
+process_stopping(void *self)
 {
 	(void) self;
 	return stopping != 0;
 }
 
 static void
-host_log(void *self, const char *line)
+process_armed(void *self, bool armed)
+{
+	static bool disarmed = false;
+
+	(void) self;
+	if (!armed)
+		say("nothing is sent: the database is not armed, see taskq.arm()");
+	else if (disarmed)
+		say("the database is armed");
+	disarmed = !armed;
+}
+
+static void
+process_log(void *self, const char *line)
 {
 	(void) self;
 	say(line);
 }
 
-static int
-host_wait(void *self, int fd, int64_t timeout_ms)
+static bool
+process_wait(void *self, int fd, int64_t timeout_ms)
 {
 	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {signal_pipe[0], POLLIN, 0}};
 	int64_t due_ms = tq_connection_timeout(connection);
-	int bits = 0;
 
 	(void) self;
 	fds[1].fd = tq_connection_fd(connection, &fds[1].events);
-	if (due_ms >= 0 && due_ms < timeout_ms)
-		timeout_ms = due_ms;
-	if (poll(fds, 3, (int) timeout_ms) > 0 && fds[0].revents != 0)
-		bits |= TQ_WAKE_IO;
-	if (tq_connection_step(connection))
-		bits |= TQ_WAKE_TASKS;
-	return bits;
+	if (due_ms >= 0)
+		timeout_ms = tq_sooner(timeout_ms, due_ms);
+	(void) poll(fds, 3, (int) timeout_ms);
+	return tq_connection_step(connection);
 }
 
-static const tq_host host = {host_now_ms, host_wall_s, host_wait, host_stopping, host_log, NULL};
+static const tq_process process = {process_now_ms, process_wall_s, process_wait, process_stopping,
+								   process_armed, process_log, NULL};
 
 /* ---- the program ------------------------------------------------------------------------ */
 
@@ -126,7 +136,7 @@ make_engine(const worker_options *options, const tq_store *store)
 		.ca_file = options->ca_file,
 		.http2 = options->http2};
 
-	return tq_deliver_new(&config, store, &host);
+	return tq_deliver_new(&config, store, &process);
 }
 
 int
@@ -159,7 +169,7 @@ main(int argc, char **argv)
 		return 1;
 	}
 	while (!stopping && !tq_connection_is_up(connection))
-		(void) host_wait(NULL, -1, TURN_MS);
+		(void) process_wait(NULL, -1, TURN_MS);
 	while (tq_deliver_turn(engine, TURN_MS))
 		;
 	say("stopped");

@@ -19,6 +19,7 @@
  * can be claimed.  A task that has waited for MAX_WAIT_MS is put back as well,
  * because its signature gets old.
  */
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +68,8 @@ typedef struct attempt
 	size_t bytes;          /* of the task, about */
 	tq_hosts_entry entry;  /* until there is a result */
 	tq_result result;      /* response is NULL while the task waits or is being sent */
-	int64_t claimed_at_ms; /* host's clock */
+	bool bare;             /* the response is without what the receiver sent */
+	int64_t claimed_at_ms; /* the process's clock */
 	int64_t lease_from_ms; /* when the lease was last given */
 	bool lost;             /* its response is awaited only to be dropped */
 } attempt;
@@ -75,7 +77,7 @@ typedef struct attempt
 struct tq_deliver
 {
 	const tq_store *store;
-	const tq_host *host;
+	const tq_process *process;
 	tq_http *http;
 	int max_inflight;
 	int64_t poll_interval_ms;
@@ -89,7 +91,7 @@ struct tq_deliver
 	attempt *first_result;
 	attempt *last_result;
 	int nresults;
-	int nbusy;                /* the first of them, which were busy */
+	int nbusy;                /* the first of them, which were busy when reported */
 	int64_t oldest_result_ms; /* of the others, if there are any */
 	int64_t busy_until_ms;    /* while all are busy, nothing is reported before */
 	int64_t extend_at_ms;     /* no lease is half used before */
@@ -98,22 +100,23 @@ struct tq_deliver
 	/* claims */
 	bool claim_now;         /* tasks may be due */
 	bool more;              /* the last claim got all it asked for */
-	bool limited;           /* tasks wait for others to end */
+	bool limited;           /* due tasks wait for others to end */
+	tq_arming arming;       /* as the process was told */
 	int64_t claim_at_ms;    /* poll interval or next task due */
 	int64_t refill_at_ms;   /* with more: a slot has been free for long enough; NEVER: none is */
-	int64_t full_at_ms;     /* so much is held that nothing can be claimed, since then; NEVER */
-	int64_t put_back_at_ms; /* nobody who waits has waited too long before; NEVER */
+	int64_t full_at_ms;     /* since when so much is held that nothing can be claimed; NEVER */
+	int64_t put_back_at_ms; /* no waiting task has waited too long before; NEVER */
 
 	/* the store */
 	backoff backoffs[NCALLS];
-	bool failing; /* said in the log, and not yet taken back */
+	bool failing; /* the log says so, and not yet that it works again */
 	bool drained;
 };
 
 static int64_t
 now(const tq_deliver *d)
 {
-	return d->host->now_ms(d->host->self);
+	return d->process->now_ms(d->process->self);
 }
 
 void
@@ -215,7 +218,7 @@ take_response(tq_deliver *d, attempt *a, tq_response *response)
 	a->result.id = a->task->id;
 	a->result.token = a->task->token;
 	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
-									  d->host->wall_s(d->host->self));
+									  d->process->wall_s(d->process->self));
 	append_result(d, a);
 }
 
@@ -230,7 +233,7 @@ take_responses(tq_deliver *d)
 
 /* ---- the store's health --------------------------------------------------- */
 
-/* A kind of call that failed and is still owed. */
+/* Whether the last call of this kind failed, and there still is reason for one. */
 static bool
 is_failing(const tq_deliver *d, call c)
 {
@@ -249,7 +252,7 @@ note_success(tq_deliver *d, call c)
 		is_failing(d, CALL_EXTEND))
 		return;
 	d->failing = false;
-	d->host->log(d->host->self, "the task store works again");
+	d->process->log(d->process->self, "the task store works again");
 }
 
 static void
@@ -265,18 +268,18 @@ note_failure(tq_deliver *d, call c)
 		return;
 	d->failing = true;
 	snprintf(line, sizeof(line), "could not %s, will try again until it works", call_names[c]);
-	d->host->log(d->host->self, line);
+	d->process->log(d->process->self, line);
 }
 
-/* Takes note of how a call went: rc is the store's answer. */
+/* Notes how a call went; true: it worked. */
 static bool
-store_worked(tq_deliver *d, call c, int rc)
+store_worked(tq_deliver *d, call c, tq_store_status status)
 {
-	if (rc >= 0)
+	if (status == TQ_STORE_DONE)
 		note_success(d, c);
 	else
 		note_failure(d, c);
-	return rc >= 0;
+	return status == TQ_STORE_DONE;
 }
 
 /* The moment for a call that is due at due_ms. */
@@ -300,8 +303,8 @@ bytes_of(const tq_task *task)
 }
 
 /*
- * Takes a claimed task, which waits until its turn has come.  When there is no
- * memory for that, its lease is left to lapse.
+ * Takes over a claimed task, which waits for its turn.  When there is no memory for
+ * that, the task is left to its lease.
  */
 static void
 hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
@@ -321,7 +324,7 @@ hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
 	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
 }
 
-/* When there is no memory for the request, the task's lease is left to lapse. */
+/* When there is no memory for the request, the task is left to its lease. */
 static void
 send_task(tq_deliver *d, attempt *a)
 {
@@ -358,7 +361,7 @@ is_full(const tq_deliver *d)
 	return d->held_bytes >= MAX_HELD_BYTES || d->nattempts >= MAX_HELD;
 }
 
-/* How many tasks may be claimed now. */
+/* The number of tasks that may be claimed now. */
 static int
 free_slots(const tq_deliver *d)
 {
@@ -383,29 +386,45 @@ claim_due_at(const tq_deliver *d)
 }
 
 static void
-claim(tq_deliver *d)
+note_arming(tq_deliver *d, tq_arming arming)
 {
-	int slots = free_slots(d);
-	tq_task **tasks = calloc(slots, sizeof(*tasks));
-	int64_t from = now(d);
-	tq_due due = {.next_ms = -1};
-	int n;
+	if (arming == TQ_ARMING_UNKNOWN || arming == d->arming)
+		return;
+	d->arming = arming;
+	d->process->armed(d->process->self, arming == TQ_ARMED);
+}
+
+/* Takes what was claimed at the moment from_ms, when max were asked for. */
+static void
+take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
+{
 	int i;
 
-	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &due) : -1;
-	if (store_worked(d, CALL_CLAIM, n))
-	{
-		d->claim_now = false;
-		d->more = n >= slots;
-		d->limited = !d->more && due.limited;
-		d->refill_at_ms = NEVER;
-		d->claim_at_ms = from + d->poll_interval_ms;
-		if (!d->more && due.next_ms >= 0)
-			d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + due.next_ms);
-		for (i = 0; i < n; i++)
-			hold_task(d, tasks[i], from);
-	}
-	free(tasks);
+	d->claim_now = false;
+	d->more = claimed->n >= max;
+	d->limited = !d->more && claimed->limited;
+	d->refill_at_ms = NEVER;
+	d->claim_at_ms = from_ms + d->poll_interval_ms;
+	if (!d->more && claimed->next_ms >= 0)
+		d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + claimed->next_ms);
+	for (i = 0; i < claimed->n; i++)
+		hold_task(d, claimed->tasks[i], from_ms);
+	note_arming(d, claimed->n > 0 ? TQ_ARMED : claimed->arming);
+}
+
+static void
+claim(tq_deliver *d)
+{
+	int max = free_slots(d);
+	int64_t from_ms = now(d);
+	tq_claim claimed = {.tasks = calloc(max, sizeof(tq_task *)), .next_ms = -1};
+	tq_store_status status = TQ_STORE_LATER;
+
+	if (claimed.tasks != NULL)
+		status = d->store->claim(d->store->self, max, &claimed);
+	if (store_worked(d, CALL_CLAIM, status))
+		take_claimed(d, &claimed, max, from_ms);
+	free(claimed.tasks);
 	send_waiting(d);
 }
 
@@ -427,49 +446,113 @@ report_due_at(const tq_deliver *d)
 	return after_backoff(d, CALL_REPORT, due);
 }
 
-/* Forgets what was written, and keeps what was busy in its order. */
+/* Takes away what the receiver sent: the database may be unable to store it. */
 static void
-forget_reported(tq_deliver *d, const tq_result *results)
+make_bare(attempt *a)
+{
+	tq_response *r = a->result.response;
+
+	free(r->headers);
+	free(r->body);
+	r->headers = r->body = NULL;
+	r->headers_len = r->body_len = 0;
+	r->truncated = true;
+	snprintf(r->error, sizeof(r->error), "the response could not be stored");
+	a->bare = true;
+}
+
+/*
+ * Reports the result of one attempt by itself, at last without what the receiver
+ * sent.  DONE also when it is given up.
+ */
+static tq_store_status
+report_alone(tq_deliver *d, attempt *a, tq_result *result)
+{
+	tq_store_status status = d->store->report(d->store->self, result, 1);
+	char line[128];
+
+	if (status == TQ_STORE_REFUSED && !a->bare)
+	{
+		make_bare(a);
+		status = d->store->report(d->store->self, result, 1);
+	}
+	if (status != TQ_STORE_REFUSED)
+		return status;
+	snprintf(line, sizeof(line),
+			 "cannot store the result of task %" PRId64 ", which runs again when its lease expires",
+			 a->task->id);
+	d->process->log(d->process->self, line);
+	return TQ_STORE_DONE;
+}
+
+/* After a report of all of them was refused.  Returns the number of those that are through. */
+static int
+report_each(tq_deliver *d, tq_result *results)
+{
+	attempt *a;
+	int n = 0;
+
+	for (a = d->first_result; a != NULL; a = a->next_result, n++)
+		if (report_alone(d, a, &results[n]) != TQ_STORE_DONE)
+			break;
+	return n;
+}
+
+/* Forgets the first n results, which were reported, but those that were busy; keeps the order. */
+static void
+forget_reported(tq_deliver *d, const tq_result *results, int n)
 {
 	attempt *a = d->first_result;
+	attempt *next;
 	int i;
 
+	if (n == 0)
+		return;
 	d->first_result = d->last_result = NULL;
 	d->nresults = d->nbusy = 0;
-	for (i = 0; a != NULL; i++)
+	for (i = 0; i < n; i++, a = next)
 	{
-		attempt *next = a->next_result;
-
+		next = a->next_result;
 		if (results[i].busy)
 			append_result(d, a);
 		else
 			free_attempt(d, a);
-		a = next;
 	}
 	d->nbusy = d->nresults;
 	d->busy_until_ms = now(d) + TQ_REPORT_BUSY_MS;
+	for (; a != NULL; a = next)
+	{
+		next = a->next_result;
+		append_result(d, a);
+	}
 }
 
-/* Hands over all that waits, as one batch; all is kept when that fails. */
+/* Reports all results that wait; those that are not stored are kept. */
 static void
 report(tq_deliver *d)
 {
 	tq_result *results = calloc(d->nresults, sizeof(*results));
+	tq_store_status status = TQ_STORE_LATER;
 	const attempt *a;
 	int n = 0;
-	int rc = -1;
+	int through = 0;
 
 	if (results != NULL)
 	{
 		for (a = d->first_result; a != NULL; a = a->next_result)
 			results[n++] = a->result;
-		rc = d->store->report(d->store->self, results, n);
+		status = d->store->report(d->store->self, results, n);
 	}
-	if (store_worked(d, CALL_REPORT, rc))
+	if (status == TQ_STORE_DONE)
+		through = n;
+	else if (status == TQ_STORE_REFUSED)
 	{
-		forget_reported(d, results);
-		d->claim_now = d->claim_now || d->limited;
+		through = report_each(d, results);
+		status = through == n ? TQ_STORE_DONE : TQ_STORE_LATER;
 	}
+	if (store_worked(d, CALL_REPORT, status))
+		d->claim_now = d->claim_now || d->limited;
+	forget_reported(d, results, through);
 	free(results);
 }
 
@@ -483,7 +566,7 @@ extension_due_at(const tq_deliver *d)
 	return after_backoff(d, CALL_EXTEND, d->check_leases ? 0 : d->extend_at_ms);
 }
 
-/* All when asked to check, else those that have used more than a third. */
+/* All leases when asked to check them, else those of which more than a third has passed. */
 static bool
 wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
 {
@@ -491,8 +574,8 @@ wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
 }
 
 /*
- * The lease of an attempt is lost.  A result that is there is reported all the
- * same: the store knows its token.  False: there is no such attempt any more.
+ * The lease of an attempt is lost.  If it has a result, that is reported all the same, since
+ * the store compares the token.  False: the attempt is freed.
  */
 static bool
 give_up(tq_deliver *d, attempt *a)
@@ -540,8 +623,8 @@ extend(tq_deliver *d)
 	int64_t from = now(d);
 	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
 	const attempt *a;
+	tq_store_status status = TQ_STORE_LATER;
 	int n = 0;
-	int rc = -1;
 
 	for (a = d->first; leases != NULL && a != NULL; a = a->next)
 	{
@@ -552,8 +635,8 @@ extend(tq_deliver *d)
 		n++;
 	}
 	if (n > 0)
-		rc = d->store->extend(d->store->self, leases, n);
-	if ((n == 0 && leases != NULL) || store_worked(d, CALL_EXTEND, rc))
+		status = d->store->extend(d->store->self, leases, n);
+	if ((n == 0 && leases != NULL) || store_worked(d, CALL_EXTEND, status))
 		apply_extension(d, leases, n, from);
 	free(leases);
 	take_responses(d);
@@ -584,7 +667,7 @@ put_back_due_at(const tq_deliver *d)
 	return tq_sooner(full, d->put_back_at_ms);
 }
 
-/* Those that have waited too long, and the last `more` of the others, are chosen. */
+/* Chooses the tasks that have waited too long, and of the others the last `more`. */
 static int
 choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 {
@@ -611,7 +694,7 @@ choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 	return n;
 }
 
-/* Some who have waited too long are still there. */
+/* Some tasks that have waited too long are still held. */
 static void
 look_again(tq_deliver *d)
 {
@@ -636,7 +719,7 @@ forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
 	d->claim_now = true;
 }
 
-/* When it does not work it is tried again in a while. */
+/* When the store does not release them, it is tried again in a while. */
 static void
 put_back(tq_deliver *d)
 {
@@ -656,7 +739,8 @@ put_back(tq_deliver *d)
 			leases[i].token = chosen[i]->task->token;
 		}
 	}
-	if (n > 0 && d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) >= 0)
+	if (n > 0 &&
+		d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) == TQ_STORE_DONE)
 		forget_put_back(d, chosen, leases, n);
 	else if (n > 0)
 		look_again(d);
@@ -682,9 +766,9 @@ release(tq_deliver *d)
 		leases[n].token = a->task->token;
 		n++;
 	}
-	if (n > 0 && d->store->release(d->store->self, leases, n, 0) < 0)
-		d->host->log(d->host->self,
-					 "could not release tasks: they run again when their leases have ended");
+	if (n > 0 && d->store->release(d->store->self, leases, n, 0) != TQ_STORE_DONE)
+		d->process->log(d->process->self,
+						"could not release tasks: they run again when their leases have ended");
 	free(leases);
 }
 
@@ -717,7 +801,7 @@ drain(tq_deliver *d)
 
 /* ---- the loop ------------------------------------------------------------- */
 
-/* What the store is owed comes before what is wanted of it. */
+/* What we owe the store comes before what we want of it. */
 static void
 serve_store(tq_deliver *d)
 {
@@ -752,17 +836,16 @@ tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
 {
 	if (d->drained)
 		return false;
-	if (!d->host->stopping(d->host->self))
+	if (!d->process->stopping(d->process->self))
 	{
 		serve_store(d);
-		if (d->host->wait(d->host->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)) &
-			TQ_WAKE_TASKS)
+		if (d->process->wait(d->process->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)))
 			tq_deliver_wake(d);
 		tq_http_step(d->http);
 		take_responses(d);
 		send_waiting(d);
 	}
-	if (!d->host->stopping(d->host->self))
+	if (!d->process->stopping(d->process->self))
 	{
 		serve_store(d);
 		return true;
@@ -808,14 +891,14 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 }
 
 tq_deliver *
-tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_host *host)
+tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_process *process)
 {
 	tq_deliver *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
 	d->store = store;
-	d->host = host;
+	d->process = process;
 	d->extend_at_ms = NEVER;
 	d->refill_at_ms = NEVER;
 	d->full_at_ms = NEVER;

@@ -17,10 +17,10 @@
 
 #include "core/deliver.h"
 
-/* One boolean: whether the database is armed.  No row, or NULL: it never was. */
-#define TQ_SQL_ARMED "select taskq._armed()"
-
-/* Arguments: the most tasks to claim, queues, worker.  A row for each claimed task: below. */
+/*
+ * Arguments: the most tasks to claim, queues, worker.  A row for each claimed task: below.  In a
+ * database that is not armed there is none.
+ */
 #define TQ_SQL_CLAIM                                                 \
 	"select id, token, lease_ms, timeout_ms, method, url, "          \
 	"pg_catalog.array_to_string(headers, pg_catalog.chr(10)), body " \
@@ -42,14 +42,16 @@ typedef enum tq_claim_column
 
 /*
  * Arguments: queues, worker.  One row: milliseconds until a claim may find more, NULL if that is
- * not known; whether tasks are due that wait for others to end.
+ * not known; whether tasks are due that wait for others to end; whether the database is armed,
+ * NULL if it never was.
  */
-#define TQ_SQL_NEXT_DUE "select next_ms, limited from taskq._push_next_due($1, $2)"
+#define TQ_SQL_NEXT_DUE "select next_ms, limited, armed from taskq._push_next_due($1, $2)"
 
 typedef enum tq_next_due_column
 {
 	TQ_NEXT_DUE_MS,
-	TQ_NEXT_DUE_LIMITED
+	TQ_NEXT_DUE_LIMITED,
+	TQ_NEXT_DUE_ARMED
 } tq_next_due_column;
 
 /* Argument: queues.  A row for each queue that is served: its name. */

@@ -32,6 +32,7 @@
 #include "push/answer.h"
 #include "push/endpoint.h"
 #include "push/request.h"
+#include "tables/arming.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
@@ -181,8 +182,10 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	int32 *ids;
 
 	executor_call("taskq._push_claim()");
-	ids = queues_of(&sender, &count);
 	InitMaterializedSRF(fcinfo, 0);
+	if (arming_state() != ARM_ARMED)
+		return (Datum) 0;
+	ids = queues_of(&sender, &count);
 	turn++;
 	for (int i = 0; i < count && max > 0; i++)
 	{
@@ -203,12 +206,13 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	Sender sender = sender_of(fcinfo, 0, 1);
 	int count;
 	int32 *ids = queues_of(&sender, &count);
+	ArmState armed = arming_state();
 	bool limited = false;
-	Datum values[2];
-	bool nulls[2] = {false, false};
+	Datum values[3];
+	bool nulls[3] = {false, false, false};
 	TupleDesc desc;
 
-	for (int i = 0; i < count && next > now; i++)
+	for (int i = 0; armed == ARM_ARMED && i < count && next > now; i++)
 	{
 		const Queue *queue = queue_by_id(ids[i]);
 		TimestampTz next_of_queue = DT_NOEND;
@@ -223,6 +227,8 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	nulls[0] = next == DT_NOEND;
 	values[0] = Int64GetDatum(nulls[0] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
 	values[1] = BoolGetDatum(limited);
+	nulls[2] = armed == ARM_NEW;
+	values[2] = BoolGetDatum(armed == ARM_ARMED);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

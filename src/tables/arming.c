@@ -26,8 +26,20 @@
 #include "tables/queue.h"
 
 
+static Statement select_armed = {"select taskq._armed()", 0, {0}, NULL};
 static Statement select_arm_row = {"select from taskq.arm", 0, {0}, NULL};
 static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
+
+ArmState
+arming_state(void)
+{
+	Datum armed;
+	bool isnull;
+
+	if (!sql_as_owner(&select_armed, NULL, NULL, &armed, &isnull, 1) || isnull)
+		return ARM_NEW;
+	return DatumGetBool(armed) ? ARM_ARMED : ARM_REFUSED;
+}
 
 /* There is a row of some kind: remembered until queues or arming change. */
 void

@@ -40,7 +40,7 @@ test_statements(void)
 	is_int(columns_of(TQ_SQL_CLAIM), TQ_CLAIM_NCOLUMNS, "columns of a claim");
 	is_int(arguments_of(TQ_SQL_CLAIM), 3, "its arguments");
 	is_int(arguments_of(TQ_SQL_REPORT), TQ_REPORT_NARGUMENTS, "arguments of a report");
-	is_int(columns_of(TQ_SQL_NEXT_DUE), TQ_NEXT_DUE_LIMITED + 1, "columns of the next due task");
+	is_int(columns_of(TQ_SQL_NEXT_DUE), TQ_NEXT_DUE_ARMED + 1, "columns of the next due task");
 }
 
 static void
