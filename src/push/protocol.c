@@ -36,7 +36,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 /* ---- whose tasks ------------------------------------------------------------ */
 
 /* Who asks for tasks. */
