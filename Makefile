@@ -17,7 +17,7 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
-BASE = arg catalog database durability process settings sql
+BASE = arg catalog database durability process settings shmem sql xact
 TABLES = arming backlog grant key queue queue_calls rows state token
 HINTS = counts dispatch lanes leases sweep wakeup
 LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait

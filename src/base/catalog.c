@@ -27,7 +27,6 @@
 
 #include "base/catalog.h"
 
-
 Oid
 catalog_find_relation(const char *name)
 {

@@ -15,7 +15,6 @@
 #include "base/settings.h"
 #include "core/egress.h"
 
-
 #define NOTIFY_INTERVAL_DEFAULT_MS 20
 #define NOTIFY_INTERVAL_MAX_MS     60000
 

@@ -31,7 +31,6 @@
 #include "base/errors.h"
 #include "base/sql.h"
 
-
 static void
 prepare(Statement *statement)
 {

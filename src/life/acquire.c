@@ -36,7 +36,6 @@
 #include "tables/state.h"
 #include "tables/token.h"
 
-
 #define HELD_AT_ONCE 16
 
 /* A claim under way. */
@@ -179,8 +178,7 @@ claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
 	claim_held(b, c, held);
 }
 
-/* False: dispatch.c does not know the queue. */
-static bool
+static void
 claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
 {
 	Candidate taken[HELD_AT_ONCE];
@@ -192,7 +190,6 @@ claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
 						  next_due);
 		claim_taken(b, c, taken, n);
 	}
-	return n >= 0;
 }
 
 int
@@ -213,9 +210,14 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	if (queue->paused)
 		return 0;
 	backlog_open(&b);
-	/* What others cannot see yet is no candidate: those who have it look for themselves. */
-	if (dispatch_has_own(queue->id) || !claim_candidates(&b, queue->id, &c, next_due))
+	/*
+	 * A task that is not yet visible to other sessions is no candidate; the session that
+	 * submitted it looks for it itself.
+	 */
+	if (dispatch_has_own(queue->id))
 		*next_due = backlog_walk(&b, queue->id, c.now, claim_seen, &c);
+	else
+		claim_candidates(&b, queue->id, &c, next_due);
 	backlog_close(&b);
 	if (c.count > 0)
 		CommandCounterIncrement();

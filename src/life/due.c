@@ -11,19 +11,12 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "base/database.h"
 #include "hints/dispatch.h"
 #include "hints/wakeup.h"
 #include "life/due.h"
 #include "tables/backlog.h"
 #include "tables/queue.h"
-
-
-static bool
-note_due(Backlog *b, const Candidate *c, void *arg)
-{
-	*(bool *) arg = true;
-	return false;
-}
 
 /* What task_count_due() finds out. */
 typedef struct DueCount
@@ -64,18 +57,15 @@ bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
 	Backlog b;
-	bool due = false;
-	int found;
+	bool due;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return false;
 	backlog_open(&b);
-	found = dispatch_look(&b, queue->id, now, next_due);
-	if (found < 0)
-		*next_due = backlog_walk(&b, queue->id, now, note_due, &due);
+	due = dispatch_look(&b, queue->id, now, next_due);
 	backlog_close(&b);
-	return due || found > 0;
+	return due;
 }
 
 /* What becomes due when, of all queues: for the timers of an executor that has just started. */
@@ -89,6 +79,6 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) &&
 		(!queue->push || queue->external))
 		wakeup_arrival_at_commit(queue->id);
-	wakeup_timers_at_commit();
+	wakeup_at_commit(WANT_TIMERS);
 	PG_RETURN_VOID();
 }

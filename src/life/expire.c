@@ -22,7 +22,6 @@
 #include "tables/rows.h"
 #include "tables/state.h"
 
-
 bool
 task_start_expired(const Row *task, TimestampTz now)
 {

@@ -29,7 +29,6 @@
 #include "tables/rows.h"
 #include "tables/state.h"
 
-
 #define MAX_RETRY_IN_US (366 * US_PER_DAY)
 
 /* Columns of taskq.attempt, all of them. */

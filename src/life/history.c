@@ -32,7 +32,6 @@
 #include "tables/rows.h"
 #include "tables/state.h"
 
-
 #define MAX_DAILY_KEEP_US (31 * US_PER_DAY)
 
 /* Columns of taskq.history, from zero. */

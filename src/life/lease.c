@@ -25,13 +25,12 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 void
 lease_give(HotRelation *leases, Row **rows, int count)
 {
 	rows_insert(leases, rows, count);
 	for (int i = 0; i < count; i++)
-		leases_note(rows[i], false);
+		leases_given(rows[i]);
 }
 
 /* Deletes the lease as it was read. */
@@ -41,7 +40,7 @@ delete_lease(HotRelation *r, const Row *lease, bool wait)
 	RowResult result = row_delete(r, lease, wait);
 
 	if (result == ROW_DONE)
-		leases_note(lease, true);
+		leases_ended(lease);
 	return result;
 }
 
@@ -161,7 +160,7 @@ change_lease(int64 id, int64 token, LeaseChange change, const void *arg, Row *le
 	hot_close(&r);
 	if (result == ROW_DONE)
 	{
-		leases_note(lease, false);
+		leases_changed(lease);
 		CommandCounterIncrement();
 	}
 	return result;
@@ -289,7 +288,7 @@ lease_mark_cancelled(int64 id, text *reason)
 	hot_close(&r);
 	if (result == ROW_DONE)
 	{
-		leases_note(&lease, false);
+		leases_changed(&lease);
 		CommandCounterIncrement();
 	}
 	return result;

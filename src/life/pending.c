@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/database.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
 #include "hints/wakeup.h"
@@ -36,7 +37,6 @@
 #include "tables/backlog.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
 
 /* ---- the lock ------------------------------------------------------------------ */
 
@@ -185,9 +185,9 @@ wake_who_waits(const Row *task)
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 
 	if (queue != NULL && queue->push && !queue->external)
-		wakeup_executor_at_commit();
+		wakeup_at_commit(WANT_TASKS);
 	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
-		wakeup_timers_at_commit();
+		wakeup_at_commit(WANT_TIMERS);
 	else
 		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
 }

@@ -23,7 +23,6 @@
 #include "tables/queue.h"
 #include "tables/state.h"
 
-
 static Statement count_pending = {
 	"select (select count(*) from taskq.task t where t.queue_id = $1) - "
 	"(select count(*) from taskq.lease l where l.queue_id = $1)",

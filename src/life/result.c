@@ -16,7 +16,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
 static Statement revive = {"select taskq._retry($1, $2)", 2, {INT8OID, TIMESTAMPTZOID}, NULL};
 static Statement select_queue_of_ended = {
 	"select h.queue from taskq._history h where h.id = $1",

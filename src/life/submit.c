@@ -27,6 +27,7 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "life/finish.h"
 #include "life/pending.h"
 #include "life/submit.h"
 #include "tables/arming.h"
@@ -34,7 +35,6 @@
 #include "tables/key.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
 
 #define MIN_PRIORITY   (-16)
 #define MAX_PRIORITY   15

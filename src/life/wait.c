@@ -33,7 +33,6 @@
 #include "life/result.h"
 #include "tables/queue.h"
 
-
 #define MAX_WAIT_US US_PER_DAY
 
 /* One look.  True: what is waited for is there.  *next_ms: when to look again at the latest. */

@@ -36,7 +36,6 @@
 #include "process/duties.h"
 #include "process/transaction.h"
 
-
 static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
 static Operation op_sweep = {.name = "look for tasks", .failure_level = WARNING};
@@ -136,7 +135,7 @@ sweep_is_wanted(void)
 {
 	TaskqDatabase *db = database_mine();
 
-	return db != NULL && pg_atomic_read_u32(&db->sweep) != 0;
+	return db != NULL && database_wants(db, WANT_SWEEP);
 }
 
 static void
@@ -146,7 +145,7 @@ sweep(int64 now)
 
 	if (!sweeping)
 	{
-		pg_atomic_exchange_u32(&database_mine()->sweep, 0);
+		(void) database_take_want(database_mine(), WANT_SWEEP);
 		sweeping = true;
 		sweep_began_at = now;
 	}

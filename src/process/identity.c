@@ -22,7 +22,6 @@
 #include "base/database.h"
 #include "process/identity.h"
 
-
 #define RESTART_WITHOUT_LAUNCHER_S 1
 #define LAUNCHER_RESTART_S         5
 

@@ -26,7 +26,6 @@
 #include "process/identity.h"
 #include "process/start_stop.h"
 
-
 #define START_MS 5000
 #define STOP_MS  5000
 #define NAP_MS   5
@@ -151,7 +150,7 @@ ask_launcher(TaskqDatabase *db)
 	db->failures = 0;
 	db->retry_at = 0;
 	if (!db->serving)
-		pg_atomic_write_u32(&db->poked, 1);
+		database_want(db, WANT_PROBE);
 	LWLockRelease(registry->lock);
 	process_wake(&registry->launcher_procno);
 }
@@ -172,7 +171,7 @@ look_at_start(TaskqDatabase *db)
 	LWLockAcquire(registry->lock, LW_SHARED);
 	if (db->pid != 0)
 		start = db->serving ? START_DONE : START_UNDER_WAY;
-	else if (pg_atomic_read_u32(&db->poked) != 0)
+	else if (database_wants(db, WANT_PROBE))
 		start = START_UNDER_WAY;
 	else if (!db->wanted)
 		start = START_REFUSED;

@@ -23,7 +23,6 @@
 #include "process/store.h"
 #include "process/transaction.h"
 
-
 static Operation op_claim = {.name = "claim tasks", .failure_level = WARNING};
 static Operation op_report = {.name = "report results", .failure_level = WARNING};
 static Operation op_extend = {.name = "extend leases", .failure_level = WARNING};

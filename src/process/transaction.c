@@ -39,7 +39,6 @@
 #include "core/protocol.h"
 #include "process/transaction.h"
 
-
 #define DRAIN_MS 1200
 
 static Operation op_open = {.name = "look for the extension", .failure_level = WARNING};

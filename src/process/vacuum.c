@@ -42,7 +42,6 @@
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
-
 /* Dead rows that are many: of small tables, and in relation to the living. */
 #define DEAD_MIN   10000
 #define DEAD_SHARE 10 /* a tenth of the living ones */

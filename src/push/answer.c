@@ -20,7 +20,6 @@
 
 #include "push/answer.h"
 
-
 #define MAX_RESPONSE_FIELDS 1000
 
 /* Bytes from a peer as text of this database: what is not valid in it becomes '?'. */

@@ -12,7 +12,6 @@
 #include "core/request.h"
 #include "push/headers.h"
 
-
 #define MAX_HEADERS      100
 #define MAX_HEADERS_SIZE 32768 /* bytes of the jsonb */
 

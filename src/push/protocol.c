@@ -37,7 +37,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 /* ---- whose tasks ------------------------------------------------------------ */
 
 /* Who asks for tasks. */

@@ -32,7 +32,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 #define JSON_TYPE           "Content-Type: application/json"
 #define MAX_RESPONSE_FIELDS 1000
 

@@ -22,7 +22,6 @@
 #include "tables/backlog.h"
 #include "tables/rows.h"
 
-
 void
 backlog_open(Backlog *b)
 {

@@ -20,7 +20,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
 #define ADMIN_ROLE "taskq_admin"
 
 /* In the order of enum Privilege; nobody else controls queues than admins. */

@@ -27,8 +27,8 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "base/xact.h"
 #include "tables/queue.h"
-
 
 /* clang-format off */
 #define GRANTEES(privilege) \
@@ -130,20 +130,18 @@ relation_changed(Datum arg, Oid relid)
 		forget_all();
 }
 
+/* What a prepared transaction has done is not done yet, and may never be. */
 static void
-transaction_ended(XactEvent event, void *arg)
+forget_unless_committed(XactEnd end)
 {
-	/* What a prepared transaction has done is nothing yet, and may be nothing. */
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	if (end != XACT_COMMITTED)
 		forget_all();
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_all();
-}
+static XactKind remembered = {
+	.ended = forget_unless_committed,
+	.part_rolled_back = forget_all,
+};
 
 /* May fail half-way; to begin again does no harm. */
 static void
@@ -152,8 +150,7 @@ make_memory(void)
 	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	xact_register(&remembered);
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
 	ctl.hcxt = queue_context;
 	queues = hash_create("taskq queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);

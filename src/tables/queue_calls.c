@@ -30,7 +30,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
 static Statement pause_or_resume = {"select taskq._pause($1, $2)", 2, {TEXTOID, BOOLOID}, NULL};
 static Statement purge = {"select taskq._purge($1)", 1, {INT4OID}, NULL};
 

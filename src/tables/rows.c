@@ -36,7 +36,6 @@
 #include "base/compat.h"
 #include "tables/rows.h"
 
-
 static const struct
 {
 	const char *heap;

@@ -15,7 +15,6 @@
 #include "tables/queue.h"
 #include "tables/state.h"
 
-
 static Datum
 look_up_state(const char *label)
 {

@@ -28,7 +28,6 @@
 #include "base/database.h"
 #include "tables/token.h"
 
-
 #define NUMBER_BITS   10
 #define BLOCK_BITS    40
 #define TIMELINE_MASK 0x1fff
