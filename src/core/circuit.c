@@ -127,8 +127,9 @@ tq_circuit_note(tq_circuit *c, int64_t request, tq_health health, int64_t now_us
 void
 tq_circuit_throttle(tq_circuit *c, int64_t retry_after_us, int64_t now_us)
 {
-	int64_t until = now_us + tq_sooner(tq_later(retry_after_us, 0), MAX_THROTTLE_US);
+	int64_t until = now_us + tq_sooner(retry_after_us, MAX_THROTTLE_US);
 
 	mind_clock(c, now_us);
-	c->throttled_until_us = tq_later(c->throttled_until_us, until);
+	if (retry_after_us > 0)
+		c->throttled_until_us = tq_later(c->throttled_until_us, until);
 }

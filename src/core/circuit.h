@@ -65,7 +65,10 @@ extern void tq_circuit_released(tq_circuit *c, int64_t request, int64_t now_us);
  */
 extern void tq_circuit_note(tq_circuit *c, int64_t request, tq_health health, int64_t now_us);
 
-/* The receiver asked for a pause; of more than TQ_RETRY_AFTER_MAX_MS only that is honoured. */
+/*
+ * The receiver asked for a pause, 0 or less: it did not.  Of more than TQ_RETRY_AFTER_MAX_MS only
+ * that is honoured.
+ */
 extern void tq_circuit_throttle(tq_circuit *c, int64_t retry_after_us, int64_t now_us);
 
 #endif

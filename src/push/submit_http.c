@@ -21,8 +21,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-#define MAX_METHOD 32
-
 static const SubmitArguments submit_http_args = {
 	.key = 6,
 	.priority = 7,
@@ -85,7 +83,7 @@ fill_path(Submission *s, FunctionCallInfo fcinfo)
 static void
 fill_request(Submission *s, FunctionCallInfo fcinfo)
 {
-	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
+	char *method = arg_wire_text(fcinfo, 2, "method", TQ_MAX_METHOD);
 
 	if (s->queue->endpoint)
 		fill_path(s, fcinfo);
