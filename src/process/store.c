@@ -1,6 +1,6 @@
 /*
  * store.c
-		The delivery engine's store in the server: SQL in the executor's transactions.
+ *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
  * Each function is one short transaction (report() may need more).  Once the
  * extension is gone the engine is told that all went well.
