@@ -1,6 +1,6 @@
 /*
  * catalog.c
-		The extension's own relations, by name.
+ *		The extension's own relations, by name.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
  * database.c
-		What the server's processes know of each database that has taskq.
+ *		What the server's processes know of each database that has taskq.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
  * process.c
-		Signals, interrupts and settings of our background processes.
+ *		Signals, interrupts and settings of our background processes.
  */
 #include "postgres.h"
 

@@ -76,7 +76,7 @@ extern void xact_reserve(XactKind *kind, int count);
 /* A new note of the current part, all zero but its part; registers the kind if need be. */
 extern void *xact_note(XactKind *kind);
 
-/* The notes of the current transaction, the oldest first; those of the current part are the last. */
+/* The notes of the current transaction, the oldest first: those of the current part are last. */
 extern int xact_count(const XactKind *kind);
 extern void *xact_note_at(const XactKind *kind, int n);
 

@@ -148,7 +148,7 @@ static XactKind shares = {
 	.absorbed = absorb_share,
 };
 
-/* The share of that queue and part among the first count, of which those of the part are the last. */
+/* The share of that queue and part among the first count; those of the part are the last ones. */
 static Share *
 find_share(int count, SubTransactionId part, int32 queue_id, Oid extension)
 {

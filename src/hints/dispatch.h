@@ -17,7 +17,7 @@ extern void dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c
 /* A candidate is taken: it becomes one again when that is rolled back. */
 extern void dispatch_taken(Relation tasks, int32 queue_id, const Candidate *candidate);
 
-/* Whether this transaction has made tasks of the queue pending that no other session can see yet. */
+/* Whether this transaction has made tasks of the queue pending, which no other session can see. */
 extern bool dispatch_has_own(int32 queue_id);
 
 /*

@@ -2,9 +2,9 @@
  * acquire.c
  *		How an attempt begins: one claim for pull and push tasks.
  *
- * Which tasks to try dispatch.c knows, and pending.c whether one can be had.  A
- * claim holds it and inserts its lease, which is all; whoever else wants the
- * task meets the lock or the lease and goes on to the next.
+ * dispatch.c knows which tasks to try, and pending.c whether one can be had.  A
+ * claim holds the task and inserts its lease, which is all.  Another claimer of the
+ * same task meets the lock or the lease, and goes on to the next task.
  */
 #include "postgres.h"
 
@@ -44,13 +44,13 @@ typedef struct Claiming
 	TimestampTz now;
 	int64 lease_us;
 	text *worker;
-	bool push; /* the executor minds timeouts itself */
+	bool push; /* the sender of the request minds the timeout */
 	Claim *claims;
 	int count;
 	int max;
 } Claiming;
 
-/* When heartbeats end: started + timeout, if the task has one. */
+/* Until when heartbeats may extend the lease: started + timeout, if the task has one. */
 static TimestampTz
 deadline_of(const Claiming *c, const Row *task)
 {
@@ -80,7 +80,7 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	row_set_text(lease, LEASE_WORKER, c->worker);
 }
 
-/* A late task with whose row an administrator is busy: another time. */
+/* A task that is too late to start, whose row an administrator is changing: it is tried again. */
 static void
 offer_later(Backlog *b, const Row *task)
 {
@@ -89,7 +89,7 @@ offer_later(Backlog *b, const Row *task)
 	dispatch_inserted(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
 }
 
-/* Claims the tasks that are held, which are in claims[] behind those claimed so far. */
+/* Claims the held tasks, which are in claims[] behind those claimed so far, and releases them. */
 static void
 claim_held(Backlog *b, Claiming *c, int held)
 {
@@ -142,7 +142,7 @@ claim_seen(Backlog *b, const Candidate *candidate, void *arg)
 	return c->count < c->max;
 }
 
-/* A candidate may have been given twice. */
+/* Whether the task is held already: a candidate may have been given twice. */
 static bool
 is_held(const Claiming *c, int held, int64 id)
 {
@@ -154,7 +154,10 @@ is_held(const Claiming *c, int held, int64 id)
 	return false;
 }
 
-/* Of whom another holds one, that is waited for: but not while any are held. */
+/*
+ * Holds the candidates and claims them together.  If another session holds one of them, this
+ * session waits for it, but only after it has claimed, and so released, those that it holds.
+ */
 static void
 claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
 {
@@ -226,7 +229,7 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 
 static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
 
-/* Whether somebody else takes expired leases back. */
+/* Whether an executor takes expired leases back. */
 static bool
 executor_runs(void)
 {
@@ -236,9 +239,9 @@ executor_runs(void)
 }
 
 /*
- * Leases come back by the executor's maintenance, and so do tasks of which
- * nobody was told.  Where none is known to run whoever acquires looks after
- * them, at most once a second.
+ * The executor takes expired leases back, and looks for tasks that no session has
+ * offered.  Where no executor is known to run, acquire() does both, at most once a second
+ * in a session.
  */
 static void
 expire_if_time(void)
@@ -290,7 +293,6 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* What acquire() does with its arguments, which begin at n. */
 void
 acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 {
@@ -313,7 +315,6 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
 }
 
-/* The queue that the first argument names, if it can be acquired from here and now. */
 const Queue *
 queue_to_acquire(FunctionCallInfo fcinfo)
 {

@@ -1,6 +1,6 @@
 /*
  * cancel.c
-		How a task is ended from outside: cancel(), and the same for purge and drop.
+ *		How a task is ended from outside: cancel(), and the same for purge and drop.
  */
 #include "postgres.h"
 

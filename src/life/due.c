@@ -1,6 +1,6 @@
 /*
  * due.c
-		Which tasks are due, without taking them.
+ *		Which tasks are due, without taking them.
  */
 #include "postgres.h"
 

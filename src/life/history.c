@@ -2,9 +2,9 @@
  * history.c
  *		How a task leaves: its live rows go, what is to be kept is appended.
  *
- * The dated table that the row belongs to is written directly, and never made
- * here: DDL in a user's transaction would make others wait for its end.  Where
- * maintenance has not made it yet, history_rest takes the row.
+ * The dated table that the row belongs to is written directly, and never created
+ * here: DDL in a user's transaction would make others wait for its end.  If
+ * the executor has not created the table yet, history_rest takes the row.
  */
 #include "postgres.h"
 
@@ -77,8 +77,8 @@ typedef struct HistoryRow
 } HistoryRow;
 
 /*
- * The failed tries of a task that ends, and the last HTTP answer among them.
- * Bounded, whatever workers have reported: the last hundred, without details
+ * The failed attempts of a task that ends, and the last HTTP answer among them.
+ * They are limited, whatever workers have reported: to the last hundred, without details
  * of more than 8 kB.
  */
 static Statement take_attempts = {
@@ -89,7 +89,7 @@ static Statement take_attempts = {
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
 	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
 	"'error', error, 'status', status, 'elapsed', elapsed, 'times', times)) "
-	/* Added afterwards: nulls in it are the worker's. */
+	/* Added after the nulls were stripped: nulls in the detail are the worker's. */
 	"|| case when pg_column_size(detail) <= 8192 then jsonb_build_object('detail', detail) "
 	"else '{}' end order by attempt, ended_at), "
 	"(select status from last), (select headers from last), (select body from last), "
@@ -186,7 +186,7 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 		put_answer(h, ending->answer);
 }
 
-/* What retry() would need.  A finished task's payload is not kept. */
+/* What retry() needs.  It is not kept of finished tasks. */
 static void
 put_content(HistoryRow *h, const Row *task)
 {
@@ -197,7 +197,7 @@ put_content(HistoryRow *h, const Row *task)
 	put_from(h, HIST_BODY, task, TASK_BODY);
 }
 
-/* yyyymmdd of the day of expiry, or yyyymm of its month if it is kept long.  UTC. */
+/* The dated table: yyyymmdd of the day of expiry, or yyyymm of its month if kept long.  UTC. */
 static int32
 bucket_of(TimestampTz ended_at, int64 keep_us)
 {
@@ -271,7 +271,7 @@ write_rows(HistoryBatch *b)
 	b->memory = 0;
 }
 
-/* Such a row is written by itself: a copy is made of it, whose place the batch would not learn. */
+/* Such a row is written by itself: the server stores a copy, whose place the batch cannot know. */
 static bool
 has_to_be_toasted(HeapTuple tuple)
 {

@@ -1,6 +1,6 @@
 /*
  * queue_stats.c
-		How full the queues are: queue_stats().
+ *		How full the queues are: queue_stats().
  */
 #include "postgres.h"
 

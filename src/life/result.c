@@ -1,6 +1,6 @@
 /*
  * result.c
-		What became of a task: result(), response(), retry().
+ *		What became of a task: result(), response(), retry().
  */
 #include "postgres.h"
 

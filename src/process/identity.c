@@ -1,6 +1,6 @@
 /*
  * identity.c
-		Our kinds of background workers: how each is described, and its locks.
+ *		Our kinds of background workers: how each is described, and its locks.
  */
 #include "postgres.h"
 

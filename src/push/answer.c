@@ -1,6 +1,6 @@
 /*
  * answer.c
-		The headers of an HTTP answer as they are stored.
+ *		The headers of an HTTP answer as they are stored.
  */
 #include "postgres.h"
 

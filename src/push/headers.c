@@ -1,6 +1,6 @@
 /*
  * headers.c
-		HTTP headers as jsonb objects: what submitters and administrators give.
+ *		HTTP headers as jsonb objects: what submitters and administrators give.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
  * protocol.c
-		The protocol of those that send push tasks: claim, report, extend, release.
+ *		The protocol of those that send push tasks: claim, report, extend, release.
  *
  * Whoever delivers, the background worker or another program, sees push tasks
  * through these functions alone.

@@ -1,6 +1,6 @@
 /*
  * request.c
-		A claimed push task as the request that is to be sent.
+ *		A claimed push task as the request that is to be sent.
  *
  * What is returned can be sent as it is: the sender adds nothing.
  */

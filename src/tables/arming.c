@@ -1,6 +1,6 @@
 /*
  * arming.c
-		Whether this database sends: it must have been armed here, not in its original.
+ *		Whether this database sends: it must have been armed here, not in its original.
  *
  * The row that arms a database names the cluster and the database, so that a
  * restored dump or a copy of the database sends nothing.

@@ -1,6 +1,6 @@
 /*
  * queue_calls.c
-		Functions on one queue whose work is SQL: pause, resume, purge.
+ *		Functions on one queue whose work is SQL: pause, resume, purge.
  *
  * Each looks whether the current user may have it done, and then has it done
  * as taskq_owner by a private function.  A SECURITY DEFINER function could not

@@ -1,6 +1,6 @@
 /*
  * state.c
-		The states of a task, as SQL knows them.
+ *		The states of a task, as SQL knows them.
  */
 #include "postgres.h"
 
