@@ -160,11 +160,12 @@ store_claim(void *self, int max, tq_claim *claim)
 		return TQ_STORE_LATER;
 	take_tasks(result, max, claim);
 	PQclear(result);
-	if (claim->n < max && (result = tq_connection_run(pq->connection, NEXT_DUE, &values[1])) != NULL)
-	{
+	if (claim->n == max)
+		return TQ_STORE_DONE;
+	result = tq_connection_run(pq->connection, NEXT_DUE, &values[1]);
+	if (result != NULL)
 		take_next_due(result, claim);
-		PQclear(result);
-	}
+	PQclear(result);
 	return TQ_STORE_DONE;
 }
 
