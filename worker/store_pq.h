@@ -9,7 +9,7 @@
 #define STORE_PQ_H
 
 #include "client/connection.h"
-#include "core/deliver.h"
+#include "core/store.h"
 
 typedef struct tq_pq tq_pq;
 

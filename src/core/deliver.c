@@ -2,10 +2,6 @@
  * deliver.c
  *		The delivery loop: claim, send, report, extend, drain.
  *
- * An attempt is a claimed task from its claim until its result is stored.  All
- * attempts stand in one list, because each has a lease to keep; those with a
- * result stand in a second one, in the order in which the results came.
- *
  * While more tasks are due than there are free slots, a claim for each slot that
  * becomes free would be one transaction a task.  Such a claim therefore waits for
  * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
@@ -19,15 +15,15 @@
  * can be claimed.  A task that has waited for MAX_WAIT_MS is put back as well,
  * because its signature gets old.
  */
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "core/attempts.h"
 #include "core/clock.h"
 #include "core/deliver.h"
 #include "core/hosts.h"
+#include "core/report.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
@@ -59,21 +55,6 @@ typedef struct backoff
 	int64_t retry_at_ms;
 } backoff;
 
-typedef struct attempt
-{
-	struct attempt *prev;
-	struct attempt *next;
-	struct attempt *next_result; /* valid while result.response is not NULL */
-	tq_task *task;
-	size_t bytes;          /* of the task, about */
-	tq_hosts_entry entry;  /* until there is a result */
-	tq_result result;      /* response is NULL while the task waits or is being sent */
-	bool bare;             /* the response is without what the receiver sent */
-	int64_t claimed_at_ms; /* the process's clock */
-	int64_t lease_from_ms; /* when the lease was last given */
-	bool lost;             /* its response is awaited only to be dropped */
-} attempt;
-
 struct tq_deliver
 {
 	const tq_store *store;
@@ -83,16 +64,9 @@ struct tq_deliver
 	int64_t poll_interval_ms;
 
 	/* attempts */
-	attempt *first;
-	attempt *last;
-	int nattempts; /* all in the list */
-	size_t held_bytes;
+	tq_attempts attempts;
 	tq_hosts *hosts;
-	attempt *first_result;
-	attempt *last_result;
-	int nresults;
-	int nbusy;                /* the first of them, which were busy when reported */
-	int64_t oldest_result_ms; /* of the others, if there are any */
+	int64_t oldest_result_ms; /* of those that were not busy, if there are any */
 	int64_t busy_until_ms;    /* while all are busy, nothing is reported before */
 	int64_t extend_at_ms;     /* no lease is half used before */
 	bool check_leases;
@@ -119,71 +93,22 @@ now(const tq_deliver *d)
 	return d->process->now_ms(d->process->self);
 }
 
-void
-tq_task_free(tq_task *t)
-{
-	int i;
-
-	if (t == NULL)
-		return;
-	for (i = 0; i < t->nheaders; i++)
-		free(t->headers[i]);
-	free(t->headers);
-	free(t->method);
-	free(t->url);
-	free(t->body);
-	free(t);
-}
-
 /* ---- attempts ------------------------------------------------------------- */
 
 static int64_t
-lease_length(const attempt *a)
+lease_length(const tq_attempt *a)
 {
 	return tq_later(a->task->lease_ms, MIN_LEASE_MS);
 }
 
 static void
-plan_extension(tq_deliver *d, const attempt *a)
+plan_extension(tq_deliver *d, const tq_attempt *a)
 {
 	d->extend_at_ms = tq_sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
 }
 
 static void
-append_attempt(tq_deliver *d, attempt *a)
-{
-	a->prev = d->last;
-	if (d->last != NULL)
-		d->last->next = a;
-	else
-		d->first = a;
-	d->last = a;
-	d->nattempts++;
-	d->held_bytes += a->bytes;
-	plan_extension(d, a);
-}
-
-/* Not for one that stands in the list of results. */
-static void
-free_attempt(tq_deliver *d, attempt *a)
-{
-	if (a->prev != NULL)
-		a->prev->next = a->next;
-	else
-		d->first = a->next;
-	if (a->next != NULL)
-		a->next->prev = a->prev;
-	else
-		d->last = a->prev;
-	d->nattempts--;
-	d->held_bytes -= a->bytes;
-	tq_response_free(a->result.response);
-	tq_task_free(a->task);
-	free(a);
-}
-
-static void
-free_slot(tq_deliver *d, attempt *a)
+free_slot(tq_deliver *d, tq_attempt *a)
 {
 	tq_hosts_leave(d->hosts, &a->entry);
 	if (d->refill_at_ms == NEVER)
@@ -191,27 +116,13 @@ free_slot(tq_deliver *d, attempt *a)
 }
 
 static void
-append_result(tq_deliver *d, attempt *a)
-{
-	if (d->first_result == NULL)
-		d->first_result = a;
-	else
-		d->last_result->next_result = a;
-	if (d->nresults == d->nbusy)
-		d->oldest_result_ms = now(d);
-	d->last_result = a;
-	a->next_result = NULL;
-	d->nresults++;
-}
-
-static void
-take_response(tq_deliver *d, attempt *a, tq_response *response)
+take_response(tq_deliver *d, tq_attempt *a, tq_response *response)
 {
 	free_slot(d, a);
 	a->result.response = response;
 	if (a->lost)
 	{
-		free_attempt(d, a);
+		tq_attempts_free(&d->attempts, a);
 		return;
 	}
 
@@ -219,7 +130,9 @@ take_response(tq_deliver *d, attempt *a, tq_response *response)
 	a->result.token = a->task->token;
 	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
 									  d->process->wall_s(d->process->self));
-	append_result(d, a);
+	if (d->attempts.nresults == d->attempts.nbusy)
+		d->oldest_result_ms = now(d);
+	tq_attempts_append_result(&d->attempts, a);
 }
 
 static void
@@ -240,8 +153,8 @@ is_failing(const tq_deliver *d, call c)
 	if (d->backoffs[c].delay_ms == 0)
 		return false;
 	if (c == CALL_REPORT)
-		return d->nresults > 0;
-	return c == CALL_CLAIM || d->nattempts > 0;
+		return d->attempts.nresults > 0;
+	return c == CALL_CLAIM || d->attempts.n > 0;
 }
 
 static void
@@ -291,42 +204,26 @@ after_backoff(const tq_deliver *d, call c, int64_t due_ms)
 
 /* ---- claim ---------------------------------------------------------------- */
 
-static size_t
-bytes_of(const tq_task *task)
-{
-	size_t bytes = strlen(task->url) + task->body_len;
-	int i;
-
-	for (i = 0; i < task->nheaders; i++)
-		bytes += strlen(task->headers[i]);
-	return bytes;
-}
-
-/*
- * Takes over a claimed task, which waits for its turn.  When there is no memory for
- * that, the task is left to its lease.
- */
+/* Takes over a claimed task, which waits for its turn.  Without memory it is left to its lease. */
 static void
-hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
+hold_task(tq_deliver *d, tq_task *task, int64_t claimed_at_ms)
 {
-	attempt *a = calloc(1, sizeof(*a));
+	tq_attempt *a = tq_attempts_add(&d->attempts, task, claimed_at_ms);
 
-	if (a == NULL || !tq_hosts_enter(d->hosts, &a->entry, task->url))
+	if (a == NULL)
+		return;
+	if (!tq_hosts_enter(d->hosts, &a->entry, a->task->url))
 	{
-		tq_task_free(task);
-		free(a);
+		tq_attempts_free(&d->attempts, a);
 		return;
 	}
-	a->task = task;
-	a->bytes = bytes_of(task);
-	a->claimed_at_ms = a->lease_from_ms = lease_from_ms;
-	append_attempt(d, a);
-	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
+	plan_extension(d, a);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, claimed_at_ms + MAX_WAIT_MS);
 }
 
 /* When there is no memory for the request, the task is left to its lease. */
 static void
-send_task(tq_deliver *d, attempt *a)
+send_task(tq_deliver *d, tq_attempt *a)
 {
 	const tq_task *task = a->task;
 	tq_request request = {
@@ -341,7 +238,7 @@ send_task(tq_deliver *d, attempt *a)
 	if (tq_http_submit(d->http, &request, a))
 		return;
 	free_slot(d, a);
-	free_attempt(d, a);
+	tq_attempts_free(&d->attempts, a);
 }
 
 /* Sends what may be sent now. */
@@ -351,14 +248,14 @@ send_waiting(tq_deliver *d)
 	tq_hosts_entry *entry;
 
 	while ((entry = tq_hosts_next(d->hosts)) != NULL)
-		send_task(d, (attempt *) ((char *) entry - offsetof(attempt, entry)));
+		send_task(d, (tq_attempt *) ((char *) entry - offsetof(tq_attempt, entry)));
 }
 
 /* Nothing more can be held. */
 static bool
 is_full(const tq_deliver *d)
 {
-	return d->held_bytes >= MAX_HELD_BYTES || d->nattempts >= MAX_HELD;
+	return d->attempts.bytes >= MAX_HELD_BYTES || d->attempts.n >= MAX_HELD;
 }
 
 /* The number of tasks that may be claimed now. */
@@ -367,7 +264,7 @@ free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) tq_sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->nattempts);
+	return (int) tq_sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->attempts.n);
 }
 
 static int64_t
@@ -435,125 +332,27 @@ report_due_at(const tq_deliver *d)
 {
 	int64_t due;
 
-	if (d->nresults == 0)
+	if (d->attempts.nresults == 0)
 		return NEVER;
-	if (d->nresults == d->nbusy)
+	if (d->attempts.nresults == d->attempts.nbusy)
 		due = d->busy_until_ms;
-	else if (d->nresults - d->nbusy >= TQ_REPORT_BATCH)
+	else if (d->attempts.nresults - d->attempts.nbusy >= TQ_REPORT_BATCH)
 		due = 0;
 	else
 		due = d->oldest_result_ms + TQ_REPORT_DELAY_MS;
 	return after_backoff(d, CALL_REPORT, due);
 }
 
-/* Takes away what the receiver sent: the database may be unable to store it. */
-static void
-make_bare(attempt *a)
-{
-	tq_response *r = a->result.response;
-
-	free(r->headers);
-	free(r->body);
-	r->headers = r->body = NULL;
-	r->headers_len = r->body_len = 0;
-	r->truncated = true;
-	snprintf(r->error, sizeof(r->error), "the response could not be stored");
-	a->bare = true;
-}
-
-/*
- * Reports the result of one attempt by itself, at last without what the receiver
- * sent.  DONE also when it is given up.
- */
-static tq_store_status
-report_alone(tq_deliver *d, attempt *a, tq_result *result)
-{
-	tq_store_status status = d->store->report(d->store->self, result, 1);
-	char line[128];
-
-	if (status == TQ_STORE_REFUSED && !a->bare)
-	{
-		make_bare(a);
-		status = d->store->report(d->store->self, result, 1);
-	}
-	if (status != TQ_STORE_REFUSED)
-		return status;
-	snprintf(line, sizeof(line),
-			 "cannot store the result of task %" PRId64 ", which runs again when its lease expires",
-			 a->task->id);
-	d->process->log(d->process->self, line);
-	return TQ_STORE_DONE;
-}
-
-/* After a report of all of them was refused.  Returns the number of those that are through. */
-static int
-report_each(tq_deliver *d, tq_result *results)
-{
-	attempt *a;
-	int n = 0;
-
-	for (a = d->first_result; a != NULL; a = a->next_result, n++)
-		if (report_alone(d, a, &results[n]) != TQ_STORE_DONE)
-			break;
-	return n;
-}
-
-/* Forgets the first n results, which were reported, but those that were busy; keeps the order. */
-static void
-forget_reported(tq_deliver *d, const tq_result *results, int n)
-{
-	attempt *a = d->first_result;
-	attempt *next;
-	int i;
-
-	if (n == 0)
-		return;
-	d->first_result = d->last_result = NULL;
-	d->nresults = d->nbusy = 0;
-	for (i = 0; i < n; i++, a = next)
-	{
-		next = a->next_result;
-		if (results[i].busy)
-			append_result(d, a);
-		else
-			free_attempt(d, a);
-	}
-	d->nbusy = d->nresults;
-	d->busy_until_ms = now(d) + TQ_REPORT_BUSY_MS;
-	for (; a != NULL; a = next)
-	{
-		next = a->next_result;
-		append_result(d, a);
-	}
-}
-
 /* Reports all results that wait; those that are not stored are kept. */
 static void
 report(tq_deliver *d)
 {
-	tq_result *results = calloc(d->nresults, sizeof(*results));
-	tq_store_status status = TQ_STORE_LATER;
-	const attempt *a;
-	int n = 0;
-	int through = 0;
+	tq_store_status status = tq_report(&d->attempts, d->store, d->process->log, d->process->self);
 
-	if (results != NULL)
-	{
-		for (a = d->first_result; a != NULL; a = a->next_result)
-			results[n++] = a->result;
-		status = d->store->report(d->store->self, results, n);
-	}
-	if (status == TQ_STORE_DONE)
-		through = n;
-	else if (status == TQ_STORE_REFUSED)
-	{
-		through = report_each(d, results);
-		status = through == n ? TQ_STORE_DONE : TQ_STORE_LATER;
-	}
+	d->oldest_result_ms = now(d);
+	d->busy_until_ms = d->oldest_result_ms + TQ_REPORT_BUSY_MS;
 	if (store_worked(d, CALL_REPORT, status))
 		d->claim_now = d->claim_now || d->limited;
-	forget_reported(d, results, through);
-	free(results);
 }
 
 /* ---- extend --------------------------------------------------------------- */
@@ -561,14 +360,14 @@ report(tq_deliver *d)
 static int64_t
 extension_due_at(const tq_deliver *d)
 {
-	if (d->nattempts == 0)
+	if (d->attempts.n == 0)
 		return NEVER;
 	return after_backoff(d, CALL_EXTEND, d->check_leases ? 0 : d->extend_at_ms);
 }
 
 /* All leases when asked to check them, else those of which more than a third has passed. */
 static bool
-wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
+wants_extension(const tq_deliver *d, const tq_attempt *a, int64_t at)
 {
 	return !a->lost && (d->check_leases || at - a->lease_from_ms > lease_length(a) / 3);
 }
@@ -578,14 +377,14 @@ wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
  * the store compares the token.  False: the attempt is freed.
  */
 static bool
-give_up(tq_deliver *d, attempt *a)
+give_up(tq_deliver *d, tq_attempt *a)
 {
 	if (a->result.response != NULL)
 		return true;
 	if (!a->entry.active)
 	{
 		tq_hosts_leave(d->hosts, &a->entry);
-		free_attempt(d, a);
+		tq_attempts_free(&d->attempts, a);
 		return false;
 	}
 	a->lost = true;
@@ -596,12 +395,12 @@ give_up(tq_deliver *d, attempt *a)
 static void
 apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 {
-	attempt *a;
-	attempt *next;
+	tq_attempt *a;
+	tq_attempt *next;
 	int i = 0;
 
 	d->extend_at_ms = NEVER;
-	for (a = d->first; a != NULL; a = next)
+	for (a = d->attempts.first; a != NULL; a = next)
 	{
 		next = a->next;
 		if (i < n && wants_extension(d, a, from))
@@ -621,12 +420,12 @@ static void
 extend(tq_deliver *d)
 {
 	int64_t from = now(d);
-	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
-	const attempt *a;
+	tq_lease *leases = calloc(d->attempts.n, sizeof(*leases));
+	const tq_attempt *a;
 	tq_store_status status = TQ_STORE_LATER;
 	int n = 0;
 
-	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	for (a = d->attempts.first; leases != NULL && a != NULL; a = a->next)
 	{
 		if (!wants_extension(d, a, from))
 			continue;
@@ -645,7 +444,7 @@ extend(tq_deliver *d)
 /* ---- put back ------------------------------------------------------------- */
 
 static bool
-is_waiting(const attempt *a)
+is_waiting(const tq_attempt *a)
 {
 	return a->result.response == NULL && !a->entry.active;
 }
@@ -669,14 +468,14 @@ put_back_due_at(const tq_deliver *d)
 
 /* Chooses the tasks that have waited too long, and of the others the last `more`. */
 static int
-choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
+choose_to_put_back(tq_deliver *d, tq_attempt **chosen, int more)
 {
 	int64_t before = now(d) - MAX_WAIT_MS;
-	attempt *a;
+	tq_attempt *a;
 	int n = 0;
 
 	d->put_back_at_ms = NEVER;
-	for (a = d->last; a != NULL; a = a->prev)
+	for (a = d->attempts.last; a != NULL; a = a->prev)
 	{
 		if (!is_waiting(a))
 			continue;
@@ -702,7 +501,7 @@ look_again(tq_deliver *d)
 }
 
 static void
-forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
+forget_put_back(tq_deliver *d, tq_attempt **chosen, const tq_lease *leases, int n)
 {
 	int i;
 
@@ -714,7 +513,7 @@ forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
 			continue;
 		}
 		tq_hosts_leave(d->hosts, &chosen[i]->entry);
-		free_attempt(d, chosen[i]);
+		tq_attempts_free(&d->attempts, chosen[i]);
 	}
 	d->claim_now = true;
 }
@@ -724,9 +523,9 @@ static void
 put_back(tq_deliver *d)
 {
 	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
-	int waiting = d->nattempts - d->nresults - tq_hosts_active(d->hosts);
-	attempt **chosen = calloc(d->nattempts + 1, sizeof(*chosen));
-	tq_lease *leases = calloc(d->nattempts + 1, sizeof(*leases));
+	int waiting = d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
+	tq_attempt **chosen = calloc(d->attempts.n + 1, sizeof(*chosen));
+	tq_lease *leases = calloc(d->attempts.n + 1, sizeof(*leases));
 	int n = 0;
 	int i;
 
@@ -754,11 +553,11 @@ put_back(tq_deliver *d)
 static void
 release(tq_deliver *d)
 {
-	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
-	const attempt *a;
+	tq_lease *leases = calloc(d->attempts.n, sizeof(*leases));
+	const tq_attempt *a;
 	int n = 0;
 
-	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	for (a = d->attempts.first; leases != NULL && a != NULL; a = a->next)
 	{
 		if (a->result.response != NULL || a->lost)
 			continue;
@@ -780,10 +579,7 @@ forget_all(tq_deliver *d)
 	tq_hosts_free(d->hosts);
 	d->http = NULL;
 	d->hosts = NULL;
-	d->first_result = NULL;
-	d->nresults = d->nbusy = 0;
-	while (d->first != NULL)
-		free_attempt(d, d->first);
+	tq_attempts_free_all(&d->attempts);
 }
 
 static void
@@ -791,9 +587,9 @@ drain(tq_deliver *d)
 {
 	tq_http_step(d->http);
 	take_responses(d);
-	if (d->nresults > 0)
+	if (d->attempts.nresults > 0)
 		report(d);
-	if (d->nattempts > 0)
+	if (d->attempts.n > 0)
 		release(d);
 	forget_all(d);
 	d->drained = true;
@@ -872,7 +668,7 @@ tq_deliver_check_leases(tq_deliver *d)
 int
 tq_deliver_inflight(const tq_deliver *d)
 {
-	return d->nattempts;
+	return d->attempts.n;
 }
 
 bool

@@ -3,10 +3,8 @@
  *		The delivery loop: claim, send, report, extend, drain.
  *
  * The same loop runs in the background worker and in a standalone program; it sees
- * both through two tables of functions.  A store is where tasks come from and
- * results go: each of its calls is one short transaction, and no transaction is
- * open while the loop waits.  A process is what runs the loop: its clock, its way
- * of waiting, its wish to stop.
+ * both through two tables of functions: a store (store.h), and a process, which is
+ * what runs the loop: its clock, its way of waiting, its wish to stop.
  *
  * Flow: slots, not batches.  A slot is a request that may be active; free slots
  * are filled as soon as tasks may be due.  A task whose host has as many active
@@ -17,13 +15,8 @@
  * The leases of all tasks held are extended before half of their length has
  * passed.  A result whose report failed is kept and reported again; while such
  * results wait, nothing is claimed, so that a database that cannot write does not
- * make receivers see the same task again and again.
- *
- * A result that the store refuses must not block the others.  The loop then
- * reports each by itself; one that is refused alone is reported once more without
- * what the receiver sent, which may be what cannot be stored; and if that is
- * refused as well, the result is given up: the task runs again when its lease has
- * expired.
+ * make receivers see the same task again and again.  For results that the store
+ * refuses see report.h.
  */
 #ifndef TQ_DELIVER_H
 #define TQ_DELIVER_H
@@ -32,105 +25,13 @@
 #include <stdint.h>
 
 #include "core/http.h"
+#include "core/store.h"
 
 #define TQ_REPORT_BATCH    64
 #define TQ_REPORT_DELAY_MS 5
 
 /* Busy results are reported again after this time, if there are no others. */
 #define TQ_REPORT_BUSY_MS 200
-
-/* A claimed task, ready to be sent.  Filled by the store, malloc'd, freed by tq_task_free(). */
-typedef struct tq_task
-{
-	int64_t id;
-	int64_t token;
-	int64_t lease_ms; /* length of the lease, from the moment of the claim */
-	int64_t timeout_ms;
-	char *method;
-	char *url;
-	char **headers; /* nheaders "Name: value" lines, complete: what is always added is in them */
-	int nheaders;
-	char *body; /* NULL: none */
-	size_t body_len;
-} tq_task;
-
-/* What became of a task that was sent. */
-typedef struct tq_result
-{
-	int64_t id;
-	int64_t token;
-	tq_outcome outcome;
-	tq_response *response; /* never NULL */
-	bool busy;             /* set by report: another session holds the task at this moment */
-} tq_result;
-
-/* A lease to extend or give back. */
-typedef struct tq_lease
-{
-	int64_t id;
-	int64_t token;
-	bool lost; /* set by extend: stop the attempt, the lease was lost or the task cancelled */
-	bool busy; /* set by release: another session holds the task, its lease stays ours */
-} tq_lease;
-
-/* How a call of the store went. */
-typedef enum tq_store_status
-{
-	TQ_STORE_DONE,
-	TQ_STORE_LATER,  /* not now; the same call may work later: no connection, a lock, a stop */
-	TQ_STORE_REFUSED /* not as it is, now or later */
-} tq_store_status;
-
-/* Whether the database lets requests be sent. */
-typedef enum tq_arming
-{
-	TQ_ARMING_UNKNOWN, /* the store did not look, or the database is new and never was armed */
-	TQ_DISARMED,
-	TQ_ARMED
-} tq_arming;
-
-/* What a claim brings. */
-typedef struct tq_claim
-{
-	tq_task **tasks; /* room for as many as were asked for */
-	int n;
-
-	/* looked at only if n is less than was asked for */
-	int64_t next_ms; /* from now until a claim may find more; -1: not known */
-	bool limited;    /* a claim may also find more when a task that is being sent has ended */
-	tq_arming arming;
-} tq_claim;
-
-/*
- * After any status but DONE the loop calls again later, backing off.  Only for report does it
- * matter whether that is LATER or REFUSED.
- */
-typedef struct tq_store
-{
-	/*
-	 * Claims up to max due tasks into claim, which begins with n 0, next_ms -1 and the rest
-	 * false or UNKNOWN.  Tasks are only returned with DONE.
-	 */
-	tq_store_status (*claim)(void *self, int max, tq_claim *claim);
-
-	/*
-	 * Stores n results except those that it marks as busy, which are reported again later.
-	 * Unless DONE, some may have been stored all the same: to report a result twice changes
-	 * nothing, because the lease is gone by then.
-	 */
-	tq_store_status (*report)(void *self, tq_result *results, int n);
-
-	/* Extends the leases from now by their length, and marks those that are lost. */
-	tq_store_status (*extend)(void *self, tq_lease *leases, int n);
-
-	/*
-	 * Gives back tasks that were claimed but not sent, or whose sending was broken off by a
-	 * shutdown; they are due again after the delay.  Marks those that are busy.
-	 */
-	tq_store_status (*release)(void *self, tq_lease *leases, int n, int64_t delay_ms);
-
-	void *self;
-} tq_store;
 
 /* What runs the loop. */
 typedef struct tq_process
@@ -210,8 +111,5 @@ extern int tq_deliver_inflight(const tq_deliver *d);
 
 /* Forgets everything in flight without telling the store: for when the store is gone. */
 extern void tq_deliver_free(tq_deliver *d);
-
-/* t may be NULL, or have any of its parts missing. */
-extern void tq_task_free(tq_task *t);
 
 #endif

@@ -51,30 +51,6 @@ tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE])
 	snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "}");
 }
 
-bool
-tq_task_set_headers(tq_task *task, const char *lines)
-{
-	int n = 1;
-	const char *p;
-
-	for (p = lines; *p != '\0'; p++)
-		n += *p == '\n';
-	task->headers = calloc(n, sizeof(char *));
-	if (task->headers == NULL)
-		return false;
-	for (p = lines; *p != '\0';)
-	{
-		size_t len = strcspn(p, "\n");
-		char *line = strndup(p, len);
-
-		if (line == NULL)
-			return false;
-		task->headers[task->nheaders++] = line;
-		p += len + (p[len] == '\n');
-	}
-	return true;
-}
-
 /* By class: those that say something of the database's state, not of the statement. */
 bool
 tq_sqlstate_may_pass(const char *sqlstate)

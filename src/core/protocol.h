@@ -15,7 +15,8 @@
 
 #include <stdbool.h>
 
-#include "core/deliver.h"
+#include "core/outcome.h"
+#include "core/response.h"
 
 /*
  * Arguments: the most tasks to claim, queues, worker.  A row for each claimed task: below.  In a
@@ -94,12 +95,6 @@ extern const char *tq_verdict_name(tq_verdict verdict);
 
 /* Writes {"dns": "1234 us", ...}: the phases that the exchange has reached. */
 extern void tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE]);
-
-/*
- * Sets the headers of a task that has none, from lines separated by LF.  False: out of memory;
- * the task can be freed as it is.
- */
-extern bool tq_task_set_headers(tq_task *task, const char *lines);
 
 /* Whether a statement that failed with this SQLSTATE may work later without being changed. */
 extern bool tq_sqlstate_may_pass(const char *sqlstate);

@@ -16,9 +16,9 @@
 
 #include "base/arg.h"
 #include "base/sql.h"
-#include "core/deliver.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
+#include "core/store.h"
 #include "core/text.h"
 #include "process/store.h"
 #include "process/transaction.h"
