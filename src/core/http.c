@@ -2,10 +2,10 @@
  * http.c
  *		HTTP requests on curl's multi-socket interface, resolved by resolve.c.
  *
- * An exchange is resolved, aimed at one vetted address with CONNECT_TO and
- * run; when that address cannot be reached, the next has its turn.  The
- * address is part of the connection's identity that way, so a pooled
- * connection is never found under another address's name.
+ * An exchange is resolved, aimed at one vetted address with CONNECT_TO, and run;
+ * when that address cannot be reached, the next one is tried.  That way the address
+ * is part of what curl knows a connection by, so a connection to one address is
+ * never reused for another.
  *
  * Exchanges stand in one of three lists: active (resolving or running), ready
  * (to be given to curl) and finished.  curl's and c-ares' callbacks write into
@@ -28,14 +28,14 @@
 #define MIN_CONNECTIONS  16
 
 /*
- * A running exchange's deadline is curl's to keep.  Should curl lose it, as it
- * may when memory runs out at the wrong moment, it is ended so much later.
+ * curl ends a running exchange at its deadline.  If curl loses it, as it may when
+ * memory runs out at the wrong moment, the exchange is ended here, so much later.
  */
 #define GRACE_US 1000000
 
 #define INTERFACES_EVERY_US 5000000
 
-/* curl itself breaks off somewhere above this, with an error that says something else. */
+/* Somewhat above this limit curl itself breaks off, with an error that means something else. */
 #define HARD_MAX_HEADERS (256 * 1024)
 
 typedef struct exchange_list
@@ -107,7 +107,7 @@ take_handle(tq_http *h)
 	return h->nidle > 0 ? h->idle[--h->nidle] : curl_easy_init();
 }
 
-/* The handle is in no multi handle any more. */
+/* The handle must have been removed from the multi handle. */
 static void
 put_handle(tq_http *h, CURL *easy)
 {
@@ -118,7 +118,7 @@ put_handle(tq_http *h, CURL *easy)
 		curl_easy_cleanup(easy);
 }
 
-/* Keeps a connection for as many exchanges as were ever in flight together. */
+/* Lets curl keep as many connections as exchanges were ever in flight together. */
 static void
 fit_connection_cache(tq_http *h)
 {
@@ -131,7 +131,7 @@ fit_connection_cache(tq_http *h)
 
 /* ---- an exchange's way ---------------------------------------------------- */
 
-/* The exchange is in active or ready, and its handle not with curl. */
+/* The exchange must be active or ready, and its handle not with curl. */
 static void
 finish(tq_exchange *x)
 {
@@ -202,7 +202,7 @@ run(tq_exchange *x)
 	return true;
 }
 
-/* Takes up what the resolver, or a failed connect, has made ready. */
+/* Runs the exchanges that the resolver, or a failed connect, has made ready. */
 static void
 start_ready(tq_http *h)
 {
@@ -222,7 +222,7 @@ start_ready(tq_http *h)
 	}
 }
 
-/* curl is through with it, one way or the other. */
+/* curl has ended a transfer, with success or not. */
 static void
 take_result(tq_http *h, CURL *easy, CURLcode code)
 {
@@ -303,7 +303,7 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 	char *private = NULL;
 
 	(void) seen;
-	/* Of a handle of curl's own there is no exchange. */
+	/* curl has handles of its own, which belong to no exchange. */
 	if ((what & CURL_POLL_IN) && curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private) == CURLE_OK &&
 		private != NULL)
 		((tq_exchange *) private)->connected = true;
@@ -333,8 +333,8 @@ timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 /* ---- the engine ----------------------------------------------------------- */
 
 /*
- * Once a process, and never undone: other code may use curl too.  libcurl
- * reads SSLKEYLOGFILE here and would write session keys to that file.
+ * Once in a process, and never undone, because other code may use curl as well.
+ * libcurl reads SSLKEYLOGFILE here, and would write session keys to that file.
  */
 static bool
 init_curl(void)
@@ -435,7 +435,7 @@ tq_http_set_servers(tq_http *h, const char *servers)
 	return tq_resolver_set_servers(h->resolver, servers);
 }
 
-/* curl counts milliseconds in an int: 24 days. */
+/* curl has milliseconds in an int, which is enough for 24 days. */
 static int64_t
 clamp_timeout(int64_t timeout_ms)
 {
@@ -444,7 +444,7 @@ clamp_timeout(int64_t timeout_ms)
 	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }
 
-/* Interfaces come and go while the process runs. */
+/* Reads them again from time to time: interfaces come and go while the process runs. */
 static void
 know_own_addresses(tq_http *h)
 {

@@ -2,8 +2,8 @@
  * names.c
  *		International names of hosts, as DNS has them.
  *
- * libcurl would convert them, too, but takes them to be in the encoding of the
- * process's locale, which in a server is that of whoever made the database.
+ * libcurl would convert them as well, but it assumes the encoding of the process's
+ * locale, which in a server depends on how the database was created.
  */
 #include <idn2.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ is_ascii(const char *text, size_t len)
 	return true;
 }
 
-/* Compatibility forms can bring characters that end the host's part of a URL. */
+/* The conversion of compatibility forms can yield characters that end the host in a URL. */
 static bool
 is_name(const char *text)
 {

@@ -2,8 +2,8 @@
  * outcome.c
  *		What an HTTP exchange means for its task: pure functions.
  *
- * Dates are read by hand because strptime() follows the locale, and a server
- * process may have any.
+ * Dates are read by hand because strptime() follows the locale, which differs between
+ * processes of a server.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -164,8 +164,8 @@ month_number(const char *name)
 }
 
 /*
- * The three forms of RFC 9110, 5.6.7.  The name of the day is skipped: it
- * says nothing that the date does not.
+ * The three forms of RFC 9110, 5.6.7.  The name of the day is skipped,
+ * because it follows from the date.
  */
 static bool
 scan_date(const char *s, struct tm *tm, char month[4], int64_t now)
@@ -250,6 +250,6 @@ tq_retry_after_parse(const char *value, int64_t now)
 	if (!parse_date(text, now, &seconds))
 		return -1;
 
-	/* Compared before subtracting: now is the caller's and may be anything. */
+	/* Compared before it is subtracted: now comes from the caller and may have any value. */
 	return seconds <= now ? 0 : clamp_seconds(seconds - (now > 0 ? now : 0));
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How far the exchange came.  The names are stored with the attempt. */
+/* How far the exchange got.  The names are stored with the attempt. */
 typedef enum tq_class
 {
 	TQ_CLASS_HTTP,          /* an HTTP status was received: "http" */
@@ -16,7 +16,7 @@ typedef enum tq_class
 	TQ_CLASS_CONNECT,       /* "connect" */
 	TQ_CLASS_TLS,           /* "tls" */
 	TQ_CLASS_TIMEOUT,       /* "timeout" */
-	TQ_CLASS_RESET,         /* connection broken under way: "reset" */
+	TQ_CLASS_RESET,         /* the connection broke: "reset" */
 	TQ_CLASS_TOO_LARGE,     /* response headers over the limit: "too_large" */
 	TQ_CLASS_PROTOCOL,      /* not an HTTP answer: "protocol" */
 	TQ_CLASS_EGRESS_DENIED, /* "egress_denied" */

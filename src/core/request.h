@@ -39,7 +39,7 @@ extern const char *tq_method_invalid(const char *method);
 /* Who sets a header of a request. */
 typedef enum tq_header_owner
 {
-	TQ_HEADER_SUBMITTER, /* whoever submits the task may */
+	TQ_HEADER_SUBMITTER, /* the submitter of the task may */
 	TQ_HEADER_ENGINE,    /* the HTTP engine alone: it frames the message or selects the receiver */
 	TQ_HEADER_TASKQ      /* taskq alone: it tells the receiver which sender and task this is */
 } tq_header_owner;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* malloc'd with all its parts, by a store; whoever has it frees it. */
+/* malloc'd with all its parts by a store, which hands it over with the claim. */
 typedef struct tq_task
 {
 	int64_t id;
