@@ -246,7 +246,7 @@ remember(const Datum *row, const bool *isnull)
 	return q;
 }
 
-/* Between the installation of a new library and ALTER EXTENSION they do not fit. */
+/* A server keeps the library it has loaded until it restarts, so the two can differ. */
 static void
 check_version(void)
 {
@@ -265,8 +265,7 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
-						 "restart the server.")));
+				 errhint("Install the library of version %s and restart the server.", version)));
 	version_fits = true;
 }
 

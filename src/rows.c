@@ -117,7 +117,7 @@ hot_open(HotRelation *r, HotTable table)
 				 errmsg("table taskq.%s is not the one this library was built for",
 						hot_tables[table].heap),
 				 errdetail("The library and the extension's objects are of different versions."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("Install the library of the same version and restart the server.")));
 }
 
 /* The locks stay until the transaction ends. */

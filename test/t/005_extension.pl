@@ -99,6 +99,14 @@ is(executor_pid($node), $pid, 'the executor is the one that it was');
 cmp_ok(scalar(said($offset)), '<=', 6, 'and has not filled the log')
   or diag(join "\n", said($offset));
 
+# ---- beside a library of another version -----------------------------------------------
+
+my (undef, undef, $error) = $node->psql('postgres', q{begin;
+	update pg_catalog.pg_extension set extversion = '0.9' where extname = 'taskq';
+	select taskq.submit('default')});
+like($error, qr/extension taskq is of version 0\.9, its library of \d/, 'calls say that the versions differ');
+like($error, qr/HINT:  Install the library of version 0\.9/, 'and what to do');
+
 # ---- in a second database ------------------------------------------------------------------
 
 sql('create database second');
