@@ -59,7 +59,7 @@ my %told = map { $_ => 1 } $stdout =~ /^  (--[a-z-]+)/mg;
 my %described = map { s/\\//gr => 1 } slurp_file('worker/taskq-worker.1') =~ /^\.BI? "?(\\-\\-[a-z\\-]+)/mg;
 is(join(' ', sort keys %described), join(' ', sort keys %told), 'the manual describes the same options');
 ($status, $stdout) = run_worker('--version');
-like($stdout, qr/^taskq-worker \d+\.\d+\.\d+\n\z/, '--version');
+like($stdout, qr/^taskq-worker \d+(?:\.\d+)+\n\z/, '--version');
 foreach my $case (
 	[[], '--database is missing'],
 	[[ '--database', 'x', '--max-inflight', '0' ], 'max-inflight: "0" is not a number from 1 to 1000'],
