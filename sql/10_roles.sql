@@ -1,4 +1,4 @@
--- Roles and the schema.  Roles belong to the cluster: the first database that
+-- Roles and the schemas.  Roles belong to the cluster: the first database that
 -- installs taskq makes them, others find them, DROP EXTENSION leaves them.
 
 \echo Use "CREATE EXTENSION taskq" to load this file. \quit
@@ -56,3 +56,6 @@ $$;
 
 create schema taskq;
 comment on schema taskq is 'taskq, a task queue: call submit() to enqueue, acquire() and finish() to work; see \df+ taskq.*';
+
+create schema taskq_private;
+comment on schema taskq_private is 'taskq''s tables, and functions that only taskq itself calls; they may change with every version';

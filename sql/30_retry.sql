@@ -1,16 +1,16 @@
 -- Retry policies: which delay follows a failed attempt, and when to give up.
 -- This file is the only place where that is decided.
 
-create function taskq._interval_seconds(i interval) returns double precision
+create function taskq_private.interval_seconds(i interval) returns double precision
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select extract(epoch from i)::double precision $$;
 
 -- Made policies and the shipped ones.  A shipped one is a row here and not in
 -- the table, so that a dump never brings a second copy of it back.
-create view taskq._retry_policies as
+create view taskq_private.all_retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, false as built_in
-	from taskq.retry_policy
+	from taskq_private.retry_policy
 	union all
 	select * from (values
 		('default' collate "C", 'exponential', interval '1 s', 2::real, interval '1 hour', null::int, 0.1::real, 25, null::interval, null::interval[], true),
@@ -25,7 +25,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-	p taskq._retry_policies%rowtype;
+	p taskq_private.all_retry_policies%rowtype;
 	n double precision := attempt;
 	base double precision;
 	cap double precision;
@@ -36,15 +36,15 @@ begin
 		raise exception using errcode = 'TQ004', message = 'attempt must be at least 1',
 			detail = 'Attempts are counted from 1.', hint = 'Pass the number of the attempt that failed.';
 	end if;
-	select * into p from taskq._retry_policies r where r.name = backoff.policy;
+	select * into p from taskq_private.all_retry_policies r where r.name = backoff.policy;
 	if not found then
 		raise exception using errcode = 'TQ004', message = format('retry policy "%s" does not exist', policy),
 			detail = 'Shipped policies are default, webhook and none.', hint = 'Create it with taskq.create_retry_policy().';
 	end if;
-	base := taskq._interval_seconds(p.base);
-	cap := taskq._interval_seconds(p.max_delay);
+	base := taskq_private.interval_seconds(p.base);
+	cap := taskq_private.interval_seconds(p.max_delay);
 	if p.backoff = 'schedule' then
-		seconds := taskq._interval_seconds(p.delays[least(attempt, cardinality(p.delays))]);
+		seconds := taskq_private.interval_seconds(p.delays[least(attempt, cardinality(p.delays))]);
 		cap := seconds;
 	elsif p.backoff = 'fixed' then
 		seconds := base;
@@ -73,13 +73,13 @@ comment on function taskq.backoff(text, int) is
 
 -- When the task is to be tried again after a failure of attempt, or NULL:
 -- never, it is dead.  born is when its present life began.
-create function taskq._retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
+create function taskq_private.retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-	p taskq._retry_policies%rowtype;
+	p taskq_private.all_retry_policies%rowtype;
 	seconds double precision;
 	retry_at timestamptz;
 begin
@@ -87,11 +87,11 @@ begin
 		return null;
 	end if;
 	-- A policy that was dropped meanwhile leaves the shipped one.
-	select * into p from taskq._retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
+	select * into p from taskq_private.all_retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
 	if retry_in is not null then
-		seconds := least(greatest(taskq._interval_seconds(retry_in), 0), 366 * 86400);
+		seconds := least(greatest(taskq_private.interval_seconds(retry_in), 0), 366 * 86400);
 	else
-		seconds := taskq._interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
+		seconds := taskq_private.interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
 	end if;
 	retry_at := clock_timestamp() + make_interval(secs => seconds);
 	if retry_at > born + p.max_age then
@@ -112,7 +112,7 @@ declare
 	wrong text;
 	longest constant interval := '366 days';
 begin
-	perform taskq._check_name(name, 'retry policy');
+	perform taskq_private.check_name(name, 'retry policy');
 	wrong := case
 		when backoff is null or backoff not in ('fixed', 'linear', 'exponential', 'power', 'schedule')
 			then 'backoff must be fixed, linear, exponential, power or schedule'
@@ -134,13 +134,13 @@ begin
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Retry policy "%s" was not created.', name), hint = 'See the comment of taskq.create_retry_policy().';
 	end if;
-	if exists (select from taskq._retry_policies p where p.name = create_retry_policy.name) then
+	if exists (select from taskq_private.all_retry_policies p where p.name = create_retry_policy.name) then
 		raise exception using errcode = 'TQ004', message = format('retry policy "%s" exists already', name),
 			detail = 'Policies that tasks may be using are not replaced.', hint = 'Choose another name.';
 	end if;
-	insert into taskq.retry_policy
+	insert into taskq_private.retry_policy
 		values (name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays);
-	perform taskq._queues_changed();
+	perform taskq_private.queues_changed();
 end
 $$;
 comment on function taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]) is
@@ -148,7 +148,7 @@ comment on function taskq.create_retry_policy(text, text, interval, real, interv
 
 create view taskq.retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, built_in
-	from taskq._retry_policies;
+	from taskq_private.all_retry_policies;
 comment on view taskq.retry_policies is
 'One row a retry policy, shipped (built_in) or made: the arguments of create_retry_policy().';
 
@@ -160,17 +160,17 @@ as $$
 declare
 	used_by text;
 begin
-	perform taskq._check_name(name, 'retry policy');
-	if exists (select from taskq._retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
+	perform taskq_private.check_name(name, 'retry policy');
+	if exists (select from taskq_private.all_retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" cannot be dropped', name),
 			detail = 'It is shipped with the extension.', hint = 'Leave it unused instead.';
 	end if;
-	select q.name into used_by from taskq._queues q where q.retry = drop_retry_policy.name limit 1;
+	select q.name into used_by from taskq_private.all_queues q where q.retry = drop_retry_policy.name limit 1;
 	if found then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" is in use', name),
 			detail = format('It is the policy of queue "%s".', used_by), hint = 'Give that queue another one with taskq.alter_queue().';
 	end if;
-	delete from taskq.retry_policy p where p.name = drop_retry_policy.name;
+	delete from taskq_private.retry_policy p where p.name = drop_retry_policy.name;
 	return found;
 end
 $$;

@@ -67,7 +67,7 @@ comment on function taskq.cancel(bigint, text) is
 'Cancels a task. A pending one ends at once. A running one is marked: its worker learns of it by heartbeat(), may still finish it, and any other end is cancelled; an HTTP request under way is given up. reason: kept as the error, at most 8192 bytes of it. Result: true when it ended or its worker will be told; false when it had ended before or does not exist. Errors: TQ004.';
 
 -- Ends a live task as cancelled whatever its worker does.
-create function taskq._cancel_task(id bigint, reason text) returns boolean
+create function taskq_private.cancel_task(id bigint, reason text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_cancel_task';
 
 create function taskq.progress(id bigint, token bigint, fraction real, message text default null) returns boolean
@@ -100,12 +100,12 @@ comment on function taskq.cancel_key(text, text) is
 'cancel() for the live task of a queue that has the key. Result: false when none has. Errors: TQ001 unknown queue, TQ004, TQ007 no such privilege on the queue.';
 
 -- Ends a pending task whose time to start has passed.
-create function taskq._expire_task(id bigint) returns boolean
+create function taskq_private.expire_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_expire_task';
 
 -- Ends what was not started in time.  A task that somebody has in hand at this
 -- moment is left to its next claim, which looks again.
-create function taskq._expire_starts() returns bigint
+create function taskq_private.expire_starts() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -114,16 +114,16 @@ declare
 	expired bigint := 0;
 begin
 	for due in
-		select l.ctid, l.id from taskq.start_limit l where l.start_by <= clock_timestamp() order by l.id for update skip locked
+		select l.ctid, l.id from taskq_private.start_limit l where l.start_by <= clock_timestamp() order by l.id for update skip locked
 	loop
 		begin
-			if taskq._expire_task(due.id) then
+			if taskq_private.expire_task(due.id) then
 				expired := expired + 1;
 			end if;
 		exception when others then
 			raise log 'could not expire task %: SQLSTATE %', due.id, sqlstate;
 		end;
-		delete from taskq.start_limit l where l.ctid = due.ctid;
+		delete from taskq_private.start_limit l where l.ctid = due.ctid;
 	end loop;
 	return expired;
 end

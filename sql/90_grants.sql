@@ -2,13 +2,14 @@
 
 
 -- What a privilege on queues consists of.  The extension's roles have one on
--- every queue; a role named in taskq.queue_grant has it on that queue alone: it
+-- every queue; a role named in taskq_private.queue_grant has it on that queue alone: it
 -- gets the same rights here, and src/grant.c looks which queue it is.
-create view taskq._entitlements as
+create view taskq_private.entitlements as
 	select privilege, right_
 	from (values
 		(array['submit', 'work', 'view', 'control'], 'usage on schema taskq'),
 		(array['submit', 'work', 'view', 'control'], 'usage on type taskq.state'),
+		(array['work'], 'usage on schema taskq_private'),
 		(array['submit'], 'execute on routine taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
 		(array['submit'], 'execute on routine taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text)'),
 		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text)'),
@@ -24,13 +25,13 @@ create view taskq._entitlements as
 		(array['work'], 'execute on routine taskq.finish_many(bigint[], bigint[], jsonb[])'),
 		(array['work'], 'execute on routine taskq.heartbeat_many(bigint[], bigint[], interval)'),
 		(array['work'], 'execute on routine taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)'),
-		(array['work'], 'execute on routine taskq._armed()'),
-		(array['work'], 'execute on routine taskq._push_claim(int, text[], text)'),
-		(array['work'], 'execute on routine taskq._push_next_due(text[], text)'),
-		(array['work'], 'execute on routine taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
-		(array['work'], 'execute on routine taskq._push_extend(bigint[], bigint[])'),
-		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[], interval)'),
-		(array['work'], 'execute on routine taskq._push_queues(text[])'),
+		(array['work'], 'execute on routine taskq_private.armed()'),
+		(array['work'], 'execute on routine taskq_private.push_claim(int, text[], text)'),
+		(array['work'], 'execute on routine taskq_private.push_next_due(text[], text)'),
+		(array['work'], 'execute on routine taskq_private.push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
+		(array['work'], 'execute on routine taskq_private.push_extend(bigint[], bigint[])'),
+		(array['work'], 'execute on routine taskq_private.push_release(bigint[], bigint[], interval)'),
+		(array['work'], 'execute on routine taskq_private.push_queues(text[])'),
 		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
 		(array['submit', 'view'], 'execute on routine taskq.wait(bigint, interval, taskq.state, jsonb)'),
@@ -39,9 +40,9 @@ create view taskq._entitlements as
 		(array['view'], 'select on taskq.attempts'),
 		(array['view'], 'select on taskq.queues'),
 		(array['view'], 'select on taskq.endpoints'),
-		(array['view'], 'execute on routine taskq._endpoint_state(int)'),
+		(array['view'], 'execute on routine taskq_private.endpoint_state(int)'),
 		(array['view'], 'select on taskq.workers'),
-		(array['view'], 'execute on routine taskq._visible(text)'),
+		(array['view'], 'execute on routine taskq_private.visible(text)'),
 		(array['control'], 'execute on routine taskq.pause_queue(text)'),
 		(array['control'], 'execute on routine taskq.resume_queue(text)'),
 		(array['control'], 'execute on routine taskq.purge_queue(text)'),
@@ -49,7 +50,7 @@ create view taskq._entitlements as
 	) as e (privileges, right_), unnest(e.privileges) as privilege;
 
 -- Makes a role's rights those that its rows in queue_grant need.
-create function taskq._entitle(role regrole) returns void
+create function taskq_private.entitle(role regrole) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -58,8 +59,8 @@ declare
 begin
 	for e in
 		select x.right_, bool_or(exists (
-			select from taskq.queue_grant g where g.role = _entitle.role and g.privilege = x.privilege)) as needed
-		from taskq._entitlements x group by x.right_
+			select from taskq_private.queue_grant g where g.role = entitle.role and g.privilege = x.privilege)) as needed
+		from taskq_private.entitlements x group by x.right_
 	loop
 		if e.needed then
 			execute format('grant %s to %s', e.right_, role);
@@ -71,15 +72,15 @@ end
 $$;
 
 -- The queue, the role and the privileges that grant_queue() and revoke_queue() were given.
-create function taskq._check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
+create function taskq_private.check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	wrong text;
 begin
-	perform taskq._check_name(queue, 'queue');
-	queue_id := (select q.id from taskq._queues q where q.name = queue);
+	perform taskq_private.check_name(queue, 'queue');
+	queue_id := (select q.id from taskq_private.all_queues q where q.name = queue);
 	grantee := (select r.oid from pg_roles r where r.rolname = role);
 	if queue_id is null then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
@@ -97,7 +98,7 @@ begin
 			hint = 'See the comment of taskq.grant_queue().';
 	end if;
 	-- One at a time: they change the same catalog rows.
-	lock table taskq.queue_grant in share row exclusive mode;
+	lock table taskq_private.queue_grant in share row exclusive mode;
 end
 $$;
 
@@ -106,12 +107,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted record := taskq._check_grant(queue, role, privileges);
+	wanted record := taskq_private.check_grant(queue, role, privileges);
 begin
-	insert into taskq.queue_grant (queue_id, role, privilege)
+	insert into taskq_private.queue_grant (queue_id, role, privilege)
 		select wanted.queue_id, wanted.grantee, p from unnest(privileges) as p on conflict do nothing;
-	perform taskq._entitle(wanted.grantee);
-	perform taskq._queues_changed();
+	perform taskq_private.entitle(wanted.grantee);
+	perform taskq_private.queues_changed();
 end
 $$;
 comment on function taskq.grant_queue(text, text, text[]) is
@@ -122,36 +123,36 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted record := taskq._check_grant(queue, role, privileges);
+	wanted record := taskq_private.check_grant(queue, role, privileges);
 begin
-	delete from taskq.queue_grant g
+	delete from taskq_private.queue_grant g
 		where g.queue_id = wanted.queue_id and g.role = wanted.grantee and g.privilege = any (privileges);
-	perform taskq._entitle(wanted.grantee);
-	perform taskq._queues_changed();
+	perform taskq_private.entitle(wanted.grantee);
+	perform taskq_private.queues_changed();
 end
 $$;
 comment on function taskq.revoke_queue(text, text, text[]) is
 'Takes back what grant_queue() gave. What the role may do as a member of another role stays. A role can be dropped once nothing is granted to it any more. Errors: as grant_queue().';
 
 -- For drop_queue().
-create function taskq._drop_grants(queue_id int) returns void
+create function taskq_private.drop_grants(queue_id int) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	grantees regrole[];
 begin
-	lock table taskq.queue_grant in share row exclusive mode;
-	with gone as (delete from taskq.queue_grant g where g.queue_id = _drop_grants.queue_id returning g.role)
+	lock table taskq_private.queue_grant in share row exclusive mode;
+	with gone as (delete from taskq_private.queue_grant g where g.queue_id = drop_grants.queue_id returning g.role)
 		select array_agg(distinct gone.role) into grantees from gone;
 	-- A role that was dropped with DROP OWNED leaves its rows.
-	perform taskq._entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
+	perform taskq_private.entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
 end
 $$;
 
 create view taskq.queue_grants as
 	select q.name as queue, g.role, array_agg(g.privilege order by g.privilege) as privileges
-	from taskq.queue_grant g join taskq._queues q on q.id = g.queue_id
+	from taskq_private.queue_grant g join taskq_private.all_queues q on q.id = g.queue_id
 	group by q.name, g.role;
 comment on view taskq.queue_grants is
 'One row for each role that grant_queue() gave rights on a queue. Members of the extension''s own roles have theirs on every queue and are not shown.';
@@ -185,6 +186,7 @@ end
 $$;
 
 alter schema taskq owner to taskq_owner;
+alter schema taskq_private owner to taskq_owner;
 
 -- For the xmin holders in status().
 grant pg_read_all_stats to taskq_owner;
@@ -196,7 +198,7 @@ declare
 begin
 	for e in
 		select distinct x.right_, g.grantee
-		from taskq._entitlements x join (values
+		from taskq_private.entitlements x join (values
 			('submit', 'taskq_submitter'), ('work', 'taskq_worker'), ('view', 'taskq_reader'),
 			('submit', 'taskq_admin'), ('work', 'taskq_admin'), ('view', 'taskq_admin'), ('control', 'taskq_admin'))
 			as g (privilege, grantee) using (privilege)
@@ -231,22 +233,22 @@ grant execute on function
 	taskq.stop_executor()
 to taskq_admin;
 
-grant usage on schema taskq to taskq_bgw;
+grant usage on schema taskq_private to taskq_bgw;
 grant execute on function
-	taskq._armed(),
-	taskq._push_claim(int, text[], text),
-	taskq._push_next_due(text[], text),
-	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
-	taskq._push_extend(bigint[], bigint[]),
-	taskq._push_release(bigint[], bigint[], interval),
-	taskq._push_recover(),
-	taskq._expire_leases(),
-	taskq._notify(int[]),
-	taskq._sweep(),
-	taskq._make_history(),
-	taskq._drop_history(),
-	taskq._drop_keys()
+	taskq_private.armed(),
+	taskq_private.push_claim(int, text[], text),
+	taskq_private.push_next_due(text[], text),
+	taskq_private.push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
+	taskq_private.push_extend(bigint[], bigint[]),
+	taskq_private.push_release(bigint[], bigint[], interval),
+	taskq_private.push_recover(),
+	taskq_private.expire_leases(),
+	taskq_private.notify(int[]),
+	taskq_private.sweep(),
+	taskq_private.make_history(),
+	taskq_private.drop_history(),
+	taskq_private.drop_keys()
 to taskq_bgw;
 
 -- The executor of this database starts when the installation commits.
-select taskq._poke_launcher();
+select taskq_private.poke_launcher();

@@ -290,7 +290,7 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
+static Statement expire_leases = {"select taskq_private.expire_leases()", 0, {0}, NULL};
 
 /* Whether somebody else takes expired leases back. */
 static bool

@@ -297,7 +297,7 @@ taskq_stop_executor(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(taskq_shared ? stop_by_slot() : stop_by_signal());
 }
 
-/* Columns of _executor_state(). */
+/* Columns of executor_state(). */
 enum
 {
 	STATE_PRELOADED,

@@ -223,7 +223,12 @@ room_to_run(const Queue *queue, int max, TimestampTz now)
 
 /* ---- claims -------------------------------------------------------------------------------- */
 
-static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+static Statement pause_gone = {
+	"select taskq_private.pause_gone($1, $2)",
+	2,
+	{INT4OID, INT8OID},
+	NULL,
+};
 
 /* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
 static int64

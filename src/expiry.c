@@ -2,7 +2,7 @@
  * expiry.c
  *		When the running tasks' leases run out.
  *
- * Looking through taskq.lease for those that have run out costs as much as the
+ * Looking through taskq_private.lease for those that have run out costs as much as the
  * table is long, dead rows included, and these pile up while somebody holds an
  * old snapshot.  So shared memory has a table of all leases, kept by the
  * commits that make, extend and end them, and the look costs as much as tasks
@@ -11,7 +11,7 @@
  * Where the table may not be complete it is not used: until the executor has
  * filled it after the start of the server, after prepared or replicated
  * transactions, and when a lease found no room.  Then, and every ten minutes,
- * taskq.lease is read once and the table filled from it.
+ * taskq_private.lease is read once and the table filled from it.
  */
 #include "task.h"
 

@@ -13,24 +13,34 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-static Statement pause_or_resume = {"select taskq._pause($1, $2)", 2, {TEXTOID, BOOLOID}, NULL};
-static Statement purge = {"select taskq._purge($1)", 1, {INT4OID}, NULL};
-static Statement revive = {"select taskq._retry($1, $2)", 2, {INT8OID, TIMESTAMPTZOID}, NULL};
+static Statement pause_or_resume = {
+	"select taskq_private.pause($1, $2)",
+	2,
+	{TEXTOID, BOOLOID},
+	NULL,
+};
+static Statement purge = {"select taskq_private.purge($1)", 1, {INT4OID}, NULL};
+static Statement revive = {
+	"select taskq_private.retry($1, $2)",
+	2,
+	{INT8OID, TIMESTAMPTZOID},
+	NULL,
+};
 static Statement select_queue_of_ended = {
-	"select h.queue from taskq._history h where h.id = $1",
+	"select h.queue from taskq_private.all_history h where h.id = $1",
 	1,
 	{INT8OID},
 	NULL,
 };
 static Statement select_result = {
-	"select r.queue, r.state, r.result, r.error, r.ended_at from taskq._result($1) r",
+	"select r.queue, r.state, r.result, r.error, r.ended_at from taskq_private.result($1) r",
 	1,
 	{INT8OID},
 	NULL,
 };
 static Statement select_response = {
 	"select r.queue, r.status, r.headers, r.body, r.truncated, r.elapsed "
-	"from taskq._response($1) r",
+	"from taskq_private.response($1) r",
 	1,
 	{INT8OID},
 	NULL,
@@ -132,19 +142,19 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 }
 
 static Statement create_endpoint = {
-	"select taskq._create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	9,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {
-	"select taskq._alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
+	"select taskq_private.alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
 	7,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
 	NULL,
 };
 static Statement rotate_secret = {
-	"select taskq._rotate_secret($1, $2, $3)",
+	"select taskq_private.rotate_secret($1, $2, $3)",
 	3,
 	{TEXTOID, TEXTOID, INTERVALOID},
 	NULL,

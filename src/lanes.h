@@ -38,7 +38,7 @@ typedef struct Slot
 	slock_t lock;
 	Oid database; /* InvalidOid: the slot is free */
 	int32 queue_id;
-	uint32 relfile; /* of taskq.task when it was read */
+	uint32 relfile; /* of taskq_private.task when it was read */
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
 	TimestampTz used_at;   /* last looked for by an acquirer or submitter */

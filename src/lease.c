@@ -203,7 +203,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 
-	executor_call("taskq._push_extend()");
+	executor_call("taskq_private.push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
@@ -236,7 +236,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	executor_call("taskq._push_release()");
+	executor_call("taskq_private.push_release()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{

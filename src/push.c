@@ -362,7 +362,8 @@ taskq_push_queues(PG_FUNCTION_ARGS)
 
 static Statement select_secrets = {
 	"select q.url, s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
-	"then s.old_secret end from taskq.queue q join taskq.endpoint_secret s on s.queue_id = q.id "
+	"then s.old_secret end from taskq_private.queue q "
+	"join taskq_private.endpoint_secret s on s.queue_id = q.id "
 	"where q.id = $1",
 	1,
 	{INT4OID},
@@ -421,7 +422,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	int count;
 	int32 *ids;
 
-	executor_call("taskq._push_claim()");
+	executor_call("taskq_private.push_claim()");
 	ids = queues_of(&sender, &count);
 	InitMaterializedSRF(fcinfo, 0);
 	turn++;
@@ -573,7 +574,7 @@ headers_jsonb(const bytea *raw)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* The arguments of _push_report(). */
+/* The arguments of push_report(). */
 enum ReportArgument
 {
 	REP_ID,
@@ -647,7 +648,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	Failure failure = {.class = "http", .retry_in_us = -1};
 	Row lease;
 
-	executor_call("taskq._push_report()");
+	executor_call("taskq_private.push_report()");
 	if (!PG_ARGISNULL(REP_VERDICT))
 		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
 	success = strcmp(verdict, "success") == 0;

@@ -45,7 +45,7 @@ static const struct
 Oid
 taskq_find_relation(const char *name)
 {
-	Oid namespace = get_namespace_oid("taskq", true);
+	Oid namespace = get_namespace_oid(TASKQ_PRIVATE_SCHEMA, true);
 
 	return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
 }
@@ -58,7 +58,7 @@ taskq_relation(const char *name)
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"taskq.%s\" does not exist", name),
+				 errmsg("relation \"%s.%s\" does not exist", TASKQ_PRIVATE_SCHEMA, name),
 				 errdetail("The extension taskq was dropped or is damaged."),
 				 errhint("Run CREATE EXTENSION taskq.")));
 	return relation;
@@ -114,8 +114,8 @@ hot_open(HotRelation *r, HotTable table)
 	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table taskq.%s is not the one this library was built for",
-						hot_tables[table].heap),
+				 errmsg("table %s.%s is not the one this library was built for",
+						TASKQ_PRIVATE_SCHEMA, hot_tables[table].heap),
 				 errdetail("The library and the extension's objects are of different versions."),
 				 errhint("Install the library of the same version and restart the server.")));
 }

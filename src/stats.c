@@ -48,7 +48,7 @@ typedef struct Slot
 	slock_t lock;
 	Oid database; /* InvalidOid: free */
 	int32 queue_id;
-	Oid extension;     /* stands for it: table taskq.queue, another when it was made anew */
+	Oid extension;     /* stands for it: table taskq_private.queue, another when it was made anew */
 	TimestampTz since; /* when counting began */
 	bool counted;      /* base is known ... */
 	bool exact;        /* ... and right; else it is counted again from time to time */
@@ -260,22 +260,22 @@ stats_ended(int32 queue_id, TaskState state)
 /* ---- SQL ----------------------------------------------------------------------------- */
 
 static Statement count_pending = {
-	"select (select count(*) from taskq.task t where t.queue_id = $1) - "
-	"(select count(*) from taskq.lease l where l.queue_id = $1)",
+	"select (select count(*) from taskq_private.task t where t.queue_id = $1) - "
+	"(select count(*) from taskq_private.lease l where l.queue_id = $1)",
 	1,
 	{INT4OID},
 	NULL,
 };
 
 static Statement count_running = {
-	"select count(*) from taskq.lease l where l.queue_id = $1",
+	"select count(*) from taskq_private.lease l where l.queue_id = $1",
 	1,
 	{INT4OID},
 	NULL,
 };
 
 static Statement select_queue_ids = {
-	"select array_agg(q.id order by q.name) from taskq._queues q",
+	"select array_agg(q.id order by q.name) from taskq_private.all_queues q",
 	0,
 	{0},
 	NULL,

@@ -90,16 +90,16 @@ static ProtocolCall call_release = {
 	.sql = TQ_SQL_RELEASE,
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID, INTERVALOID}};
-static ProtocolCall call_recover = {.sql = "select taskq._push_recover()"};
-static ProtocolCall call_expire = {.sql = "select taskq._expire_leases()"};
+static ProtocolCall call_recover = {.sql = "select taskq_private.push_recover()"};
+static ProtocolCall call_expire = {.sql = "select taskq_private.expire_leases()"};
 static ProtocolCall call_notify = {
-	.sql = "select taskq._notify($1)",
+	.sql = "select taskq_private.notify($1)",
 	.nargs = 1,
 	.argtypes = {INT4ARRAYOID}};
-static ProtocolCall call_sweep = {.sql = "select taskq._sweep()"};
-static ProtocolCall call_make_history = {.sql = "select taskq._make_history()"};
-static ProtocolCall call_drop_history = {.sql = "select taskq._drop_history()"};
-static ProtocolCall call_drop_keys = {.sql = "select taskq._drop_keys()"};
+static ProtocolCall call_sweep = {.sql = "select taskq_private.sweep()"};
+static ProtocolCall call_make_history = {.sql = "select taskq_private.make_history()"};
+static ProtocolCall call_drop_history = {.sql = "select taskq_private.drop_history()"};
+static ProtocolCall call_drop_keys = {.sql = "select taskq_private.drop_keys()"};
 
 static Oid extension = InvalidOid;
 static bool gone = false;

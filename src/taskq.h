@@ -152,6 +152,9 @@ extern bool worker_reload_config(void);
 
 /* ---- rows.c: the extension's relations ------------------------------------------ */
 
+/* The schema of all tables, sequences and private functions. */
+#define TASKQ_PRIVATE_SCHEMA "taskq_private"
+
 /* The relation of that name in the schema: InvalidOid, or an error, if there is none. */
 extern Oid taskq_find_relation(const char *name);
 extern Oid taskq_relation(const char *name);

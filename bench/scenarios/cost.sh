@@ -52,7 +52,7 @@ scenario_wal()
 size_outside_history()
 {
 	sql -c "select round((pg_database_size(current_database()) - sum(pg_total_relation_size(oid))) / 1048576.0, 1)
-		from pg_class where relnamespace = 'taskq'::regnamespace and relname like 'history%' and relkind = 'r'"
+		from pg_class where relnamespace = 'taskq_private'::regnamespace and relname like 'history%' and relkind = 'r'"
 }
 
 scenario_size()

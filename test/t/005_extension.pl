@@ -133,7 +133,7 @@ sub refuses
 {
 	my ($what, $setup, $cleanup, $expected) = @_;
 	my $traces = "select (select count(*) from pg_catalog.pg_roles where rolname like 'taskq%'),"
-	  . " (select count(*) from pg_catalog.pg_namespace where nspname = 'taskq'),"
+	  . " (select count(*) from pg_catalog.pg_namespace where nspname in ('taskq', 'taskq_private')),"
 	  . " (select count(*) from pg_catalog.pg_extension where extname = 'taskq')";
 
 	sql($setup);
@@ -158,8 +158,9 @@ refuses('executor role for clients', 'create role taskq_bgw login', $drop, 'TQ00
 refuses('executor role with members',
 	'create role taskq_bgw login connection limit 0; grant taskq_bgw to mallory', $drop, 'TQ007');
 refuses('schema', 'create schema taskq', 'drop schema taskq', '42P06');
-refuses('schema of somebody', 'create schema taskq authorization mallory; create table taskq.task (id int)',
-	'drop schema taskq cascade', '42P06');
+refuses('private schema', 'create schema taskq_private', 'drop schema taskq_private', '42P06');
+refuses('schema of somebody', 'create schema taskq_private authorization mallory; create table taskq_private.task (id int)',
+	'drop schema taskq_private cascade', '42P06');
 add_taskq($node, 'postgres');
 delivers('after all');
 
