@@ -9,7 +9,13 @@
 
 create type taskq.state as enum ('pending', 'running', 'finished', 'dead', 'cancelled', 'expired');
 comment on type taskq.state is
-'Where a task is in its life: pending (waiting, perhaps for a later run_at), running (leased to a worker), finished (succeeded), dead (attempts or age used up, or a permanent failure), cancelled, expired (not started in time).';
+	E'The state of a task.\n'
+	'pending: it waits, perhaps for a later run_at.\n'
+	'running: it is leased to a worker.\n'
+	'finished: it succeeded.\n'
+	'dead: its attempts or its age are used up, or it failed permanently.\n'
+	'cancelled: cancel(), purge_queue() or drop_queue() ended it.\n'
+	'expired: it was not started in time, see start_within of submit().';
 
 create sequence taskq_private.task_id as bigint;
 create sequence taskq_private.queue_id as int start 100;	-- below: queues that exist from the start

@@ -30,10 +30,12 @@ $$;
 -- here, and in the table only once it was changed: a dump never brings a
 -- second copy of it back.
 create view taskq_private.all_queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+		executor, pause_reason
 	from taskq_private.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin', null
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true,
+		'builtin', null
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
@@ -42,11 +44,17 @@ create function taskq_private.visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+		executor, pause_reason
 	from taskq_private.all_queues
 	where taskq_private.visible(name);
 comment on view taskq.queues is
-'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, whether it is paused, and why if nobody has asked for it. created_at is NULL for the queues that exist from the start until they are changed.';
+	E'One row for each queue that the caller may view.\n'
+	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'executor: builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
+	'pause_reason: why the queue is paused, if taskq did that by itself.\n'
+	'created_at: NULL for a queue that exists from the start and was not changed.\n'
+	'The other columns are the arguments of create_queue().';
 
 -- What is wrong with a queue's settings, or NULL.
 create function taskq_private.queue_fault(mode text, url text, lease_for interval, retry text, keep_finished interval,
@@ -98,8 +106,8 @@ begin
 			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
-		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-				executor)
+		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+				created_at, durable_finish, executor)
 			values (nextval('taskq_private.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
 				false, clock_timestamp(), coalesce(durable_finish, true), executor);
 	exception when unique_violation then
@@ -110,8 +118,21 @@ begin
 	perform taskq_private.queues_changed();
 end
 $$;
-comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
-'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (they are sent as HTTP requests). url: push only, where the payload of submit() is POSTed. executor: push only, who sends: builtin (the executor inside the server) or external (programs such as taskq-worker). lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. durable_finish: false lets a transaction that did nothing but finish tasks commit without waiting for the disk, so that a crash can undo the last of them and they are run again. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+comment on function taskq.create_queue is
+	E'Creates a queue.\n'
+	'queue: its name, 1 to 57 bytes.\n'
+	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'url: push only, the payload of submit() is POSTed to it. Without it only submit_http() can be used.\n'
+	'lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days.\n'
+	'retry: the retry policy. Default: default for pull, webhook for push.\n'
+	'keep_finished: how long finished tasks stay visible, 0 (they are not kept) to 36600 days. They are removed within a '
+	'day after that, or within a month if it is more than 31 days.\n'
+	'keep_dead: the same for dead, cancelled and expired tasks.\n'
+	'keep_key: how long a key stays taken after the end of its task, 0 to 36600 days.\n'
+	'durable_finish: if false, a transaction that only finishes tasks does not wait for the disk when it commits. After a '
+	'crash the last of these tasks may run again.\n'
+	'executor: push only, builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
+	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
 
 -- Every call by a client holds a lock on this table until its transaction
 -- ends: once this returns none is under way, and none begins.  Taken before
@@ -149,7 +170,8 @@ begin
 	end if;
 	if not coalesce(force, false) and exists (select from taskq_private.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
-			detail = 'Dropping it would end them.', hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
+			detail = 'Dropping it would end them.',
+			hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
 	-- In the order in which submit_many() takes keys.
 	perform taskq_private.cancel_task(t.id, 'queue dropped')
@@ -163,8 +185,14 @@ begin
 	return true;
 end
 $$;
-comment on function taskq.drop_queue(text, boolean) is
-'Drops a queue, and the endpoint that it is, if it is one. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
+comment on function taskq.drop_queue is
+	E'Drops a queue; if it is an endpoint, the endpoint too. Ended tasks stay visible as long as they would have otherwise.\n'
+	'queue: its name.\n'
+	'force: cancel the live tasks of the queue, running ones too; their workers lose the lease. Without force, live tasks '
+	'are an error.\n'
+	'Returns false if there is no such queue.\n'
+	'Errors: TQ004 for a bad name; TQ009 for live tasks, for the queues default and http, and if a transaction that has '
+	'used any queue of this database stays open for more than 2 s.';
 
 -- The row of a queue, for a change.
 create function taskq_private.own_queue(queue text) returns taskq_private.queue
@@ -176,10 +204,10 @@ declare
 	q taskq_private.queue%rowtype;
 begin
 	perform taskq_private.check_name(queue, 'queue');
-	insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-			executor)
-		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish,
-			executor
+	insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+			created_at, durable_finish, executor)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+			clock_timestamp(), durable_finish, executor
 		from taskq_private.all_queues v where v.name = own_queue.queue and v.id < 100
 		on conflict do nothing;
 	select * into q from taskq_private.queue t where t.name = own_queue.queue for update;
@@ -248,8 +276,18 @@ begin
 	perform taskq_private.wake_executor();
 end
 $$;
-comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
-'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks; executor at any time, tasks that are being sent are reported by who sends them. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
+comment on function taskq.alter_queue is
+	E'Changes a queue. An argument that is NULL leaves its setting as it is.\n'
+	'queue: its name. default and http can be changed too.\n'
+	'mode: can only be changed while the queue has no live tasks.\n'
+	'url: an empty string removes the url.\n'
+	'lease_for, keep_finished, keep_dead, keep_key: apply to tasks that are acquired, or end, from now on.\n'
+	'retry: applies to each failure from now on of a task that was submitted without a policy; its max_attempts applies to '
+	'tasks that are submitted from now on.\n'
+	'executor: requests that are already being sent are completed by their current sender.\n'
+	'The arguments are those of create_queue().\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ009 if mode is given and the queue has live tasks, is an endpoint, '
+	'or is in use.';
 
 -- pause_queue() to purge_queue() look whether the caller may control the queue,
 -- then do as taskq_owner what stands in the private functions: src/front.c.
@@ -273,13 +311,21 @@ $$;
 
 create function taskq.pause_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_pause_queue';
-comment on function taskq.pause_queue(text) is
-'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.pause_queue is
+	E'Pauses a queue: its pending tasks are neither acquired nor sent until resume_queue(). Running tasks go on, and tasks '
+	'can be submitted. Times go on too: start_within, and the max_age of the retry policy.\n'
+	'queue: its name.\n'
+	'Returns false if the queue was already paused.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
 
 create function taskq.resume_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
-comment on function taskq.resume_queue(text) is
-'Ends what pause_queue() began, or an endpoint that answered 410 Gone; of an endpoint it also closes the circuit. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.resume_queue is
+	E'Ends a pause: that of pause_queue(), or that of an endpoint which answered 410 Gone. It also closes the circuit of an '
+	'endpoint.\n'
+	'queue: its name.\n'
+	'Returns false if the queue was not paused.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
 
 create function taskq_private.purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
@@ -300,5 +346,8 @@ $$;
 
 create function taskq.purge_queue(queue text) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_purge_queue';
-comment on function taskq.purge_queue(text) is
-'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.purge_queue is
+	E'Cancels the pending tasks of a queue, also those with a later run_at. Running tasks are not touched.\n'
+	'queue: its name.\n'
+	'Returns the number of cancelled tasks.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';

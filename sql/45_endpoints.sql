@@ -76,7 +76,8 @@ declare
 begin
 	if not exists (select from taskq_private.endpoint e where e.queue_id = q.id) then
 		raise exception using errcode = 'TQ005', message = format('queue "%s" is not an endpoint', endpoint),
-			detail = 'It has no destination of its own.', hint = 'taskq.create_endpoint() creates endpoints; taskq.endpoints shows all there are.';
+			detail = 'It has no destination of its own.',
+			hint = 'taskq.create_endpoint() creates endpoints; taskq.endpoints shows all there are.';
 	end if;
 	return q.id;
 end
@@ -105,8 +106,25 @@ create function taskq.create_endpoint(endpoint text, url text, headers jsonb def
 	max_running int default null, rate real default null, secret text default null, retry text default 'webhook',
 	executor text default 'builtin') returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
-comment on function taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text) is
-'Creates an endpoint: a push queue of that name, to whose url its tasks are sent, by submit() or by submit_http(endpoint => …). url: http or https, no user info, query or fragment. headers: sent with every request, an object of strings as in submit_http(); their values are shown to nobody. timeout: of an attempt, 1 ms to 1 day; default taskq.http_timeout. max_running: so many requests are under way at most, of all who send; 0 or NULL: taskq.http_max_per_host, as the server has it. rate: so many are started a second at most, 0.001 to 1000000, a tenth of a second''s worth at once; 0 or NULL: no limit. secret: requests are signed with it as Standard Webhooks say (webhook-id, webhook-timestamp, webhook-signature): whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one. retry, executor: as in create_queue(); alter_queue() changes these and the rest. After 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries, and after each further failure the pause is doubled, up to 5 min; resume_queue() and a new url end it. A Retry-After holds all its requests back. Status 410, in answer to a request without a path of its own, pauses the queue. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+comment on function taskq.create_endpoint is
+	E'Creates an endpoint: a push queue whose tasks all go to one url, whether from submit() or from submit_http(endpoint '
+	'=> ...).\n'
+	'endpoint: the name of the endpoint and of the queue, 1 to 57 bytes.\n'
+	'url: http or https, without user info, query or fragment.\n'
+	'headers: sent with every request, an object of strings as in submit_http(). Nobody can read the values.\n'
+	'timeout: of one attempt, 1 ms to 1 day. Default: taskq.http_timeout.\n'
+	'max_running: the number of requests that may be under way at a time, over all senders. 0 or NULL: '
+	'taskq.http_max_per_host of the server.\n'
+	'rate: the number of requests that may start in a second, 0.001 to 1000000; up to a tenth of a second''s worth may '
+	'start at once. 0 or NULL: no limit.\n'
+	'secret: signs the requests as Standard Webhooks describe (webhook-id, webhook-timestamp, webhook-signature). It is '
+	'whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one.\n'
+	'retry, executor: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
+	'Circuit: after 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries. '
+	'Each further failure doubles the pause, up to 5 min. resume_queue() or a new url ends it.\n'
+	'A Retry-After holds back all requests of the endpoint. Status 410 pauses the queue, unless the request had a path of '
+	'its own.\n'
+	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
 
 create function taskq_private.alter_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
 	secret text) returns void
@@ -127,8 +145,17 @@ $$;
 create function taskq.alter_endpoint(endpoint text, url text default null, headers jsonb default null,
 	timeout interval default null, max_running int default null, rate real default null, secret text default null) returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_alter_endpoint';
-comment on function taskq.alter_endpoint(text, text, jsonb, interval, int, real, text) is
-'Changes an endpoint. The arguments are as in create_endpoint(); NULL leaves as it is; headers {}, timeout 0, max_running 0, rate 0 and secret '''' take away. It applies to all that is not under way yet. A new url closes the circuit. A secret replaces the present one at once: see rotate_secret(). Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 the queue is not an endpoint.';
+comment on function taskq.alter_endpoint is
+	E'Changes an endpoint, for all requests that are not under way yet. An argument that is NULL leaves its setting as it '
+	'is.\n'
+	'endpoint: its name.\n'
+	'url: a new url closes the circuit.\n'
+	'headers: replaces all headers; {} removes them.\n'
+	'timeout, max_running, rate: 0 restores the default.\n'
+	'secret: replaces the current secret at once, while rotate_secret() keeps the old one valid for a time. An empty '
+	'string removes it.\n'
+	'The arguments are those of create_endpoint().\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 if the queue is not an endpoint.';
 
 create function taskq_private.rotate_secret(endpoint text, secret text, keep_old interval) returns text
 language plpgsql volatile
@@ -155,14 +182,27 @@ $$;
 
 create function taskq.rotate_secret(endpoint text, secret text default null, keep_old interval default '1 day') returns text
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_rotate_secret';
-comment on function taskq.rotate_secret(text, text, interval) is
-'Gives an endpoint a new secret, with which its requests are signed from now on. secret: as in create_endpoint(); NULL: a new one is made, of 32 bytes. keep_old: for so long requests are signed with the old one, too, 0 to 366 days. Result: the secret, for the receiver; it is not shown again. Errors: TQ001 unknown queue, TQ004 bad argument, TQ005 the queue is not an endpoint.';
+comment on function taskq.rotate_secret is
+	E'Gives an endpoint a new secret, or its first one. Requests are signed with it from now on.\n'
+	'endpoint: its name.\n'
+	'secret: as in create_endpoint(). NULL: a new one of 32 bytes is made.\n'
+	'keep_old: for this time requests are also signed with the former secret, 0 to 366 days.\n'
+	'Returns the secret, for the receiver. It is not shown again.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 if the queue is not an endpoint.';
 
 create function taskq.verify_signature(secret text, headers jsonb, body bytea, tolerance interval default '5 min')
 returns boolean
 language c stable parallel safe as 'MODULE_PATHNAME', 'taskq_verify_signature';
-comment on function taskq.verify_signature(text, jsonb, bytea, interval) is
-'Whether a request was signed with a secret as Standard Webhooks say (https://www.standardwebhooks.com), for receivers that are databases. secret: as in create_endpoint(). headers: those of the request, an object of strings, names in any case; webhook-id, webhook-timestamp and webhook-signature are looked at. body: as received, NULL for none. tolerance: its timestamp is at most so far from now, 0 to 36525 days. The request may still be one that came before: webhook-id is the same in all attempts. Errors: TQ004 for a bad secret or tolerance.';
+comment on function taskq.verify_signature is
+	E'Returns whether a request was signed with a secret as Standard Webhooks describe (https://www.standardwebhooks.com). '
+	'It is for receivers that are databases.\n'
+	'secret: as in create_endpoint().\n'
+	'headers: those of the request, an object of strings, with names in any case. webhook-id, webhook-timestamp and '
+	'webhook-signature are used.\n'
+	'body: as received, byte by byte; NULL if there was none.\n'
+	'tolerance: the timestamp may differ this much from the current time, 0 to 36525 days.\n'
+	'A valid request may still be a repeated one: webhook-id is the same in all attempts of a task.\n'
+	'Errors: TQ004 for a bad secret or tolerance.';
 
 -- Forgets what speaks against sending to an endpoint.
 create function taskq_private.reset_endpoint(queue_id int) returns void
@@ -190,4 +230,13 @@ create view taskq.endpoints with (security_barrier) as
 		lateral taskq_private.endpoint_state(e.queue_id) as s
 	where taskq_private.visible(q.name);
 comment on view taskq.endpoints is
-'One row an endpoint that the caller may view; as a queue it stands in taskq.queues, too. old_secret_until: so long requests are signed with the former secret, too. secrets_missing: it was restored from a dump, which does not hold its headers and secret; nothing is sent until alter_endpoint() or rotate_secret() has given them again. circuit: closed; open: after 10 failures in a row, nothing is sent before next_start; half-open: one request tries. next_start may also be what a Retry-After has asked for. Without shared_preload_libraries circuit, failures and next_start are those that this session knows.';
+	E'One row for each endpoint that the caller may view. Each is also a row of taskq.queues.\n'
+	'header_names: the names of its headers; nobody can read the values.\n'
+	'signed: whether requests are signed. old_secret_until: until then they are also signed with the former secret.\n'
+	'secrets_missing: the endpoint was restored from a dump, which does not hold headers and secrets. Nothing is sent '
+	'until alter_endpoint() or rotate_secret() has given them again.\n'
+	'circuit: closed; open (after 10 failures in a row, nothing is sent before next_start); half-open (one request tries).\n'
+	'failures: the number of failures in a row.\n'
+	'next_start: nothing is sent before this time, because of the circuit or of a Retry-After.\n'
+	'Without shared_preload_libraries, circuit, failures and next_start are what the current session knows.\n'
+	'The other columns are the arguments of create_endpoint().';

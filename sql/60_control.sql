@@ -66,10 +66,17 @@ $$;
 
 create function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_retry';
-comment on function taskq.retry(bigint, timestamptz) is
-'Brings a dead, cancelled or expired task back, with the same id, its attempts and age counted from zero; the failed attempts of its former life are forgotten. run_at: not before that time; default now. Result: false when the task is live, not known any more, or of a queue that the caller may not control. Errors: TQ009 when it has finished, TQ003 when another task has its key, TQ001 when its queue is gone, TQ009 also when that has another mode now, TQ004.';
+comment on function taskq.retry is
+	E'Makes a dead, cancelled or expired task pending again, with the same id, content and options. Its attempts and its '
+	'age count from zero, and its failed attempts are forgotten.\n'
+	'id: the id of the task.\n'
+	'run_at: the task is not due before this time. Default: now.\n'
+	'Returns false if the task is live, is not known any more, or is of a queue that the caller may not control.\n'
+	'Errors: TQ001 if its queue was dropped; TQ003 if another task has its key; TQ004 bad argument; TQ009 if the task has '
+	'finished, or if its queue has another mode now; 25006 on a standby or in a read-only transaction.';
 
-create function taskq_private.result(id bigint) returns table (queue text, state taskq.state, result jsonb, error text, ended_at timestamptz)
+create function taskq_private.result(id bigint)
+returns table (queue text, state taskq.state, result jsonb, error text, ended_at timestamptz)
 language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
@@ -84,8 +91,13 @@ $$;
 
 create function taskq.result(id bigint) returns table (state taskq.state, result jsonb, error text, ended_at timestamptz)
 language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_result';
-comment on function taskq.result(bigint) is
-'The state of a task, and what it ended with: result (finished) or error. While it lives, error is that of the last failed attempt. No row: not known, no longer kept, or of a queue whose tasks the caller may neither submit nor view.';
+comment on function taskq.result is
+	E'The state of a task and what it ended with.\n'
+	'id: the id of the task.\n'
+	'Returns one row. result: of a finished task. error: of a dead, cancelled or expired task; while the task lives, that '
+	'of its last failed attempt. ended_at: NULL while the task lives.\n'
+	'No row: the task is not known, is no longer kept, or is of a queue on which the caller has neither the privilege '
+	'submit nor view.';
 
 create function taskq_private.response(id bigint)
 returns table (queue text, status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
@@ -102,14 +114,26 @@ $$;
 
 create function taskq.response(id bigint) returns table (status int, headers jsonb, body bytea, truncated boolean, elapsed interval)
 language c stable parallel restricted rows 1 as 'MODULE_PATHNAME', 'taskq_response';
-comment on function taskq.response(bigint) is
-'The last HTTP answer to a task: status, headers (names in lower case; several of one name are an array), body as received up to taskq.http_max_response, whether it was longer, and how long the exchange took. No row: there was none yet, it is no longer kept, or as with result() the caller may not know.';
+comment on function taskq.response is
+	E'The last HTTP answer to a task.\n'
+	'id: the id of the task.\n'
+	'Returns one row. headers: names in lower case; several headers of one name are an array. body: as received, up to '
+	'taskq.http_max_response bytes. truncated: the body was longer. elapsed: how long the exchange took.\n'
+	'No row: there was no answer yet, it is no longer kept, or the caller may not see the task, as in result().';
 
 create procedure taskq.wait(id bigint, timeout interval default '30 s', inout state taskq.state default null,
 	inout result jsonb default null)
 language c as 'MODULE_PATHNAME', 'taskq_wait';
-comment on procedure taskq.wait(bigint, interval, taskq.state, jsonb) is
-'Waits until a task has ended, at most timeout (0 to 1 day). state, result: as result() gives them then; state is pending or running when the time is up, and NULL for a task that is not known or whose queue keeps none. It holds no snapshot, lock or transaction while it waits, so CALL it by itself, outside a transaction block. Preloaded, the end of the task wakes it; else it looks every taskq.poll_interval. Errors: TQ004, TQ009 in a transaction block, in a function, or after changes, such as the submit of that task.';
+comment on procedure taskq.wait is
+	E'Waits until a task has ended. It holds no snapshot, lock or transaction while it waits, so CALL it by itself, outside '
+	'a transaction block.\n'
+	'id: the id of the task.\n'
+	'timeout: how long to wait at most, 0 to 1 day.\n'
+	'state, result: return what result() shows then. state is pending or running if the time is up, and NULL if the task '
+	'is not known or not kept.\n'
+	'With the library preloaded, the end of the task wakes it; otherwise it looks every taskq.poll_interval.\n'
+	'Errors: TQ004 bad argument; TQ009 in a transaction block, in a function, or after changes, such as the submit of that '
+	'task.';
 
 -- Arming: a queue sends only in the database it was armed in, so that a dump
 -- restored elsewhere, or a copied database, fires nothing by itself.
@@ -157,8 +181,10 @@ as $$
 	-- Nobody has told of the rows that a restore brought.
 	select taskq_private.sweep_soon();
 $$;
-comment on function taskq.arm() is
-'Lets the executor send requests from this database. A new installation is armed by its first create_queue() or submit(); a restored dump, a copied database and a cluster after pg_upgrade send nothing until this is called.';
+comment on function taskq.arm is
+	'Lets requests be sent from this database. A new installation is armed by its first create_queue() or submit(). A '
+	'restored dump, a copied database and a cluster after pg_upgrade send nothing until arm() is called. Pull queues work '
+	'in any case.';
 
 create function taskq.disarm() returns void
 language sql volatile security definer
@@ -167,5 +193,5 @@ as $$
 	delete from taskq_private.arm;
 	insert into taskq_private.arm values (0, 0);
 $$;
-comment on function taskq.disarm() is
-'Makes the executor send nothing more from this database, until arm() is called. Requests under way are not broken off.';
+comment on function taskq.disarm is
+	'Stops the sending of requests from this database, until arm() is called. Requests under way are completed.';

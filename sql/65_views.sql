@@ -18,7 +18,12 @@ create view taskq.tasks with (security_barrier) as
 	from taskq_private.all_history h
 	where taskq_private.visible(h.queue);
 comment on view taskq.tasks is
-'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+	E'One row for each task, live or ended, of the queues that the caller may view. Ended tasks are removed after the '
+	'keep_finished or keep_dead of their queue: see create_queue().\n'
+	'attempt: the number of the current or the last attempt.\n'
+	'error: of the last failed attempt; of a cancelled or expired task the reason; NULL for a finished task.\n'
+	'lease_until, cancel_requested, fraction, message: of a running task. fraction and message are what progress() told.\n'
+	'payload, method, url: not kept for a finished task.';
 
 create view taskq.attempts with (security_barrier) as
 	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
@@ -39,7 +44,13 @@ create view taskq.attempts with (security_barrier) as
 			class text, error text, detail jsonb, status int, elapsed interval, times jsonb)
 	where taskq_private.visible(h.queue);
 comment on view taskq.attempts is
-'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
+	E'One row for each failed attempt of a task, live or ended, of the queues that the caller may view.\n'
+	'class: for a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, '
+	'egress_denied, invalid, internal). lease_lost: the worker lost the lease.\n'
+	'error, detail: as fail() got them, or what the sender says.\n'
+	'status: the HTTP status. elapsed: the time that the exchange took.\n'
+	'dns, connect, tls, first_byte: parts of elapsed, for the look-up of the name, the connection, the handshake, and from '
+	'then until the answer began. NULL if the exchange did not come so far, or if it used an open connection.';
 
 create view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
@@ -48,14 +59,27 @@ create view taskq.workers with (security_barrier) as
 	where taskq_private.visible(q.name)
 	group by 1, 2;
 comment on view taskq.workers is
-'One row for each worker and queue (of those that the caller may view) with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
+	E'One row for each worker and queue with running tasks, of the queues that the caller may view.\n'
+	'worker: what was given to acquire(), empty if nothing was; the executor inside the server is called executor.\n'
+	'running: the number of running tasks. oldest_start: the start of the oldest. next_lease_end: the end of the first '
+	'lease to end.';
 
 create function taskq.queue_stats(queue text default null)
 returns table (queue text, pending bigint, due bigint, running bigint, finished bigint, dead bigint, cancelled bigint,
 	expired bigint, since timestamptz, oldest_due_age interval)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_queue_stats';
-comment on function taskq.queue_stats(text) is
-'How full the queues are: one row for the named one, or for each that the caller may view. pending: tasks that wait, also those for later. due: those of them whose time has come, counted up to 10000, which stands for more. running: leased ones. finished, dead, cancelled, expired: how many have ended so since the time in since. oldest_due_age: for how long the first due one waits, NULL if none does. What it costs does not grow with the backlog: pending is counted once after a start of the server, and again when prepared or replicated transactions have changed something, and kept by commits in between; it may be off by what commits in the instant of that count. Without shared_preload_libraries it is counted at every call, and since and what has ended are NULL. Errors: TQ001 unknown queue, TQ004, TQ007 no right to view the queue.';
+comment on function taskq.queue_stats is
+	E'How many tasks the queues have. The cost does not grow with the number of pending tasks.\n'
+	'queue: the name of a queue. NULL: each queue that the caller may view.\n'
+	'Returns one row for each queue.\n'
+	'pending: tasks that wait, also those with a later run_at. due: those whose time has come, counted up to 10000, which '
+	'means at least that many. running: leased tasks.\n'
+	'finished, dead, cancelled, expired: the number of tasks that have ended so since the time in since.\n'
+	'oldest_due_age: how long the first due task has waited; NULL if none is due.\n'
+	'pending is counted once after a start of the server, and again after prepared or replicated transactions; commits '
+	'keep it up to date. It may be off by the tasks that were committed during the count.\n'
+	'Without shared_preload_libraries pending is counted at every call; since and the numbers of ended tasks are NULL.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege view on the queue.';
 
 -- The oldest task that is due, by a look at the head of each lane.
 create function taskq_private.oldest_due() returns timestamptz
@@ -113,10 +137,13 @@ as $$
 	select q.name, case when e.secrets_missing then format('its %s must be given again', e.missing)
 			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
 			else format('it has asked for nothing to be sent before %s', s.next_start) end,
-		case when e.secrets_missing then format('A dump does not hold them. Call %s.', case e.missing when 'secret' then 'taskq.rotate_secret()'
-				when 'headers' then 'taskq.alter_endpoint()' else 'taskq.alter_endpoint() for both' end)
+		case when e.secrets_missing then format('A dump does not hold them. Call %s.',
+				case e.missing when 'secret' then 'taskq.rotate_secret()' when 'headers' then 'taskq.alter_endpoint()'
+					else 'taskq.alter_endpoint() for both' end)
 			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
-	from taskq_private.endpoint_settings e join taskq_private.all_queues q on q.id = e.queue_id, lateral taskq_private.endpoint_state(e.queue_id) as s
+	from taskq_private.endpoint_settings e
+		join taskq_private.all_queues q on q.id = e.queue_id,
+		lateral taskq_private.endpoint_state(e.queue_id) as s
 	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
 	order by e.secrets_missing desc, s.circuit = 'closed', q.name
 $$;
@@ -148,7 +175,8 @@ begin
 		when ok then format('The executor runs as process %s.', e.pid)
 		when e.obstacle is not null then format('No executor runs: %s.', e.obstacle)
 		when e.held_aside then 'The executor is stopped in this database.'
-		when e.retry_at > clock_timestamp() then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
+		when e.retry_at > clock_timestamp()
+			then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
 		when not e.preloaded then 'No executor was started since the server started.'
 		else 'No executor runs.' end;
 	hint := case
@@ -190,7 +218,8 @@ begin
 	due := taskq_private.oldest_due();
 	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
 	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
-	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: see the checks above and taskq.tasks.' end;
+	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: '
+		'see the checks above and taskq.tasks.' end;
 	return next;
 
 	"check" := 'last error';
@@ -201,7 +230,8 @@ begin
 			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). What taskq-worker sends goes by its options.',
+			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). '
+				'What taskq-worker sends goes by its options.',
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
@@ -218,5 +248,8 @@ begin
 	return next;
 end
 $$;
-comment on function taskq.status() is
-'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';
+comment on function taskq.status is
+	E'Explains why nothing is sent or acquired.\n'
+	'Returns one row for each check: ok, what was found, and what to do about it. Checks: preloaded, executor, armed, '
+	'paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders '
+	'(transactions that keep dead rows from being removed).';

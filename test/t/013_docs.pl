@@ -248,7 +248,7 @@ sub check_reference
 	my %sections = sections('docs/sql.md');
 	my $readme = slurp_file("$top/README.md");
 	my @public = rows(<<'SQL');
-select proname, prokind::text, obj_description(oid, 'pg_proc'), (select string_agg(r, ' ' order by r)
+select proname, prokind::text, replace(obj_description(oid, 'pg_proc'), chr(10), ' '), (select string_agg(r, ' ' order by r)
 	from unnest(array['taskq_admin', 'taskq_reader', 'taskq_submitter', 'taskq_worker']) r where has_function_privilege(r, p.oid, 'execute'))
 from pg_proc p where pronamespace = 'taskq'::regnamespace
 union all
