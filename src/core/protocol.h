@@ -3,7 +3,7 @@
  *		What a store and the database tell each other: statements and their values.
  *
  * The same for the background worker, which runs the statements through SPI, and
- * for a program, which sends them over a connection; sql/80_push.sql has the other
+ * for a program, which sends them over a connection; sql/62_push.sql has the other
  * side.  All names are qualified, so the search path does not matter.
  *
  * Two arguments are common to the statements: the names of the queues to serve
@@ -25,7 +25,7 @@
 #define TQ_SQL_CLAIM                                                 \
 	"select id, token, lease_ms, timeout_ms, method, url, "          \
 	"pg_catalog.array_to_string(headers, pg_catalog.chr(10)), body " \
-	"from taskq._push_claim($1, $2, $3)"
+	"from taskq_private.push_claim($1, $2, $3)"
 
 /* The columns of a claimed task, counted from 0. */
 typedef enum tq_claim_column
@@ -46,7 +46,7 @@ typedef enum tq_claim_column
  * not known; whether tasks are due that wait for others to end; whether the database is armed,
  * NULL if it never was.
  */
-#define TQ_SQL_NEXT_DUE "select next_ms, limited, armed from taskq._push_next_due($1, $2)"
+#define TQ_SQL_NEXT_DUE "select next_ms, limited, armed from taskq_private.push_next_due($1, $2)"
 
 typedef enum tq_next_due_column
 {
@@ -56,13 +56,14 @@ typedef enum tq_next_due_column
 } tq_next_due_column;
 
 /* Argument: queues.  A row for each queue that is served: its name. */
-#define TQ_SQL_QUEUES "select taskq._push_queues($1)"
+#define TQ_SQL_QUEUES "select taskq_private.push_queues($1)"
 
 /*
  * One result.  One boolean: whether it was stored, false if the lease was lost; NULL: another
  * session holds the task at this moment, report it again later.
  */
-#define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+#define TQ_SQL_REPORT \
+	"select taskq_private.push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
 /* Its arguments in order, counted from 0. */
 typedef enum tq_report_argument
@@ -86,8 +87,8 @@ typedef enum tq_report_argument
  * Arguments: ids, their tokens, and, for a release, a delay.  A row for each lease that was lost,
  * or that could not be released because another session holds the task at this moment: its id.
  */
-#define TQ_SQL_EXTEND  "select taskq._push_extend($1, $2)"
-#define TQ_SQL_RELEASE "select taskq._push_release($1, $2, $3)"
+#define TQ_SQL_EXTEND  "select taskq_private.push_extend($1, $2)"
+#define TQ_SQL_RELEASE "select taskq_private.push_release($1, $2, $3)"
 
 extern const char *tq_verdict_name(tq_verdict verdict);
 

@@ -227,7 +227,7 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	return c.count;
 }
 
-static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
+static Statement expire_leases = {"select taskq_private.expire_leases()", 0, {0}, NULL};
 
 /* Whether an executor takes expired leases back. */
 static bool

@@ -34,7 +34,7 @@
 
 #define MAX_DAILY_KEEP_US (31 * US_PER_DAY)
 
-/* Columns of taskq.history, from zero. */
+/* Columns of taskq_private.history, from zero. */
 enum HistoryColumn
 {
 	HIST_BUCKET,
@@ -82,7 +82,7 @@ typedef struct HistoryRow
  * of more than 8 kB.
  */
 static Statement take_attempts = {
-	"with gone as (delete from taskq.attempt where task_id = $1 returning *), "
+	"with gone as (delete from taskq_private.attempt where task_id = $1 returning *), "
 	"last as (select * from gone where status is not null "
 	"order by attempt desc, ended_at desc limit 1), "
 	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
@@ -126,7 +126,7 @@ put_answer(HistoryRow *h, const Answer *answer)
 		put(h, HIST_ELAPSED, IntervalPGetDatum(answer->elapsed));
 }
 
-/* The rows of taskq.attempt become a column of this one. */
+/* The rows of taskq_private.attempt become a column of this one. */
 static void
 put_attempts(HistoryRow *h, const Row *task, const Ending *ending)
 {
@@ -227,7 +227,7 @@ open_leaf(int32 bucket)
 	Relation relation;
 
 	snprintf(name, sizeof(name), "history_%d", bucket);
-	leaf = get_relname_relid(name, get_namespace_oid("taskq", false));
+	leaf = catalog_find_relation(name);
 	relation = OidIsValid(leaf) ? try_table_open(leaf, RowExclusiveLock) : NULL;
 	if (relation == NULL)
 		relation = table_open(catalog_relation("history_rest"), RowExclusiveLock);

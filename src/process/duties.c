@@ -43,12 +43,12 @@ static Operation op_make_history = {.name = "make tables of history", .failure_l
 static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
 static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
 
-static Statement call_recover = {.sql = "select taskq._push_recover()"};
-static Statement call_expire = {.sql = "select taskq._expire_leases()"};
-static Statement call_sweep = {.sql = "select taskq._sweep()"};
-static Statement call_make_history = {.sql = "select taskq._make_history()"};
-static Statement call_drop_history = {.sql = "select taskq._drop_history()"};
-static Statement call_drop_keys = {.sql = "select taskq._drop_keys()"};
+static Statement call_recover = {.sql = "select taskq_private.push_recover()"};
+static Statement call_expire = {.sql = "select taskq_private.expire_leases()"};
+static Statement call_sweep = {.sql = "select taskq_private.sweep()"};
+static Statement call_make_history = {.sql = "select taskq_private.make_history()"};
+static Statement call_drop_history = {.sql = "select taskq_private.drop_history()"};
+static Statement call_drop_keys = {.sql = "select taskq_private.drop_keys()"};
 
 #define HISTORY_EVERY_MS INT64CONST(60000)
 #define SWEEP_EVERY_MS   INT64CONST(60000)

@@ -42,7 +42,7 @@
 
 static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
 static Statement call_notify = {
-	.sql = "select taskq._notify($1)",
+	.sql = "select taskq_private.notify($1)",
 	.nargs = 1,
 	.argtypes = {INT4ARRAYOID}};
 

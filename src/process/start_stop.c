@@ -305,7 +305,7 @@ taskq_stop_executor(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(registry ? stop_by_slot() : stop_by_signal());
 }
 
-/* Columns of _executor_state(). */
+/* Columns of executor_state(). */
 enum
 {
 	STATUS_PRELOADED,

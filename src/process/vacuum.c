@@ -176,7 +176,7 @@ static void
 vacuum_table(const char *name)
 {
 	VacuumStmt *statement = makeNode(VacuumStmt);
-	RangeVar *table = makeRangeVar(pstrdup("taskq"), pstrdup(name), -1);
+	RangeVar *table = makeRangeVar(pstrdup(TASKQ_PRIVATE_SCHEMA), pstrdup(name), -1);
 
 	statement->is_vacuumcmd = true;
 	statement->options = list_make2(makeDefElem("skip_locked", NULL, -1),

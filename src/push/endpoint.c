@@ -126,7 +126,12 @@ room_to_run(const Queue *queue, int max, TimestampTz now)
 
 /* ---- claims -------------------------------------------------------------------------------- */
 
-static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+static Statement pause_gone = {
+	"select taskq_private.pause_gone($1, $2)",
+	2,
+	{INT4OID, INT8OID},
+	NULL,
+};
 
 /* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
 static int64
@@ -383,19 +388,19 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 }
 
 static Statement create_endpoint = {
-	"select taskq._create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	9,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {
-	"select taskq._alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
+	"select taskq_private.alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
 	7,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
 	NULL,
 };
 static Statement rotate_secret = {
-	"select taskq._rotate_secret($1, $2, $3)",
+	"select taskq_private.rotate_secret($1, $2, $3)",
 	3,
 	{TEXTOID, TEXTOID, INTERVALOID},
 	NULL,

@@ -250,7 +250,8 @@ request_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
 
 static Statement select_secrets = {
 	"select q.url, s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
-	"then s.old_secret end from taskq.queue q join taskq.endpoint_secret s on s.queue_id = q.id "
+	"then s.old_secret end from taskq_private.queue q "
+	"join taskq_private.endpoint_secret s on s.queue_id = q.id "
 	"where q.id = $1",
 	1,
 	{INT4OID},

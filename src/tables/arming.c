@@ -25,9 +25,9 @@
 #include "tables/arming.h"
 #include "tables/queue.h"
 
-static Statement select_armed = {"select taskq._armed()", 0, {0}, NULL};
-static Statement select_arm_row = {"select from taskq.arm", 0, {0}, NULL};
-static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
+static Statement select_armed = {"select taskq_private.armed()", 0, {0}, NULL};
+static Statement select_arm_row = {"select from taskq_private.arm", 0, {0}, NULL};
+static Statement arm_if_new = {"select taskq_private.arm_if_new()", 0, {0}, NULL};
 
 ArmState
 arming_state(void)

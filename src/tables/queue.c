@@ -3,8 +3,8 @@
  *		Queues as the session knows them.
  *
  * A queue's settings are read once and remembered until somebody changes a
- * queue or a policy: whoever does calls _queues_changed(), which sends a
- * relation invalidation for taskq.queue.  What a transaction remembered of its
+ * queue or a policy: whoever does calls queues_changed(), which sends a
+ * relation invalidation for taskq_private.queue.  What a transaction remembered of its
  * own uncommitted changes is forgotten when it, or a part of it, rolls back.
  */
 #include "postgres.h"
@@ -32,17 +32,18 @@
 
 /* clang-format off */
 #define GRANTEES(privilege) \
-	"array(select g.role::oid from taskq.queue_grant g " \
+	"array(select g.role::oid from taskq_private.queue_grant g " \
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
 	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
-	"(select p.max_attempts from taskq._retry_policies p " \
+	"(select p.max_attempts from taskq_private.all_retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
 	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
-	"from taskq._queues q left join taskq._endpoints e on e.queue_id = q.id "
+	"from taskq_private.all_queues q " \
+	"left join taskq_private.endpoint_settings e on e.queue_id = q.id "
 /* clang-format on */
 
 enum QueueColumn
@@ -73,7 +74,7 @@ enum QueueColumn
 static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
 static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
 static Statement select_push_ids = {
-	"select array_agg(q.id order by q.id) from taskq._queues q where q.mode = 'push'",
+	"select array_agg(q.id order by q.id) from taskq_private.all_queues q where q.mode = 'push'",
 	0,
 	{0},
 	NULL,
@@ -246,7 +247,7 @@ remember(const Datum *row, const bool *isnull)
 	return q;
 }
 
-/* Between the installation of a new library and ALTER EXTENSION they do not fit. */
+/* A server keeps the library it has loaded until it restarts, so the two can differ. */
 static void
 check_version(void)
 {
@@ -265,8 +266,7 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
-						 "restart the server.")));
+				 errhint("Install the library of version %s and restart the server.", version)));
 	version_fits = true;
 }
 

@@ -97,10 +97,10 @@ hot_open(HotRelation *r, HotTable table)
 	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table taskq.%s is not the one this library was built for",
-						hot_tables[table].heap),
+				 errmsg("table %s.%s is not the one this library was built for",
+						TASKQ_PRIVATE_SCHEMA, hot_tables[table].heap),
 				 errdetail("The library and the extension's objects are of different versions."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("Install the library of the same version and restart the server.")));
 }
 
 /* The locks stay until the transaction ends. */
