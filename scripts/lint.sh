@@ -179,7 +179,7 @@ check "includes go from src and worker to the core only" includes
 check "only compat.h names versions of PostgreSQL" versions
 check "taskq.so exports only what the server looks for" exported_symbols
 check "cppcheck" static_analysis
-check "sql" python3 scripts/lint_sql.py sql/[0-9]*.sql
+check "sql" python3 scripts/lint_sql.py --regress "$(private_make print-REGRESS)" sql/[0-9]*.sql
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shell_scripts
 else

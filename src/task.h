@@ -151,7 +151,7 @@ extern void executor_call(const char *function);
 /* What stands for the extension as it is; valid once a queue was looked for. */
 extern Oid queue_generation(void);
 
-/* The first submit in a database arms it: see sql/60_control.sql. */
+/* The first submit in a database arms it: see sql/74_arming.sql. */
 extern void queue_arm_if_new(void);
 
 /* ---- grant.c: rights on queues -------------------------------------------- */

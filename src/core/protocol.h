@@ -3,7 +3,7 @@
  *		What a store says to the database: statements, and values as they go in.
  *
  * The same for the background worker, which runs them through SPI, and for the
- * standalone program, which sends them over a connection: sql/80_push.sql has
+ * standalone program, which sends them over a connection: sql/62_push.sql has
  * the other side.  Everything is qualified, so that no search_path matters.
  */
 #ifndef TQ_PROTOCOL_H
