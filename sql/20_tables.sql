@@ -91,7 +91,7 @@ create table taskq_private.task (
 	queue_id int not null,
 	attempt int not null,			-- attempts used up
 	max_attempts int not null,
-	priority smallint not null,
+	priority smallint not null constraint task_priority check (priority between -16 and 15),
 	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
 	revived_at timestamptz,			-- when retry() started its present life
 	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
@@ -172,7 +172,7 @@ create table taskq_private.history (
 	bucket int not null,			-- yyyymmdd or yyyymm of expiry, UTC
 	id bigint not null,
 	state taskq.state not null,
-	priority smallint not null,
+	priority smallint not null constraint history_priority check (priority between -16 and 15),
 	push boolean not null,			-- the mode of its queue
 	attempt int not null,
 	max_attempts int not null,
@@ -201,7 +201,7 @@ create table taskq_private.history (
 	attempts jsonb					-- its failed tries
 ) partition by list (bucket);
 
-create table taskq_private.history_rest (like taskq_private.history);
+create table taskq_private.history_rest (like taskq_private.history including constraints);
 create index history_rest_id on taskq_private.history_rest (id);
 
 create view taskq_private.all_history as

@@ -178,7 +178,7 @@ begin
 		leaf := 'history_' || b;
 		continue when to_regclass('taskq_private.' || leaf) is not null;
 		begin
-			execute format('create table taskq_private.%I (like taskq_private.history)', leaf);
+			execute format('create table taskq_private.%I (like taskq_private.history including constraints)', leaf);
 			execute format('create index %I on taskq_private.%I (id)', leaf || '_id', leaf);
 			execute format('alter table taskq_private.history attach partition taskq_private.%I for values in (%s)', leaf, b);
 		exception when duplicate_table or unique_violation then

@@ -15,21 +15,14 @@ select count(*) from taskq.acquire('duties', 3);
 update taskq_private.lease set lease_until = 'epoch' where id in (:a, :b);
 -- Shared memory has not seen the update.
 select taskq_private.fill_leases();
-select taskq_private.lapsed() = array[:a, :b]::bigint[] as lapsed;
 select :until_next as right_next;
 select state, attempt, error from taskq.tasks where id in (:a, :b, :c) order by id;
 select class, error, attempt from taskq.attempts where task_id = :a;
-select taskq_private.lapsed();
 
 -- A lease is taken back only as long as it is the same.
 select taskq_private.lose_lease(id, token - 1, lease_until) as another_token, taskq_private.lose_lease(id, token, 'epoch') as extended
 	from taskq_private.lease where id = :c;
 select state from taskq.tasks where id = :c;
-
--- One that cannot be ended is left alone for a minute, and remembers its length.
-select taskq_private.put_off(:c);
-select lease_until - clock_timestamp() between '50 s' and '60 s' as a_minute, lease_us from taskq_private.lease where id = :c;
-select h.lease_until > now() + interval '9 min' as full_length from taskq_private.lease l, taskq.heartbeat(l.id, l.token) h where l.id = :c;
 select taskq.finish(id, token) from taskq_private.lease where id = :c;
 
 -- Tasks that were not started in time; what a session has in hand is left to its next claim.
