@@ -1,7 +1,7 @@
 -- What became of a task: result(), response(), wait() and retry().
 \set VERBOSITY terse
 -- The executor itself stays out of it.
-select taskq.disarm();
+select taskq.stop_executor(), taskq.arm();
 select taskq.create_queue('results', retry => 'none'), taskq.create_queue('kept not', keep_finished => '0', keep_dead => '0'),
 	taskq.create_queue('answers', mode => 'push', url => 'https://a.example/', retry => 'default');
 
@@ -95,3 +95,4 @@ select taskq.retry(:id);
 
 select taskq.drop_queue('results', true), taskq.drop_queue('answers', true);
 drop function run;
+select taskq.disarm(), taskq.start_executor();

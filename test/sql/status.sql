@@ -57,7 +57,10 @@ select taskq.fail(id, token, 'secret', retryable => false) from taskq.acquire('s
 select * from checked('last error');
 select taskq.create_queue('pushed', 'push', 'http://a.example/', retry => 'none');
 select taskq.submit('pushed', '1') as id \gset
+-- The executor must not take it first.
+select taskq.stop_executor(), taskq.arm();
 select count(*) from taskq_private.push_claim(1, null, null);
+select taskq.disarm(), taskq.start_executor();
 select taskq_private.push_report(id, token, 'permanent', 'egress_denied', null, null, null, false, '1 ms', 'port 8080 is not on the list of ports', null, null)
 	from taskq_private.lease where id = :id;
 select * from checked('last error');

@@ -2,7 +2,7 @@
 \set VERBOSITY terse
 set timezone = 'UTC';
 -- The executor itself stays out of it.
-select taskq.disarm();
+select taskq.stop_executor(), taskq.arm();
 select taskq.create_queue('views', lease_for => '10 min', retry => 'default'), taskq.create_queue('seen', 'push', 'https://a.example/', retry => 'default');
 
 -- tasks
@@ -51,3 +51,4 @@ select name, backoff, base, factor, max_delay, jitter, max_attempts, delays from
 -- A dropped queue leaves its ended tasks to be seen.
 select taskq.drop_queue('views', true), taskq.drop_queue('seen', true);
 select state, count(*) from taskq.tasks where queue = 'views' group by state order by state;
+select taskq.disarm(), taskq.start_executor();
