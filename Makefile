@@ -19,7 +19,7 @@ CORE = clock buffer egress interfaces outcome request exchange transfer resolve 
 # The floors of src/README.md, the lowest first.
 BASE = arg catalog database durability process settings sql
 TABLES = arming backlog grant key queue queue_calls rows state token
-HINTS = counts dispatch lanes leases sweep wakeup
+HINTS = counts dispatch idle lanes leases sweep wakeup
 LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
 PUSH = answer endpoint headers protocol request signature submit_http
 PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
@@ -33,7 +33,7 @@ SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sq
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 REGRESS = arguments retry life keys batch control transitions properties push endpoints history arming roles grants stats
-ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry \
+ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry push_claim \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \

@@ -17,8 +17,11 @@ extern void dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c
 /* A candidate is taken: it becomes one again when that is rolled back. */
 extern void dispatch_taken(Relation tasks, int32 queue_id, const Candidate *candidate);
 
-/* Whether this transaction has made tasks of the queue pending that no other session can see yet. */
+/* Whether this transaction has made tasks of the queue pending that others cannot see yet. */
 extern bool dispatch_has_own(int32 queue_id);
+
+/* The same of any queue. */
+extern bool dispatch_has_any_own(void);
 
 /*
  * Takes up to max candidates that are due, in the order of acquisition.  No other

@@ -19,12 +19,12 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "hints/idle.h"
 #include "hints/lanes.h"
 #include "tables/backlog.h"
 
 
-#define PRIORITY_OF(n) ((int16) ((n) -16))
-#define PROBES         8 /* slots that a queue can have */
+#define PROBES 8 /* slots that a queue can have */
 
 static LaneSlot *slots = NULL; /* in shared memory; NULL: remembered by each session */
 static LWLockPadded *locks;
@@ -385,8 +385,10 @@ void
 slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool again)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	LaneSlot *s = slot_lock(queue_id);
+	LaneSlot *s;
 
+	idle_end(queue_id);
+	s = slot_lock(queue_id);
 	if (s == NULL)
 		return; /* nothing was read that it could have been missed by */
 	if (s->relfile == relfile && many)

@@ -23,6 +23,7 @@
 #include "base/sql.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
+#include "hints/idle.h"
 #include "hints/sweep.h"
 #include "life/acquire.h"
 #include "life/expire.h"
@@ -207,16 +208,22 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 		.claims = claims,
 		.max = max,
 	};
+	uint32 begun = idle_begin(queue->id);
 	Backlog b;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return 0;
 	backlog_open(&b);
-	/* What others cannot see yet is no candidate: those who have it look for themselves. */
+	/*
+	 * A task that is not yet visible to other sessions is no candidate; the session that
+	 * submitted it looks for it itself.
+	 */
 	if (dispatch_has_own(queue->id) || !claim_candidates(&b, queue->id, &c, next_due))
 		*next_due = backlog_walk(&b, queue->id, c.now, claim_seen, &c);
 	backlog_close(&b);
+	if (c.count < max && queue->push)
+		idle_remember(queue->id, begun, *next_due);
 	if (c.count > 0)
 		CommandCounterIncrement();
 	return c.count;

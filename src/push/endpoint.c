@@ -29,6 +29,7 @@
 #include "base/catalog.h"
 #include "base/settings.h"
 #include "base/sql.h"
+#include "hints/idle.h"
 #include "hints/leases.h"
 #include "life/due.h"
 #include "push/endpoint.h"
@@ -298,6 +299,26 @@ allow(EndpointState *s, const Queue *queue, int max, TimestampTz now)
 	return max;
 }
 
+/* When circuit, Retry-After and rate let the next one start. */
+static TimestampTz
+state_opens(const Queue *queue, TimestampTz now)
+{
+	EndpointState *s = lock_state(queue->id, now);
+	TimestampTz opens;
+
+	mind_clock(s, now);
+	opens = Max(Max(s->throttled_until, s->open_until), now);
+	if (queue->rate > 0)
+	{
+		mind_rate(s, queue, now);
+		opens = Max(opens, next_by_rate(s, queue));
+	}
+	if (s->gone != 0)
+		opens = Max(opens, now + LOOK_AGAIN_US);
+	unlock_state(s);
+	return opens;
+}
+
 int
 endpoint_allow(const Queue *queue, int max, TimestampTz now)
 {
@@ -307,7 +328,9 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 
 	if (!queue->endpoint)
 		return max;
-	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
+	/* The cheap questions come first. */
+	if (queue->secrets_missing || is_gone(queue, now) || state_opens(queue, now) > now ||
+		!task_is_due(queue, now, &next))
 		return 0;
 	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
 	if (max == 0)
@@ -379,23 +402,12 @@ TimestampTz
 endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 {
 	TimestampTz opens;
-	EndpointState *s;
 
 	if (!queue->endpoint)
 		return now;
 	if (queue->secrets_missing)
 		return DT_NOEND;
-	s = lock_state(queue->id, now);
-	mind_clock(s, now);
-	opens = Max(Max(s->throttled_until, s->open_until), now);
-	if (queue->rate > 0)
-	{
-		mind_rate(s, queue, now);
-		opens = Max(opens, next_by_rate(s, queue));
-	}
-	if (s->gone != 0)
-		opens = Max(opens, now + LOOK_AGAIN_US);
-	unlock_state(s);
+	opens = state_opens(queue, now);
 	return opens > now ? opens : room_opens(queue, now, limited);
 }
 
@@ -456,6 +468,9 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 	if (gone)
 		s->gone = task;
 	unlock_state(s);
+	/* The next claim looks at the endpoint and pauses it, whether or not a task is due. */
+	if (gone)
+		idle_end(queue->id);
 }
 
 /* ---- SQL ------------------------------------------------------------------------------------- */
