@@ -11,8 +11,9 @@ returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, meth
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
 -- Milliseconds until a task is due that is not yet, or may be sent that may not;
--- limited: some are due, but their endpoints have all under way that they may.
-create function taskq._push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean)
+-- limited: some are due, but their endpoints have all under way that they may;
+-- armed: whether the database is, NULL when nothing was submitted in it yet.
+create function taskq._push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean, out armed boolean)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
 create function taskq._push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,

@@ -32,6 +32,7 @@
 #include "push/answer.h"
 #include "push/endpoint.h"
 #include "push/request.h"
+#include "tables/arming.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
@@ -235,6 +236,7 @@ claim_from_queues(const Sender *sender, int max, ReturnSetInfo *rsinfo)
 	}
 }
 
+/* Where the database is not armed there is nothing to claim. */
 PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
 taskq_push_claim(PG_FUNCTION_ARGS)
@@ -244,7 +246,8 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 
 	executor_call("taskq._push_claim()");
 	InitMaterializedSRF(fcinfo, 0);
-	claim_from_queues(&sender, max, (ReturnSetInfo *) fcinfo->resultinfo);
+	if (arming_state() == ARM_ARMED)
+		claim_from_queues(&sender, max, (ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }
 
@@ -285,12 +288,14 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	{
 		NEXT_MS,
 		LIMITED,
+		ARMED,
 		NCOLUMNS,
 	};
 	TimestampTz now = GetCurrentTimestamp();
 	Sender sender = sender_of(fcinfo, 0, 1);
+	ArmState armed = arming_state();
 	bool limited = false;
-	TimestampTz next = next_opening(&sender, now, &limited);
+	TimestampTz next = armed == ARM_ARMED ? next_opening(&sender, now, &limited) : DT_NOEND;
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS] = {false};
 	TupleDesc desc;
@@ -301,6 +306,8 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	nulls[NEXT_MS] = next == DT_NOEND;
 	values[NEXT_MS] = Int64GetDatum(nulls[NEXT_MS] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
 	values[LIMITED] = BoolGetDatum(limited);
+	nulls[ARMED] = armed == ARM_NEW;
+	values[ARMED] = BoolGetDatum(armed == ARM_ARMED);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
