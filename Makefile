@@ -17,7 +17,7 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 CORE = clock buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
 
 # The floors of src/README.md, the lowest first.
-BASE = arg catalog database durability process settings sql
+BASE = arg catalog database durability process settings shmem sql xact
 TABLES = arming backlog grant key queue queue_calls rows state token
 HINTS = counts dispatch idle lanes leases sweep wakeup
 LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
@@ -37,11 +37,10 @@ ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
+	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
 FUZZ = url header retry_after egress secret
 UNIT = test_buffer test_egress test_outcome test_request test_names test_signature test_resolve test_http test_lines test_deliver
 
-DATA = sql/taskq--0.1.0--0.2.0.sql
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
@@ -80,7 +79,7 @@ endif
 $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
-# For PGXN; not part of all.
+# For PGXN, which wants versions of three numbers; not part of all.
 META.json: META.json.in taskq.control
 	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
 

@@ -1,7 +1,7 @@
 -- Claims of push tasks, timed by the server: see bench/scenarios/endpoints.sh.
 
 create procedure report_all() language sql as $$
-	select taskq._push_report(id, token, 'success', 'http', 200, null, null, false, '1 ms', null, null, null) from taskq.lease
+	select taskq_private.push_report(id, token, 'success', 'http', 200, null, null, false, '1 ms', null, null, null) from taskq_private.lease
 $$;
 
 -- Each endpoint sends a task and gets one for later.
@@ -11,7 +11,7 @@ begin
 		perform taskq.submit('e' || i), taskq.submit('e' || i, delay => '1 day');
 		if i % 100 = 0 or i = endpoints then
 			commit;
-			perform taskq._push_claim(100, null, null);
+			perform taskq_private.push_claim(100, null, null);
 			call report_all();
 			commit;
 		end if;
@@ -29,8 +29,8 @@ begin
 		perform taskq.submit('e' || 1 + floor(random() * endpoints));
 		commit;
 		began := clock_timestamp();
-		select count(*) into claimed from taskq._push_claim(2, null, null);
-		perform taskq._push_next_due(null, null);
+		select count(*) into claimed from taskq_private.push_claim(2, null, null);
+		perform taskq_private.push_next_due(null, null);
 		if claimed <> 1 then
 			raise '% tasks were claimed', claimed;
 		end if;

@@ -11,7 +11,7 @@ anything is.
   somebody else planted.
 - A SECURITY DEFINER function pins its search_path to pg_catalog, pg_temp.
 - Every public function, procedure, view and type has a COMMENT; public is what
-  stands in schema taskq and does not begin with an underscore.
+  stands in schema taskq.  Schema taskq holds no table and no sequence.
 """
 import re
 import sys
@@ -40,8 +40,7 @@ def statements(text):
 
 
 def public_name(name):
-    schema, _, plain = name.rpartition(".")
-    return schema == "taskq" and not plain.startswith("_")
+    return name.startswith("taskq.")
 
 
 class Script:
@@ -65,6 +64,8 @@ class Script:
             self.statement(path, text, offset, statement)
 
     def statement(self, path, text, offset, statement):
+        if re.match(r"create\s+(table|sequence)\s+taskq\.", statement, re.I):
+            self.problem(path, text, offset, "tables and sequences belong to schema taskq_private")
         made = re.match(r"create\s+(function|procedure|aggregate|view|type)\s+([\w.]+)",
                         statement, re.I)
         if made:

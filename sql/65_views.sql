@@ -7,71 +7,95 @@ create view taskq.tasks with (security_barrier) as
 		t.submitted_at, l.started_at, null::timestamptz as ended_at, l.lease_until, l.worker,
 		coalesce(l.cancel_requested, false) as cancel_requested, l.fraction, l.message, t.method, t.url, t.payload,
 		null::jsonb as result,
-		(select a.error from taskq.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error
-	from taskq.task t
-		join taskq._queues q on q.id = t.queue_id
-		left join taskq.lease l on l.id = t.id
-	where taskq._visible(q.name)
+		(select a.error from taskq_private.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error
+	from taskq_private.task t
+		join taskq_private.all_queues q on q.id = t.queue_id
+		left join taskq_private.lease l on l.id = t.id
+	where taskq_private.visible(q.name)
 	union all
 	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
 		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error
-	from taskq._history h
-	where taskq._visible(h.queue);
+	from taskq_private.all_history h
+	where taskq_private.visible(h.queue);
 comment on view taskq.tasks is
-'One row a task, live or ended, of the queues that the caller may view. attempt: the number of the present try, or of the last one. error: of the last failed attempt; of a cancelled or expired task the reason, of a finished one NULL. lease_until, cancel_requested, and what progress() told: of a running task. payload, method and url of a finished task are not kept. Ended tasks go within a day after their queue''s keep_finished or keep_dead.';
+	E'One row for each task, live or ended, of the queues that the caller may view. Ended tasks are removed after the '
+	'keep_finished or keep_dead of their queue: see create_queue().\n'
+	'attempt: the number of the current or the last attempt.\n'
+	'error: of the last failed attempt; of a cancelled or expired task the reason; NULL for a finished task.\n'
+	'lease_until, cancel_requested, fraction, message: of a running task. fraction and message are what progress() told.\n'
+	'payload, method, url: not kept for a finished task.';
 
 create view taskq.attempts with (security_barrier) as
 	select a.task_id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
 		(a.times ->> 'dns')::interval as dns,
 		(a.times ->> 'connect')::interval as connect, (a.times ->> 'tls')::interval as tls,
 		(a.times ->> 'first_byte')::interval as first_byte
-	from taskq.attempt a
-		join taskq.task t on t.id = a.task_id
-		join taskq._queues q on q.id = t.queue_id
-	where taskq._visible(q.name)
+	from taskq_private.attempt a
+		join taskq_private.task t on t.id = a.task_id
+		join taskq_private.all_queues q on q.id = t.queue_id
+	where taskq_private.visible(q.name)
 	union all
 	select h.id, a.attempt, a.started_at, a.ended_at, a.worker, a.class, a.error, a.detail, a.status, a.elapsed,
 		(a.times ->> 'dns')::interval,
 		(a.times ->> 'connect')::interval, (a.times ->> 'tls')::interval,
 		(a.times ->> 'first_byte')::interval
-	from taskq._history h,
+	from taskq_private.all_history h,
 		jsonb_to_recordset(h.attempts) as a (attempt int, started_at timestamptz, ended_at timestamptz, worker text,
 			class text, error text, detail jsonb, status int, elapsed interval, times jsonb)
-	where taskq._visible(h.queue);
+	where taskq_private.visible(h.queue);
 comment on view taskq.attempts is
-'One row a failed attempt of a task, live or ended, of the queues that the caller may view. class: of a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, egress_denied, invalid, internal), or lease_lost. status: the HTTP status; elapsed: the time the exchange took; of it, dns: to look the name up, connect: to connect, tls: for the handshake, first_byte: from then until the answer began; NULL where it did not come so far, or the connection was there.';
+	E'One row for each failed attempt of a task, live or ended, of the queues that the caller may view.\n'
+	'class: for a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, '
+	'egress_denied, invalid, internal). lease_lost: the worker lost the lease.\n'
+	'error, detail: as fail() got them, or what the sender says.\n'
+	'status: the HTTP status. elapsed: the time that the exchange took.\n'
+	'dns, connect, tls, first_byte: parts of elapsed, for the look-up of the name, the connection, the handshake, and from '
+	'then until the answer began. NULL if the exchange did not come so far, or if it used an open connection.';
 
 create view taskq.workers with (security_barrier) as
 	select coalesce(l.worker, '') as worker, q.name as queue, count(*) as running, min(l.started_at) as oldest_start,
 		min(l.lease_until) as next_lease_end
-	from taskq.lease l join taskq._queues q on q.id = l.queue_id
-	where taskq._visible(q.name)
+	from taskq_private.lease l join taskq_private.all_queues q on q.id = l.queue_id
+	where taskq_private.visible(q.name)
 	group by 1, 2;
 comment on view taskq.workers is
-'One row for each worker and queue (of those that the caller may view) with running tasks: how many, since when the oldest, and when the first lease runs out. worker is what was given to acquire(), empty if nothing was; the built-in one is called executor.';
+	E'One row for each worker and queue with running tasks, of the queues that the caller may view.\n'
+	'worker: what was given to acquire(), empty if nothing was; the executor inside the server is called executor.\n'
+	'running: the number of running tasks. oldest_start: the start of the oldest. next_lease_end: the end of the first '
+	'lease to end.';
 
 create function taskq.queue_stats(queue text default null)
 returns table (queue text, pending bigint, due bigint, running bigint, finished bigint, dead bigint, cancelled bigint,
 	expired bigint, since timestamptz, oldest_due_age interval)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_queue_stats';
-comment on function taskq.queue_stats(text) is
-'How full the queues are: one row for the named one, or for each that the caller may view. pending: tasks that wait, also those for later. due: those of them whose time has come, counted up to 10000, which stands for more. running: leased ones. finished, dead, cancelled, expired: how many have ended so since the time in since. oldest_due_age: for how long the first due one waits, NULL if none does. What it costs does not grow with the backlog: pending is counted once after a start of the server, and again when prepared or replicated transactions have changed something, and kept by commits in between; it may be off by what commits in the instant of that count. Without shared_preload_libraries it is counted at every call, and since and what has ended are NULL. Errors: TQ001 unknown queue, TQ004, TQ007 no right to view the queue.';
+comment on function taskq.queue_stats is
+	E'How many tasks the queues have. The cost does not grow with the number of pending tasks.\n'
+	'queue: the name of a queue. NULL: each queue that the caller may view.\n'
+	'Returns one row for each queue.\n'
+	'pending: tasks that wait, also those with a later run_at. due: those whose time has come, counted up to 10000, which '
+	'means at least that many. running: leased tasks.\n'
+	'finished, dead, cancelled, expired: the number of tasks that have ended so since the time in since.\n'
+	'oldest_due_age: how long the first due task has waited; NULL if none is due.\n'
+	'pending is counted once after a start of the server, and again after prepared or replicated transactions; commits '
+	'keep it up to date. It may be off by the tasks that were committed during the count.\n'
+	'Without shared_preload_libraries pending is counted at every call; since and the numbers of ended tasks are NULL.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege view on the queue.';
 
 -- The oldest task that is due, by a look at the head of each lane.
-create function taskq._oldest_due() returns timestamptz
+create function taskq_private.oldest_due() returns timestamptz
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select min(head.run_at)
-	from taskq._queues q, generate_series(-16, 15) as p (priority),
-		lateral (select t.run_at from taskq.task t where t.queue_id = q.id and t.priority = p.priority
-				and not exists (select from taskq.lease l where l.id = t.id)
+	from taskq_private.all_queues q, generate_series(-16, 15) as p (priority),
+		lateral (select t.run_at from taskq_private.task t where t.queue_id = q.id and t.priority = p.priority
+				and not exists (select from taskq_private.lease l where l.id = t.id)
 			order by t.queue_id, t.priority, t.run_at, t.id limit 1) as head
 	where head.run_at <= clock_timestamp()
 $$;
 
 -- Who keeps VACUUM from removing dead rows, longest first.
-create function taskq._xmin_holders() returns table (holder text, xmin_age int)
+create function taskq_private.xmin_holders() returns table (holder text, xmin_age int)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -90,33 +114,36 @@ $$;
 -- The last failed attempt of a live task, or the last death among the newest
 -- thousand tasks that have ended.  What a worker reports is for those who may
 -- see tasks; what the executor itself says of an exchange is for everybody.
-create function taskq._last_failure() returns table (task_id bigint, ended_at timestamptz, class text, reason text, dead boolean)
+create function taskq_private.last_failure() returns table (task_id bigint, ended_at timestamptz, class text, reason text, dead boolean)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select f.task_id, f.ended_at, f.class, case when f.class is null then 'reported by its worker' else f.error end, f.dead
 	from (
-		(select a.task_id, a.ended_at, a.class, a.error, false from taskq.attempt a order by a.ended_at desc limit 1)
+		(select a.task_id, a.ended_at, a.class, a.error, false from taskq_private.attempt a order by a.ended_at desc limit 1)
 		union all
 		(select h.id, h.ended_at, h.attempts -> -1 ->> 'class', h.error, true
-			from (select * from taskq._history order by id desc limit 1000) as h
+			from (select * from taskq_private.all_history order by id desc limit 1000) as h
 			where h.state = 'dead' order by h.ended_at desc limit 1)
 	) as f (task_id, ended_at, class, error, dead)
 	order by f.ended_at desc limit 1
 $$;
 
 -- Endpoints that nothing is sent to at present.
-create function taskq._held_endpoints() returns table (endpoint text, reason text, hint text)
+create function taskq_private.held_endpoints() returns table (endpoint text, reason text, hint text)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select q.name, case when e.secrets_missing then format('its %s must be given again', e.missing)
 			when s.circuit <> 'closed' then format('%s requests in a row have failed, the next one is sent at %s', s.failures, s.next_start)
 			else format('it has asked for nothing to be sent before %s', s.next_start) end,
-		case when e.secrets_missing then format('A dump does not hold them. Call %s.', case e.missing when 'secret' then 'taskq.rotate_secret()'
-				when 'headers' then 'taskq.alter_endpoint()' else 'taskq.alter_endpoint() for both' end)
+		case when e.secrets_missing then format('A dump does not hold them. Call %s.',
+				case e.missing when 'secret' then 'taskq.rotate_secret()' when 'headers' then 'taskq.alter_endpoint()'
+					else 'taskq.alter_endpoint() for both' end)
 			else format('See taskq.attempts, and taskq.endpoints where endpoint = %L.', q.name) end
-	from taskq._endpoints e join taskq._queues q on q.id = e.queue_id, lateral taskq._endpoint_state(e.queue_id) as s
+	from taskq_private.endpoint_settings e
+		join taskq_private.all_queues q on q.id = e.queue_id,
+		lateral taskq_private.endpoint_state(e.queue_id) as s
 	where e.secrets_missing or s.circuit <> 'closed' or s.next_start > clock_timestamp()
 	order by e.secrets_missing desc, s.circuit = 'closed', q.name
 $$;
@@ -134,7 +161,7 @@ declare
 	held record;
 	holder record;
 begin
-	select * into e from taskq._executor_state();
+	select * into e from taskq_private.executor_state();
 	"check" := 'preloaded';
 	ok := e.preloaded;
 	detail := case when ok then 'The library is preloaded.'
@@ -148,7 +175,8 @@ begin
 		when ok then format('The executor runs as process %s.', e.pid)
 		when e.obstacle is not null then format('No executor runs: %s.', e.obstacle)
 		when e.held_aside then 'The executor is stopped in this database.'
-		when e.retry_at > clock_timestamp() then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
+		when e.retry_at > clock_timestamp()
+			then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
 		when not e.preloaded then 'No executor was started since the server started.'
 		else 'No executor runs.' end;
 	hint := case
@@ -159,7 +187,7 @@ begin
 	return next;
 
 	"check" := 'armed';
-	armed := taskq._armed();
+	armed := taskq_private.armed();
 	ok := coalesce(armed, true);
 	detail := case
 		when armed then 'Requests are sent from this database.'
@@ -169,16 +197,16 @@ begin
 	return next;
 
 	"check" := 'paused queues';
-	paused := array(select q.name from taskq._queues q where q.paused order by q.pause_reason, q.name);
+	paused := array(select q.name from taskq_private.all_queues q where q.paused order by q.pause_reason, q.name);
 	ok := paused = '{}';
 	detail := case when ok then 'No queue is paused.'
 		else (select format('Paused: %s.', string_agg(format('"%s"%s', q.name, ' (' || q.pause_reason || ')'), ', '
-			order by q.pause_reason, q.name)) from taskq._queues q where q.paused) end;
+			order by q.pause_reason, q.name)) from taskq_private.all_queues q where q.paused) end;
 	hint := case when not ok then format('Call taskq.resume_queue(%L).', paused[1]) end;
 	return next;
 
 	"check" := 'endpoints';
-	select * into held from taskq._held_endpoints() limit 1;
+	select * into held from taskq_private.held_endpoints() limit 1;
 	ok := held.endpoint is null;
 	detail := case when not ok then format('"%s": %s.', held.endpoint, held.reason)
 		when not e.preloaded then 'Circuits are not known: without shared_preload_libraries who sends keeps them to himself.'
@@ -187,21 +215,23 @@ begin
 	return next;
 
 	"check" := 'oldest due task';
-	due := taskq._oldest_due();
+	due := taskq_private.oldest_due();
 	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
 	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
-	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: see the checks above and taskq.tasks.' end;
+	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: '
+		'see the checks above and taskq.tasks.' end;
 	return next;
 
 	"check" := 'last error';
-	select * into failed from taskq._last_failure();
+	select * into failed from taskq_private.last_failure();
 	ok := failed.task_id is null;
 	detail := case when ok then 'No recent attempt has failed.'
 		else format('Task %s %s at %s: %s.', failed.task_id,
 			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). What taskq-worker sends goes by its options.',
+			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). '
+				'What taskq-worker sends goes by its options.',
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
@@ -210,7 +240,7 @@ begin
 	return next;
 
 	"check" := 'xmin holders';
-	select * into holder from taskq._xmin_holders() limit 1;
+	select * into holder from taskq_private.xmin_holders() limit 1;
 	ok := coalesce(holder.xmin_age < 1000000, true);
 	detail := case when holder.holder is null then 'Nobody holds dead rows back.'
 		else format('%s holds back the rows that died in the last %s transactions.', holder.holder, holder.xmin_age) end;
@@ -218,5 +248,8 @@ begin
 	return next;
 end
 $$;
-comment on function taskq.status() is
-'Why is nothing sent? One row a check: whether it is ok, what was found, and what to do about it. Checks: preloaded, executor, armed, paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders (who keeps dead rows from being removed).';
+comment on function taskq.status is
+	E'Explains why nothing is sent or acquired.\n'
+	'Returns one row for each check: ok, what was found, and what to do about it. Checks: preloaded, executor, armed, '
+	'paused queues, endpoints, oldest due task, last error (of live and of recently ended tasks), xmin holders '
+	'(transactions that keep dead rows from being removed).';

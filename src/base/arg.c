@@ -23,7 +23,6 @@
 #include "base/settings.h"
 #include "core/names.h"
 
-
 int64
 interval_us(const Interval *interval)
 {

@@ -15,7 +15,6 @@
 #include "base/settings.h"
 #include "core/egress.h"
 
-
 #define NOTIFY_INTERVAL_DEFAULT_MS 20
 #define NOTIFY_INTERVAL_MAX_MS     60000
 
@@ -61,7 +60,7 @@ int setting_http_max_response = RESPONSE_DEFAULT;
 int setting_http_timeout = TIMEOUT_DEFAULT_MS;
 int setting_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
 
-/* Splits a copy of the list; false if it is not one.  Names point into *copy. */
+/* Splits a copy of the list; false if it is no list of names.  The names point into *copy. */
 static bool
 split_databases(const char *list, char **copy, List **names)
 {
@@ -275,7 +274,7 @@ define_http_settings(void)
 static void
 define_queue_settings(void)
 {
-	/* The server takes no such setting later than that; without preload it has no meaning. */
+	/* Only a preloaded library can define such a setting; without preload it has no meaning. */
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("taskq.dispatch_memory",
 								"Shared memory for the positions and next tasks of queues.",

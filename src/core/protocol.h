@@ -3,7 +3,7 @@
  *		What a store says to the database: statements, and values as they go in.
  *
  * The same for the background worker, which runs them through SPI, and for the
- * standalone program, which sends them over a connection: sql/80_push.sql has
+ * standalone program, which sends them over a connection: sql/62_push.sql has
  * the other side.  Everything is qualified, so that no search_path matters.
  */
 #ifndef TQ_PROTOCOL_H
@@ -14,29 +14,30 @@
 #include "core/deliver.h"
 
 /* No row, or NULL: never armed. */
-#define TQ_SQL_ARMED "select taskq._armed()"
+#define TQ_SQL_ARMED "select taskq_private.armed()"
 
 /* max tasks, queues (NULL: all), name of the worker */
 #define TQ_SQL_CLAIM                                                 \
 	"select id, token, lease_ms, timeout_ms, method, url, "          \
 	"pg_catalog.array_to_string(headers, pg_catalog.chr(10)), body " \
-	"from taskq._push_claim($1, $2, $3)"
+	"from taskq_private.push_claim($1, $2, $3)"
 
 /* queues, name of the worker; milliseconds, or NULL, and whether some wait for others to end */
-#define TQ_SQL_NEXT_DUE "select next_ms, limited from taskq._push_next_due($1, $2)"
+#define TQ_SQL_NEXT_DUE "select next_ms, limited from taskq_private.push_next_due($1, $2)"
 
 /* queues; the names of those that are served */
-#define TQ_SQL_QUEUES "select taskq._push_queues($1)"
+#define TQ_SQL_QUEUES "select taskq_private.push_queues($1)"
 
 /*
  * id, token, verdict, class, status, headers, body, truncated, elapsed, error,
  * retry after, times
  */
-#define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+#define TQ_SQL_REPORT \
+	"select taskq_private.push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
 /* ids, tokens, and a delay; the ids of lost leases, and of those that could not be released now */
-#define TQ_SQL_EXTEND  "select taskq._push_extend($1, $2)"
-#define TQ_SQL_RELEASE "select taskq._push_release($1, $2, $3)"
+#define TQ_SQL_EXTEND  "select taskq_private.push_extend($1, $2)"
+#define TQ_SQL_RELEASE "select taskq_private.push_release($1, $2, $3)"
 
 extern const char *tq_verdict_name(tq_verdict verdict);
 

@@ -11,20 +11,13 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "base/database.h"
 #include "hints/dispatch.h"
 #include "hints/idle.h"
 #include "hints/wakeup.h"
 #include "life/due.h"
 #include "tables/backlog.h"
 #include "tables/queue.h"
-
-
-static bool
-note_due(Backlog *b, const Candidate *c, void *arg)
-{
-	*(bool *) arg = true;
-	return false;
-}
 
 /* What task_count_due() finds out. */
 typedef struct DueCount
@@ -124,21 +117,17 @@ task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
 	uint32 begun = idle_begin(queue->id);
 	Backlog b;
-	bool due = false;
-	int found;
+	bool due;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return false;
 	backlog_open(&b);
-	found = dispatch_look(&b, queue->id, now, next_due);
-	if (found < 0)
-		*next_due = backlog_walk(&b, queue->id, now, note_due, &due);
+	due = dispatch_look(&b, queue->id, now, next_due);
 	backlog_close(&b);
-	if (found > 0 || due)
-		return true;
-	idle_remember(queue->id, begun, *next_due);
-	return false;
+	if (!due)
+		idle_remember(queue->id, begun, *next_due);
+	return due;
 }
 
 /* What becomes due when, of all queues: for the timers of an executor that has just started. */
@@ -152,6 +141,6 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) &&
 		(!queue->push || queue->external))
 		wakeup_arrival_at_commit(queue->id);
-	wakeup_timers_at_commit();
+	wakeup_at_commit(WANT_TIMERS);
 	PG_RETURN_VOID();
 }

@@ -51,7 +51,6 @@
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
-
 #define MAX_RESPONSE_HEADERS (32 * 1024)
 #define RECOVER_EVERY_MS     1000
 
@@ -321,14 +320,13 @@ watch(int fd)
 static bool
 tasks_are_due(void)
 {
-	return slot != NULL && pg_atomic_read_u32(&slot->tasks_due) != 0 &&
-		   pg_atomic_exchange_u32(&slot->tasks_due, 0) != 0;
+	return slot != NULL && database_take_want(slot, WANT_TASKS);
 }
 
 static bool
 leases_to_be_checked(void)
 {
-	return slot != NULL && pg_atomic_read_u32(&slot->check_leases) != 0;
+	return slot != NULL && database_wants(slot, WANT_CANCELS);
 }
 
 /*
@@ -454,7 +452,7 @@ follow_settings(void)
 static void
 pass_on_lease_checks(void)
 {
-	if (leases_to_be_checked() && pg_atomic_exchange_u32(&slot->check_leases, 0) != 0)
+	if (slot != NULL && database_take_want(slot, WANT_CANCELS))
 		tq_deliver_check_leases(engine);
 }
 

@@ -1,6 +1,6 @@
 /*
  * store.c
-		The delivery engine's store in the server: SQL in the executor's transactions.
+ *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
  * Each function is one short transaction (report() may need more).  Once the
  * extension is gone the engine is told that all went well.
@@ -31,7 +31,6 @@
 #include "process/duties.h"
 #include "process/store.h"
 #include "process/transaction.h"
-
 
 static Operation op_claim = {.name = "claim tasks", .failure_level = WARNING};
 static Operation op_report = {.name = "report results", .failure_level = WARNING};

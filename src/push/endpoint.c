@@ -28,6 +28,7 @@
 #include "base/arg.h"
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "base/shmem.h"
 #include "base/sql.h"
 #include "hints/idle.h"
 #include "hints/leases.h"
@@ -35,10 +36,6 @@
 #include "push/endpoint.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
-
-
-#define NSETS 256
-#define WAYS  8 /* endpoints in a set */
 
 #define BREAKER_FAILURES 10 /* in a row open the circuit */
 #define FIRST_PAUSE_US   (5 * USECS_PER_SEC)
@@ -58,12 +55,10 @@
  */
 typedef struct EndpointState
 {
-	Oid database; /* InvalidOid: free */
-	int32 queue_id;
-	TimestampTz used_at;
-	int failures; /* in a row */
-	int pauses;   /* in a row */
-	int64 probe;  /* the task that tries, until open_until at most; 0: none, CLAIMED_NOW */
+	HintEntry entry; /* its number is the queue's id */
+	int failures;    /* in a row */
+	int pauses;      /* in a row */
+	int64 probe;     /* the task that tries, until open_until at most; 0: none, CLAIMED_NOW */
 	TimestampTz open_until;
 	TimestampTz throttled_until; /* a Retry-After */
 	TimestampTz start_at;        /* rate: when the next is to start, if all keep to it */
@@ -73,79 +68,31 @@ typedef struct EndpointState
 
 #define CLAIMED_NOW (-1) /* the probe is being claimed */
 
-typedef struct Set
-{
-	slock_t lock;
-	EndpointState way[WAYS];
-} Set;
-
-static Set *sets = NULL;
+HintTable endpoints_table = {
+	.name = "taskq endpoints",
+	.entry_size = sizeof(EndpointState),
+	.ways = 8,
+	.entries = 2048,
+};
 
 /* ---- states ------------------------------------------------------------------------ */
 
-Size
-endpoint_shared_size(void)
-{
-	return mul_size(NSETS, sizeof(Set));
-}
-
-void
-endpoint_init_shared(void *memory, bool found)
-{
-	sets = memory;
-	for (int i = 0; !found && i < NSETS; i++)
-	{
-		memset(&sets[i], 0, sizeof(Set));
-		SpinLockInit(&sets[i].lock);
-	}
-}
-
-static Set *
-set_of(int32 queue_id)
-{
-	uint32 hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id));
-
-	if (sets == NULL)
-		endpoint_init_shared(MemoryContextAlloc(TopMemoryContext, endpoint_shared_size()), false);
-	return &sets[hash % NSETS];
-}
-
-/* The state of an endpoint in its set, which is locked; made if need be. */
-static EndpointState *
-find_or_make(Set *set, int32 queue_id, TimestampTz now)
-{
-	EndpointState *s = &set->way[0];
-
-	for (int i = 0; i < WAYS; i++)
-	{
-		EndpointState *way = &set->way[i];
-
-		if (way->database == MyDatabaseId && way->queue_id == queue_id)
-		{
-			way->used_at = now;
-			return way;
-		}
-		if (way->used_at < s->used_at)
-			s = way;
-	}
-	*s = (EndpointState){.database = MyDatabaseId, .queue_id = queue_id, .used_at = now};
-	return s;
-}
-
-/* Until unlock_state() nothing may fail. */
+/* Made if need be.  Until unlock_state() nothing may fail. */
 static EndpointState *
 lock_state(int32 queue_id, TimestampTz now)
 {
-	Set *set = set_of(queue_id);
+	EndpointState *s;
 
-	SpinLockAcquire(&set->lock);
-	return find_or_make(set, queue_id, now);
+	hint_make_local(&endpoints_table);
+	s = (EndpointState *) hint_make(&endpoints_table, queue_id, NULL);
+	s->entry.used_at = now;
+	return s;
 }
 
 static void
-unlock_state(const EndpointState *s)
+unlock_state(EndpointState *s)
 {
-	SpinLockRelease(&set_of(s->queue_id)->lock);
+	hint_unlock(&endpoints_table, &s->entry);
 }
 
 /* The clock may have been set back: nothing waits longer than it was to. */
@@ -238,7 +185,12 @@ room_to_run(const Queue *queue, int max, TimestampTz now)
 
 /* ---- claims -------------------------------------------------------------------------------- */
 
-static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+static Statement pause_gone = {
+	"select taskq_private.pause_gone($1, $2)",
+	2,
+	{INT4OID, INT8OID},
+	NULL,
+};
 
 /* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
 static int64
@@ -481,10 +433,8 @@ taskq_reset_endpoint(PG_FUNCTION_ARGS)
 {
 	int32 queue_id = PG_GETARG_INT32(0);
 	EndpointState *s = lock_state(queue_id, GetCurrentTimestamp());
-	TimestampTz start_at = s->start_at;
 
-	*s = (EndpointState){.database = s->database, .queue_id = queue_id, .used_at = s->used_at};
-	s->start_at = start_at;
+	*s = (EndpointState){.entry = s->entry, .start_at = s->start_at};
 	unlock_state(s);
 	PG_RETURN_VOID();
 }
@@ -494,15 +444,13 @@ static EndpointState
 look_at_state(int32 queue_id)
 {
 	EndpointState found = {0};
-	Set *set = set_of(queue_id);
+	EndpointState *s = (EndpointState *) hint_find(&endpoints_table, queue_id);
 
-	SpinLockAcquire(&set->lock);
-	for (int i = 0; i < WAYS; i++)
+	if (s != NULL)
 	{
-		if (set->way[i].database == MyDatabaseId && set->way[i].queue_id == queue_id)
-			found = set->way[i];
+		found = *s;
+		unlock_state(s);
 	}
-	SpinLockRelease(&set->lock);
 	return found;
 }
 
@@ -576,19 +524,19 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 }
 
 static Statement create_endpoint = {
-	"select taskq._create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	9,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {
-	"select taskq._alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
+	"select taskq_private.alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
 	7,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
 	NULL,
 };
 static Statement rotate_secret = {
-	"select taskq._rotate_secret($1, $2, $3)",
+	"select taskq_private.rotate_secret($1, $2, $3)",
 	3,
 	{TEXTOID, TEXTOID, INTERVALOID},
 	NULL,

@@ -1,6 +1,6 @@
 /*
  * headers.c
-		HTTP headers as jsonb objects: what submitters and administrators give.
+ *		HTTP headers as jsonb objects: what submitters and administrators give.
  */
 #include "postgres.h"
 
@@ -11,7 +11,6 @@
 #include "base/errors.h"
 #include "core/http.h"
 #include "push/headers.h"
-
 
 #define MAX_HEADERS      100
 #define MAX_HEADERS_SIZE 32768 /* bytes of the jsonb */

@@ -244,7 +244,7 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	int max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
 	Sender sender = sender_of(fcinfo, 1, 2);
 
-	executor_call("taskq._push_claim()");
+	executor_call("taskq_private.push_claim()");
 	InitMaterializedSRF(fcinfo, 0);
 	if (arming_state() == ARM_ARMED)
 		claim_from_queues(&sender, max, (ReturnSetInfo *) fcinfo->resultinfo);
@@ -313,7 +313,7 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 
 /* ---- answers ------------------------------------------------------------------ */
 
-/* The arguments of _push_report(). */
+/* The arguments of push_report(). */
 enum ReportArgument
 {
 	REP_ID,
@@ -387,7 +387,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	Failure failure = {.class = "http", .retry_in_us = -1};
 	Row lease;
 
-	executor_call("taskq._push_report()");
+	executor_call("taskq_private.push_report()");
 	if (!PG_ARGISNULL(REP_VERDICT))
 		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
 	success = strcmp(verdict, "success") == 0;
@@ -446,7 +446,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 
-	executor_call("taskq._push_extend()");
+	executor_call("taskq_private.push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
@@ -477,7 +477,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	executor_call("taskq._push_release()");
+	executor_call("taskq_private.push_release()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{

@@ -21,7 +21,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 #define MAX_METHOD 32
 
 static const SubmitArguments submit_http_args = {

@@ -31,7 +31,7 @@ enum ArmColumn
 	ARM_DATABASE,
 };
 
-static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
+static Statement arm_if_new = {"select taskq_private.arm_if_new()", 0, {0}, NULL};
 
 static bool
 is_from_here(TupleTableSlot *row)

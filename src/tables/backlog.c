@@ -22,7 +22,6 @@
 #include "tables/backlog.h"
 #include "tables/rows.h"
 
-
 void
 backlog_open(Backlog *b)
 {
@@ -72,9 +71,8 @@ candidate_in(TupleTableSlot *slot)
 }
 
 /*
- * Whether the row that a candidate speaks of stands, and nobody is about to insert
- * or delete it; b->slot has it then.  An administrator who updates it does not
- * take it away, and who else does has its lease.
+ * A row that an administrator is updating stands: other updates are made under a lease,
+ * which backlog_has_lease() finds.
  */
 bool
 backlog_stands(Backlog *b, const Candidate *c)

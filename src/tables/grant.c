@@ -20,7 +20,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
 #define ADMIN_ROLE "taskq_admin"
 
 /* In the order of the bits PRIVILEGE_…; no other role than the admin controls every queue. */

@@ -30,22 +30,23 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "base/xact.h"
 #include "tables/queue.h"
-
 
 /* clang-format off */
 #define GRANTEES(privilege) \
-	"array(select g.role::oid from taskq.queue_grant g " \
+	"array(select g.role::oid from taskq_private.queue_grant g " \
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
 	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
-	"(select p.max_attempts from taskq._retry_policies p " \
+	"(select p.max_attempts from taskq_private.all_retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
 	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
-	"from taskq._queues q left join taskq._endpoints e on e.queue_id = q.id "
+	"from taskq_private.all_queues q " \
+	"left join taskq_private.endpoint_settings e on e.queue_id = q.id "
 /* clang-format on */
 
 enum QueueColumn
@@ -75,14 +76,14 @@ enum QueueColumn
 
 /* With the id known, the plan looks into indexes; by name it would read all endpoints. */
 static Statement select_by_name = {
-	QUEUE_COLUMNS "where q.id = (select n.id from taskq._queues n where n.name = $1)",
+	QUEUE_COLUMNS "where q.id = (select n.id from taskq_private.all_queues n where n.name = $1)",
 	1,
 	{TEXTOID},
 	NULL,
 };
 static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
 static Statement select_push_ids = {
-	"select array_agg(q.id order by q.id) from taskq._queues q "
+	"select array_agg(q.id order by q.id) from taskq_private.all_queues q "
 	"where q.mode = 'push' and q.executor = $1",
 	1,
 	{TEXTOID},
@@ -146,20 +147,18 @@ relation_changed(Datum arg, Oid relid)
 		forget_all();
 }
 
+/* What a prepared transaction has done is not done yet, and may never be. */
 static void
-transaction_ended(XactEvent event, void *arg)
+forget_unless_committed(XactEnd end)
 {
-	/* What a prepared transaction has done is nothing yet, and may be nothing. */
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	if (end != XACT_COMMITTED)
 		forget_all();
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_all();
-}
+static XactKind remembered = {
+	.ended = forget_unless_committed,
+	.part_rolled_back = forget_all,
+};
 
 /* If it fails half-way it is called again, which does no harm. */
 static void
@@ -169,8 +168,7 @@ make_memory(void)
 	HASHCTL by_id = {.keysize = sizeof(int32), .entrysize = sizeof(QueueId)};
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	xact_register(&remembered);
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
 	ctl.hcxt = by_id.hcxt = queue_context;
 	queues_by_id = hash_create("taskq queues by id", 16, &by_id,
@@ -288,7 +286,7 @@ remember(const Datum *row, const bool *isnull)
 	return q;
 }
 
-/* Between the installation of a new library and ALTER EXTENSION they do not fit. */
+/* A server keeps the library it has loaded until it restarts, so the two can differ. */
 static void
 check_version(void)
 {
@@ -307,8 +305,7 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
-						 "restart the server.")));
+				 errhint("Install the library of version %s and restart the server.", version)));
 	version_fits = true;
 }
 

@@ -16,7 +16,7 @@ select taskq.alter_queue('control', retry => 'nowhere');
 select taskq.alter_queue('control', lease_for => '0');
 select taskq.alter_queue('nowhere');
 select taskq.alter_queue(null);
-select taskq.purge_queue('control') > 0 as purged, taskq.finish(id, token) from taskq.lease where id = :id;
+select taskq.purge_queue('control') > 0 as purged, taskq.finish(id, token) from taskq_private.lease where id = :id;
 select taskq.alter_queue('control', mode => 'push', url => 'http://a.example/');
 select taskq.alter_queue('control', url => '');
 select mode, url from taskq.queues where queue = 'control';
@@ -44,12 +44,12 @@ select taskq.resume_queue('control'), taskq.resume_queue('control');
 select payload from taskq.acquire('control', 10);
 select taskq.submit_http('http://a.example/') as h \gset
 select taskq.pause_queue('http');
-select count(*) from taskq._push_claim(10, null, null);
-select * from taskq._push_next_due(null, null);
+select count(*) from taskq_private.push_claim(10, null, null);
+select * from taskq_private.push_next_due(null, null);
 select taskq.resume_queue('http');
-select count(*) from taskq._push_claim(10, null, null);
+select count(*) from taskq_private.push_claim(10, null, null);
 select taskq.cancel(:h);
-select taskq._push_recover();
+select taskq_private.push_recover();
 select taskq.disarm(), taskq.start_executor();
 select taskq.pause_queue('nowhere');
 
@@ -69,18 +69,18 @@ select taskq.retry(:late);
 select state from taskq.result(:late);
 select taskq.cancel(:late);
 -- Once started it does not expire, however often it is given back.
-update taskq.task set start_by = 'epoch' where id = :fine;
-select taskq.release(id, token) from taskq.lease where id = :fine;
+update taskq_private.task set start_by = 'epoch' where id = :fine;
+select taskq.release(id, token) from taskq_private.lease where id = :fine;
 select payload from taskq.acquire('control', 10);
-select taskq.fail(id, token, 'x', retry_in => '0') from taskq.lease where id = :fine;
+select taskq.fail(id, token, 'x', retry_in => '0') from taskq_private.lease where id = :fine;
 select payload from taskq.acquire('control', 10);
-select taskq.finish(id, token) from taskq.lease where id = :fine;
+select taskq.finish(id, token) from taskq_private.lease where id = :fine;
 -- Maintenance expires what nobody acquires.
 select taskq.submit('control', '"unwanted"', start_within => '1 ms') as id \gset
 select pg_sleep(0.01);
-select count(taskq._expire_leases()) >= 0 as done;
+select count(taskq_private.expire_leases()) >= 0 as done;
 select state, payload, error from taskq.tasks where id = :id;
-select count(*) from taskq.start_limit where start_by < now();
+select count(*) from taskq_private.start_limit where start_by < now();
 select taskq.submit('control', start_within => '0');
 select taskq.submit('control', start_within => '1 s', delay => '2 s');
 select taskq.submit('control', start_within => '1 s', run_at => 'infinity');

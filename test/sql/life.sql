@@ -24,7 +24,7 @@ select queue, kind, state, priority, attempt, max_attempts, payload, lease_until
 	from taskq.tasks where id = :id;
 select id = :id as same, kind, payload, attempt, max_attempts, lease_until > now() + interval '9 minutes' as leased,
 	submitted_at <= now() as submitted, priority from taskq.acquire('life', worker => 'me');
-select token from taskq.lease where id = :id \gset
+select token from taskq_private.lease where id = :id \gset
 select state, attempt, worker, lease_until is not null as leased, cancel_requested from taskq.tasks where id = :id;
 select state, result, error, ended_at from taskq.result(:id);
 select taskq.finish(:id, :token - 1) as wrong_token, taskq.finish(:id + 1000000, :token) as wrong_id,
@@ -90,18 +90,18 @@ select attempt, error from taskq.attempts where task_id = :id order by attempt;
 select taskq.submit('life') as a, taskq.submit('life') as b, taskq.submit('life') as c \gset
 select count(*) from taskq.acquire('life', 3);
 select taskq.cancel(:a, 'stop'), taskq.cancel(:b, 'stop'), taskq.cancel(:c);
-select h.cancel_requested, t.state, t.cancel_requested from taskq.lease l, taskq.heartbeat(l.id, l.token) h, taskq.tasks t
+select h.cancel_requested, t.state, t.cancel_requested from taskq_private.lease l, taskq.heartbeat(l.id, l.token) h, taskq.tasks t
 	where l.id = :a and t.id = :a;
-select taskq.finish(id, token) from taskq.lease where id = :a;
-select taskq.fail(id, token, 'gave up') from taskq.lease where id = :b;
-select taskq.release(id, token) from taskq.lease where id = :c;
+select taskq.finish(id, token) from taskq_private.lease where id = :a;
+select taskq.fail(id, token, 'gave up') from taskq_private.lease where id = :b;
+select taskq.release(id, token) from taskq_private.lease where id = :c;
 select state, error from taskq.tasks where id in (:a, :b, :c) order by id;
 
 -- Order: priority, then run_at, then id.
 select taskq.submit('life', '1', priority => 15), taskq.submit('life', '2'), taskq.submit('life', '3', priority => -16),
 	taskq.submit('life', '4'), taskq.submit('life', '5', priority => -16, delay => '1 hour') \g /dev/null
 select payload, priority from taskq.acquire('life', 10);
-select count(*) filter (where taskq.finish(id, token)) from taskq.lease;
+select count(*) filter (where taskq.finish(id, token)) from taskq_private.lease;
 
 -- A rolled back submit, acquire or finish leaves no trace.
 begin;
@@ -120,12 +120,12 @@ rollback to s;
 select attempt from taskq.acquire('life');
 commit;
 begin;
-select taskq.finish(id, token) from taskq.lease where id = :id;
+select taskq.finish(id, token) from taskq_private.lease where id = :id;
 rollback;
 select state from taskq.tasks where id = :id;
 
 -- One transaction, one statement: everything sees what went before.
-select taskq.finish(id, token), taskq.finish(id, token) from taskq.lease where id = :id;
+select taskq.finish(id, token), taskq.finish(id, token) from taskq_private.lease where id = :id;
 begin;
 select taskq.submit('life') as id \gset
 select token from taskq.acquire('life') \gset
@@ -176,7 +176,7 @@ select length(payload::text) from taskq.tasks where id = :id;
 select taskq.submit('life', '"pending"') is not null as submitted;
 select try('taskq.drop_queue(''life'')');
 select taskq.drop_queue('life', force => true), taskq.drop_queue('life');
-select count(*) from taskq.task;
+select count(*) from taskq_private.task;
 select distinct state, error from taskq.tasks where error = 'queue dropped';
 select count(*) from taskq.tasks where state in ('pending', 'running');
 drop function try, stale;

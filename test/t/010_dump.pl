@@ -33,10 +33,10 @@ wait_state($node, $failed, 'dead');
 # A history of ten days, and a shipped queue that was changed.
 sql("select taskq.alter_queue('default', lease_for => '2 min')");
 sql("select taskq.create_queue('day' || n, keep_finished => n * interval '1 day') from generate_series(1, 10) n");
-sql('select taskq._make_history()');
+sql('select taskq_private.make_history()');
 sql("select taskq.submit('day' || n) from generate_series(1, 10) n");
 sql("select taskq.finish(id, token) from generate_series(1, 10) n, taskq.acquire('day' || n)");
-is(sql("select count(distinct tableoid) >= 10 from taskq.history where queue ~ '^day'"), 't', 'ended tasks stand in ten dated tables');
+is(sql("select count(distinct tableoid) >= 10 from taskq_private.history where queue ~ '^day'"), 't', 'ended tasks stand in ten dated tables');
 
 sql('select taskq.stop_executor()');
 my $ended = sql("select taskq.submit('kept', '{\"a\": 1}', kind => 'k')");
@@ -67,10 +67,10 @@ foreach my $query (
 	'select * from taskq.attempts order by task_id, attempt',
 	'select * from taskq.queues order by queue',
 	'select * from taskq.queue_grants',
-	'select * from taskq.retry_policy order by name',
+	'select * from taskq_private.retry_policy order by name',
 	"select * from taskq.response($sent)",
-	'select tableoid::regclass::text, id from taskq.history order by id',
-	'select * from taskq.history_rest order by id')
+	'select tableoid::regclass::text, id from taskq_private.history order by id',
+	'select * from taskq_private.history_rest order by id')
 {
 	my $before = sql($query);
 	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
@@ -90,7 +90,7 @@ is(scalar($receiver->requests('/ok/')), 0, 'neither what is due nor what becomes
 is(sql(q{select ok from taskq.status() where "check" = 'armed'}, 'copy'), 'f', 'status() says why');
 is(sql(q{select ok from taskq.status() where "check" = 'armed'}), 't', 'the original is armed');
 
-my $claim = "set role carrier; select id from taskq._push_claim(10, null, 'carrier')";
+my $claim = "set role carrier; select id from taskq_private.push_claim(10, null, 'carrier')";
 is(sql($claim, 'copy'), '', 'nor does another program get anything to send');
 
 # ---- and lives ------------------------------------------------------------------------------
