@@ -14,7 +14,7 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = clock buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
+include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
 BASE = arg catalog database durability process settings shmem sql xact
@@ -37,9 +37,9 @@ ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
+	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused
 FUZZ = url header retry_after egress secret
-UNIT = test_buffer test_egress test_outcome test_request test_names test_signature test_resolve test_http test_lines test_deliver
+UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts test_deliver test_protocol test_rate test_circuit test_text test_task
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
@@ -113,7 +113,7 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 # ---- fuzz targets: the pure functions of the core, for clang's libFuzzer -----
 
 FUZZ_DIR = build/fuzz
-FUZZ_CORE = egress request outcome signature names
+FUZZ_CORE = egress names outcome request signature url
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 

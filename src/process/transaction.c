@@ -149,7 +149,10 @@ transact(Operation *op, Work work, void *arg)
 	/* In this order: a stop that comes later cancels the transaction itself. */
 	QueryCancelPending = false;
 	if (worker_stopping && !arm_drain_timeout())
+	{
+		failure_sqlstate = ERRCODE_QUERY_CANCELED;
 		return false;
+	}
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, op->name);
 	failure = try_transaction(work, arg);

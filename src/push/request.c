@@ -23,7 +23,7 @@
 #include "base/arg.h"
 #include "base/settings.h"
 #include "base/sql.h"
-#include "core/http.h"
+#include "core/url.h"
 #include "life/acquire.h"
 #include "life/lease.h"
 #include "push/headers.h"

@@ -4,7 +4,6 @@
  */
 #include <strings.h>
 
-#include "core/http.h"
 #include "core/request.h"
 #include "fuzz.h"
 
