@@ -19,7 +19,7 @@ include src/core/modules.mk
 # The floors of src/README.md, the lowest first.
 BASE = arg catalog database durability process settings shmem sql xact
 TABLES = arming backlog grant key queue queue_calls rows state token
-HINTS = counts dispatch lanes leases sweep wakeup
+HINTS = counts dispatch idle lanes leases sweep wakeup
 LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
 PUSH = answer endpoint headers protocol request signature submit_http
 PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
@@ -36,7 +36,7 @@ SQL = 10_roles 20_tables 30_retry 40_queues 50_tasks 52_results 60_endpoints 62_
 # The first ones have the names of the SQL parts.
 REGRESS = roles tables retry queues tasks results endpoints push executor duties arming views status grants \
 	arguments batch keys transitions properties history stats
-ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry \
+ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry push_claim \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \

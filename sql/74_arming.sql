@@ -6,13 +6,7 @@ language c stable strict as 'MODULE_PATHNAME', 'taskq_system_identifier';
 
 -- NULL: nothing was submitted here yet.
 create function taskq_private.armed() returns boolean
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-	select bool_and(a.system_identifier = taskq_private.system_identifier()
-		and a.database = (select d.oid from pg_database d where d.datname = current_database()))
-	from taskq_private.arm a
-$$;
+language c stable parallel unsafe as 'MODULE_PATHNAME', 'taskq_armed';
 
 -- Whether this may be a copy, perhaps not complete yet: nobody has armed it, or
 -- somebody elsewhere.  One that was only disarmed is none.

@@ -48,6 +48,8 @@ registry_init_shared(void *memory, LWLock *lock, bool found)
 	pg_atomic_init_u32(&registry->launcher_procno, TASKQ_NO_PROC);
 	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
 		init_slot(&registry->db[i]);
+	for (int i = 0; i < IDLE_COUNTERS; i++)
+		pg_atomic_init_u32(&registry->idle_counters[i], 0);
 	for (int i = 0; i < MaxBackends; i++)
 		pg_atomic_init_u64(&registry->waiting_for[i], 0);
 }

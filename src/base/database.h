@@ -18,6 +18,9 @@
 
 #define TASKQ_EXTENSION "taskq"
 
+/* Of all databases: see idle.c. */
+#define IDLE_COUNTERS 4096
+
 #define TASKQ_NO_PROC PG_UINT32_MAX
 
 /* Why the last executor of a database ended. */
@@ -85,6 +88,9 @@ typedef struct Registry
 	TimestampTz shortage_until; /* nothing is started before */
 	pg_atomic_uint32 launcher_procno;
 	TaskqDatabase db[TASKQ_MAX_DATABASES];
+
+	/* How often tasks of a queue were offered to claimers: see idle.c. */
+	pg_atomic_uint32 idle_counters[IDLE_COUNTERS];
 
 	/* What each backend waits for, by its number: see wait.c.  0: nothing. */
 	pg_atomic_uint64 waiting_for[FLEXIBLE_ARRAY_MEMBER];

@@ -41,6 +41,7 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -182,6 +183,17 @@ dispatch_has_own(int32 queue_id)
 	return false;
 }
 
+bool
+dispatch_has_any_own(void)
+{
+	for (int i = 0; i < xact_count(&notes); i++)
+	{
+		if (((const Note *) xact_note_at(&notes, i))->inserted)
+			return true;
+	}
+	return false;
+}
+
 /* ---- reading on -------------------------------------------------------------------- */
 
 /* One lane's share of a refill. */
@@ -229,15 +241,39 @@ read_lane(LaneScan *scan, Refill *r, int n)
 	}
 }
 
+#define FEW_LANES 4 /* are read without looking first whether they have entries */
+
+/* The lanes that are to be read, as bits; those that have no entries are done. */
+static uint32
+lanes_to_read(Backlog *b, Refill *r)
+{
+	uint32 due = 0;
+	uint32 empty = 0;
+
+	for (int n = 0; n < NLANES; n++)
+		due |= (uint32) r->lanes[n].due << n;
+	if (pg_popcount32(due) > FEW_LANES)
+		empty = due & ~backlog_lanes(b, r->queue_id, PRIORITY_OF(0));
+	for (int n = 0; n < NLANES; n++)
+	{
+		if ((empty & (UINT32_C(1) << n)) == 0)
+			continue;
+		r->lanes[n].done = true;
+		r->lanes[n].next_due = DT_NOEND;
+	}
+	return due & ~empty;
+}
+
 static void
 read_lanes(Backlog *b, Refill *r)
 {
+	uint32 lanes = lanes_to_read(b, r);
 	LaneScan scan;
 
 	lane_scan_open(&scan, b);
 	for (int n = 0; n < NLANES && r->count < r->room; n++)
 	{
-		if (r->lanes[n].due)
+		if ((lanes & (UINT32_C(1) << n)) != 0)
 			read_lane(&scan, r, n);
 	}
 	index_endscan(scan.scan);

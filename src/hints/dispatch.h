@@ -20,6 +20,9 @@ extern void dispatch_taken(Relation tasks, int32 queue_id, const Candidate *cand
 /* Whether this transaction has made tasks of the queue pending, which no other session can see. */
 extern bool dispatch_has_own(int32 queue_id);
 
+/* The same of any queue. */
+extern bool dispatch_has_any_own(void);
+
 /*
  * Takes up to max candidates that are due, in the order of acquisition.  No other
  * session gets them, and they come back when the transaction rolls back.

@@ -18,10 +18,9 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "base/shmem.h"
+#include "hints/idle.h"
 #include "hints/lanes.h"
 #include "tables/backlog.h"
-
-#define PRIORITY_OF(n) ((int16) ((n) -16))
 
 static Size
 memory_of_lanes(void)
@@ -281,6 +280,7 @@ slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool a
 	/* A row of which an administrator has changed the priority to what no lane has. */
 	if (c->priority < PRIORITY_OF(0) || c->priority >= PRIORITY_OF(NLANES))
 		return;
+	idle_end(queue_id);
 	s = slot_lock(queue_id);
 	if (s == NULL)
 		return; /* nothing was read that it could have been missed by */

@@ -17,6 +17,7 @@
 
 #define NLANES         32 /* priorities -16 to 15 */
 #define LANE_OF(c)     ((c)->priority + 16)
+#define PRIORITY_OF(n) ((int16) ((n) -16))
 #define MAX_CANDIDATES 1024
 
 typedef struct Position

@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "base/database.h"
 #include "base/shmem.h"
+#include "hints/idle.h"
 #include "hints/lanes.h"
 #include "hints/sweep.h"
 #include "hints/wakeup.h"
@@ -157,6 +158,18 @@ sweep_begin_anew(void)
 	sweep_from = lane_start;
 }
 
+/*
+ * Of a queue without a slot nothing was read, so a sweep has nothing to compare with: those who
+ * claim from it look at all of its index again.
+ */
+static void
+tell_beginning(void)
+{
+	idle_end_all();
+	database_hints_changed();
+	wakeup_at_commit(WANT_TASKS);
+}
+
 static bool
 sweep_step(Backlog *b, int max_entries)
 {
@@ -165,6 +178,8 @@ sweep_step(Backlog *b, int max_entries)
 
 	if (!slots_are_shared())
 		return true;
+	if (sweep_slot == 0 && sweep_lane == 0)
+		tell_beginning();
 	lane_scan_open(&scan, b);
 	while (w.budget > 0 && sweep_slot < slot_count())
 	{
@@ -177,7 +192,10 @@ sweep_step(Backlog *b, int max_entries)
 			sweep_entries(b, &scan, &w);
 			sweep_end(compat_relfile(b->task.heap), &w);
 			if (w.count > 0 || w.is_unread)
+			{
+				idle_end(w.queue_id);
 				database_hints_changed();
+			}
 			tell_found(&w);
 		}
 		sweep_on(&w, !ours);

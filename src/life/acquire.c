@@ -23,6 +23,7 @@
 #include "base/sql.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
+#include "hints/idle.h"
 #include "hints/sweep.h"
 #include "life/acquire.h"
 #include "life/expire.h"
@@ -207,6 +208,7 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 		.claims = claims,
 		.max = max,
 	};
+	uint32 begun = idle_begin(queue->id);
 	Backlog b;
 
 	*next_due = DT_NOEND;
@@ -222,6 +224,8 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	else
 		claim_candidates(&b, queue->id, &c, next_due);
 	backlog_close(&b);
+	if (c.count < max && queue->push)
+		idle_remember(queue->id, begun, *next_due);
 	if (c.count > 0)
 		CommandCounterIncrement();
 	return c.count;

@@ -13,6 +13,7 @@
 
 #include "base/database.h"
 #include "hints/dispatch.h"
+#include "hints/idle.h"
 #include "hints/wakeup.h"
 #include "life/due.h"
 #include "tables/backlog.h"
@@ -53,9 +54,68 @@ task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
 	return due.count;
 }
 
+#define FEW_QUEUES 8 /* are better looked at one by one */
+
+static int
+count_unknown(const TimestampTz *due, int count)
+{
+	int unknown = 0;
+
+	for (int i = 0; i < count; i++)
+		unknown += due[i] == DT_NOBEGIN;
+	return unknown;
+}
+
+/* Looks at once at the queues of which nothing is known. */
+static void
+survey_unknown(const int32 *ids, int count, TimestampTz now, TimestampTz *due)
+{
+	int *unknown = palloc_array(int, count);
+	int32 *its_id = palloc_array(int32, count);
+	uint32 *begun = palloc_array(uint32, count);
+	TimestampTz *found = palloc_array(TimestampTz, count);
+	Backlog b;
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (due[i] != DT_NOBEGIN)
+			continue;
+		unknown[n] = i;
+		its_id[n] = ids[i];
+		begun[n++] = idle_begin(ids[i]);
+	}
+	backlog_open(&b);
+	backlog_survey(&b, its_id, n, now, found);
+	backlog_close(&b);
+	for (int i = 0; i < n; i++)
+	{
+		due[unknown[i]] = found[i];
+		if (found[i] > now)
+			idle_remember(its_id[i], begun[i], found[i]);
+	}
+}
+
+TimestampTz *
+tasks_survey(const int32 *ids, int count, TimestampTz now)
+{
+	TimestampTz *due = palloc_array(TimestampTz, count);
+
+	idle_read(ids, count, due);
+	if (idle_is_possible() && count_unknown(due, count) > FEW_QUEUES)
+		survey_unknown(ids, count, now, due);
+	for (int i = 0; i < count && dispatch_has_any_own(); i++)
+	{
+		if (due[i] > now && dispatch_has_own(ids[i]))
+			due[i] = now;
+	}
+	return due;
+}
+
 bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
+	uint32 begun = idle_begin(queue->id);
 	Backlog b;
 	bool due;
 
@@ -65,6 +125,8 @@ task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 	backlog_open(&b);
 	due = dispatch_look(&b, queue->id, now, next_due);
 	backlog_close(&b);
+	if (!due)
+		idle_remember(queue->id, begun, *next_due);
 	return due;
 }
 

@@ -46,7 +46,7 @@ static Statement select_response = {
 static bool
 may_by_name(Datum queue, bool isnull, int privileges)
 {
-	return !isnull && queue_may(queue_find(DatumGetTextPP(queue)), privileges);
+	return !isnull && queue_may(queue_of_row(DatumGetTextPP(queue)), privileges);
 }
 
 PG_FUNCTION_INFO_V1(taskq_retry);

@@ -31,7 +31,9 @@
 #include "base/shmem.h"
 #include "base/sql.h"
 #include "core/circuit.h"
+#include "core/outcome.h"
 #include "core/rate.h"
+#include "hints/idle.h"
 #include "hints/leases.h"
 #include "life/due.h"
 #include "push/endpoint.h"
@@ -78,14 +80,18 @@ unlock_state(EndpointState *s)
 	hint_unlock(&endpoints_table, &s->entry);
 }
 
-/* When circuit, Retry-After and rate let the next request start; at most now: at once. */
+/* When circuit, Retry-After and rate let the next request start; now: at once. */
 static TimestampTz
-state_opens(EndpointState *s, const Queue *queue, TimestampTz now)
+state_opens(const Queue *queue, TimestampTz now)
 {
-	TimestampTz opens = tq_circuit_blocks_until(&s->circuit, now);
+	EndpointState *s = lock_state(queue->id, now);
+	TimestampTz opens = Max(tq_circuit_blocks_until(&s->circuit, now), now);
 
 	if (queue->rate > 0)
 		opens = Max(opens, tq_rate_opens(&s->rate, tq_rate_interval_us(queue->rate), now));
+	if (s->gone != 0)
+		opens = Max(opens, now + LOOK_AGAIN_US);
+	unlock_state(s);
 	return opens;
 }
 
@@ -196,7 +202,9 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 
 	if (!queue->endpoint)
 		return max;
-	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
+	/* The cheap questions come first. */
+	if (queue->secrets_missing || is_gone(queue, now) || state_opens(queue, now) > now ||
+		!task_is_due(queue, now, &next))
 		return 0;
 	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
 	if (max == 0)
@@ -254,17 +262,12 @@ TimestampTz
 endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 {
 	TimestampTz opens;
-	EndpointState *s;
 
 	if (!queue->endpoint)
 		return now;
 	if (queue->secrets_missing)
 		return DT_NOEND;
-	s = lock_state(queue->id, now);
-	opens = Max(state_opens(s, queue, now), now);
-	if (s->gone != 0)
-		opens = Max(opens, now + LOOK_AGAIN_US);
-	unlock_state(s);
+	opens = state_opens(queue, now);
 	return opens > now ? opens : room_opens(queue, now, limited);
 }
 
@@ -286,6 +289,9 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 	if (gone)
 		s->gone = task;
 	unlock_state(s);
+	/* The next claim looks at the endpoint and pauses it, whether or not a task is due. */
+	if (gone)
+		idle_end(queue->id);
 }
 
 /* ---- SQL ------------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@ set client_min_messages = warning;
 \set VERBOSITY terse
 \set ON_ERROR_STOP 0
 -- The executor itself stays out of it.
-select taskq.disarm();
+select taskq.stop_executor(), taskq.arm();
 
 \set secret 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX'
 select taskq.create_endpoint('hooks', 'https://hooks.example/v1/', headers => '{"X-Key": "k", "Content-Type": "text/plain"}',
@@ -176,3 +176,4 @@ select taskq.drop_queue('books too', force => true);
 -- Nothing is left of one that is dropped.
 select taskq.drop_queue(endpoint, force => true) from taskq.endpoints order by endpoint;
 select (select count(*) from taskq_private.endpoint), (select count(*) from taskq_private.endpoint_secret);
+select taskq.disarm(), taskq.start_executor();

@@ -1,8 +1,8 @@
 -- The push protocol: what the executor is given, and what becomes of its reports.
--- The database is disarmed meanwhile, so the executor itself stays out of it.
+-- The executor itself is stopped meanwhile, so that it stays out of it.
 set timezone = 'UTC';
 select taskq.create_queue('hook', mode => 'push', url => 'https://hook.example/in', retry => 'default');
-select taskq.disarm();
+select taskq.stop_executor(), taskq.arm();
 select taskq.submit('hook', '{"a": "ü"}') as a,
 	taskq.submit_http('http://b.example/x?y=1', method => 'PUT', headers => '{"X-Two": "2", "content-type": "text/plain"}', body => '\x00ff', timeout => '1500 ms') as b,
 	taskq.submit_http('http://c.example/', method => 'GET', delay => '1 hour') as c \gset
@@ -126,3 +126,24 @@ select count(*) as builtin from taskq_private.push_claim(10, null, null) where i
 select taskq.drop_queue('outside', true), taskq.drop_queue('others', true);
 select taskq.cancel(:c);
 drop role regress_sender;
+
+-- Where the database is not armed no sender gets anything: a copy, one that was disarmed, and a new one.
+select taskq.create_queue('unsent', mode => 'push', url => 'https://hooks.example.com/'),
+	taskq.create_queue('unsent too', mode => 'push', url => 'https://hooks.example.com/', executor => 'external');
+select taskq.submit('unsent') < taskq.submit('unsent too') as submitted;
+update taskq_private.arm set system_identifier = 1;
+select count(*) as builtin from taskq_private.push_claim(10, null, null);
+select count(*) as external from taskq_private.push_claim(10, null, 'me');
+select taskq_private.push_next_due(null, null) as builtin, taskq_private.push_next_due('{unsent too}', 'me') as external;
+select taskq.disarm();
+select count(*) as builtin from taskq_private.push_claim(10, null, null);
+select count(*) as external from taskq_private.push_claim(10, '{unsent too}', 'me');
+delete from taskq_private.arm;
+select count(*) as builtin from taskq_private.push_claim(10, null, null);
+select taskq_private.push_next_due(null, null) as builtin;
+select taskq.arm();
+select taskq_private.push_next_due(null, null) as builtin, taskq_private.push_next_due('{unsent too}', 'me') as external;
+select count(*) as builtin from taskq_private.push_claim(10, null, null);
+select count(*) as external from taskq_private.push_claim(10, null, 'me');
+select taskq.drop_queue('unsent', true), taskq.drop_queue('unsent too', true);
+select taskq.disarm(), taskq.start_executor();

@@ -38,8 +38,8 @@ select queue, lease_for, retry from taskq.queues where queue in ('default', 'htt
 select taskq.alter_queue('default', lease_for => '60 s');
 select taskq.create_queue('default');
 
--- Here nothing is sent, so the executor leaves push tasks alone.
-select taskq.disarm();
+-- Without an executor, which would claim push tasks, too.
+select taskq.stop_executor(), taskq.arm();
 
 -- Paused: nothing is acquired or claimed; submitting and finishing go on.
 select taskq.submit('queues', '"first"') > 0 as submitted;
@@ -59,6 +59,7 @@ select taskq.resume_queue('http');
 select count(*) from taskq_private.push_claim(10, null, null);
 select taskq.cancel(:h);
 select taskq_private.push_recover();
+select taskq.disarm(), taskq.start_executor();
 select taskq.pause_queue('nowhere');
 
 -- Purge: pending ones, also those for later; not what runs.
