@@ -27,12 +27,15 @@ PROCESS = duties executor identity launcher notify start_stop stepaside store tr
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
 	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
 
-SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
-	sql/45_endpoints.sql sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \
-	sql/80_push.sql sql/85_maintenance.sql sql/90_grants.sql
+# In the order in which they become the install script.
+SQL_PARTS = $(SQL:%=sql/%.sql)
+SQL = 10_roles 20_tables 30_retry 40_queues 50_tasks 52_results 60_endpoints 62_push \
+	70_executor 72_duties 74_arming 80_views 82_status 90_grants
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
-REGRESS = arguments retry life keys batch control transitions properties push endpoints history arming roles grants stats
+# The first ones have the names of the SQL parts.
+REGRESS = roles tables retry queues tasks results endpoints push executor duties arming views status grants \
+	arguments batch keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \

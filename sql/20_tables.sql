@@ -40,7 +40,7 @@ create table taskq_private.queue (
 	pause_reason text				-- why it is paused, if nobody has asked for it
 );
 
--- What makes a push queue an endpoint: see 45_endpoints.sql.
+-- What makes a push queue an endpoint: see 60_endpoints.sql.
 create table taskq_private.endpoint (
 	queue_id int not null constraint endpoint_pkey primary key,
 	header_names text[] not null,	-- what endpoint_secret has to hold
@@ -91,7 +91,7 @@ create table taskq_private.task (
 	queue_id int not null,
 	attempt int not null,			-- attempts used up
 	max_attempts int not null,
-	priority smallint not null,
+	priority smallint not null constraint task_priority check (priority between -16 and 15),
 	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
 	revived_at timestamptz,			-- when retry() started its present life
 	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
@@ -166,13 +166,13 @@ create index attempt_task on taskq_private.attempt (task_id, attempt);
 
 -- Ended tasks, arranged by the day (keep of more than 31 days: the month) on
 -- which they may go, so that expiry drops a table and deletes no row.  The
--- dated tables are made ahead by maintenance (90_maintenance.sql) and hold the
+-- dated tables are made ahead by maintenance (72_duties.sql) and hold the
 -- only indexes; what ends on a day that has no table yet goes to history_rest.
 create table taskq_private.history (
 	bucket int not null,			-- yyyymmdd or yyyymm of expiry, UTC
 	id bigint not null,
 	state taskq.state not null,
-	priority smallint not null,
+	priority smallint not null constraint history_priority check (priority between -16 and 15),
 	push boolean not null,			-- the mode of its queue
 	attempt int not null,
 	max_attempts int not null,
@@ -201,7 +201,7 @@ create table taskq_private.history (
 	attempts jsonb					-- its failed tries
 ) partition by list (bucket);
 
-create table taskq_private.history_rest (like taskq_private.history);
+create table taskq_private.history_rest (like taskq_private.history including constraints);
 create index history_rest_id on taskq_private.history_rest (id);
 
 create view taskq_private.all_history as
@@ -210,7 +210,7 @@ create view taskq_private.all_history as
 	select * from taskq_private.history_rest;
 
 -- For which database this queue sends.  One row, written by the first
--- create_queue() or submit(): see 60_control.sql.
+-- create_queue() or submit(): see 74_arming.sql.
 create table taskq_private.arm (
 	system_identifier bigint not null,
 	database oid not null

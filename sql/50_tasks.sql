@@ -209,33 +209,3 @@ comment on function taskq.cancel_key is
 	'Returns false if no live task has the key.\n'
 	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 neither privilege submit nor control on the queue; 25006 on a '
 	'standby or in a read-only transaction.';
-
--- Ends a pending task whose time to start has passed.
-create function taskq_private.expire_task(id bigint) returns boolean
-language c volatile strict as 'MODULE_PATHNAME', 'taskq_expire_task';
-
--- Ends what was not started in time.  A task that somebody has in hand at this
--- moment is left to its next claim, which looks again.
-create function taskq_private.expire_starts() returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	due record;
-	expired bigint := 0;
-begin
-	for due in
-		select l.ctid, l.id from taskq_private.start_limit l where l.start_by <= clock_timestamp() order by l.id for update skip locked
-	loop
-		begin
-			if taskq_private.expire_task(due.id) then
-				expired := expired + 1;
-			end if;
-		exception when others then
-			raise log 'could not expire task %: SQLSTATE %', due.id, sqlstate;
-		end;
-		delete from taskq_private.start_limit l where l.ctid = due.ctid;
-	end loop;
-	return expired;
-end
-$$;

@@ -31,3 +31,10 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_executor_state'
 -- At commit the launcher checks whether this database wants an executor.
 create function taskq_private.poke_launcher() returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_poke_launcher';
+
+create function taskq_private.wake_executor() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
+
+-- A sweep follows the commit: see 72_duties.sql.
+create function taskq_private.sweep_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';

@@ -46,9 +46,9 @@ select taskq.retry(:dd), taskq.cancel(:dd);
 do $$
 begin
 	set local role taskq_owner;
-	create table taskq_private.history_20200101 (like taskq_private.history);
+	create table taskq_private.history_20200101 (like taskq_private.history including constraints);
 	alter table taskq_private.history attach partition taskq_private.history_20200101 for values in (20200101);
-	create table taskq_private.history_202001 (like taskq_private.history);
+	create table taskq_private.history_202001 (like taskq_private.history including constraints);
 	alter table taskq_private.history attach partition taskq_private.history_202001 for values in (202001);
 	insert into taskq_private.history_rest select (jsonb_populate_record(h, '{"bucket": 20200101, "id": 0}')).* from taskq_private.history_rest h limit 1;
 end

@@ -123,5 +123,6 @@ reset search_path;
 drop schema trap cascade;
 
 drop view ours;
+select taskq.finish(id, token) from taskq_private.lease;
 drop function try, who;
 drop role regress_submitter, regress_worker, regress_reader, regress_nobody;

@@ -54,7 +54,7 @@ foreach my $bucket (@expired, 'rest')
 	my $year = '2020-01-01 00:00:00+00';
 	sql(<<"END") unless $bucket eq 'rest';
 set role taskq_owner;
-create table taskq_private.history_$bucket (like taskq_private.history);
+create table taskq_private.history_$bucket (like taskq_private.history including constraints);
 create index history_${bucket}_id on taskq_private.history_$bucket (id);
 alter table taskq_private.history attach partition taskq_private.history_$bucket for values in ($bucket);
 END

@@ -1,47 +1,4 @@
--- The protocol between those who send push tasks and the database: the executor,
--- which gives no name as worker and has the queues that are builtin; and others,
--- which have those that are external and that they may work on, of the queues
--- they name (NULL: all).  src/core/protocol.h has the other side.
-
-create function taskq_private.push_queues(queues text[]) returns setof text
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_queues';
-
-create function taskq_private.push_claim(max_tasks int, queues text[], worker text)
-returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, method text, url text, headers text[], body bytea)
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
-
--- Milliseconds until a task is due that is not yet, or may be sent that may not;
--- limited: some are due, but their endpoints have all under way that they may;
--- armed: whether the database is, NULL when nothing was submitted in it yet.
-create function taskq_private.push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean, out armed boolean)
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
-
-create function taskq_private.push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
-	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
-
-create function taskq_private.push_extend(ids bigint[], tokens bigint[]) returns setof bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
-
--- The ids of those that somebody else has in hand just now.
-create function taskq_private.push_release(ids bigint[], tokens bigint[], delay interval) returns setof bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
-
--- An endpoint has answered 410 Gone to a task; false: somebody has its row in hand.
-create function taskq_private.pause_gone(queue_id int, task_id bigint) returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-	update taskq_private.queue q
-		set (paused, pause_reason) = (true, format('the endpoint answered 410 Gone to task %s', task_id))
-		where q.id = (select t.id from taskq_private.queue t where t.id = pause_gone.queue_id for update skip locked);
-	if found then
-		perform taskq_private.queues_changed();
-	end if;
-	return found;
-end
-$$;
+-- What the executor does beside delivering.
 
 -- Notifies those who LISTEN for pull queues: see src/notify.c.
 create function taskq_private.notify(queue_ids int[]) returns void
@@ -161,5 +118,116 @@ begin
 	-- One that has run out and is still there is looked at again when something has been committed.
 	return case when next is not null then
 		greatest(0, ceil(1000 * extract(epoch from next - clock_timestamp()))) end::bigint;
+end
+$$;
+
+-- Ends a pending task whose time to start has passed.
+create function taskq_private.expire_task(id bigint) returns boolean
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_expire_task';
+
+-- Ends what was not started in time.  A task that somebody has in hand at this
+-- moment is left to its next claim, which looks again.
+create function taskq_private.expire_starts() returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	due record;
+	expired bigint := 0;
+begin
+	for due in
+		select l.ctid, l.id from taskq_private.start_limit l where l.start_by <= clock_timestamp() order by l.id for update skip locked
+	loop
+		begin
+			if taskq_private.expire_task(due.id) then
+				expired := expired + 1;
+			end if;
+		exception when others then
+			raise log 'could not expire task %: SQLSTATE %', due.id, sqlstate;
+		end;
+		delete from taskq_private.start_limit l where l.ctid = due.ctid;
+	end loop;
+	return expired;
+end
+$$;
+
+-- The dated table of history for a task that ends at that time and is kept so long.
+create function taskq_private.bucket(ended_at timestamptz, keep interval) returns int
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_bucket';
+
+-- Makes the dated tables that tasks ending today and tomorrow need.
+create function taskq_private.make_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	b int;
+	leaf text;
+begin
+	-- A dump that is being restored brings its own.
+	if taskq_private.copied() then
+		return;
+	end if;
+	for b in
+		select distinct taskq_private.bucket(clock_timestamp() + ahead, keep)
+		from taskq_private.all_queues q, unnest(array[q.keep_finished, q.keep_dead]) as keep,
+			unnest(array[interval '0', interval '1 day']) as ahead
+		where keep > interval '0'
+	loop
+		leaf := 'history_' || b;
+		continue when to_regclass('taskq_private.' || leaf) is not null;
+		begin
+			execute format('create table taskq_private.%I (like taskq_private.history including constraints)', leaf);
+			execute format('create index %I on taskq_private.%I (id)', leaf || '_id', leaf);
+			execute format('alter table taskq_private.history attach partition taskq_private.%I for values in (%s)', leaf, b);
+		exception when duplicate_table or unique_violation then
+			null;	-- somebody else has just made it
+		end;
+	end loop;
+end
+$$;
+
+-- Forgets keys whose time is up, but those that somebody is taking over.
+create function taskq_private.drop_keys() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from taskq_private.key where ctid = any (array(
+		select ctid from taskq_private.key where taken_until <= clock_timestamp() limit 10000 for update skip locked))
+$$;
+
+-- Drops what has expired.  Dropping needs locks that readers hold.  Where one
+-- cannot be had at once it is tried again the next time: whoever comes while
+-- somebody waits for such a lock waits behind him.
+create function taskq_private.drop_history() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+	today constant int := to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD')::int;
+	leaf regclass;
+begin
+	if taskq_private.copied() then
+		return;
+	end if;
+	for leaf in
+		select i.inhrelid::regclass
+		from pg_inherits i
+			join pg_class c on c.oid = i.inhrelid,
+			cast(substring(c.relname from '^history_([0-9]+)$') as int) as bucket
+		where i.inhparent = 'taskq_private.history'::regclass
+			and bucket < case when bucket < 1000000 then today / 100 else today end
+	loop
+		begin
+			lock table only taskq_private.history in access exclusive mode nowait;
+			execute format('lock table %s in access exclusive mode nowait', leaf);
+			execute format('drop table %s', leaf);
+		exception when lock_not_available then
+			null;
+		end;
+	end loop;
+	delete from taskq_private.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
 end
 $$;
