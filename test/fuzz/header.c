@@ -2,6 +2,7 @@
  * header.c
  *		Fuzz target: header lines and methods that may be sent.
  */
+#include <stdbool.h>
 #include <strings.h>
 
 #include "core/request.h"
