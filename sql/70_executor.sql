@@ -38,3 +38,7 @@ language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
 -- A sweep follows the commit: see 72_duties.sql.
 create function taskq_private.sweep_soon() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';
+
+-- At commit the executor makes tables of history: see 72_duties.sql.
+create function taskq_private.make_history_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_make_history_soon';

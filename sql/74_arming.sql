@@ -21,9 +21,12 @@ create function taskq_private.arm_if_new() returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	insert into taskq_private.arm
-	select taskq_private.system_identifier(), d.oid from pg_database d
-	where d.datname = current_database() and not exists (select from taskq_private.arm)
+	with armed as (
+		insert into taskq_private.arm
+		select taskq_private.system_identifier(), d.oid from pg_database d
+		where d.datname = current_database() and not exists (select from taskq_private.arm)
+		returning database)
+	select taskq_private.make_history_soon() from armed
 $$;
 
 create function taskq.arm() returns void
@@ -37,6 +40,7 @@ as $$
 	select taskq_private.poke_launcher();
 	-- Nobody has told of the rows that a restore brought.
 	select taskq_private.sweep_soon();
+	select taskq_private.make_history_soon();
 $$;
 comment on function taskq.arm is
 	'Lets requests be sent from this database. A new installation is armed by its first create_queue() or submit(). A '

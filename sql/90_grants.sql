@@ -212,8 +212,9 @@ to taskq_admin;
 grant usage on schema taskq_private to taskq_bgw;
 grant execute on routine
 	taskq_private.armed, taskq_private.push_claim, taskq_private.push_next_due, taskq_private.push_report,
-	taskq_private.push_extend, taskq_private.push_release, taskq_private.push_recover,
-	taskq_private.expire_leases, taskq_private.notify, taskq_private.sweep,
+	taskq_private.push_extend, taskq_private.push_release, taskq_private.notify,
+	taskq_private.look_ahead_all, taskq_private.recover_leases,
+	taskq_private.take_back_leases, taskq_private.expire_starts, taskq_private.sweep,
 	taskq_private.make_history, taskq_private.drop_history, taskq_private.drop_keys
 to taskq_bgw;
 

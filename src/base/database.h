@@ -43,7 +43,8 @@ typedef enum DatabaseWant
 	WANT_TIMERS = 1 << 3,  /* it looks when pull tasks become due by time */
 	WANT_SWEEP = 1 << 4,   /* rows may have come that no session has offered: see sweep.c */
 	WANT_LEASES = 1 << 5,  /* shared memory may not know all leases: see leases.c */
-	WANT_PROBE = 1 << 6    /* the launcher looks whether it wants an executor */
+	WANT_PROBE = 1 << 6,   /* the launcher looks whether it wants an executor */
+	WANT_HISTORY = 1 << 7  /* the database was armed: the executor makes tables of history */
 } DatabaseWant;
 
 /*

@@ -16,12 +16,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/spin.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include "base/database.h"
@@ -271,84 +269,80 @@ leases_count_running(int32 queue_id, bool exactly)
 	return running.count + count_own(queue_id);
 }
 
-/* ---- SQL ------------------------------------------------------------------------- */
+/* ---- which have run out ------------------------------------------------------------ */
 
-/* What is looked for. */
-typedef struct Lapsed
+bool
+leases_are_known(void)
 {
-	TimestampTz now; /* or since when */
-	TimestampTz next;
-	ArrayBuildState *ids;
-} Lapsed;
-
-static void
-see_lapsed(const void *entry, void *arg)
-{
-	const Known *k = entry;
-	Lapsed *lapsed = arg;
-
-	if (k->until <= lapsed->now)
-		lapsed->ids = accumArrayResult(lapsed->ids, Int64GetDatum(k->entry.number), false, INT8OID,
-									   CurrentMemoryContext);
+	return is_known(database_mine());
 }
 
-/* Ids of the leases that have run out; NULL: the table has to be looked through. */
-PG_FUNCTION_INFO_V1(taskq_lapsed);
-Datum
-taskq_lapsed(PG_FUNCTION_ARGS)
+int
+leases_lapsed(int *at, TimestampTz now, int64 *ids, int max, TimestampTz *next)
 {
-	Lapsed lapsed = {.now = GetCurrentTimestamp()};
+	int count = 0;
 
-	if (!is_known(database_mine()))
-		PG_RETURN_NULL();
-	hint_for_each(&leases_table, see_lapsed, &lapsed);
-	if (lapsed.ids == NULL)
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
-	PG_RETURN_DATUM(makeArrayResult(lapsed.ids, CurrentMemoryContext));
+	for (; *at < hint_count(&leases_table) && count < max; (*at)++)
+	{
+		Known *k = (Known *) hint_lock_if_ours(&leases_table, *at);
+
+		if (k == NULL)
+			continue;
+		if (k->until <= now)
+			ids[count++] = k->entry.number;
+		else
+			*next = Min(*next, k->until);
+		hint_unlock(&leases_table, &k->entry);
+	}
+	return count;
 }
 
-static void
-see_next(const void *entry, void *arg)
-{
-	const Known *k = entry;
-	Lapsed *next = arg;
+/* ---- filling ------------------------------------------------------------------------- */
 
-	if (k->until > next->now)
-		next->next = Min(next->next, k->until);
+/*
+ * While a process reads the table of leases, leases_filled_at names it, as a time long ago.
+ * If another process begins to read, or a lease finds no room, then the end of the reading
+ * does not make the leases known.
+ */
+static TimestampTz
+filling_by_me(void)
+{
+	return -(TimestampTz) MyProcPid;
 }
 
-/* When the next lease runs out, after the given time, as far as is known; NULL: never. */
-PG_FUNCTION_INFO_V1(taskq_next_lapse);
-Datum
-taskq_next_lapse(PG_FUNCTION_ARGS)
-{
-	Lapsed next = {.now = PG_GETARG_TIMESTAMPTZ(0), .next = DT_NOEND};
-
-	if (hint_is_shared(&leases_table))
-		hint_for_each(&leases_table, see_next, &next);
-	if (next.next == DT_NOEND)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(next.next);
-}
-
-static void
-fill(const Row *lease, void *arg)
-{
-	set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
-			  ROW_TIME(lease, LEASE_UNTIL));
-}
-
-/* Marked as known first: what finds no room from then on makes it unknown again. */
-PG_FUNCTION_INFO_V1(taskq_fill_leases);
-Datum
-taskq_fill_leases(PG_FUNCTION_ARGS)
+void
+leases_begin_fill(void)
 {
 	TaskqDatabase *db = database_mine();
 
 	if (db == NULL)
-		PG_RETURN_VOID();
-	db->leases_filled_at = GetCurrentTimestamp();
+		return;
+	db->leases_filled_at = filling_by_me();
 	(void) database_take_want(db, WANT_LEASES);
-	row_for_each(HOT_LEASE, fill, NULL);
+}
+
+void
+leases_fill(const Row *lease)
+{
+	if (hint_is_shared(&leases_table))
+		set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
+				  ROW_TIME(lease, LEASE_UNTIL));
+}
+
+void
+leases_end_fill(TimestampTz began)
+{
+	TaskqDatabase *db = database_mine();
+
+	if (db != NULL && db->leases_filled_at == filling_by_me())
+		db->leases_filled_at = began;
+}
+
+PG_FUNCTION_INFO_V1(taskq_leases_changed);
+Datum
+taskq_leases_changed(PG_FUNCTION_ARGS)
+{
+	leases_unknown();
+	database_hints_changed();
 	PG_RETURN_VOID();
 }

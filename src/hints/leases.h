@@ -27,4 +27,22 @@ extern void leases_correct(int64 id, const Row *lease);
  */
 extern int leases_count_running(int32 queue_id, bool exactly);
 
+/* Whether shared memory knows all leases of this database; if not, their table has to be read. */
+extern bool leases_are_known(void);
+
+/*
+ * Reads on in what shared memory knows: puts the ids of leases that have run out into ids[], at
+ * most max, and lowers *next to the time when the first of the others will.  *at: where it reads,
+ * 0 at the beginning.  Returns the number of ids; fewer than max: this was the end.
+ */
+extern int leases_lapsed(int *at, TimestampTz now, int64 *ids, int max, TimestampTz *next);
+
+/*
+ * Makes the leases known: to be called before the table of leases is read, with each row, and at
+ * the end with the time when the reading began.  The reading may take several transactions.
+ */
+extern void leases_begin_fill(void);
+extern void leases_fill(const Row *lease);
+extern void leases_end_fill(TimestampTz began);
+
 #endif

@@ -252,6 +252,14 @@ taskq_sweep_soon(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(taskq_make_history_soon);
+Datum
+taskq_make_history_soon(PG_FUNCTION_ARGS)
+{
+	wakeup_at_commit(WANT_HISTORY);
+	PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(taskq_poke_launcher);
 Datum
 taskq_poke_launcher(PG_FUNCTION_ARGS)

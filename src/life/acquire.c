@@ -20,7 +20,6 @@
 #include "base/durability.h"
 #include "base/errors.h"
 #include "base/settings.h"
-#include "base/sql.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
 #include "hints/idle.h"
@@ -231,8 +230,6 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 	return c.count;
 }
 
-static Statement expire_leases = {"select taskq_private.expire_leases()", 0, {0}, NULL};
-
 /* Whether an executor takes expired leases back. */
 static bool
 executor_runs(void)
@@ -243,9 +240,9 @@ executor_runs(void)
 }
 
 /*
- * The executor takes expired leases back, and looks for tasks that no session has
- * offered.  Where no executor is known to run, acquire() does both, at most once a second
- * in a session.
+ * An executor takes back leases that have run out, ends tasks that were not started in time, and
+ * looks for tasks of which no session has told.  Where none is known to run, the sessions that
+ * acquire do so, once a second, and with each call while a pass leaves more to do.
  */
 static void
 expire_if_time(void)
@@ -255,8 +252,7 @@ expire_if_time(void)
 
 	if (now >= last && now - last < USECS_PER_SEC)
 		return;
-	last = now;
-	(void) sql_as_owner(&expire_leases, NULL, NULL, NULL, NULL, 0);
+	last = expire_some() ? 0 : now;
 	sweep_if_wanted();
 }
 

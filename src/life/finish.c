@@ -9,8 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -18,6 +20,7 @@
 #include "utils/syscache.h"
 
 #include "base/arg.h"
+#include "base/catalog.h"
 #include "base/durability.h"
 #include "base/errors.h"
 #include "base/sql.h"
@@ -31,8 +34,8 @@
 
 #define MAX_RETRY_IN_US (366 * US_PER_DAY)
 
-/* Columns of taskq_private.attempt, all of them. */
-enum AttemptArgument
+/* Columns of taskq_private.attempt, from zero. */
+enum AttemptColumn
 {
 	ATT_TASK_ID,
 	ATT_ATTEMPT,
@@ -48,16 +51,7 @@ enum AttemptArgument
 	ATT_TRUNCATED,
 	ATT_ELAPSED,
 	ATT_TIMES,
-	ATT_NARGS,
-};
-
-static Statement insert_attempt = {
-	"insert into taskq_private.attempt values "
-	"($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-	ATT_NARGS,
-	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	 INT4OID, JSONBOID, BYTEAOID, BOOLOID, INTERVALOID, JSONBOID},
-	NULL,
+	ATT_NCOLUMNS,
 };
 
 /* NULL: the task is dead. */
@@ -149,7 +143,7 @@ make_pending(Row *task, TimestampTz run_at, int32 attempts)
 }
 
 static void
-set_attempt_answer(Datum *values, char *nulls, const Answer *answer)
+set_attempt_answer(Datum *values, bool *nulls, const Answer *answer)
 {
 	values[ATT_STATUS] = Int32GetDatum(answer->status);
 	values[ATT_HEADERS] = answer->headers;
@@ -157,54 +151,61 @@ set_attempt_answer(Datum *values, char *nulls, const Answer *answer)
 	values[ATT_TRUNCATED] = BoolGetDatum(answer->truncated);
 	values[ATT_ELAPSED] = IntervalPGetDatum(answer->elapsed);
 	values[ATT_TIMES] = answer->times;
-	nulls[ATT_STATUS] = answer->present ? ' ' : 'n';
-	nulls[ATT_HEADERS] = answer->headers != 0 ? ' ' : 'n';
-	nulls[ATT_BODY] = answer->body != 0 ? ' ' : 'n';
-	nulls[ATT_TRUNCATED] = answer->present ? ' ' : 'n';
-	nulls[ATT_ELAPSED] = answer->elapsed != NULL ? ' ' : 'n';
-	nulls[ATT_TIMES] = answer->times != 0 ? ' ' : 'n';
+	nulls[ATT_STATUS] = !answer->present;
+	nulls[ATT_HEADERS] = answer->headers == 0;
+	nulls[ATT_BODY] = answer->body == 0;
+	nulls[ATT_TRUNCATED] = !answer->present;
+	nulls[ATT_ELAPSED] = answer->elapsed == NULL;
+	nulls[ATT_TIMES] = answer->times == 0;
+}
+
+static void
+insert_attempt(Datum *values, bool *nulls)
+{
+	Relation relation = table_open(catalog_relation("attempt"), RowExclusiveLock);
+	HeapTuple tuple;
+
+	if (RelationGetNumberOfAttributes(relation) != ATT_NCOLUMNS)
+		elog(ERROR, "table \"%s\" is not the one this library was built for",
+			 RelationGetRelationName(relation));
+	tuple = form_tuple(relation, values, nulls);
+	CatalogTupleInsert(relation, tuple);
+	heap_freetuple(tuple);
+	table_close(relation, NoLock);
+	CommandCounterIncrement();
 }
 
 static void
 record_attempt(const Row *lease, const Failure *failure)
 {
-	Datum values[ATT_NARGS] = {0};
-	char nulls[ATT_NARGS + 1];
+	Datum values[ATT_NCOLUMNS] = {0};
+	bool nulls[ATT_NCOLUMNS] = {0};
 
-	memset(nulls, 'n', ATT_NARGS);
-	nulls[ATT_NARGS] = '\0';
-	memset(nulls, ' ', ATT_ENDED_AT + 1);
 	values[ATT_TASK_ID] = lease->values[LEASE_ID];
 	values[ATT_ATTEMPT] = lease->values[LEASE_ATTEMPT];
 	values[ATT_STARTED_AT] = lease->values[LEASE_STARTED_AT];
 	values[ATT_ENDED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[ATT_WORKER] = lease->values[LEASE_WORKER];
-	nulls[ATT_WORKER] = lease->nulls[LEASE_WORKER] ? 'n' : ' ';
+	values[ATT_ERROR] = PointerGetDatum(failure->error);
+	values[ATT_DETAIL] = failure->detail;
+	nulls[ATT_WORKER] = lease->nulls[LEASE_WORKER];
+	nulls[ATT_CLASS] = failure->class == NULL;
+	nulls[ATT_ERROR] = failure->error == NULL;
+	nulls[ATT_DETAIL] = failure->detail == 0;
 	if (failure->class != NULL)
-	{
 		values[ATT_CLASS] = CStringGetTextDatum(failure->class);
-		nulls[ATT_CLASS] = ' ';
-	}
-	if (failure->error != NULL)
-	{
-		values[ATT_ERROR] = PointerGetDatum(failure->error);
-		nulls[ATT_ERROR] = ' ';
-	}
-	if (failure->detail != 0)
-	{
-		values[ATT_DETAIL] = failure->detail;
-		nulls[ATT_DETAIL] = ' ';
-	}
 	if (failure->answer != NULL)
 		set_attempt_answer(values, nulls, failure->answer);
-	(void) sql_as_owner(&insert_attempt, values, nulls, NULL, NULL, 0);
+	else
+		memset(&nulls[ATT_STATUS], true, (ATT_NCOLUMNS - ATT_STATUS) * sizeof(bool));
+	insert_attempt(values, nulls);
 }
 
-/* When the policy wants the task tried again; false: never. */
+/* The policy by its rules. */
 static bool
-next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_at)
+ask_policy(const Row *task, const Row *lease, int64 retry_in_us, const char *of_queue,
+		   TimestampTz *run_at)
 {
-	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 	Interval retry_in = {.time = retry_in_us};
 	int born = task->nulls[TASK_REVIVED_AT] ? TASK_SUBMITTED_AT : TASK_REVIVED_AT;
 	Datum values[5];
@@ -215,7 +216,7 @@ next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_
 	if (!task->nulls[TASK_RETRY])
 		values[0] = task->values[TASK_RETRY];
 	else
-		values[0] = CStringGetTextDatum(queue != NULL ? queue->retry : "default");
+		values[0] = CStringGetTextDatum(of_queue);
 	values[1] = lease->values[LEASE_ATTEMPT];
 	values[2] = task->values[TASK_MAX_ATTEMPTS];
 	values[3] = task->values[born];
@@ -224,6 +225,24 @@ next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_
 	if (!sql_as_owner(&select_retry_at, values, nulls, &result, &isnull, 1) || isnull)
 		return false;
 	*run_at = DatumGetTimestampTz(result);
+	return true;
+}
+
+/*
+ * When the task is to be tried again; false: never.  The policy is not asked about a try at once,
+ * as after a lost lease, unless it limits the task's age: many leases may be lost together.
+ */
+static bool
+next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_at)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
+
+	if (ROW_INT32(lease, LEASE_ATTEMPT) >= ROW_INT32(task, TASK_MAX_ATTEMPTS))
+		return false;
+	if (retry_in_us != 0 || !task->nulls[TASK_RETRY] || queue == NULL || queue->age_limited)
+		return ask_policy(task, lease, retry_in_us, queue != NULL ? queue->retry : "default",
+						  run_at);
+	*run_at = GetCurrentTimestamp();
 	return true;
 }
 

@@ -210,6 +210,21 @@ lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease)
 	return true;
 }
 
+static void
+set_later(Row *lease, const void *arg)
+{
+	row_set(lease, LEASE_US, Int64GetDatum(lease_length_us(lease)));
+	row_set(lease, LEASE_UNTIL, TimestampTzGetDatum(GetCurrentTimestamp() + *(const int64 *) arg));
+}
+
+RowResult
+lease_put_off(int64 id, int64 token, int64 by_us)
+{
+	Row lease;
+
+	return change_lease(id, token, set_later, &by_us, &lease, false);
+}
+
 PG_FUNCTION_INFO_V1(taskq_heartbeat);
 Datum
 taskq_heartbeat(PG_FUNCTION_ARGS)

@@ -48,6 +48,12 @@ extern int64 lease_length_us(const Row *lease);
 extern RowResult lease_extend_sent(int64 id, int64 token, Row *lease);
 extern bool lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease);
 
+/*
+ * Lets the lease run out so much later; a heartbeat extends it by its own length as before.
+ * Results as of lease_take(), without waiting.
+ */
+extern RowResult lease_put_off(int64 id, int64 token, int64 by_us);
+
 /* Marks the running task as to be cancelled; its worker, or the executor, finds the mark. */
 extern RowResult lease_mark_cancelled(int64 id, text *reason);
 

@@ -1,33 +1,18 @@
 /*
  * duties.c
- *		When expired leases are taken back, history is looked after, and a sweep
- *		looks for tasks that nobody was told of.
+ *		What the executor does beside delivering, as a table.
  *
- * A lease is taken back when it runs out, as far as we know of it; of leases
- * given since, we learn at the next poll.  The poll goes along with the
- * engine's own, which wakes the process anyway, and wakes it only when the
- * engine has not done so for a quarter more than the interval.
+ * A duty is an SQL function that does a bounded part of its work and says when it is due again.
+ * Transfers wait while it runs, so a turn of the engine comes after each few milliseconds of
+ * duties.
  *
- * A sweep goes in short steps, for between two of them the engine has its turn.
- * One begins when a commit asks for it, which is when the tasks of prepared or
- * replicated transactions have come, and once a minute in any case.  Where it
- * takes long, because dead rows pile up, it takes a tenth of the time at most.
+ * A duty that recurs goes along with the engine's own polls, which wake the process anyway: it
+ * is called when the process is awake, from three quarters of its period on, and wakes the
+ * process itself only a quarter after its period.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "pgstat.h"
-#include "storage/lmgr.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 #include "base/database.h"
 #include "base/settings.h"
@@ -36,165 +21,214 @@
 #include "process/duties.h"
 #include "process/transaction.h"
 
-static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
-static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
-static Operation op_sweep = {.name = "look for tasks", .failure_level = WARNING};
-static Operation op_make_history = {.name = "make tables of history", .failure_level = DEBUG1};
-static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
-static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
+#define TURN_MS     5 /* for the duties of one turn; the last one may exceed it */
+#define MINUTE_MS   INT64CONST(60000)
+#define PERIOD_POLL 0
 
-static Statement call_recover = {.sql = "select taskq_private.push_recover()"};
-static Statement call_expire = {.sql = "select taskq_private.expire_leases()"};
-static Statement call_sweep = {.sql = "select taskq_private.sweep()"};
-static Statement call_make_history = {.sql = "select taskq_private.make_history()"};
-static Statement call_drop_history = {.sql = "select taskq_private.drop_history()"};
-static Statement call_drop_keys = {.sql = "select taskq_private.drop_keys()"};
+/* What a duty is, and below the line when it is due.  Times are on the monotonic clock. */
+typedef struct Duty
+{
+	Operation operation;
 
-#define HISTORY_EVERY_MS INT64CONST(60000)
-#define SWEEP_EVERY_MS   INT64CONST(60000)
-#define SWEEP_STEP_MS    INT64CONST(20)
-#define SWEEP_REST       9 /* times the length of the last sweep */
+	/*
+	 * Returns the milliseconds until the duty is due again: 0 at once, and then more of the
+	 * same work follows; NULL after its period.
+	 */
+	Statement call;
+	int64 period_ms;   /* PERIOD_POLL: taskq.poll_interval */
+	bool when_changed; /* not called while nothing has changed in the cluster */
+	uint32 wants;      /* of DatabaseWant: due at once if one of these is set */
+	int rest;          /* when its work is done it rests so many times as long as that took */
 
-/* On the executor's clock; all zero: due at once. */
-static int64 polled_at = 0;
-static int64 lease_ends_at = 0;
-static int64 history_at = 0;
+	/* -------- */
 
-static bool sweeping = false;
-static int64 sweep_began_at = 0;
-static int64 sweep_step_at = 0; /* the next step, of this sweep or the next one */
-static int64 sweep_at = 0;      /* when one begins that nobody has asked for */
+	bool working;         /* the call has announced more work */
+	bool asked;           /* one of the wants was taken, and the work is not done */
+	int64 began_at;       /* this work */
+	int64 may_at;         /* called from then on, if the process is awake */
+	int64 due_at;         /* the process wakes up for it */
+	int64 rests_until_at; /* neither before */
+	Quiet quiet;
+} Duty;
+
+static Duty duties[] = {
+	{.operation = {.name = "take back expired leases", .failure_level = WARNING},
+	 .call = {.sql = "select taskq_private.take_back_leases(5)"},
+	 .period_ms = PERIOD_POLL,
+	 .when_changed = true},
+	{.operation = {.name = "expire tasks", .failure_level = WARNING},
+	 .call = {.sql = "select taskq_private.expire_starts(5)"},
+	 .period_ms = PERIOD_POLL,
+	 .when_changed = true},
+	{.operation = {.name = "make tables of history", .failure_level = DEBUG1},
+	 .call = {.sql = "select taskq_private.make_history()"},
+	 .period_ms = MINUTE_MS,
+	 .wants = WANT_HISTORY},
+	{.operation = {.name = "drop tables of history", .failure_level = DEBUG1},
+	 .call = {.sql = "select taskq_private.drop_history()"},
+	 .period_ms = MINUTE_MS},
+	{.operation = {.name = "forget keys", .failure_level = WARNING},
+	 .call = {.sql = "select taskq_private.drop_keys()"},
+	 .period_ms = MINUTE_MS},
+	/* Where a sweep takes long, because dead rows pile up, it takes a tenth of the time at most. */
+	{.operation = {.name = "look for tasks", .failure_level = WARNING},
+	 .call = {.sql = "select case when not taskq_private.sweep() then 20::bigint end"},
+	 .period_ms = MINUTE_MS,
+	 .wants = WANT_SWEEP,
+	 .rest = 9}};
+
+/* ---- one duty ------------------------------------------------------------------------ */
+
+static bool
+is_asked_for(const Duty *duty)
+{
+	TaskqDatabase *db = database_mine();
+
+	return duty->asked || (duty->wants != 0 && db != NULL && database_wants(db, duty->wants));
+}
+
+/* at: as planned, may_at or due_at. */
+static int64
+when_due(const Duty *duty, int64 at)
+{
+	if (!duty->working && is_asked_for(duty))
+		return duty->rests_until_at;
+	return Max(at, duty->rests_until_at);
+}
+
+/* next_ms: what the call has returned; -1: NULL. */
+static void
+plan(Duty *duty, int64 now, int64 next_ms)
+{
+	int64 period = duty->period_ms == PERIOD_POLL ? setting_poll_interval : duty->period_ms;
+
+	duty->may_at = now + period * 3 / 4;
+	duty->due_at = now + period * 5 / 4;
+	if (next_ms < 0)
+		return;
+	duty->may_at = Min(duty->may_at, now + next_ms);
+	duty->due_at = Min(duty->due_at, now + next_ms);
+}
+
+/* What work_call() does. */
+typedef struct Call
+{
+	Statement *statement;
+	int64 result; /* -1: NULL */
+} Call;
 
 static void
 work_call(void *arg)
 {
-	sql_call(arg, NULL, NULL);
+	Call *call = arg;
+
+	call->result = sql_call_for_int64(call->statement);
 }
 
-static void
-work_expire(void *arg)
-{
-	*(int64 *) arg = sql_call_for_int64(&call_expire);
-}
-
-bool
-duties_recover(void)
-{
-	return transact(&op_recover, work_call, &call_recover);
-}
-
-static void
-clean_up(void)
-{
-	(void) transact(&op_make_history, work_call, &call_make_history);
-	(void) transact(&op_drop_history, work_call, &call_drop_history);
-	(void) transact(&op_drop_keys, work_call, &call_drop_keys);
-}
-
+/* False: it failed.  Not called where a call is known to find what the last one has found. */
 static bool
-expire_leases(int64 *next_ms)
+call_duty(Duty *duty, int64 *next_ms)
 {
-	static Quiet quiet = {0};
+	Call call = {.statement = &duty->call};
 	uint64 before = quiet_endings();
 
-	if (still_quiet(&quiet, next_ms))
+	if (duty->when_changed && still_quiet(&duty->quiet, next_ms))
 		return true;
-	if (!transact(&op_leases, work_expire, next_ms))
+	if (!transact(&duty->operation, work_call, &call))
 		return false;
-	quiet = quiet_after(before, *next_ms);
+	*next_ms = call.result;
+	duty->quiet = quiet_after(before, *next_ms);
 	return true;
 }
 
 static void
-work_sweep(void *arg)
+begin_work(Duty *duty)
 {
-	*(bool *) arg = sql_call_for_int64(&call_sweep) != 0;
+	duty->working = true;
+	duty->began_at = tq_clock_ms();
+	if (is_asked_for(duty))
+		duty->asked = duty->asked || database_take_want(database_mine(), duty->wants);
 }
 
-static bool
-sweep_step(bool *done)
-{
-	return transact(&op_sweep, work_sweep, done);
-}
-
+/* A duty that has failed is called again after its period, or if it was asked for, at the next poll. */
 static void
-take_back_leases(int64 now)
+perform_duty(Duty *duty)
 {
 	int64 next_ms = -1;
+	bool done;
+	int64 now;
 
-	polled_at = now;
-	lease_ends_at = PG_INT64_MAX;
-	if (expire_leases(&next_ms) && next_ms >= 0)
-		lease_ends_at = now + next_ms;
-	/* Statistics that were held back so far. */
-	pgstat_report_stat(true);
-}
-
-static bool
-sweep_is_wanted(void)
-{
-	TaskqDatabase *db = database_mine();
-
-	return db != NULL && database_wants(db, WANT_SWEEP);
-}
-
-static void
-sweep(int64 now)
-{
-	bool done = false;
-
-	if (!sweeping)
-	{
-		(void) database_take_want(database_mine(), WANT_SWEEP);
-		sweeping = true;
-		sweep_began_at = now;
-	}
-	sweep_step_at = now + SWEEP_STEP_MS;
-	if (!sweep_step(&done) || !done)
-		return;
-	sweeping = false;
+	if (!duty->working)
+		begin_work(duty);
+	done = call_duty(duty, &next_ms);
 	now = tq_clock_ms();
-	sweep_step_at = now + SWEEP_REST * (now - sweep_began_at);
-	sweep_at = now + SWEEP_EVERY_MS;
+	plan(duty, now, next_ms);
+	duty->working = next_ms >= 0;
+	if (!done)
+		duty->rests_until_at = now + setting_poll_interval;
+	else if (!duty->working)
+	{
+		duty->asked = false;
+		duty->rests_until_at = now + duty->rest * (now - duty->began_at);
+	}
+	/* Statistics that were held back so far. */
+	if (duty->period_ms == PERIOD_POLL && next_ms != 0)
+		pgstat_report_stat(true);
 }
 
-static int64
-sweep_due_at(void)
-{
-	if (registry == NULL)
-		return PG_INT64_MAX;
-	return sweeping || sweep_is_wanted() ? sweep_step_at : Max(sweep_at, sweep_step_at);
-}
-
-void
-duties_hurry(void)
-{
-	history_at = 0;
-}
+/* ---- all of them ----------------------------------------------------------------------- */
 
 void
 duties_run(void)
 {
-	int64 now = tq_clock_ms();
+	static int first = 0;
+	int64 until = tq_clock_ms() + TURN_MS;
 
-	if (now >= lease_ends_at || now >= polled_at + setting_poll_interval * 3 / 4)
-		take_back_leases(now);
-	if (now >= history_at)
+	for (int i = 0; i < (int) lengthof(duties); i++)
 	{
-		history_at = now + HISTORY_EVERY_MS;
-		clean_up();
+		Duty *duty = &duties[(first + i) % lengthof(duties)];
+
+		if (tq_clock_ms() < when_due(duty, duty->may_at))
+			continue;
+		perform_duty(duty);
+		if (tq_clock_ms() < until)
+			continue;
+		/* The next turn begins with the next duty. */
+		first = (first + i + 1) % lengthof(duties);
+		return;
 	}
-	if (now >= sweep_due_at())
-		sweep(now);
 }
 
 int64
 duties_due_in(void)
 {
-	int64 at = polled_at + setting_poll_interval * 5 / 4;
+	int64 at = PG_INT64_MAX;
 
-	at = Min(at, lease_ends_at);
-	at = Min(at, history_at);
-	at = Min(at, sweep_due_at());
+	for (int i = 0; i < (int) lengthof(duties); i++)
+		at = Min(at, when_due(&duties[i], duties[i].due_at));
 	return Max(at - tq_clock_ms(), 0);
+}
+
+/* ---- at the start ------------------------------------------------------------------------ */
+
+static Operation op_recover = {
+	.name = "recover an executor's tasks",
+	.failure_level = WARNING};
+static Statement call_look_ahead = {.sql = "select taskq_private.look_ahead_all()"};
+static Statement call_recover = {.sql = "select taskq_private.recover_leases()"};
+
+bool
+duties_recover(void)
+{
+	Call call = {.statement = &call_look_ahead};
+
+	if (!transact(&op_recover, work_call, &call))
+		return false;
+	call.statement = &call_recover;
+	do
+	{
+		if (!transact(&op_recover, work_call, &call))
+			return false;
+	} while (call.result > 0);
+	return true;
 }

@@ -39,6 +39,7 @@
 #include "base/compat.h"
 #include "base/database.h"
 #include "base/errors.h"
+#include "base/locks.h"
 #include "base/process.h"
 #include "base/settings.h"
 #include "core/clock.h"
@@ -66,8 +67,6 @@ static tq_deliver *engine = NULL;
 static WaitEventSet *wait_set = NULL;
 static int wait_set_fd = -1;
 static uint32 wait_event = 0;
-
-/* ---- identity ------------------------------------------------------------- */
 
 /* ---- coming and going -------------------------------------------------------- */
 
@@ -100,17 +99,14 @@ forget_unconnectable(int code, Datum arg)
 static void
 leave(TaskqEnd reason)
 {
-	LOCKTAG stops;
+	LOCKTAG stops = lock_tag(LOCK_EXECUTOR_STOPS, database, 0);
 	bool for_ever = reason == TASKQ_END_LEFT;
 
 	end_reason = reason;
 	if (registry != NULL)
 		proc_exit(reason == TASKQ_END_FAILED ? 1 : 0);
 	if (reason == TASKQ_END_ASKED)
-	{
-		executor_lock_tag(&stops, database, EXECUTOR_STOPS);
 		for_ever = LockAcquire(&stops, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL;
-	}
 	proc_exit(for_ever ? 0 : 1);
 }
 
@@ -231,23 +227,24 @@ pin_settings(void)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* True unless the executor's role has got rights that it must not have. */
+/* False, and the log says why: the executor's role has got rights that it must not have. */
 static bool
 role_is_harmless(void)
 {
-	bool harmless;
+	const char *hint;
+	const char *fault;
 
 	StartTransactionCommand();
-	harmless = GetUserId() == role && GetSessionUserId() == role &&
-			   !superuser_arg(role) && !has_bypassrls_privilege(role);
+	fault = executor_role_fault(role, &hint);
+	if (fault == NULL && (GetUserId() != role || GetSessionUserId() != role))
+		elog(ERROR, "executor runs as role %u instead of %u", GetUserId(), role);
 	CommitTransactionCommand();
-	if (!harmless)
+	if (fault != NULL)
 		ereport(LOG,
 				(errcode(ERRCODE_TASKQ_NOT_PERMITTED),
-				 errmsg("executor does not run: role \"%s\" has too many rights",
-						TASKQ_BGW_ROLE),
-				 errhint("Run ALTER ROLE %s NOSUPERUSER NOBYPASSRLS.", TASKQ_BGW_ROLE)));
-	return harmless;
+				 errmsg("executor does not run: %s", fault),
+				 errhint("%s", hint)));
+	return fault == NULL;
 }
 
 static bool
@@ -269,10 +266,9 @@ settings_want_us(void)
 static bool
 keep_others_out(void)
 {
-	LOCKTAG runs;
+	LOCKTAG runs = lock_tag(LOCK_EXECUTOR_RUNS, database, 0);
 	bool alone;
 
-	executor_lock_tag(&runs, database, EXECUTOR_RUNS);
 	StartTransactionCommand();
 	alone = LockAcquire(&runs, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 	CommitTransactionCommand();
@@ -304,8 +300,6 @@ process_armed(void *self, bool armed)
 {
 	static bool disarmed = false;
 
-	if (armed)
-		duties_hurry();
 	if (!armed)
 		ereport(LOG,
 				(errmsg("executor in database \"%s\" sends nothing: the database is not armed",

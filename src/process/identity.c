@@ -1,41 +1,38 @@
 /*
  * identity.c
- *		Our kinds of background workers: how each is described, and its locks.
+ *		Our kinds of background workers: how each is registered, and what role it has.
+ *
+ * The locks by which executors keep out of each other's way stand in base/locks.h.
  */
 #include "postgres.h"
 
-#include <signal.h>
-#include <time.h>
-
-#include "access/xact.h"
+#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
-#include "commands/dbcommands.h"
 #include "fmgr.h"
-#include "libpq/pqsignal.h"
-#include "mb/pg_wchar.h"
-#include "pgstat.h"
-#include "storage/ipc.h"
-#include "storage/lmgr.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
 
 #include "base/database.h"
+#include "base/errors.h"
 #include "process/identity.h"
 
+#define RESTART_LAUNCHER_S         5
 #define RESTART_WITHOUT_LAUNCHER_S 1
-#define LAUNCHER_RESTART_S         5
 
-/* The executor's restart is not here: it depends on whether there is a launcher. */
 static const struct
 {
 	const char *type;
 	const char *main;
 	int restart_s;
+	int restart_without_launcher_s;
 } kinds[] = {
-	[WORKER_LAUNCHER] = {"taskq launcher", "taskq_launcher_main", LAUNCHER_RESTART_S},
-	[WORKER_EXECUTOR] = {"taskq executor", "taskq_executor_main", BGW_NEVER_RESTART},
-	[WORKER_VACUUM] = {"taskq vacuum", "taskq_vacuum_main", BGW_NEVER_RESTART},
-};
+	[WORKER_LAUNCHER] = {"taskq launcher", "taskq_launcher_main", RESTART_LAUNCHER_S,
+						 RESTART_LAUNCHER_S},
+	[WORKER_EXECUTOR] = {"taskq executor", "taskq_executor_main", BGW_NEVER_RESTART,
+						 RESTART_WITHOUT_LAUNCHER_S},
+	[WORKER_VACUUM] = {"taskq vacuum", "taskq_vacuum_main", BGW_NEVER_RESTART,
+					   BGW_NEVER_RESTART}};
 
 const char *
 worker_type(WorkerKind kind)
@@ -43,18 +40,8 @@ worker_type(WorkerKind kind)
 	return kinds[kind].type;
 }
 
-/* Without a launcher the postmaster has to restart executors. */
-static int
-restart_time(WorkerKind kind)
-{
-	if (kind == WORKER_EXECUTOR && registry == NULL)
-		return RESTART_WITHOUT_LAUNCHER_S;
-	return kinds[kind].restart_s;
-}
-
-void
-worker_describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid role,
-				const char *label)
+static void
+describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid role, const char *label)
 {
 	memset(worker, 0, sizeof(*worker));
 	if (label != NULL)
@@ -64,13 +51,34 @@ worker_describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid rol
 	strlcpy(worker->bgw_type, kinds[kind].type, BGW_MAXLEN);
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker->bgw_restart_time = restart_time(kind);
+	worker->bgw_restart_time =
+		registry == NULL ? kinds[kind].restart_without_launcher_s : kinds[kind].restart_s;
 	strlcpy(worker->bgw_library_name, "taskq", sizeof(worker->bgw_library_name));
 	strlcpy(worker->bgw_function_name, kinds[kind].main, sizeof(worker->bgw_function_name));
 	worker->bgw_main_arg = ObjectIdGetDatum(database);
 	memcpy(worker->bgw_extra, &role, sizeof(role));
 	if (IsUnderPostmaster)
 		worker->bgw_notify_pid = MyProcPid;
+}
+
+bool
+worker_register(WorkerKind kind, Oid database, Oid role, const char *label,
+				BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+	MemoryContext old;
+	bool registered;
+
+	describe(&worker, kind, database, role, label);
+	if (handle == NULL)
+	{
+		RegisterBackgroundWorker(&worker);
+		return true;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, handle);
+	MemoryContextSwitchTo(old);
+	return registered;
 }
 
 Oid
@@ -82,8 +90,14 @@ worker_role(void)
 	return role;
 }
 
-void
-executor_lock_tag(LOCKTAG *tag, Oid oid, ExecutorLock which)
+const char *
+executor_role_fault(Oid role, const char **hint)
 {
-	SET_LOCKTAG_ADVISORY(*tag, oid, 0, 0, which);
+	*hint = "Create the extension anew; it makes its roles.";
+	if (!OidIsValid(role))
+		return "role \"" TASKQ_BGW_ROLE "\" does not exist";
+	*hint = "Run ALTER ROLE " TASKQ_BGW_ROLE " NOSUPERUSER NOBYPASSRLS.";
+	if (superuser_arg(role) || has_bypassrls_privilege(role))
+		return "role \"" TASKQ_BGW_ROLE "\" has too many rights";
+	return NULL;
 }

@@ -1,12 +1,11 @@
 /*
  * identity.h
- *		Our kinds of background workers: how each is described, and its locks.
+ *		Our kinds of background workers: how each is registered, and what role it has.
  */
 #ifndef TASKQ_IDENTITY_H
 #define TASKQ_IDENTITY_H
 
 #include "postmaster/bgworker.h"
-#include "storage/lock.h"
 
 typedef enum WorkerKind
 {
@@ -19,25 +18,20 @@ typedef enum WorkerKind
 extern const char *worker_type(WorkerKind kind);
 
 /*
- * Describes a worker to Register[Dynamic]BackgroundWorker().  database and role are
- * passed to its main function; label, the end of its name, may be NULL.
+ * Registers a worker.  database and role are passed to its main function; label, the end of its
+ * name, may be NULL.  *handle is palloc'd and stays for the session; handle is NULL for a worker
+ * that is registered while the library is preloaded.  False: no background worker is free.
  */
-extern void worker_describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid role,
-							const char *label);
+extern bool worker_register(WorkerKind kind, Oid database, Oid role, const char *label,
+							BackgroundWorkerHandle **handle);
 
 /* The role that was passed to this process. */
 extern Oid worker_role(void);
 
 /*
- * Session-level locks that SQL cannot take.  An executor holds EXECUTOR_RUNS
- * of its database for life; a session that stops the executor holds EXECUTOR_STOPS.
+ * What keeps the role from running an executor, and in *hint what to do about that; NULL:
+ * nothing.  An executor must not have more rights than it was given.
  */
-typedef enum ExecutorLock
-{
-	EXECUTOR_RUNS = 0x5451, /* SQL's advisory locks use 1 and 2, endpoint.c 0x5453 */
-	EXECUTOR_STOPS = 0x5452
-} ExecutorLock;
-
-extern void executor_lock_tag(LOCKTAG *tag, Oid database, ExecutorLock which);
+extern const char *executor_role_fault(Oid role, const char **hint);
 
 #endif

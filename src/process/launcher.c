@@ -64,10 +64,7 @@ static uint32 wait_event = 0;
 void
 launcher_register(void)
 {
-	BackgroundWorker worker;
-
-	worker_describe(&worker, WORKER_LAUNCHER, InvalidOid, InvalidOid, NULL);
-	RegisterBackgroundWorker(&worker);
+	(void) worker_register(WORKER_LAUNCHER, InvalidOid, InvalidOid, NULL, NULL);
 }
 
 /* ---- databases ----------------------------------------------------------------- */
@@ -323,19 +320,16 @@ register_executor(int i, Oid role)
 {
 	TaskqDatabase *db = &registry->db[i];
 	Child *child = &children[i];
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	BackgroundWorker worker;
 
-	worker_describe(&worker, WORKER_EXECUTOR, db->oid, role, NameStr(child->name));
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	child->running = RegisterDynamicBackgroundWorker(&worker, &child->handle);
+	child->running = worker_register(WORKER_EXECUTOR, db->oid, role, NameStr(child->name),
+									 &child->handle);
 	/* What its end is taken for unless it says otherwise. */
 	db->ended = TASKQ_END_FAILED;
 	if (child->running)
 		registry->shortages = 0;
 	LWLockRelease(registry->lock);
 	child->started_at = GetCurrentTimestamp();
-	MemoryContextSwitchTo(old);
 	return child->running;
 }
 

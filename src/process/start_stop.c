@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "base/database.h"
 #include "base/errors.h"
+#include "base/locks.h"
 #include "base/settings.h"
 #include "core/clock.h"
 #include "process/identity.h"
@@ -78,6 +79,7 @@ static const char *
 find_obstacle(const char **hint)
 {
 	Oid role = get_role_oid(TASKQ_BGW_ROLE, true);
+	const char *fault;
 
 	*hint = "It starts by itself when the server is promoted.";
 	if (RecoveryInProgress())
@@ -88,12 +90,9 @@ find_obstacle(const char **hint)
 	*hint = "Add it to taskq.databases and reload the configuration.";
 	if (!settings_database_allowed(get_database_name(MyDatabaseId)))
 		return "taskq.databases does not name this database";
-	*hint = "Create the extension anew; it makes its roles.";
-	if (!OidIsValid(role))
-		return "role \"" TASKQ_BGW_ROLE "\" does not exist";
-	*hint = "Run ALTER ROLE " TASKQ_BGW_ROLE " NOSUPERUSER NOBYPASSRLS.";
-	if (superuser_arg(role) || has_bypassrls_privilege(role))
-		return "role \"" TASKQ_BGW_ROLE "\" has too many rights";
+	fault = executor_role_fault(role, hint);
+	if (fault != NULL)
+		return fault;
 	*hint = "Grant it CONNECT on this database, then call taskq.start_executor().";
 	if (!compat_may_connect(MyDatabaseId, role))
 		return "role \"" TASKQ_BGW_ROLE "\" may not connect to this database";
@@ -243,14 +242,13 @@ start_by_postmaster(void)
 {
 	Oid role = get_role_oid(TASKQ_BGW_ROLE, false);
 	int64 until = tq_clock_ms() + START_MS;
-	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 	pid_t pid;
 
 	if (find_executor() != 0)
 		return true;
-	worker_describe(&worker, WORKER_EXECUTOR, MyDatabaseId, role, get_database_name(MyDatabaseId));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	if (!worker_register(WORKER_EXECUTOR, MyDatabaseId, role, get_database_name(MyDatabaseId),
+						 &handle))
 		raise_no_worker();
 	while (find_executor() == 0)
 	{
@@ -266,11 +264,10 @@ static bool
 stop_by_signal(void)
 {
 	int64 until = tq_clock_ms() + STOP_MS;
-	LOCKTAG stops;
+	LOCKTAG stops = lock_tag(LOCK_EXECUTOR_STOPS, MyDatabaseId, 0);
 	pid_t pid;
 	bool was_running;
 
-	executor_lock_tag(&stops, MyDatabaseId, EXECUTOR_STOPS);
 	(void) LockAcquire(&stops, ExclusiveLock, false, false);
 	pid = find_executor();
 	was_running = pid != 0;

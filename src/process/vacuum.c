@@ -134,16 +134,12 @@ is_running(void)
 static void
 start(void)
 {
-	BackgroundWorker description;
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	char *label = psprintf("database %u", MyDatabaseId);
+	char label[32];
 
-	worker_describe(&description, WORKER_VACUUM, MyDatabaseId, GetUserId(), label);
-	pfree(label);
+	snprintf(label, sizeof(label), "database %u", MyDatabaseId);
 	dead_before = InvalidTransactionId;
-	if (!RegisterDynamicBackgroundWorker(&description, &worker))
+	if (!worker_register(WORKER_VACUUM, MyDatabaseId, GetUserId(), label, &worker))
 		look_at = tq_clock_ms() + RETRY_MS;
-	MemoryContextSwitchTo(old);
 }
 
 void

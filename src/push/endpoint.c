@@ -27,6 +27,7 @@
 
 #include "base/arg.h"
 #include "base/catalog.h"
+#include "base/locks.h"
 #include "base/settings.h"
 #include "base/shmem.h"
 #include "base/sql.h"
@@ -41,8 +42,6 @@
 #include "tables/queue.h"
 
 #define LOOK_AGAIN_US (50 * US_PER_MS) /* when another session is in the way for a moment */
-
-#define CLAIM_LOCK 0x5453 /* see executor_lock_tag() */
 
 typedef struct EndpointState
 {
@@ -101,7 +100,7 @@ state_opens(const Queue *queue, TimestampTz now)
 static bool
 lock_claims(const Queue *queue, LOCKTAG *tag)
 {
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, queue->id, 0, CLAIM_LOCK);
+	*tag = lock_tag(LOCK_CLAIM, MyDatabaseId, queue->id);
 	return LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 

@@ -37,11 +37,13 @@
 #define GRANTEES(privilege) \
 	"array(select g.role::oid from taskq_private.queue_grant g " \
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
+#define POLICY(column) \
+	"(select " column " from taskq_private.all_retry_policies p " \
+	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1)"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
 	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
-	"(select p.max_attempts from taskq_private.all_retry_policies p " \
-	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
+	POLICY("p.max_attempts") ", " POLICY("p.max_age is not null") ", " \
 	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
 	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
@@ -64,6 +66,7 @@ enum QueueColumn
 	QUEUE_PAUSED,
 	QUEUE_NAME,
 	QUEUE_MAX_ATTEMPTS,
+	QUEUE_AGE_LIMITED,
 	QUEUE_ENDPOINT, /* this and the next NULL: it is none */
 	QUEUE_SECRETIVE,
 	QUEUE_SECRETS_MISSING,
@@ -271,6 +274,7 @@ remember(const Datum *row, const bool *isnull)
 	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
 	q->retry = keep_text(q->retry, row[QUEUE_RETRY], isnull[QUEUE_RETRY]);
 	q->max_attempts = DatumGetInt32(row[QUEUE_MAX_ATTEMPTS]);
+	q->age_limited = DatumGetBool(row[QUEUE_AGE_LIMITED]);
 	q->lease_us = interval_us(DatumGetIntervalP(row[QUEUE_LEASE_FOR]));
 	q->keep_finished_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_FINISHED]));
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[QUEUE_KEEP_DEAD]));

@@ -24,6 +24,7 @@ typedef struct Queue
 	char *url;          /* push: where payloads go; NULL: nowhere by default */
 	char *retry;        /* policy */
 	int32 max_attempts; /* of that policy */
+	bool age_limited;   /* that policy gives up tasks of a certain age */
 	int64 lease_us;
 	int64 keep_finished_us;
 	int64 keep_dead_us;

@@ -45,7 +45,8 @@ static const struct
 } hot_tables[] = {
 	[HOT_TASK] = {"task", "task_pkey", "task_dispatch", TASK_NCOLUMNS},
 	[HOT_LEASE] = {"lease", "lease_pkey", NULL, LEASE_NCOLUMNS},
-	[HOT_KEY] = {"key", "key_pkey", NULL, KEY_NCOLUMNS}};
+	[HOT_KEY] = {"key", "key_pkey", NULL, KEY_NCOLUMNS},
+	[HOT_START] = {"start_limit", "start_limit_order", NULL, START_NCOLUMNS}};
 
 /* The hot tables that were looked up and have not been changed since. */
 static struct
@@ -375,6 +376,63 @@ row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg)
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
+	hot_close(&r);
+}
+
+bool
+row_for_each_in_block(HotTable table, BlockNumber block, void (*see)(const Row *row, void *arg),
+					  void *arg)
+{
+	HotRelation r;
+	ItemPointerData first;
+	ItemPointerData last;
+	bool exists;
+
+	hot_open(&r, table);
+	exists = has_block(r.heap, block);
+	if (exists)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		TupleTableSlot *slot = table_slot_create(r.heap, NULL);
+		TableScanDesc scan;
+		Row row;
+
+		ItemPointerSet(&first, block, FirstOffsetNumber);
+		ItemPointerSet(&last, block, MaxOffsetNumber);
+		scan = table_beginscan_tidrange(r.heap, snapshot, &first, &last);
+		while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+		{
+			row_from_slot(&r, slot, &row);
+			see(&row, arg);
+		}
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+		UnregisterSnapshot(snapshot);
+	}
+	hot_close(&r);
+	return exists;
+}
+
+void
+row_for_each_start(TimestampTz from, bool (*see)(const Row *row, void *arg), void *arg)
+{
+	HotRelation r;
+	ScanKeyData key;
+	Row row;
+
+	hot_open(&r, HOT_START);
+	hot_begin_looks(&r);
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(from));
+	index_rescan(r.scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(r.scan, ForwardScanDirection, r.slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		row_from_slot(&r, r.slot, &row);
+		if (!see(&row, arg))
+			break;
+	}
+	hot_end_looks(&r);
 	hot_close(&r);
 }
 

@@ -1,6 +1,6 @@
 /*
  * rows.h
- *		The hot tables (task, lease, key) without planner or executor.
+ *		The hot tables (task, lease, key, start_limit) without planner or executor.
  */
 #ifndef TASKQ_ROWS_H
 #define TASKQ_ROWS_H
@@ -16,7 +16,8 @@ typedef enum HotTable
 {
 	HOT_TASK,
 	HOT_LEASE,
-	HOT_KEY
+	HOT_KEY,
+	HOT_START
 } HotTable;
 
 /* Columns as in sql/20_tables.sql, from zero. */
@@ -68,6 +69,14 @@ enum KeyColumn
 	KEY_ID,
 	KEY_TAKEN_UNTIL,
 	KEY_NCOLUMNS
+};
+
+/* Of start_limit, whose index is on start_by. */
+enum StartColumn
+{
+	START_BY,
+	START_ID,
+	START_NCOLUMNS
 };
 
 #define ROW_MAX_COLUMNS TASK_NCOLUMNS
@@ -163,6 +172,17 @@ extern void row_remember_place(const HotRelation *r, const Row *row);
 
 /* Calls see() with each row of the table, as last committed, and arg. */
 extern void row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg);
+
+/* The same for the rows of one block.  False: the table ends before that block. */
+extern bool row_for_each_in_block(HotTable table, BlockNumber block,
+								  void (*see)(const Row *row, void *arg), void *arg);
+
+/*
+ * Calls see() with the rows of start_limit that have this start_by or a later one, in the order
+ * of start_by and tid, until it returns false.
+ */
+extern void row_for_each_start(TimestampTz from, bool (*see)(const Row *row, void *arg),
+							   void *arg);
 
 /* The row of a key that is taken. */
 extern bool row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row);

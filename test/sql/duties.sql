@@ -6,28 +6,24 @@ select count(taskq.stop_executor());
 select taskq.arm();
 select taskq.create_queue('duties', lease_for => '10 min', keep_key => '1 hour');
 
--- Whether expire_leases() tells the milliseconds until the next lease or time to start is over.
-\set until_next '(select taskq_private.expire_leases() - 1000 * extract(epoch from min(t) - clock_timestamp()) between -1000 and 1000 from (select lease_until from taskq_private.lease where lease_until > now() union all select start_by from taskq_private.start_limit where start_by > now()) u (t))'
+-- Whether they tell the milliseconds until the next lease or time to start is over.
+\set until_next '(select least(taskq_private.take_back_leases(), taskq_private.expire_starts()) - 1000 * extract(epoch from min(t) - clock_timestamp()) between -1000 and 1000 from (select lease_until from taskq_private.lease where lease_until > now() union all select start_by from taskq_private.start_limit where start_by > now()) u (t))'
 
 -- Leases that have run out are taken back; the attempt is used up.
 select taskq.submit('duties', key => 'a') as a, taskq.submit('duties', max_attempts => 1) as b, taskq.submit('duties') as c \gset
 select count(*) from taskq.acquire('duties', 3);
 update taskq_private.lease set lease_until = 'epoch' where id in (:a, :b);
 -- Shared memory has not seen the update.
-select taskq_private.fill_leases();
+select taskq_private.leases_changed();
 select :until_next as right_next;
 select state, attempt, error from taskq.tasks where id in (:a, :b, :c) order by id;
 select class, error, attempt from taskq.attempts where task_id = :a;
 
--- A lease is taken back only as long as it is the same.
-select taskq_private.lose_lease(id, token - 1, lease_until) as another_token, taskq_private.lose_lease(id, token, 'epoch') as extended
-	from taskq_private.lease where id = :c;
-select state from taskq.tasks where id = :c;
 select taskq.finish(id, token) from taskq_private.lease where id = :c;
 
--- Tasks that were not started in time; what a session has in hand is left to its next claim.
+-- Tasks that were not started in time.
 select taskq.submit('duties', start_within => '1 ms') as late, taskq.submit('duties', start_within => '1 hour') as fine \gset
-select pg_sleep(0.01), taskq_private.expire_starts();
+select count(taskq_private.expire_starts()) as called from pg_sleep(0.01);
 select state, error from taskq.tasks where id in (:late, :fine) order by id;
 select :until_next as right_next;
 
@@ -49,11 +45,11 @@ select taskq.submit('duties', start_within => '1 ms') as late \gset
 update taskq_private.arm set database = 1;
 select taskq.alter_queue('duties', keep_dead => '36000 days');
 select taskq_private.make_history();
-select taskq_private.drop_history(), pg_sleep(0.01), taskq_private.expire_leases() is not null as next;
+select taskq_private.drop_history(), pg_sleep(0.01), taskq_private.expire_starts() is not null as next;
 select to_regclass('taskq_private.history_' || taskq_private.bucket(now(), '36000 days')) as not_made;
 select state from taskq.tasks where id = :late;
 select taskq.disarm();
-select taskq_private.expire_leases() is not null as next;
+select taskq_private.expire_starts() is not null as next;
 select state from taskq.tasks where id = :late;
 
 select taskq.drop_queue('duties', true);

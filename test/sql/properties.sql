@@ -155,6 +155,14 @@ begin
 	return new;
 end
 $$;
+-- Its lease runs out and is taken back.
+create function lose_lease(id bigint, token bigint) returns boolean language plpgsql as $$
+begin
+	update taskq_private.lease l set lease_until = 'epoch' where l.id = lose_lease.id and l.token = lose_lease.token;
+	perform taskq_private.leases_changed(), taskq_private.take_back_leases();
+	return not exists (select from taskq_private.lease l where l.id = lose_lease.id);
+end
+$$;
 -- Each attempt ends in the way that is given, and the attempts are told.
 create function wear_out(retry text, ending text) returns text language plpgsql as $$
 declare
@@ -166,7 +174,7 @@ begin
 	while (select state from taskq.tasks where id = old) = 'pending' loop
 		update taskq_private.task set run_at = now() where id = old;
 		select * into strict w from taskq.acquire('properties') where id = old;
-		execute ending into result using w.id, w.token, w.lease_until;
+		execute ending into result using w.id, w.token;
 		told := told || format('%s %s; ', w.attempt, result);
 	end loop;
 	return told || (select format('%s %s', state, attempt) from taskq.tasks where id = old);
@@ -175,7 +183,7 @@ $$;
 select distinct wear_out(name, $$select taskq.fail($1, $2, 'x')$$) from policies;
 select distinct wear_out('default', e) from unnest(array[
 	$$select taskq.fail($1, $2, 'x', retry_in => '0')$$,
-	$$select taskq_private.lose_lease($1, $2, $3)$$]) as e;
+	$$select lose_lease($1, $2)$$]) as e;
 -- Given back the last attempt stays the last; brought back it begins anew.
 select old_task('default') as id \gset
 update taskq_private.task set attempt = 2147483646 where id = :id;
@@ -188,4 +196,4 @@ select attempt, taskq.finish(id, token) from taskq.acquire('properties');
 select count(taskq.drop_retry_policy(name)) from policies where not built_in;
 select taskq.drop_queue('properties');
 drop view policies;
-drop function any_document, any_json, any_number, any_string, one_of, differ, seconds, old_task, wear_out;
+drop function any_document, any_json, any_number, any_string, one_of, differ, seconds, old_task, lose_lease, wear_out;

@@ -68,13 +68,13 @@ select taskq_private.push_extend(array[id], array[token]) = :b as lost from task
 select state, error from taskq.tasks where id = :b;
 select taskq.retry(:b);
 select count(*) from taskq_private.push_claim(1, null, null);
-select taskq_private.push_recover(), taskq_private.push_recover() as again;
+select taskq_private.recover_leases(), taskq_private.recover_leases() as again;
 select state, attempt, error from taskq.tasks where id = :b;
 
 -- A pull worker that calls itself executor is not recovered.
 select taskq.submit('default') as d \gset
 select count(*) from taskq.acquire('default', worker => 'executor');
-select taskq_private.push_recover();
+select taskq_private.recover_leases();
 select taskq.finish(id, token) from taskq_private.lease where id = :d;
 
 \set VERBOSITY terse

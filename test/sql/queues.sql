@@ -58,7 +58,7 @@ select * from taskq_private.push_next_due(null, null);
 select taskq.resume_queue('http');
 select count(*) from taskq_private.push_claim(10, null, null);
 select taskq.cancel(:h);
-select taskq_private.push_recover();
+select taskq_private.recover_leases();
 select taskq.disarm(), taskq.start_executor();
 select taskq.pause_queue('nowhere');
 

@@ -21,7 +21,8 @@ select taskq.fail(:id, :token, 'x', retry_in => '1 hour');
 select id from taskq.acquire('stats') \gset
 select taskq.cancel(:later);
 update taskq_private.task set start_by = 'epoch' where id = :late;
-select taskq_private.expire_task(:late);
+update taskq_private.start_limit set start_by = 'epoch' where id = :late;
+select taskq_private.expire_starts() is not distinct from 0 as more;
 select * from shown;
 select taskq.retry(:dead);
 select * from shown;

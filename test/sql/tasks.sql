@@ -190,7 +190,7 @@ select taskq.finish(id, token) from taskq_private.lease where id = :fine;
 -- Maintenance expires what nobody acquires.
 select taskq.submit('tasks', '"unwanted"', start_within => '1 ms') as id \gset
 select pg_sleep(0.01);
-select count(taskq_private.expire_leases()) >= 0 as done;
+select count(taskq_private.expire_starts()) >= 0 as done;
 select state, payload, error from taskq.tasks where id = :id;
 select count(*) from taskq_private.start_limit where start_by < now();
 select taskq.submit('tasks', start_within => '0');

@@ -28,13 +28,11 @@ insert into call (name, sql) values
 	('submit, keep', $$select case taskq.submit('transitions', key => $3) when $1 then 'it' else 'another' end$$),
 	('submit, replace', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'replace') when $1 then 'it' else 'another' end$$),
 	('submit, raise', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'raise') when $1 then 'it' else 'another' end$$),
-	('lose_lease', $$select taskq_private.lose_lease($1, $2, l.lease_until) from taskq_private.lease l where l.id = $1$$),
 	-- Here the clock is set first; not before, for the executor looks at clocks, too.
-	('expire_leases', $$with late as (update taskq_private.lease set lease_until = 'epoch' where id = $1 returning id)
+	('take_back_leases', $$with late as (update taskq_private.lease set lease_until = 'epoch' where id = $1 returning id)
 		select case count(*) when 0 then 'no lease' else 'late' end from late$$),
 	('expire_starts', $$with late as (update taskq_private.start_limit set start_by = 'epoch' where id = $1 returning id)
-		select case count(*) when 0 then 'no limit' else 'late' end from late$$),
-	('expire_task', $$select taskq_private.expire_task($1)$$);
+		select case count(*) when 0 then 'no limit' else 'late' end from late$$);
 
 -- What comes before: how the task is submitted (NULL: it is not), and what is
 -- done to it.
@@ -60,7 +58,7 @@ insert into situation (name, submit, steps) values
 	('dead, key taken by another', '', '{acquire, fail for good, "submit, replace"}'),
 	('cancelled', '', '{cancel}'),
 	('cancelled, while it ran', '', '{acquire, cancel, release}'),
-	('expired', $$, start_within => '1 hour'$$, '{start_within is over, expire_task}'),
+	('expired', $$, start_within => '1 hour'$$, '{start_within is over, expire_starts}'),
 	('unknown', null, '{}');
 
 -- Steps that are no calls of ours.
@@ -92,8 +90,8 @@ declare
 begin
 	execute (select c.sql from call c where c.name = try.name) into result using id, token, key;
 	-- The clock was set behind everybody's back.
-	perform taskq_private.fill_leases();
-	if name in ('expire_leases', 'expire_starts') then
+	perform taskq_private.leases_changed();
+	if name in ('take_back_leases', 'expire_starts') then
 		execute format('select taskq_private.%I()', name);
 	end if;
 	return coalesce(result, 'nothing');

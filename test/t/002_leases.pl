@@ -99,8 +99,23 @@ wait_query($node, 'postgres',
 wait_polls($node);
 is(sql("select taskq.finish($id, $token)"), 't', 'and the worker can finish after the first end');
 
+# Takes a task's key away, so that its attempt cannot be ended, and lets its lease run out.
+sub put_off
+{
+	my ($task) = @_;
+
+	sql("create temp table kept as select * from taskq_private.key where id = $task; delete from taskq_private.key where id = $task;"
+		  . " update taskq_private.lease set lease_until = 'epoch' where id = $task; select taskq_private.leases_changed();"
+		  . " select taskq_private.take_back_leases(); insert into taskq_private.key select * from kept");
+	is( sql("select lease_until between clock_timestamp() + interval '50 s' and clock_timestamp() + interval '1 min'"
+			  . " from taskq_private.lease where id = $task"),
+		't',
+		'a lease that could not be taken back is left alone for a minute');
+	return;
+}
+
 # One that names no time extends it by the time for which it was acquired, whatever others have named.
-$id = sql("select taskq.submit('work', '{}')");
+$id = sql("select taskq.submit('work', '{}', key => 'a', max_attempts => 1)");
 (undef, $token) = acquire('first', '90 s');
 my $beat = 'select count(*) from taskq.heartbeat(%s, %s%s)'
   . ' where lease_until between clock_timestamp() + interval %s and clock_timestamp() + interval %s';
@@ -110,12 +125,12 @@ for (['', 'the first'], [", '10 min'", 'one of 10 minutes', '9 min', '10 min'], 
 	@between = ('80 s', '90 s') unless @between;
 	is(sql(sprintf $beat, $id, $token, $extend_by, map { "'$_'" } @between), '1', "$which heartbeat extends by its time");
 }
-is(sql("select taskq_private.put_off($id)"), '', 'a lease that could not be ended is left alone');
+put_off($id);
 is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'and keeps its length');
 is(sql("select taskq.finish($id, $token)"), 't', 'its worker can finish');
-$id = sql("select taskq.submit('work', '{}')");
+$id = sql("select taskq.submit('work', '{}', key => 'b', max_attempts => 1)");
 (undef, $token) = acquire('first', '90 s');
-sql("select taskq_private.put_off($id)");
+put_off($id);
 is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'one without a heartbeat, too');
 is(sql("select taskq.finish($id, $token)"), 't', 'and its worker can finish');
 

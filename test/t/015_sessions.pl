@@ -224,7 +224,7 @@ my @life = (
 	q{select taskq.submit_http('http://a.example/', '{"ü": null}', delay => '1 hour') as id \gset},
 	q{select taskq.cancel(:id, 'enough');},
 	q{select error from taskq.tasks where id = :id;},
-	q{select taskq_private.expire_leases() >= 0 as later, taskq_private.make_history();},
+	q{select taskq_private.take_back_leases() >= 0 as later, taskq_private.make_history();},
 	q{select taskq.purge_queue(:'queue');},
 	q{select taskq.drop_queue(:'queue', force => true);});
 
