@@ -38,6 +38,9 @@ ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
 	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
+# Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
+LOUD = 012_concurrency 023_chaos
+QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret
 UNIT = test_buffer test_egress test_outcome test_request test_names test_signature test_resolve test_http test_lines test_deliver
 
