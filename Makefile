@@ -14,12 +14,12 @@ MODULE_big = taskq
 # taskq.control is the only place where the version is written.
 TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.control)
 
-CORE = clock buffer egress interfaces outcome request exchange transfer resolve http lines deliver protocol signature names
+include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
-BASE = arg catalog database durability process settings sql
+BASE = arg catalog database durability process settings shmem sql xact
 TABLES = arming backlog grant key queue queue_calls rows state token
-HINTS = counts dispatch lanes leases sweep wakeup
+HINTS = counts dispatch idle lanes leases sweep wakeup
 LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
 PUSH = answer endpoint headers protocol request signature submit_http
 PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
@@ -27,24 +27,27 @@ PROCESS = duties executor identity launcher notify start_stop stepaside store tr
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
 	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
 
-SQL_PARTS = sql/10_roles.sql sql/20_tables.sql sql/30_retry.sql sql/40_queues.sql \
-	sql/45_endpoints.sql sql/50_tasks.sql sql/60_control.sql sql/65_views.sql sql/70_executor.sql \
-	sql/80_push.sql sql/85_maintenance.sql sql/90_grants.sql
+# In the order in which they become the install script.
+SQL_PARTS = $(SQL:%=sql/%.sql)
+SQL = 10_roles 20_tables 30_retry 40_queues 50_tasks 52_results 60_endpoints 62_push \
+	70_executor 72_duties 74_arming 80_views 82_status 90_grants
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
-REGRESS = arguments retry life keys batch control transitions properties push endpoints history arming roles grants stats
-ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry \
+# The first ones have the names of the SQL parts.
+REGRESS = roles tables retry queues tasks results endpoints push executor duties arming views status grants \
+	arguments batch keys transitions properties history stats
+ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry push_claim \
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 020_upgrade 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings
+	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \
+	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos
 QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret
-UNIT = test_buffer test_egress test_outcome test_request test_names test_signature test_resolve test_http test_lines test_deliver
+UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts test_deliver test_protocol test_rate test_circuit test_text test_task
 
-DATA = sql/taskq--0.1.0--0.2.0.sql
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
@@ -83,7 +86,7 @@ endif
 $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
-# For PGXN; not part of all.
+# For PGXN, which wants versions of three numbers; not part of all.
 META.json: META.json.in taskq.control
 	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
 
@@ -117,7 +120,7 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 # ---- fuzz targets: the pure functions of the core, for clang's libFuzzer -----
 
 FUZZ_DIR = build/fuzz
-FUZZ_CORE = egress request outcome signature names
+FUZZ_CORE = egress names outcome request signature url
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 

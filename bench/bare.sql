@@ -1,4 +1,4 @@
 -- bare.sql
 --		What a submit has to write at least, without anything that thinks.
 create sequence bare_id;
-create table bare_task (like taskq.task including all);
+create table bare_task (like taskq_private.task including all excluding constraints);

@@ -28,10 +28,10 @@ runs=3
 case $mode in
 	bench)
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
-			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair
+			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair endpoints
 			pgq graphile_worker pg_boss pgmq pg_net)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
-		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10
+		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200
 		;;
 	soak)
 		scenarios=(pinned pinned_read pinned_dump backlog idle size push_memory)
@@ -40,9 +40,9 @@ case $mode in
 		[ -z "$duration" ] || large=300000 size_lives=100000 push_steps=2
 		;;
 	quick)
-		scenarios=(work8 batch100 submit8 pinned wakeup wal push)
+		scenarios=(work8 batch100 submit8 pinned wakeup wal push endpoints)
 		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=4 wakeups=20
-		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000
+		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000 claims=20
 		;;
 esac
 [ -z "$only" ] || scenarios=("$only")

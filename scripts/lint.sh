@@ -170,7 +170,7 @@ check "the core includes only itself and system headers" includes
 check "floors: one header a file, no call upwards, no circle" python3 scripts/lint_floors.py
 check "taskq.so exports only what the server looks for" exported_symbols
 check "cppcheck" static_analysis
-check "sql" python3 scripts/lint_sql.py sql/[0-9]*.sql
+check "sql" python3 scripts/lint_sql.py --regress "$(private_make print-REGRESS)" sql/[0-9]*.sql
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shell_scripts
 else

@@ -2,19 +2,26 @@
 """lint_sql.py
     Checks the install script's parts for what review forgets.
 
-usage: lint_sql.py FILE...
+usage: lint_sql.py --regress "NAME..." FILE...
 
-The files are one script.  Prints "FILE:LINE: what is wrong" and exits 1 if
-anything is.
+The files are one script; NAMEs are the regression tests that are run.  Prints
+"FILE:LINE: what is wrong" and exits 1 if anything is.
 
 - Nothing is made OR REPLACE or IF NOT EXISTS: both would adopt an object that
   somebody else planted.
 - A SECURITY DEFINER function pins its search_path to pg_catalog, pg_temp.
 - Every public function, procedure, view and type has a COMMENT; public is what
-  stands in schema taskq and does not begin with an underscore.
+  stands in schema taskq.  Schema taskq holds no table and no sequence.
+- No line has more than 140 columns, with a tab for every four.
+- Part sql/NN_NAME.sql has a regression test test/sql/NAME.sql, which is run.
 """
+import argparse
+import os
 import re
 import sys
+
+WIDTH = 140
+TAB = 4
 
 KIND = {"function": "function", "procedure": "function", "routine": "function",
         "view": "view", "type": "type", "aggregate": "function"}
@@ -40,8 +47,7 @@ def statements(text):
 
 
 def public_name(name):
-    schema, _, plain = name.rpartition(".")
-    return schema == "taskq" and not plain.startswith("_")
+    return name.startswith("taskq.")
 
 
 class Script:
@@ -56,6 +62,7 @@ class Script:
     def read(self, path):
         with open(path, encoding="utf-8") as f:
             text = f.read()
+        self.width(path, text)
         blanked = blank_out(text)
         for pattern, what in ((r"\bor\s+replace\b", "OR REPLACE"),
                               (r"\bif\s+not\s+exists\b", "IF NOT EXISTS")):
@@ -64,7 +71,22 @@ class Script:
         for offset, statement in statements(blanked):
             self.statement(path, text, offset, statement)
 
+    def width(self, path, text):
+        for number, line in enumerate(text.splitlines(), 1):
+            columns = len(line.expandtabs(TAB))
+            if columns > WIDTH:
+                self.problems.append(f"{path}:{number}: {columns} columns, more than {WIDTH}")
+
+    def test(self, path, regress):
+        name = re.sub(r"^\d+_(\w+)\.sql$", r"\1", os.path.basename(path))
+        if not os.path.exists(f"test/sql/{name}.sql"):
+            self.problems.append(f"{path}:1: there is no test/sql/{name}.sql")
+        elif name not in regress:
+            self.problems.append(f"{path}:1: test {name} is not listed in REGRESS")
+
     def statement(self, path, text, offset, statement):
+        if re.match(r"create\s+(table|sequence)\s+taskq\.", statement, re.I):
+            self.problem(path, text, offset, "tables and sequences belong to schema taskq_private")
         made = re.match(r"create\s+(function|procedure|aggregate|view|type)\s+([\w.]+)",
                         statement, re.I)
         if made:
@@ -89,9 +111,14 @@ class Script:
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--regress", required=True, type=str.split)
+    parser.add_argument("files", nargs="+")
+    args = parser.parse_args()
     script = Script()
-    for path in sys.argv[1:]:
+    for path in args.files:
         script.read(path)
+        script.test(path, args.regress)
     problems = script.finish()
     print("\n".join(problems), end="\n" if problems else "")
     sys.exit(1 if problems else 0)

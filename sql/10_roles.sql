@@ -1,4 +1,4 @@
--- Roles and the schema.  Roles belong to the cluster: the first database that
+-- Roles and the schemas.  Roles belong to the cluster: the first database that
 -- installs taskq makes them, others find them, DROP EXTENSION leaves them.
 
 \echo Use "CREATE EXTENSION taskq" to load this file. \quit
@@ -55,4 +55,10 @@ end
 $$;
 
 create schema taskq;
-comment on schema taskq is 'taskq, a task queue: call submit() to enqueue, acquire() and finish() to work; see \df+ taskq.*';
+comment on schema taskq is
+	'Task queue: submit() adds a task, acquire() and finish() work on it. \df+ taskq.* describes all functions, \dv+ '
+	'taskq.* all views.';
+
+create schema taskq_private;
+comment on schema taskq_private is
+	'Tables of taskq, and functions that only taskq itself calls. They may change with every version.';

@@ -9,15 +9,21 @@
 
 create type taskq.state as enum ('pending', 'running', 'finished', 'dead', 'cancelled', 'expired');
 comment on type taskq.state is
-'Where a task is in its life: pending (waiting, perhaps for a later run_at), running (leased to a worker), finished (succeeded), dead (attempts or age used up, or a permanent failure), cancelled, expired (not started in time).';
+	E'The state of a task.\n'
+	'pending: it waits, perhaps for a later run_at.\n'
+	'running: it is leased to a worker.\n'
+	'finished: it succeeded.\n'
+	'dead: its attempts or its age are used up, or it failed permanently.\n'
+	'cancelled: cancel(), purge_queue() or drop_queue() ended it.\n'
+	'expired: it was not started in time, see start_within of submit().';
 
-create sequence taskq.task_id as bigint;
-create sequence taskq.queue_id as int start 100;	-- below: queues that exist from the start
+create sequence taskq_private.task_id as bigint;
+create sequence taskq_private.queue_id as int start 100;	-- below: queues that exist from the start
 
 -- Tokens are handed out in blocks, see src/token.c.
-create sequence taskq.token_block as bigint;
+create sequence taskq_private.token_block as bigint;
 
-create table taskq.queue (
+create table taskq_private.queue (
 	id int not null constraint queue_pkey primary key,
 	name text collate "C" not null constraint queue_name unique,
 	mode text not null constraint queue_mode check (mode in ('pull', 'push')),
@@ -34,8 +40,8 @@ create table taskq.queue (
 	pause_reason text				-- why it is paused, if nobody has asked for it
 );
 
--- What makes a push queue an endpoint: see 45_endpoints.sql.
-create table taskq.endpoint (
+-- What makes a push queue an endpoint: see 60_endpoints.sql.
+create table taskq_private.endpoint (
 	queue_id int not null constraint endpoint_pkey primary key,
 	header_names text[] not null,	-- what endpoint_secret has to hold
 	signed boolean not null,
@@ -46,7 +52,7 @@ create table taskq.endpoint (
 
 -- What nobody may read.  Not in dumps: a restored endpoint sends nothing until
 -- its secrets have been given to it again.
-create table taskq.endpoint_secret (
+create table taskq_private.endpoint_secret (
 	queue_id int not null constraint endpoint_secret_pkey primary key,
 	headers jsonb,
 	secret bytea,
@@ -56,14 +62,14 @@ create table taskq.endpoint_secret (
 
 -- Rights of single roles on single queues, beside those of the extension's own
 -- roles, which hold for every queue: see 90_grants.sql and src/grant.c.
-create table taskq.queue_grant (
+create table taskq_private.queue_grant (
 	queue_id int not null,
 	role regrole not null,
 	privilege text not null constraint queue_grant_privilege check (privilege in ('submit', 'work', 'view', 'control')),
 	constraint queue_grant_pkey primary key (queue_id, role, privilege)
 );
 
-create table taskq.retry_policy (
+create table taskq_private.retry_policy (
 	name text collate "C" not null constraint retry_policy_pkey primary key,
 	backoff text not null constraint retry_policy_backoff check (backoff in ('fixed', 'linear', 'exponential', 'power', 'schedule')),
 	base interval not null,
@@ -78,14 +84,14 @@ create table taskq.retry_policy (
 
 -- What was submitted.  Not updated while the task waits or runs; a failed
 -- attempt updates attempt and run_at.
-create table taskq.task (
+create table taskq_private.task (
 	id bigint not null constraint task_pkey primary key,
 	submitted_at timestamptz not null,
 	run_at timestamptz not null,
 	queue_id int not null,
 	attempt int not null,			-- attempts used up
 	max_attempts int not null,
-	priority smallint not null,
+	priority smallint not null constraint task_priority check (priority between -16 and 15),
 	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
 	revived_at timestamptz,			-- when retry() started its present life
 	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
@@ -100,9 +106,9 @@ create table taskq.task (
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- The order of acquisition.
-create index task_dispatch on taskq.task (queue_id, priority, run_at, id);
+create index task_dispatch on taskq_private.task (queue_id, priority, run_at, id);
 
-create table taskq.lease (
+create table taskq_private.lease (
 	id bigint not null constraint lease_pkey primary key,
 	token bigint not null,
 	started_at timestamptz not null,
@@ -119,7 +125,7 @@ create table taskq.lease (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
 -- Keys that are taken: by a live task, or for some time after its end.
-create table taskq.key (
+create table taskq_private.key (
 	queue_id int not null,
 	key text collate "C" not null,
 	id bigint not null,				-- the task
@@ -127,19 +133,19 @@ create table taskq.key (
 	constraint key_pkey primary key (queue_id, key)
 ) with (fillfactor = 70);
 
-create index key_expiry on taskq.key (taken_until);
+create index key_expiry on taskq_private.key (taken_until);
 
 -- Tasks to be looked at when the time for their start has passed; a row stays
 -- until then, whatever becomes of the task.
-create table taskq.start_limit (
+create table taskq_private.start_limit (
 	start_by timestamptz not null,
 	id bigint not null
 );
 
-create index start_limit_order on taskq.start_limit (start_by);
+create index start_limit_order on taskq_private.start_limit (start_by);
 
 -- Failed tries of live tasks; they move into history with their task.
-create table taskq.attempt (
+create table taskq_private.attempt (
 	task_id bigint not null,
 	attempt int not null,
 	started_at timestamptz not null,
@@ -156,17 +162,17 @@ create table taskq.attempt (
 	times jsonb						-- HTTP: dns, connect, tls, first_byte, as far as it came
 );
 
-create index attempt_task on taskq.attempt (task_id, attempt);
+create index attempt_task on taskq_private.attempt (task_id, attempt);
 
 -- Ended tasks, arranged by the day (keep of more than 31 days: the month) on
 -- which they may go, so that expiry drops a table and deletes no row.  The
--- dated tables are made ahead by maintenance (90_maintenance.sql) and hold the
+-- dated tables are made ahead by maintenance (72_duties.sql) and hold the
 -- only indexes; what ends on a day that has no table yet goes to history_rest.
-create table taskq.history (
+create table taskq_private.history (
 	bucket int not null,			-- yyyymmdd or yyyymm of expiry, UTC
 	id bigint not null,
 	state taskq.state not null,
-	priority smallint not null,
+	priority smallint not null constraint history_priority check (priority between -16 and 15),
 	push boolean not null,			-- the mode of its queue
 	attempt int not null,
 	max_attempts int not null,
@@ -195,33 +201,33 @@ create table taskq.history (
 	attempts jsonb					-- its failed tries
 ) partition by list (bucket);
 
-create table taskq.history_rest (like taskq.history);
-create index history_rest_id on taskq.history_rest (id);
+create table taskq_private.history_rest (like taskq_private.history including constraints);
+create index history_rest_id on taskq_private.history_rest (id);
 
-create view taskq._history as
-	select * from taskq.history
+create view taskq_private.all_history as
+	select * from taskq_private.history
 	union all
-	select * from taskq.history_rest;
+	select * from taskq_private.history_rest;
 
 -- For which database this queue sends.  One row, written by the first
--- create_queue() or submit(): see 60_control.sql.
-create table taskq.arm (
+-- create_queue() or submit(): see 74_arming.sql.
+create table taskq_private.arm (
 	system_identifier bigint not null,
 	database oid not null
 );
 
-select pg_catalog.pg_extension_config_dump('taskq.task_id', '');
-select pg_catalog.pg_extension_config_dump('taskq.queue_id', '');
-select pg_catalog.pg_extension_config_dump('taskq.token_block', '');
-select pg_catalog.pg_extension_config_dump('taskq.queue', '');
-select pg_catalog.pg_extension_config_dump('taskq.endpoint', '');
-select pg_catalog.pg_extension_config_dump('taskq.queue_grant', '');
-select pg_catalog.pg_extension_config_dump('taskq.retry_policy', '');
-select pg_catalog.pg_extension_config_dump('taskq.task', '');
-select pg_catalog.pg_extension_config_dump('taskq.lease', '');
-select pg_catalog.pg_extension_config_dump('taskq.key', '');
-select pg_catalog.pg_extension_config_dump('taskq.start_limit', '');
-select pg_catalog.pg_extension_config_dump('taskq.attempt', '');
-select pg_catalog.pg_extension_config_dump('taskq.history', '');
-select pg_catalog.pg_extension_config_dump('taskq.history_rest', '');
-select pg_catalog.pg_extension_config_dump('taskq.arm', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.task_id', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.queue_id', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.token_block', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.queue', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.endpoint', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.queue_grant', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.retry_policy', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.task', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.lease', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.key', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.start_limit', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.attempt', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.history', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.history_rest', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.arm', '');

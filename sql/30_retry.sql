@@ -1,19 +1,20 @@
 -- Retry policies: which delay follows a failed attempt, and when to give up.
 -- This file is the only place where that is decided.
 
-create function taskq._interval_seconds(i interval) returns double precision
+create function taskq_private.interval_seconds(i interval) returns double precision
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select extract(epoch from i)::double precision $$;
 
 -- Made policies and the shipped ones.  A shipped one is a row here and not in
 -- the table, so that a dump never brings a second copy of it back.
-create view taskq._retry_policies as
+create view taskq_private.all_retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, false as built_in
-	from taskq.retry_policy
+	from taskq_private.retry_policy
 	union all
 	select * from (values
-		('default' collate "C", 'exponential', interval '1 s', 2::real, interval '1 hour', null::int, 0.1::real, 25, null::interval, null::interval[], true),
+		('default' collate "C", 'exponential', interval '1 s', 2::real, interval '1 hour', null::int, 0.1::real, 25,
+			null::interval, null::interval[], true),
 		('webhook', 'schedule', interval '5 s', 2, interval '1 day', null, 0.1, 10, null,
 			array['5 s', '5 min', '30 min', '2 hours', '5 hours', '10 hours', '14 hours', '20 hours', '24 hours']::interval[], true),
 		('none', 'fixed', interval '0', 1, interval '0', null, 0, 1, null, null, true)
@@ -25,7 +26,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-	p taskq._retry_policies%rowtype;
+	p taskq_private.all_retry_policies%rowtype;
 	n double precision := attempt;
 	base double precision;
 	cap double precision;
@@ -36,15 +37,15 @@ begin
 		raise exception using errcode = 'TQ004', message = 'attempt must be at least 1',
 			detail = 'Attempts are counted from 1.', hint = 'Pass the number of the attempt that failed.';
 	end if;
-	select * into p from taskq._retry_policies r where r.name = backoff.policy;
+	select * into p from taskq_private.all_retry_policies r where r.name = backoff.policy;
 	if not found then
 		raise exception using errcode = 'TQ004', message = format('retry policy "%s" does not exist', policy),
 			detail = 'Shipped policies are default, webhook and none.', hint = 'Create it with taskq.create_retry_policy().';
 	end if;
-	base := taskq._interval_seconds(p.base);
-	cap := taskq._interval_seconds(p.max_delay);
+	base := taskq_private.interval_seconds(p.base);
+	cap := taskq_private.interval_seconds(p.max_delay);
 	if p.backoff = 'schedule' then
-		seconds := taskq._interval_seconds(p.delays[least(attempt, cardinality(p.delays))]);
+		seconds := taskq_private.interval_seconds(p.delays[least(attempt, cardinality(p.delays))]);
 		cap := seconds;
 	elsif p.backoff = 'fixed' then
 		seconds := base;
@@ -68,18 +69,21 @@ begin
 	return make_interval(secs => greatest(least(seconds, cap), 0));
 end
 $$;
-comment on function taskq.backoff(text, int) is
-'The delay, without jitter, that retry policy "policy" puts behind a failure of attempt number "attempt" (from 1). Errors: TQ004 for an unknown policy or an attempt below 1.';
+comment on function taskq.backoff is
+	E'Returns the delay that a retry policy sets after a failed attempt, without jitter.\n'
+	'policy: the name of the policy.\n'
+	'attempt: the number of the attempt that failed, from 1.\n'
+	'Errors: TQ004 for an unknown policy, or an attempt below 1.';
 
 -- When the task is to be tried again after a failure of attempt, or NULL:
 -- never, it is dead.  born is when its present life began.
-create function taskq._retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
+create function taskq_private.retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-	p taskq._retry_policies%rowtype;
+	p taskq_private.all_retry_policies%rowtype;
 	seconds double precision;
 	retry_at timestamptz;
 begin
@@ -87,11 +91,11 @@ begin
 		return null;
 	end if;
 	-- A policy that was dropped meanwhile leaves the shipped one.
-	select * into p from taskq._retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
+	select * into p from taskq_private.all_retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
 	if retry_in is not null then
-		seconds := least(greatest(taskq._interval_seconds(retry_in), 0), 366 * 86400);
+		seconds := least(greatest(taskq_private.interval_seconds(retry_in), 0), 366 * 86400);
 	else
-		seconds := taskq._interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
+		seconds := taskq_private.interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
 	end if;
 	retry_at := clock_timestamp() + make_interval(secs => seconds);
 	if retry_at > born + p.max_age then
@@ -112,7 +116,7 @@ declare
 	wrong text;
 	longest constant interval := '366 days';
 begin
-	perform taskq._check_name(name, 'retry policy');
+	perform taskq_private.check_name(name, 'retry policy');
 	wrong := case
 		when backoff is null or backoff not in ('fixed', 'linear', 'exponential', 'power', 'schedule')
 			then 'backoff must be fixed, linear, exponential, power or schedule'
@@ -124,8 +128,8 @@ begin
 		when jitter is null or not (jitter >= 0 and jitter <= 1) then 'jitter must be between 0 and 1'
 		when max_attempts is null or max_attempts < 1 then 'max_attempts must be at least 1'
 		when max_age <= interval '0' or max_age > interval '36600 days' then 'max_age must be more than 0 and at most 36600 days'
-		when backoff = 'schedule' and (delays is null or array_ndims(delays) is distinct from 1 or cardinality(delays) not between 1 and 1000)
-			then 'delays must hold 1 to 1000 intervals'
+		when backoff = 'schedule' and (delays is null or array_ndims(delays) is distinct from 1
+			or cardinality(delays) not between 1 and 1000) then 'delays must hold 1 to 1000 intervals'
 		when backoff <> 'schedule' and delays is not null then 'delays go with backoff schedule only'
 		when exists (select from unnest(delays) d where d is null or d < interval '0' or d > longest)
 			then 'each of delays must be between 0 and 366 days'
@@ -134,23 +138,39 @@ begin
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Retry policy "%s" was not created.', name), hint = 'See the comment of taskq.create_retry_policy().';
 	end if;
-	if exists (select from taskq._retry_policies p where p.name = create_retry_policy.name) then
+	if exists (select from taskq_private.all_retry_policies p where p.name = create_retry_policy.name) then
 		raise exception using errcode = 'TQ004', message = format('retry policy "%s" exists already', name),
 			detail = 'Policies that tasks may be using are not replaced.', hint = 'Choose another name.';
 	end if;
-	insert into taskq.retry_policy
+	insert into taskq_private.retry_policy
 		values (name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays);
-	perform taskq._queues_changed();
+	perform taskq_private.queues_changed();
 end
 $$;
-comment on function taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]) is
-'Creates a retry policy. backoff: fixed (base), linear (base * attempt), exponential (base * factor ^ (attempt - 1); past max_doublings it grows linearly), power (base * factor ^ attempt), schedule (the delays one after the other, the last one again and again). max_delay caps the delay, except of a schedule; jitter varies it by up to that fraction either way. A task is dead when max_attempts is used up, or when the next try would come later than max_age after its submission or retry(). Limits: base, max_delay and each of delays 0 to 366 days; factor 1 to 100; jitter 0 to 1; max_age up to 36600 days; 1 to 1000 delays. Shipped: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 hours, 10 attempts), none (1 attempt). Errors: TQ004.';
+comment on function taskq.create_retry_policy is
+	E'Creates a retry policy: which delay follows a failed attempt, and when a task is dead.\n'
+	'name: 1 to 57 bytes.\n'
+	'backoff: the delay after attempt n. fixed: base. linear: base * n. exponential: base * factor ^ (n - 1). power: base '
+	'* factor ^ n. schedule: element n of delays, and from then on its last element.\n'
+	'base: 0 to 366 days.\n'
+	'factor: 1 to 100.\n'
+	'max_delay: the longest delay, 0 to 366 days; it does not apply to a schedule.\n'
+	'max_doublings: exponential only, after so many steps the delay grows linearly. Default: no limit.\n'
+	'jitter: varies each delay at random by up to this fraction in both directions, 0 to 1.\n'
+	'max_attempts: 1 or more; after so many failed attempts a task is dead.\n'
+	'max_age: a task is dead if its next attempt would come later than this after submit() or retry(); at most 36600 days. '
+	'Default: no limit.\n'
+	'delays: schedule only, 1 to 1000 intervals of 0 to 366 days.\n'
+	'These policies exist from the start: default (exponential from 1 s to 1 hour, 25 attempts), webhook (5 s, 5 min, 30 '
+	'min, then 2, 5, 10, 14, 20 and 24 hours, 10 attempts), none (1 attempt).\n'
+	'Errors: TQ004 for a bad argument, and for a name that is taken.';
 
 create view taskq.retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, built_in
-	from taskq._retry_policies;
+	from taskq_private.all_retry_policies;
 comment on view taskq.retry_policies is
-'One row a retry policy, shipped (built_in) or made: the arguments of create_retry_policy().';
+	E'One row for each retry policy.\n'
+	'built_in: the policy exists from the start. The other columns are the arguments of create_retry_policy().';
 
 create function taskq.drop_retry_policy(name text) returns boolean
 language plpgsql volatile security definer
@@ -160,19 +180,22 @@ as $$
 declare
 	used_by text;
 begin
-	perform taskq._check_name(name, 'retry policy');
-	if exists (select from taskq._retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
+	perform taskq_private.check_name(name, 'retry policy');
+	if exists (select from taskq_private.all_retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" cannot be dropped', name),
 			detail = 'It is shipped with the extension.', hint = 'Leave it unused instead.';
 	end if;
-	select q.name into used_by from taskq._queues q where q.retry = drop_retry_policy.name limit 1;
+	select q.name into used_by from taskq_private.all_queues q where q.retry = drop_retry_policy.name limit 1;
 	if found then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" is in use', name),
 			detail = format('It is the policy of queue "%s".', used_by), hint = 'Give that queue another one with taskq.alter_queue().';
 	end if;
-	delete from taskq.retry_policy p where p.name = drop_retry_policy.name;
+	delete from taskq_private.retry_policy p where p.name = drop_retry_policy.name;
 	return found;
 end
 $$;
-comment on function taskq.drop_retry_policy(text) is
-'Drops a retry policy. Live tasks that were submitted with it are retried by default from now on. Result: false when there is none of that name. Errors: TQ009 when a queue uses it or it is a shipped one, TQ004.';
+comment on function taskq.drop_retry_policy is
+	E'Drops a retry policy. Live tasks that were submitted with it use the policy default from now on.\n'
+	'name: the name of the policy.\n'
+	'Returns false if there is no such policy.\n'
+	'Errors: TQ004 for a bad name; TQ009 if a queue uses the policy, or if it exists from the start.';

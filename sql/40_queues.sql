@@ -1,13 +1,13 @@
 -- Queues: made, seen and dropped here; src/queue.c reads them for a session.
 
-create function taskq._queues_changed() returns void
+create function taskq_private.queues_changed() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_queues_changed';
 
 -- The URL, which must be one that a task may have, with its host in ASCII.
-create function taskq._check_url(url text) returns text
+create function taskq_private.check_url(url text) returns text
 language c volatile as 'MODULE_PATHNAME', 'taskq_check_url';
 
-create function taskq._check_name(name text, what text) returns void
+create function taskq_private.check_name(name text, what text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -29,27 +29,35 @@ $$;
 -- Made queues and those that exist from the start.  A shipped one is a row
 -- here, and in the table only once it was changed: a dump never brings a
 -- second copy of it back.
-create view taskq._queues as
-	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
-	from taskq.queue
+create view taskq_private.all_queues as
+	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+		executor, pause_reason
+	from taskq_private.queue
 	union all
-	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true, 'builtin', null
+	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true,
+		'builtin', null
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
-	where not exists (select from taskq.queue q where q.id = shipped.id);
+	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
 -- Whether the caller may view the tasks of a queue; of one that was dropped only an admin may.
-create function taskq._visible(queue text) returns boolean
+create function taskq_private.visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
 create view taskq.queues with (security_barrier) as
-	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish, executor, pause_reason
-	from taskq._queues
-	where taskq._visible(name);
+	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
+		executor, pause_reason
+	from taskq_private.all_queues
+	where taskq_private.visible(name);
 comment on view taskq.queues is
-'One row a queue that the caller may view: its mode (pull: clients acquire its tasks; push: they are sent as HTTP requests, by the executor inside the server or by external workers), its settings, whether it is paused, and why if nobody has asked for it. created_at is NULL for the queues that exist from the start until they are changed.';
+	E'One row for each queue that the caller may view.\n'
+	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'executor: builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
+	'pause_reason: why the queue is paused, if taskq did that by itself.\n'
+	'created_at: NULL for a queue that exists from the start and was not changed.\n'
+	'The other columns are the arguments of create_queue().';
 
 -- What is wrong with a queue's settings, or NULL.
-create function taskq._queue_wrong(mode text, url text, lease_for interval, retry text, keep_finished interval,
+create function taskq_private.queue_fault(mode text, url text, lease_for interval, retry text, keep_finished interval,
 	keep_dead interval, keep_key interval, executor text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -67,7 +75,7 @@ as $$
 			then 'keep_dead must be between 0 and 36600 days'
 		when keep_key is null or keep_key < interval '0' or keep_key > interval '36600 days'
 			then 'keep_key must be between 0 and 36600 days'
-		when not exists (select from taskq._retry_policies p where p.name = retry)
+		when not exists (select from taskq_private.all_retry_policies p where p.name = retry)
 			then format('retry policy "%s" does not exist', retry)
 	end
 $$;
@@ -83,46 +91,59 @@ as $$
 declare
 	wrong text;
 begin
-	perform taskq._check_name(queue, 'queue');
+	perform taskq_private.check_name(queue, 'queue');
 	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
-	wrong := taskq._queue_wrong(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor);
+	wrong := taskq_private.queue_fault(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if url is not null then
-		url := taskq._check_url(url);
+		url := taskq_private.check_url(url);
 	end if;
 	if queue in ('default', 'http') then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
-		insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-				executor)
-			values (nextval('taskq.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
+		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+				created_at, durable_finish, executor)
+			values (nextval('taskq_private.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
 				false, clock_timestamp(), coalesce(durable_finish, true), executor);
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
 	end;
-	perform taskq._arm_if_new();
-	perform taskq._queues_changed();
+	perform taskq_private.arm_if_new();
+	perform taskq_private.queues_changed();
 end
 $$;
-comment on function taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
-'Creates a queue. queue: its name, 1 to 57 bytes. mode: pull (clients acquire the tasks) or push (they are sent as HTTP requests). url: push only, where the payload of submit() is POSTed. executor: push only, who sends: builtin (the executor inside the server) or external (programs such as taskq-worker). lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days. retry: the retry policy; default: default for pull, webhook for push. keep_finished, keep_dead: how long ended tasks stay visible, 0 (not kept) to 36600 days; they go within a day after that. keep_key: how long a key stays taken after the end, 0 to 36600 days. durable_finish: false lets a transaction that did nothing but finish tasks commit without waiting for the disk, so that a crash can undo the last of them and they are run again. Errors: TQ002 when the queue exists, TQ004 for a bad argument.';
+comment on function taskq.create_queue is
+	E'Creates a queue.\n'
+	'queue: its name, 1 to 57 bytes.\n'
+	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'url: push only, the payload of submit() is POSTed to it. Without it only submit_http() can be used.\n'
+	'lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days.\n'
+	'retry: the retry policy. Default: default for pull, webhook for push.\n'
+	'keep_finished: how long finished tasks stay visible, 0 (they are not kept) to 36600 days. They are removed within a '
+	'day after that, or within a month if it is more than 31 days.\n'
+	'keep_dead: the same for dead, cancelled and expired tasks.\n'
+	'keep_key: how long a key stays taken after the end of its task, 0 to 36600 days.\n'
+	'durable_finish: if false, a transaction that only finishes tasks does not wait for the disk when it commits. After a '
+	'crash the last of these tasks may run again.\n'
+	'executor: push only, builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
+	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
 
 -- Every call by a client holds a lock on this table until its transaction
 -- ends: once this returns none is under way, and none begins.  Taken before
 -- any row, as they do, so nobody waits in a circle.
-create function taskq._lock_queues(queue text) returns void
+create function taskq_private.lock_queues(queue text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 begin
-	lock table taskq.queue in exclusive mode;
+	lock table taskq_private.queue in exclusive mode;
 exception when lock_not_available then
 	raise exception using errcode = 'TQ009', message = format('queue "%s" is in use', queue),
 		detail = 'A transaction that used a queue of this database is still open.', hint = 'Try again when it has ended.';
@@ -135,54 +156,61 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-	q taskq.queue%rowtype;
+	q taskq_private.queue%rowtype;
 begin
-	perform taskq._check_name(queue, 'queue');
+	perform taskq_private.check_name(queue, 'queue');
 	if queue in ('default', 'http') then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" cannot be dropped', queue),
 			detail = 'The queues default and http exist from the start.', hint = 'Leave it unused instead.';
 	end if;
-	perform taskq._lock_queues(queue);
-	select * into q from taskq.queue where name = drop_queue.queue;
+	perform taskq_private.lock_queues(queue);
+	select * into q from taskq_private.queue where name = drop_queue.queue;
 	if not found then
 		return false;
 	end if;
-	if not coalesce(force, false) and exists (select from taskq.task t where t.queue_id = q.id) then
+	if not coalesce(force, false) and exists (select from taskq_private.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
-			detail = 'Dropping it would end them.', hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
+			detail = 'Dropping it would end them.',
+			hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
 	-- In the order in which submit_many() takes keys.
-	perform taskq._cancel_task(t.id, 'queue dropped')
-		from (select t.id from taskq.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
-	delete from taskq.key k where k.queue_id = q.id;
-	delete from taskq.endpoint e where e.queue_id = q.id;
-	delete from taskq.endpoint_secret s where s.queue_id = q.id;
-	delete from taskq.queue where id = q.id;
-	perform taskq._drop_grants(q.id);
-	perform taskq._queues_changed();
+	perform taskq_private.cancel_task(t.id, 'queue dropped')
+		from (select t.id from taskq_private.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
+	delete from taskq_private.key k where k.queue_id = q.id;
+	delete from taskq_private.endpoint e where e.queue_id = q.id;
+	delete from taskq_private.endpoint_secret s where s.queue_id = q.id;
+	delete from taskq_private.queue where id = q.id;
+	perform taskq_private.drop_grants(q.id);
+	perform taskq_private.queues_changed();
 	return true;
 end
 $$;
-comment on function taskq.drop_queue(text, boolean) is
-'Drops a queue, and the endpoint that it is, if it is one. queue: its name. force: cancel its live tasks, running ones too (their workers lose the lease); without it, live tasks are an error. What has ended stays visible for its time. Result: false when there is no such queue. Errors: TQ009 for live tasks, for a queue that exists from the start, and while a transaction that used a queue of this database is open for more than 2 s; TQ004 for a bad name.';
+comment on function taskq.drop_queue is
+	E'Drops a queue; if it is an endpoint, the endpoint too. Ended tasks stay visible as long as they would have otherwise.\n'
+	'queue: its name.\n'
+	'force: cancel the live tasks of the queue, running ones too; their workers lose the lease. Without force, live tasks '
+	'are an error.\n'
+	'Returns false if there is no such queue.\n'
+	'Errors: TQ004 for a bad name; TQ009 for live tasks, for the queues default and http, and if a transaction that has '
+	'used any queue of this database stays open for more than 2 s.';
 
 -- The row of a queue, for a change.
-create function taskq._own_queue(queue text) returns taskq.queue
+create function taskq_private.own_queue(queue text) returns taskq_private.queue
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-	q taskq.queue%rowtype;
+	q taskq_private.queue%rowtype;
 begin
-	perform taskq._check_name(queue, 'queue');
-	insert into taskq.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-			executor)
-		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, clock_timestamp(), durable_finish,
-			executor
-		from taskq._queues v where v.name = _own_queue.queue and v.id < 100
+	perform taskq_private.check_name(queue, 'queue');
+	insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+			created_at, durable_finish, executor)
+		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
+			clock_timestamp(), durable_finish, executor
+		from taskq_private.all_queues v where v.name = own_queue.queue and v.id < 100
 		on conflict do nothing;
-	select * into q from taskq.queue t where t.name = _own_queue.queue for update;
+	select * into q from taskq_private.queue t where t.name = own_queue.queue for update;
 	if not found then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
 			detail = 'No queue of that name was created in this database.',
@@ -200,14 +228,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-	q taskq.queue%rowtype;
+	q taskq_private.queue%rowtype;
 	old_mode text;
 	wrong text;
 begin
 	if mode is not null then
-		perform taskq._lock_queues(queue);
+		perform taskq_private.lock_queues(queue);
 	end if;
-	q := taskq._own_queue(queue);
+	q := taskq_private.own_queue(queue);
 	old_mode := q.mode;
 	q.mode := coalesce(mode, q.mode);
 	q.url := nullif(coalesce(url, q.url), '');
@@ -218,73 +246,91 @@ begin
 	q.keep_key := coalesce(keep_key, q.keep_key);
 	q.durable_finish := coalesce(durable_finish, q.durable_finish);
 	q.executor := coalesce(executor, q.executor);
-	wrong := taskq._queue_wrong(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
+	wrong := taskq_private.queue_fault(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
 		q.executor);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
 	end if;
 	if q.url is not null then
-		q.url := taskq._check_url(q.url);
+		q.url := taskq_private.check_url(q.url);
 	end if;
-	if exists (select from taskq.endpoint e where e.queue_id = q.id) then
+	if exists (select from taskq_private.endpoint e where e.queue_id = q.id) then
 		if q.mode <> 'push' then
 			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
 				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
 		end if;
-		perform taskq._endpoint_url(q.url);
+		perform taskq_private.endpoint_url(q.url);
 		if url is not null then
-			perform taskq._reset_endpoint(q.id);
+			perform taskq_private.reset_endpoint(q.id);
 		end if;
 	end if;
-	if q.mode <> old_mode and exists (select from taskq.task t where t.queue_id = q.id) then
+	if q.mode <> old_mode and exists (select from taskq_private.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
 	end if;
-	update taskq.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor) =
+	update taskq_private.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor) =
 			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor)
 		where t.id = q.id;
-	perform taskq._queues_changed();
-	perform taskq._wake_executor();
+	perform taskq_private.queues_changed();
+	perform taskq_private.wake_executor();
 end
 $$;
-comment on function taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text) is
-'Changes a queue, also default and http. queue: its name. The others are as in create_queue(); NULL leaves them as they are, url '''' removes the url. mode changes only while the queue has no live tasks; executor at any time, tasks that are being sent are reported by who sends them. lease_for and keep_* apply to what is acquired or ends from now on, retry to every failure from now on, its max_attempts to what is submitted from now on. Errors: TQ001 unknown queue, TQ004 bad argument, TQ009 live tasks.';
+comment on function taskq.alter_queue is
+	E'Changes a queue. An argument that is NULL leaves its setting as it is.\n'
+	'queue: its name. default and http can be changed too.\n'
+	'mode: can only be changed while the queue has no live tasks.\n'
+	'url: an empty string removes the url.\n'
+	'lease_for, keep_finished, keep_dead, keep_key: apply to tasks that are acquired, or end, from now on.\n'
+	'retry: applies to each failure from now on of a task that was submitted without a policy; its max_attempts applies to '
+	'tasks that are submitted from now on.\n'
+	'executor: requests that are already being sent are completed by their current sender.\n'
+	'The arguments are those of create_queue().\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ009 if mode is given and the queue has live tasks, is an endpoint, '
+	'or is in use.';
 
 -- pause_queue() to purge_queue() look whether the caller may control the queue,
 -- then do as taskq_owner what stands in the private functions: src/front.c.
 
-create function taskq._pause(queue text, paused boolean) returns boolean
+create function taskq_private.pause(queue text, paused boolean) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	q taskq.queue%rowtype := taskq._own_queue(queue);
+	q taskq_private.queue%rowtype := taskq_private.own_queue(queue);
 begin
-	update taskq.queue t set (paused, pause_reason) = (_pause.paused, null) where t.id = q.id;
+	update taskq_private.queue t set (paused, pause_reason) = (pause.paused, null) where t.id = q.id;
 	if not paused then
-		perform taskq._reset_endpoint(q.id);
+		perform taskq_private.reset_endpoint(q.id);
 	end if;
-	perform taskq._queues_changed();
-	perform taskq._wake_executor();
-	return q.paused <> _pause.paused;
+	perform taskq_private.queues_changed();
+	perform taskq_private.wake_executor();
+	return q.paused <> pause.paused;
 end
 $$;
 
 create function taskq.pause_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_pause_queue';
-comment on function taskq.pause_queue(text) is
-'Keeps the tasks of a queue from being acquired or sent, until resume_queue(). What runs goes on; submitting goes on. Result: false when it was paused already. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.pause_queue is
+	E'Pauses a queue: its pending tasks are neither acquired nor sent until resume_queue(). Running tasks go on, and tasks '
+	'can be submitted. Times go on too: start_within, and the max_age of the retry policy.\n'
+	'queue: its name.\n'
+	'Returns false if the queue was already paused.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
 
 create function taskq.resume_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
-comment on function taskq.resume_queue(text) is
-'Ends what pause_queue() began, or an endpoint that answered 410 Gone; of an endpoint it also closes the circuit. Result: false when it was not paused. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.resume_queue is
+	E'Ends a pause: that of pause_queue(), or that of an endpoint which answered 410 Gone. It also closes the circuit of an '
+	'endpoint.\n'
+	'queue: its name.\n'
+	'Returns false if the queue was not paused.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
 
-create function taskq._purge_task(id bigint) returns boolean
+create function taskq_private.purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
 
-create function taskq._purge(queue_id int) returns bigint
+create function taskq_private.purge(queue_id int) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -292,13 +338,16 @@ declare
 	purged bigint;
 begin
 	-- In the order in which submit_many() takes keys.
-	select count(*) filter (where taskq._purge_task(t.id)) into purged
-		from (select t.id from taskq.task t where t.queue_id = _purge.queue_id order by t.key collate "C", t.id) as t;
+	select count(*) filter (where taskq_private.purge_task(t.id)) into purged
+		from (select t.id from taskq_private.task t where t.queue_id = purge.queue_id order by t.key collate "C", t.id) as t;
 	return purged;
 end
 $$;
 
 create function taskq.purge_queue(queue text) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_purge_queue';
-comment on function taskq.purge_queue(text) is
-'Cancels the pending tasks of a queue, those for later included; running ones are left alone. Result: how many it were. Errors: TQ001 unknown queue, TQ004, TQ007 no right to control the queue.';
+comment on function taskq.purge_queue is
+	E'Cancels the pending tasks of a queue, also those with a later run_at. Running tasks are not touched.\n'
+	'queue: its name.\n'
+	'Returns the number of cancelled tasks.\n'
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';

@@ -2,22 +2,39 @@
 
 create function taskq.start_executor() returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_start_executor';
-comment on function taskq.start_executor() is
-'Starts the background worker that sends push tasks from this database and takes back expired leases. With the library preloaded it starts by itself, and this is needed only after stop_executor(); without, it runs until the server stops. Result: true when it runs, false when it has not started within 5 s. Errors: TQ009 when taskq.executor is off, taskq.databases does not name the database, the role taskq_bgw is missing or unfit, no background worker is free, or the server is a standby.';
+comment on function taskq.start_executor is
+	E'Starts the executor: the background worker that sends push tasks from this database and takes back expired leases. '
+	'With the library preloaded it starts by itself, and this call is only needed after stop_executor(). Without, it runs '
+	'until the server stops.\n'
+	'Returns true if it runs, false if it has not started within 5 s.\n'
+	'Errors: TQ009 if taskq.executor is off, taskq.databases does not name the database, the role taskq_bgw is missing or '
+	'has other attributes, no background worker is free, or the server is a standby.';
 
 create function taskq.stop_executor() returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_stop_executor';
-comment on function taskq.stop_executor() is
-'Stops the background worker of this database and returns when it has disconnected, so that the database can be dropped, renamed, moved or copied. Requests under way are broken off, their tasks run again. It stays stopped until start_executor() or a restart of the server. Result: true when one was running. Errors: TQ009 when it has not stopped within 5 s.';
+comment on function taskq.stop_executor is
+	E'Stops the executor of this database and returns when it has disconnected, so that the database can be dropped, '
+	'renamed, moved or copied. Requests under way are broken off; their tasks run again. It stays stopped until '
+	'start_executor() or a restart of the server.\n'
+	'Returns true if one was running.\n'
+	'Errors: TQ009 if it has not stopped within 5 s.';
 
-create function taskq._executor_state()
+-- What status() knows of the executor: whether the library is preloaded; the executor's
+-- process, NULL if none runs; whether it is stopped or held aside for a command; the
+-- launcher's process; failed starts in a row and the time of the next one; what keeps the
+-- executor from running, and what to do about that.
+create function taskq_private.executor_state()
 returns table (preloaded boolean, pid int, held_aside boolean, launcher_pid int, failures int, retry_at timestamptz,
 	obstacle text, hint text)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_executor_state';
-comment on function taskq._executor_state() is
-'What status() knows of the executor: whether the library is preloaded; its process, NULL when none serves; whether it is stopped or held aside for a command; the launcher''s process; failed starts in a row and the time of the next; what keeps it from running, and what to do about that.';
 
-create function taskq._poke_launcher() returns void
+-- At commit the launcher checks whether this database wants an executor.
+create function taskq_private.poke_launcher() returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_poke_launcher';
-comment on function taskq._poke_launcher() is
-'At commit the launcher looks whether this database wants an executor.';
+
+create function taskq_private.wake_executor() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
+
+-- A sweep follows the commit: see 72_duties.sql.
+create function taskq_private.sweep_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';

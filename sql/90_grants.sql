@@ -1,55 +1,33 @@
--- Who may call what.  Everything belongs to taskq_owner; PUBLIC has nothing.
+-- Who may call what.  Everything belongs to taskq_owner; PUBLIC has nothing.  No
+-- function is overloaded, so its name is enough to grant it.
 
-
--- What a privilege on queues consists of.  The extension's roles have one on
--- every queue; a role named in taskq.queue_grant has it on that queue alone: it
--- gets the same rights here, and src/grant.c looks which queue it is.
-create view taskq._entitlements as
-	select privilege, right_
+-- What a privilege on queues consists of.  The extension's own roles have a
+-- privilege on every queue.  A role named in taskq_private.queue_grant has it on
+-- that queue alone: it gets the same rights here, and src/grant.c decides whether
+-- it may use them on the queue at hand.
+create view taskq_private.entitlements as
+	select privilege, format(action, object) as right_
 	from (values
-		(array['submit', 'work', 'view', 'control'], 'usage on schema taskq'),
-		(array['submit', 'work', 'view', 'control'], 'usage on type taskq.state'),
-		(array['submit'], 'execute on routine taskq.submit(text, jsonb, text, int, timestamptz, interval, interval, interval, text, int, text, text)'),
-		(array['submit'], 'execute on routine taskq.submit_many(text, jsonb[], text[], timestamptz[], int, interval, interval, interval, text, int, text, text)'),
-		(array['submit'], 'execute on routine taskq.submit_http(text, jsonb, text, jsonb, bytea, text, text, int, timestamptz, interval, interval, interval, text, int, text, text, text, text)'),
-		(array['submit', 'control'], 'execute on routine taskq.cancel(bigint, text)'),
-		(array['submit', 'control'], 'execute on routine taskq.cancel_key(text, text)'),
-		(array['work'], 'execute on routine taskq.acquire(text, int, interval, text)'),
-		(array['work'], 'execute on routine taskq.wait_ready(text, interval, boolean)'),
-		(array['work'], 'execute on routine taskq.heartbeat(bigint, bigint, interval)'),
-		(array['work'], 'execute on routine taskq.finish(bigint, bigint, jsonb)'),
-		(array['work'], 'execute on routine taskq.fail(bigint, bigint, text, jsonb, interval, boolean)'),
-		(array['work'], 'execute on routine taskq.release(bigint, bigint, interval)'),
-		(array['work'], 'execute on routine taskq.progress(bigint, bigint, real, text)'),
-		(array['work'], 'execute on routine taskq.finish_many(bigint[], bigint[], jsonb[])'),
-		(array['work'], 'execute on routine taskq.heartbeat_many(bigint[], bigint[], interval)'),
-		(array['work'], 'execute on routine taskq.finish_and_acquire(text, bigint[], bigint[], jsonb[], int, interval, text)'),
-		(array['work'], 'execute on routine taskq._armed()'),
-		(array['work'], 'execute on routine taskq._push_claim(int, text[], text)'),
-		(array['work'], 'execute on routine taskq._push_next_due(text[], text)'),
-		(array['work'], 'execute on routine taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb)'),
-		(array['work'], 'execute on routine taskq._push_extend(bigint[], bigint[])'),
-		(array['work'], 'execute on routine taskq._push_release(bigint[], bigint[], interval)'),
-		(array['work'], 'execute on routine taskq._push_queues(text[])'),
-		(array['submit', 'view'], 'execute on routine taskq.result(bigint)'),
-		(array['submit', 'view'], 'execute on routine taskq.response(bigint)'),
-		(array['submit', 'view'], 'execute on routine taskq.wait(bigint, interval, taskq.state, jsonb)'),
-		(array['view'], 'execute on routine taskq.queue_stats(text)'),
-		(array['view'], 'select on taskq.tasks'),
-		(array['view'], 'select on taskq.attempts'),
-		(array['view'], 'select on taskq.queues'),
-		(array['view'], 'select on taskq.endpoints'),
-		(array['view'], 'execute on routine taskq._endpoint_state(int)'),
-		(array['view'], 'select on taskq.workers'),
-		(array['view'], 'execute on routine taskq._visible(text)'),
-		(array['control'], 'execute on routine taskq.pause_queue(text)'),
-		(array['control'], 'execute on routine taskq.resume_queue(text)'),
-		(array['control'], 'execute on routine taskq.purge_queue(text)'),
-		(array['control'], 'execute on routine taskq.retry(bigint, timestamptz)')
-	) as e (privileges, right_), unnest(e.privileges) as privilege;
+		('{submit, work, view, control}'::text[], 'usage on schema %s', '{taskq}'::text[]),
+		('{submit, work, view, control}', 'usage on type taskq.%s', '{state}'),
+		('{submit}', 'execute on routine taskq.%s', '{submit, submit_many, submit_http}'),
+		('{submit, control}', 'execute on routine taskq.%s', '{cancel, cancel_key}'),
+		('{submit, view}', 'execute on routine taskq.%s', '{result, response, wait}'),
+		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, heartbeat, progress, finish, fail, release,
+			finish_many, heartbeat_many, finish_and_acquire}'),
+		('{view}', 'execute on routine taskq.%s', '{queue_stats}'),
+		('{view}', 'select on taskq.%s', '{tasks, attempts, queues, endpoints, workers}'),
+		('{control}', 'execute on routine taskq.%s', '{pause_queue, resume_queue, purge_queue, retry}'),
+		-- The push protocol, for external workers.
+		('{work}', 'usage on schema %s', '{taskq_private}'),
+		('{work}', 'execute on routine taskq_private.%s', '{armed, push_queues, push_claim, push_next_due, push_report,
+			push_extend, push_release}'),
+		-- A view calls its functions with the rights of the role that reads it.
+		('{view}', 'execute on routine taskq_private.%s', '{visible, endpoint_state}')
+	) as e (privileges, action, objects), unnest(privileges) as privilege, unnest(objects) as object;
 
 -- Makes a role's rights those that its rows in queue_grant need.
-create function taskq._entitle(role regrole) returns void
+create function taskq_private.entitle(role regrole) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -58,8 +36,8 @@ declare
 begin
 	for e in
 		select x.right_, bool_or(exists (
-			select from taskq.queue_grant g where g.role = _entitle.role and g.privilege = x.privilege)) as needed
-		from taskq._entitlements x group by x.right_
+			select from taskq_private.queue_grant g where g.role = entitle.role and g.privilege = x.privilege)) as needed
+		from taskq_private.entitlements x group by x.right_
 	loop
 		if e.needed then
 			execute format('grant %s to %s', e.right_, role);
@@ -71,15 +49,15 @@ end
 $$;
 
 -- The queue, the role and the privileges that grant_queue() and revoke_queue() were given.
-create function taskq._check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
+create function taskq_private.check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	wrong text;
 begin
-	perform taskq._check_name(queue, 'queue');
-	queue_id := (select q.id from taskq._queues q where q.name = queue);
+	perform taskq_private.check_name(queue, 'queue');
+	queue_id := (select q.id from taskq_private.all_queues q where q.name = queue);
 	grantee := (select r.oid from pg_roles r where r.rolname = role);
 	if queue_id is null then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
@@ -97,7 +75,7 @@ begin
 			hint = 'See the comment of taskq.grant_queue().';
 	end if;
 	-- One at a time: they change the same catalog rows.
-	lock table taskq.queue_grant in share row exclusive mode;
+	lock table taskq_private.queue_grant in share row exclusive mode;
 end
 $$;
 
@@ -106,55 +84,65 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted record := taskq._check_grant(queue, role, privileges);
+	wanted record := taskq_private.check_grant(queue, role, privileges);
 begin
-	insert into taskq.queue_grant (queue_id, role, privilege)
+	insert into taskq_private.queue_grant (queue_id, role, privilege)
 		select wanted.queue_id, wanted.grantee, p from unnest(privileges) as p on conflict do nothing;
-	perform taskq._entitle(wanted.grantee);
-	perform taskq._queues_changed();
+	perform taskq_private.entitle(wanted.grantee);
+	perform taskq_private.queues_changed();
 end
 $$;
-comment on function taskq.grant_queue(text, text, text[]) is
-'Gives a role rights on one queue, where membership in taskq_submitter, taskq_worker or taskq_reader would give them on every queue. It needs no other grant. privileges: submit (submit tasks, cancel them, read their results), work (acquire and end them), view (see the queue and its tasks in the views, read results), control (pause, resume, purge, cancel, retry). A task of a queue on which a role has no right does not exist for it. Errors: TQ001 unknown queue, TQ004 unknown role or privilege, or a role of the extension.';
+comment on function taskq.grant_queue is
+	E'Gives a role privileges on one queue. Members of taskq_submitter, taskq_worker and taskq_reader have them on every '
+	'queue. The role needs no other grant. A task of a queue on which a role has no privilege does not exist for it.\n'
+	'queue: its name.\n'
+	'role: its name; not one of the roles of taskq.\n'
+	'privileges: submit (submit and cancel tasks, read their results), work (acquire and end tasks), view (see the queue '
+	'and its tasks in the views, read results), control (pause, resume and purge the queue, cancel and retry tasks).\n'
+	'Errors: TQ001 unknown queue; TQ004 unknown role or privilege, or a role of taskq.';
 
 create function taskq.revoke_queue(queue text, role text, privileges text[]) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted record := taskq._check_grant(queue, role, privileges);
+	wanted record := taskq_private.check_grant(queue, role, privileges);
 begin
-	delete from taskq.queue_grant g
+	delete from taskq_private.queue_grant g
 		where g.queue_id = wanted.queue_id and g.role = wanted.grantee and g.privilege = any (privileges);
-	perform taskq._entitle(wanted.grantee);
-	perform taskq._queues_changed();
+	perform taskq_private.entitle(wanted.grantee);
+	perform taskq_private.queues_changed();
 end
 $$;
-comment on function taskq.revoke_queue(text, text, text[]) is
-'Takes back what grant_queue() gave. What the role may do as a member of another role stays. A role can be dropped once nothing is granted to it any more. Errors: as grant_queue().';
+comment on function taskq.revoke_queue is
+	E'Takes back privileges that grant_queue() gave. Privileges that the role has as a member of another role stay. A role '
+	'can be dropped once nothing is granted to it any more.\n'
+	'queue, role, privileges: as in grant_queue().\n'
+	'Errors: TQ001 unknown queue; TQ004 unknown role or privilege, or a role of taskq.';
 
 -- For drop_queue().
-create function taskq._drop_grants(queue_id int) returns void
+create function taskq_private.drop_grants(queue_id int) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	grantees regrole[];
 begin
-	lock table taskq.queue_grant in share row exclusive mode;
-	with gone as (delete from taskq.queue_grant g where g.queue_id = _drop_grants.queue_id returning g.role)
+	lock table taskq_private.queue_grant in share row exclusive mode;
+	with gone as (delete from taskq_private.queue_grant g where g.queue_id = drop_grants.queue_id returning g.role)
 		select array_agg(distinct gone.role) into grantees from gone;
 	-- A role that was dropped with DROP OWNED leaves its rows.
-	perform taskq._entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
+	perform taskq_private.entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
 end
 $$;
 
 create view taskq.queue_grants as
 	select q.name as queue, g.role, array_agg(g.privilege order by g.privilege) as privileges
-	from taskq.queue_grant g join taskq._queues q on q.id = g.queue_id
+	from taskq_private.queue_grant g join taskq_private.all_queues q on q.id = g.queue_id
 	group by q.name, g.role;
 comment on view taskq.queue_grants is
-'One row for each role that grant_queue() gave rights on a queue. Members of the extension''s own roles have theirs on every queue and are not shown.';
+	'One row for each role that has privileges on a queue from grant_queue(). Members of the roles of taskq have theirs on '
+	'every queue; they are not shown.';
 
 do $$
 declare
@@ -185,6 +173,7 @@ end
 $$;
 
 alter schema taskq owner to taskq_owner;
+alter schema taskq_private owner to taskq_owner;
 
 -- For the xmin holders in status().
 grant pg_read_all_stats to taskq_owner;
@@ -196,7 +185,7 @@ declare
 begin
 	for e in
 		select distinct x.right_, g.grantee
-		from taskq._entitlements x join (values
+		from taskq_private.entitlements x join (values
 			('submit', 'taskq_submitter'), ('work', 'taskq_worker'), ('view', 'taskq_reader'),
 			('submit', 'taskq_admin'), ('work', 'taskq_admin'), ('view', 'taskq_admin'), ('control', 'taskq_admin'))
 			as g (privilege, grantee) using (privilege)
@@ -206,47 +195,27 @@ begin
 end
 $$;
 
-grant execute on function
-	taskq.backoff(text, int),
-	taskq.verify_signature(text, jsonb, bytea, interval),
-	taskq.status()
+grant execute on routine taskq.backoff, taskq.verify_signature, taskq.status
 to taskq_submitter, taskq_worker, taskq_reader, taskq_admin;
 
 grant select on taskq.retry_policies, taskq.queue_grants to taskq_reader, taskq_admin;
 
-grant execute on function
-	taskq.create_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
-	taskq.alter_queue(text, text, text, interval, text, interval, interval, interval, boolean, text),
-	taskq.drop_queue(text, boolean),
-	taskq.create_endpoint(text, text, jsonb, interval, int, real, text, text, text),
-	taskq.alter_endpoint(text, text, jsonb, interval, int, real, text),
-	taskq.rotate_secret(text, text, interval),
-	taskq.create_retry_policy(text, text, interval, real, interval, int, real, int, interval, interval[]),
-	taskq.drop_retry_policy(text),
-	taskq.grant_queue(text, text, text[]),
-	taskq.revoke_queue(text, text, text[]),
-	taskq.arm(),
-	taskq.disarm(),
-	taskq.start_executor(),
-	taskq.stop_executor()
+grant execute on routine
+	taskq.create_queue, taskq.alter_queue, taskq.drop_queue,
+	taskq.create_endpoint, taskq.alter_endpoint, taskq.rotate_secret,
+	taskq.create_retry_policy, taskq.drop_retry_policy,
+	taskq.grant_queue, taskq.revoke_queue,
+	taskq.arm, taskq.disarm, taskq.start_executor, taskq.stop_executor
 to taskq_admin;
 
-grant usage on schema taskq to taskq_bgw;
-grant execute on function
-	taskq._armed(),
-	taskq._push_claim(int, text[], text),
-	taskq._push_next_due(text[], text),
-	taskq._push_report(bigint, bigint, text, text, int, bytea, bytea, boolean, interval, text, interval, jsonb),
-	taskq._push_extend(bigint[], bigint[]),
-	taskq._push_release(bigint[], bigint[], interval),
-	taskq._push_recover(),
-	taskq._expire_leases(),
-	taskq._notify(int[]),
-	taskq._sweep(),
-	taskq._make_history(),
-	taskq._drop_history(),
-	taskq._drop_keys()
+-- The executor.
+grant usage on schema taskq_private to taskq_bgw;
+grant execute on routine
+	taskq_private.armed, taskq_private.push_claim, taskq_private.push_next_due, taskq_private.push_report,
+	taskq_private.push_extend, taskq_private.push_release, taskq_private.push_recover,
+	taskq_private.expire_leases, taskq_private.notify, taskq_private.sweep,
+	taskq_private.make_history, taskq_private.drop_history, taskq_private.drop_keys
 to taskq_bgw;
 
 -- The executor of this database starts when the installation commits.
-select taskq._poke_launcher();
+select taskq_private.poke_launcher();

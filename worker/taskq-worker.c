@@ -22,12 +22,11 @@
 #include "options.h"
 #include "store_pq.h"
 
-#define MAX_RESPONSE_HEADERS (32 * 1024)
-#define TURN_MS              1000
+#define TURN_MS 1000
 
 static volatile sig_atomic_t stopping = 0;
 static int signal_pipe[2] = {-1, -1};
-static tq_pq *database;
+static tq_connection *connection;
 
 /* ---- signals --------------------------------------------------------------------- */
 
@@ -54,7 +53,7 @@ take_signals(void)
 		   sigaction(SIGPIPE, &ignore, NULL) == 0;
 }
 
-/* ---- the engine's host -------------------------------------------------------------- */
+/* ---- the engine's process ----------------------------------------------------------- */
 
 static void
 say(const char *line)
@@ -63,57 +62,67 @@ say(const char *line)
 }
 
 static int64_t
-host_now_ms(void *self)
+process_now_ms(void *self)
 {
 	(void) self;
 	return tq_clock_ms();
 }
 
 static int64_t
-host_wall_s(void *self)
+process_wall_s(void *self)
 {
 	(void) self;
 	return (int64_t) time(NULL);
 }
 
 static bool
-host_stopping(void *self)
+process_stopping(void *self)
 {
 	(void) self;
 	return stopping != 0;
 }
 
 static void
-host_log(void *self, const char *line)
+process_armed(void *self, bool armed)
+{
+	static bool disarmed = false;
+
+	(void) self;
+	if (!armed)
+		say("nothing is sent: the database is not armed, see taskq.arm()");
+	else if (disarmed)
+		say("the database is armed");
+	disarmed = !armed;
+}
+
+static void
+process_log(void *self, const char *line)
 {
 	(void) self;
 	say(line);
 }
 
-static int
-host_wait(void *self, int fd, int64_t timeout_ms)
+static bool
+process_wait(void *self, int fd, int64_t timeout_ms)
 {
 	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {signal_pipe[0], POLLIN, 0}};
-	int64_t due_ms = tq_pq_timeout(database);
-	int bits = 0;
+	int64_t due_ms = tq_connection_timeout(connection);
 
 	(void) self;
-	fds[1].fd = tq_pq_fd(database, &fds[1].events);
-	if (due_ms >= 0 && due_ms < timeout_ms)
-		timeout_ms = due_ms;
-	if (poll(fds, 3, (int) timeout_ms) > 0 && fds[0].revents != 0)
-		bits |= TQ_WAKE_IO;
-	if (tq_pq_step(database))
-		bits |= TQ_WAKE_TASKS;
-	return bits;
+	fds[1].fd = tq_connection_fd(connection, &fds[1].events);
+	if (due_ms >= 0)
+		timeout_ms = tq_sooner(timeout_ms, due_ms);
+	(void) poll(fds, 3, (int) timeout_ms);
+	return tq_connection_step(connection);
 }
 
-static const tq_host host = {host_now_ms, host_wall_s, host_wait, host_stopping, host_log, NULL};
+static const tq_process process = {process_now_ms, process_wall_s, process_wait, process_stopping,
+								   process_armed, process_log, NULL};
 
 /* ---- the program ------------------------------------------------------------------------ */
 
 static tq_deliver *
-make_engine(const tq_options *options, const tq_store *store)
+make_engine(const worker_options *options, const tq_store *store)
 {
 	tq_deliver_config config = {
 		.max_inflight = options->max_inflight,
@@ -121,29 +130,29 @@ make_engine(const tq_options *options, const tq_store *store)
 		.poll_interval_ms = options->poll_interval_ms,
 		.limits = {
 			.max_response = options->max_response,
-			.max_headers = MAX_RESPONSE_HEADERS,
+			.max_headers = TQ_RESPONSE_HEADERS,
 			.connect_timeout_ms = options->connect_timeout_ms},
 		.egress = &options->egress,
 		.ca_file = options->ca_file,
 		.http2 = options->http2};
 
-	return tq_deliver_new(&config, store, &host);
+	return tq_deliver_new(&config, store, &process);
 }
 
 int
 main(int argc, char **argv)
 {
-	static tq_options options;
+	const worker_options *options = worker_options_read(argc, argv);
 	tq_pq_config config;
+	tq_pq *database;
 	tq_store store;
 	tq_deliver *engine;
 
-	tq_options_read(&options, argc, argv);
 	config = (tq_pq_config){
-		.conninfo = options.database,
-		.name = options.name,
-		.queues = (const char *const *) options.queues,
-		.nqueues = options.nqueues,
+		.conninfo = options->database,
+		.name = options->name,
+		.queues = (const char *const *) options->queues,
+		.nqueues = options->nqueues,
 		.log = say};
 	database = tq_pq_new(&config);
 	if (database == NULL || !take_signals())
@@ -151,15 +160,16 @@ main(int argc, char **argv)
 		say("cannot start: out of memory or descriptors");
 		return 1;
 	}
+	connection = tq_pq_connection(database);
 	store = tq_pq_store(database);
-	engine = make_engine(&options, &store);
+	engine = make_engine(options, &store);
 	if (engine == NULL)
 	{
 		say("cannot start: out of memory");
 		return 1;
 	}
-	while (!stopping && !tq_pq_is_up(database))
-		(void) host_wait(NULL, -1, TURN_MS);
+	while (!stopping && !tq_connection_is_up(connection))
+		(void) process_wait(NULL, -1, TURN_MS);
 	while (tq_deliver_turn(engine, TURN_MS))
 		;
 	say("stopped");

@@ -148,7 +148,7 @@ scenario_push_memory()
 	start_nginx
 	for sent in $(seq "$push_steps"); do
 		sql -c "select count(taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')) from generate_series(1, 50000)" >/dev/null
-		until [ "$(sql -c 'select count(*) from (select from taskq.task limit 1) t')" = 0 ]; do sleep 0.5; done
+		until [ "$(sql -c 'select count(*) from (select from taskq_private.task limit 1) t')" = 0 ]; do sleep 0.5; done
 		[ "$sent" -gt 1 ] || measure 'after 50 000' executor_memory
 	done
 	measure "after $((push_steps * 50000))" executor_memory

@@ -21,8 +21,7 @@
 #include "base/arg.h"
 #include "base/errors.h"
 #include "base/settings.h"
-#include "core/names.h"
-
+#include "core/url.h"
 
 int64
 interval_us(const Interval *interval)

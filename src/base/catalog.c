@@ -1,6 +1,6 @@
 /*
  * catalog.c
-		The extension's own relations, by name.
+ *		The extension's own relations, by name.
  */
 #include "postgres.h"
 
@@ -27,11 +27,10 @@
 
 #include "base/catalog.h"
 
-
 Oid
 catalog_find_relation(const char *name)
 {
-	Oid namespace = get_namespace_oid("taskq", true);
+	Oid namespace = get_namespace_oid(TASKQ_PRIVATE_SCHEMA, true);
 
 	return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
 }
@@ -44,7 +43,7 @@ catalog_relation(const char *name)
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"taskq.%s\" does not exist", name),
+				 errmsg("relation \"%s.%s\" does not exist", TASKQ_PRIVATE_SCHEMA, name),
 				 errdetail("The extension taskq was dropped or is damaged."),
 				 errhint("Run CREATE EXTENSION taskq.")));
 	return relation;

@@ -1,6 +1,6 @@
 /*
  * database.c
-		What the server's processes know of each database that has taskq.
+ *		What the server's processes know of each database that has taskq.
  */
 #include "postgres.h"
 
@@ -19,7 +19,6 @@
 
 #include "base/database.h"
 
-
 Registry *registry = NULL;
 
 Size
@@ -33,13 +32,7 @@ static void
 init_slot(TaskqDatabase *db)
 {
 	pg_atomic_init_u32(&db->procno, TASKQ_NO_PROC);
-	pg_atomic_init_u32(&db->poked, 0);
-	pg_atomic_init_u32(&db->tasks_due, 0);
-	pg_atomic_init_u32(&db->check_leases, 0);
-	pg_atomic_init_u32(&db->notify, 0);
-	pg_atomic_init_u32(&db->timers, 0);
-	pg_atomic_init_u32(&db->sweep, 0);
-	pg_atomic_init_u32(&db->leases_known, 0);
+	pg_atomic_init_u32(&db->wants, WANT_LEASES);
 	pg_atomic_init_u64(&db->hints, 0);
 	SpinLockInit(&db->token_lock);
 }
@@ -55,6 +48,8 @@ registry_init_shared(void *memory, LWLock *lock, bool found)
 	pg_atomic_init_u32(&registry->launcher_procno, TASKQ_NO_PROC);
 	for (int i = 0; i < TASKQ_MAX_DATABASES; i++)
 		init_slot(&registry->db[i]);
+	for (int i = 0; i < IDLE_COUNTERS; i++)
+		pg_atomic_init_u32(&registry->idle_counters[i], 0);
 	for (int i = 0; i < MaxBackends; i++)
 		pg_atomic_init_u64(&registry->waiting_for[i], 0);
 }
@@ -94,13 +89,7 @@ database_forget(TaskqDatabase *db)
 	db->failures = 0;
 	db->retry_at = 0;
 	pg_atomic_write_u32(&db->procno, TASKQ_NO_PROC);
-	pg_atomic_write_u32(&db->poked, 0);
-	pg_atomic_write_u32(&db->tasks_due, 0);
-	pg_atomic_write_u32(&db->check_leases, 0);
-	pg_atomic_write_u32(&db->notify, 0);
-	pg_atomic_write_u32(&db->timers, 0);
-	pg_atomic_write_u32(&db->sweep, 0);
-	pg_atomic_write_u32(&db->leases_known, 0);
+	pg_atomic_write_u32(&db->wants, WANT_LEASES);
 	db->next_token = db->token_end = 0;
 }
 
@@ -126,6 +115,31 @@ database_hints_changed(void)
 
 	if (db != NULL)
 		pg_atomic_fetch_add_u64(&db->hints, 1);
+}
+
+bool
+database_wants(TaskqDatabase *db, uint32 wants)
+{
+	return (pg_atomic_read_u32(&db->wants) & wants) != 0;
+}
+
+/* Mostly nothing is wanted: it is read first, which costs other processes nothing. */
+bool
+database_take_want(TaskqDatabase *db, uint32 wants)
+{
+	return database_wants(db, wants) && (pg_atomic_fetch_and_u32(&db->wants, ~wants) & wants) != 0;
+}
+
+/* Only the process that sets a want wakes: who sees to it takes it before it looks. */
+void
+database_want(TaskqDatabase *db, uint32 wants)
+{
+	uint32 new = wants & ~pg_atomic_fetch_or_u32(&db->wants, wants);
+
+	if (new &WANT_PROBE)
+		process_wake(&registry->launcher_procno);
+	if (new & ~(WANT_PROBE | WANT_LEASES))
+		process_wake(&db->procno);
 }
 
 void

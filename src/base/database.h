@@ -18,6 +18,9 @@
 
 #define TASKQ_EXTENSION "taskq"
 
+/* Of all databases: see idle.c. */
+#define IDLE_COUNTERS 4096
+
 #define TASKQ_NO_PROC PG_UINT32_MAX
 
 /* Why the last executor of a database ended. */
@@ -27,6 +30,21 @@ typedef enum TaskqEnd
 	TASKQ_END_ASKED,  /* SIGTERM: started again after a second */
 	TASKQ_END_LEFT    /* nothing to do here: started again when poked */
 } TaskqEnd;
+
+/*
+ * What a database wants to have done.  Committers set it, the process that does the
+ * work takes it before it begins; what comes meanwhile is wanted again.
+ */
+typedef enum DatabaseWant
+{
+	WANT_TASKS = 1 << 0,   /* the executor looks for due push tasks */
+	WANT_CANCELS = 1 << 1, /* it asks which of its attempts were cancelled */
+	WANT_NOTIFY = 1 << 2,  /* it notifies sessions of marked queues: see notify.c */
+	WANT_TIMERS = 1 << 3,  /* it looks when pull tasks become due by time */
+	WANT_SWEEP = 1 << 4,   /* rows may have come that no session has offered: see sweep.c */
+	WANT_LEASES = 1 << 5,  /* shared memory may not know all leases: see leases.c */
+	WANT_PROBE = 1 << 6    /* the launcher looks whether it wants an executor */
+} DatabaseWant;
 
 /*
  * One database that has, or may want, an executor.  The atomics may be read
@@ -50,16 +68,11 @@ typedef struct TaskqDatabase
 	int failures;         /* starts in a row that failed */
 	TimestampTz retry_at; /* not started again before */
 
-	pg_atomic_uint32 procno;       /* of the executor, or TASKQ_NO_PROC */
-	pg_atomic_uint32 poked;        /* to be probed; set by committers, cleared by the launcher */
-	pg_atomic_uint32 tasks_due;    /* set by committers, cleared by the executor */
-	pg_atomic_uint32 check_leases; /* a running push task was cancelled */
-	pg_atomic_uint32 notify;       /* queues are marked: see notify.c */
-	pg_atomic_uint32 timers;       /* a pull task is due at a later time */
-	pg_atomic_uint32 leases_known; /* leases.c knows all leases ... */
-	TimestampTz leases_filled_at;  /* ... since then; written by the session that fills */
-	pg_atomic_uint32 sweep;        /* rows may have come that no session has offered */
-	pg_atomic_uint64 hints;        /* see database_hints_changed(); only ever counts up */
+	pg_atomic_uint32 procno; /* of the executor, or TASKQ_NO_PROC */
+	pg_atomic_uint32 wants;  /* what is to be done: bits of DatabaseWant */
+	pg_atomic_uint64 hints;  /* see database_hints_changed(); only ever counts up */
+
+	TimestampTz leases_filled_at; /* when all leases were read into shared memory */
 
 	/* Token block of this server start: see token.c. */
 	slock_t token_lock;
@@ -75,6 +88,9 @@ typedef struct Registry
 	TimestampTz shortage_until; /* nothing is started before */
 	pg_atomic_uint32 launcher_procno;
 	TaskqDatabase db[TASKQ_MAX_DATABASES];
+
+	/* How often tasks of a queue were offered to claimers: see idle.c. */
+	pg_atomic_uint32 idle_counters[IDLE_COUNTERS];
 
 	/* What each backend waits for, by its number: see wait.c.  0: nothing. */
 	pg_atomic_uint64 waiting_for[FLEXIBLE_ARRAY_MEMBER];
@@ -100,6 +116,16 @@ extern TaskqDatabase *database_mine(void);
  * called before.
  */
 extern void database_hints_changed(void);
+
+/*
+ * Sets wants (bits), and wakes the process that sees to them, unless they were set
+ * before; WANT_LEASES wakes none, it is seen to at the next look.  Never fails.
+ */
+extern void database_want(TaskqDatabase *db, uint32 wants);
+
+/* Whether one of these is wanted; the second one takes them, so that they are wanted no more. */
+extern bool database_wants(TaskqDatabase *db, uint32 wants);
+extern bool database_take_want(TaskqDatabase *db, uint32 wants);
 
 /* The slot of a database, or NULL.  The caller holds the lock. */
 extern TaskqDatabase *database_find(Oid oid);

@@ -1,6 +1,6 @@
 /*
  * process.c
-		Signals, interrupts and settings of our background processes.
+ *		Signals, interrupts and settings of our background processes.
  */
 #include "postgres.h"
 
@@ -19,15 +19,14 @@
 
 #include "base/process.h"
 
-
 volatile sig_atomic_t worker_stopping = false;
 
 /*
  * The query cancel ends a wait for a lock or for a synchronous standby, so
- * that a stop is never held up by a transaction; the process itself sees
+ * that no transaction holds up a stop.  The process itself sees
  * worker_stopping between transactions and leaves in good order.  Only the
  * first signal cancels: the postmaster signals each child and then its process
- * group, and the second one must not hit the transaction that tidies up.
+ * group, and the second signal must not hit the transaction that tidies up.
  */
 static void
 on_sigterm(SIGNAL_ARGS)

@@ -13,15 +13,11 @@
 #include "utils/varlena.h"
 
 #include "base/settings.h"
+#include "core/deliver.h"
 #include "core/egress.h"
-
 
 #define NOTIFY_INTERVAL_DEFAULT_MS 20
 #define NOTIFY_INTERVAL_MAX_MS     60000
-
-#define POLL_INTERVAL_DEFAULT_MS 500
-#define POLL_INTERVAL_MIN_MS     10
-#define POLL_INTERVAL_MAX_MS     60000
 
 #define DISPATCH_DEFAULT_KB 8192
 #define DISPATCH_MIN_KB     256
@@ -31,37 +27,26 @@
 #define PAYLOAD_MIN     1024
 #define PAYLOAD_MAX     (64 * 1024 * 1024)
 
-#define INFLIGHT_DEFAULT 100
-#define INFLIGHT_MAX     1000
-#define PER_HOST_DEFAULT 32
-
-#define RESPONSE_DEFAULT (64 * 1024)
-#define RESPONSE_MAX     (64 * 1024 * 1024)
-
 #define TIMEOUT_DEFAULT_MS 30000
 #define TIMEOUT_MIN_MS     100
 #define TIMEOUT_MAX_MS     (60 * 60 * 1000)
-
-#define CONNECT_TIMEOUT_DEFAULT_MS 10000
-#define CONNECT_TIMEOUT_MIN_MS     10
-#define CONNECT_TIMEOUT_MAX_MS     (5 * 60 * 1000)
 
 bool setting_acquire_sync = false;
 bool setting_executor = true;
 char *setting_databases = NULL;
 int setting_dispatch_memory = DISPATCH_DEFAULT_KB;
 int setting_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
-int setting_poll_interval = POLL_INTERVAL_DEFAULT_MS;
+int setting_poll_interval = TQ_POLL_INTERVAL_DEFAULT_MS;
 int setting_max_payload = PAYLOAD_DEFAULT;
 bool setting_http2 = false;
 char *setting_http_ca_file = NULL;
-int setting_http_max_inflight = INFLIGHT_DEFAULT;
-int setting_http_max_per_host = PER_HOST_DEFAULT;
-int setting_http_max_response = RESPONSE_DEFAULT;
+int setting_http_max_inflight = TQ_INFLIGHT_DEFAULT;
+int setting_http_max_per_host = TQ_PER_HOST_DEFAULT;
+int setting_http_max_response = TQ_RESPONSE_DEFAULT;
 int setting_http_timeout = TIMEOUT_DEFAULT_MS;
-int setting_http_connect_timeout = CONNECT_TIMEOUT_DEFAULT_MS;
+int setting_http_connect_timeout = TQ_CONNECT_TIMEOUT_DEFAULT_MS;
 
-/* Splits a copy of the list; false if it is not one.  Names point into *copy. */
+/* Splits a copy of the list; false if it is no list of names.  The names point into *copy. */
 static bool
 split_databases(const char *list, char **copy, List **names)
 {
@@ -202,7 +187,7 @@ define_egress_settings(void)
 					   "commas. Addresses are judged all the same. "
 					   "Reload the configuration to change it.",
 					   check_http_hosts);
-	define_egress_list("taskq.http_ports", &http_ports, "80, 443",
+	define_egress_list("taskq.http_ports", &http_ports, TQ_PORTS_DEFAULT,
 					   "The only ports that a URL may name; empty: any.",
 					   "Ports and ranges such as 8000-8099, separated by commas. "
 					   "Reload the configuration to change it.",
@@ -243,25 +228,25 @@ define_http_settings(void)
 							"Longest time to connect to one address.",
 							"In milliseconds when no unit is given. "
 							"Reload the configuration to change it.",
-							&setting_http_connect_timeout, CONNECT_TIMEOUT_DEFAULT_MS,
-							CONNECT_TIMEOUT_MIN_MS, CONNECT_TIMEOUT_MAX_MS,
+							&setting_http_connect_timeout, TQ_CONNECT_TIMEOUT_DEFAULT_MS,
+							TQ_CONNECT_TIMEOUT_MIN_MS, TQ_CONNECT_TIMEOUT_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_inflight",
 							"Most requests that one executor has under way.",
 							"Reload the configuration to change it.",
-							&setting_http_max_inflight, INFLIGHT_DEFAULT, 1, INFLIGHT_MAX,
+							&setting_http_max_inflight, TQ_INFLIGHT_DEFAULT, 1, TQ_INFLIGHT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_per_host",
 							"Most requests that one executor has under way to one host.",
 							"Others wait, and hold up no other host's. "
 							"Reload the configuration to change it.",
-							&setting_http_max_per_host, PER_HOST_DEFAULT, 1, INFLIGHT_MAX,
+							&setting_http_max_per_host, TQ_PER_HOST_DEFAULT, 1, TQ_INFLIGHT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_response",
 							"Bytes of a response body that are kept.",
 							"In bytes when no unit is given; what is longer is cut off and marked. "
 							"Reload the configuration to change it.",
-							&setting_http_max_response, RESPONSE_DEFAULT, 0, RESPONSE_MAX,
+							&setting_http_max_response, TQ_RESPONSE_DEFAULT, 0, TQ_RESPONSE_MAX,
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_timeout",
 							"Longest time for a whole request of a task that names no timeout.",
@@ -275,7 +260,7 @@ define_http_settings(void)
 static void
 define_queue_settings(void)
 {
-	/* The server takes no such setting later than that; without preload it has no meaning. */
+	/* Only a preloaded library can define such a setting; without preload it has no meaning. */
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("taskq.dispatch_memory",
 								"Shared memory for the positions and next tasks of queues.",
@@ -309,8 +294,8 @@ define_queue_settings(void)
 							"In milliseconds when no unit is given; with the library preloaded "
 							"a commit wakes the executor besides. "
 							"Reload the configuration to change it.",
-							&setting_poll_interval, POLL_INTERVAL_DEFAULT_MS,
-							POLL_INTERVAL_MIN_MS, POLL_INTERVAL_MAX_MS,
+							&setting_poll_interval, TQ_POLL_INTERVAL_DEFAULT_MS,
+							TQ_POLL_INTERVAL_MIN_MS, TQ_POLL_INTERVAL_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 

@@ -1,6 +1,6 @@
 /*
  * sql.c
-		SQL statements of the C code, with saved plans.
+ *		SQL statements of the C code, with saved plans.
  *
  * sql_as_owner() is for functions that any role may call, on paths where a few
  * microseconds do not matter: settings, failures.  The caller's search_path and
@@ -31,7 +31,6 @@
 #include "base/errors.h"
 #include "base/sql.h"
 
-
 static void
 prepare(Statement *statement)
 {
@@ -43,7 +42,7 @@ prepare(Statement *statement)
 	statement->plan = plan;
 }
 
-/* Out-of-line values are fetched: the copy may outlive the transaction. */
+/* Values that are stored out of line are fetched: the copy may outlive the transaction. */
 static Datum
 copy_value(Datum value, Form_pg_attribute att)
 {
@@ -69,8 +68,9 @@ copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
 }
 
 /*
- * The caller's search_path must not reach the statement.  auto_explain must not see
- * it: since PostgreSQL 16 it logs parameters, and secrets are among them.
+ * The caller's search_path must not reach the statement.  auto_explain must not log
+ * it: since PostgreSQL 16 it logs parameters, and secrets are among them.  The executor
+ * pins more: see process/executor.c.
  */
 static void
 pin_settings(void)
@@ -122,7 +122,6 @@ sql_as_owner(Statement *statement, Datum *values, const char *nulls, Datum *resu
 	return found;
 }
 
-/* Returns the number of rows, which are in SPI_tuptable. */
 uint64
 sql_call(Statement *c, Datum *values, const char *nulls)
 {
@@ -149,7 +148,6 @@ sql_column(uint64 row, int n, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n, isnull);
 }
 
-/* The bigint that a call returns whose arguments, if it has any, are NULL; -1 for NULL. */
 int64
 sql_call_for_int64(Statement *c)
 {

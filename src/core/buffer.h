@@ -21,15 +21,24 @@ typedef struct tq_buffer
 	bool overflowed; /* something was cut off, or memory ran out */
 } tq_buffer;
 
+/* Allocates nothing. */
 extern void tq_buffer_init(tq_buffer *b, size_t limit);
 
-/* Appends as much of data as fits; false, and overflowed set, if not all of it did. */
+/*
+ * Appends as much of data as fits.  False, and overflowed is set: not all of it did, because of
+ * the limit (len is the limit then) or for lack of memory.
+ */
 extern bool tq_buffer_append(tq_buffer *b, const void *data, size_t len);
 
-/* Hands the bytes to the caller, who frees them; the buffer is empty then. */
+/*
+ * Returns the bytes, malloc'd and NUL-terminated, for the caller to free; NULL if there are none.
+ * The buffer is empty afterwards and can be used again.
+ */
 extern char *tq_buffer_steal(tq_buffer *b, size_t *len);
 
-extern void tq_buffer_reset(tq_buffer *b); /* empty, keeps its memory */
+/* Empties the buffer, which keeps its memory. */
+extern void tq_buffer_reset(tq_buffer *b);
+
 extern void tq_buffer_free(tq_buffer *b);
 
 #endif

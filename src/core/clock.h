@@ -13,4 +13,17 @@
 extern int64_t tq_clock_ms(void);
 extern int64_t tq_clock_us(void);
 
+/* Of two moments, or of two durations. */
+static inline int64_t
+tq_sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t
+tq_later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 #endif

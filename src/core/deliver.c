@@ -2,40 +2,38 @@
  * deliver.c
  *		The delivery loop: claim, send, report, extend, drain.
  *
- * An attempt is a claimed task that is being sent or whose result waits to be
- * reported; all of them stand in one list, because the leases of all of them
- * have to be kept, and the results in a second one, in the order of their
- * arrival.
- *
- * While more tasks wait than there are slots, a claim for every slot that
- * gets free would be a transaction a task.  Such a refill therefore waits for
+ * While more tasks are due than there are free slots, a claim for each slot that
+ * becomes free would be one transaction a task.  Such a claim therefore waits for
  * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
  *
- * A task whose host has enough requests under way waits in its line, with its
- * lease kept; while there are free slots others are claimed meanwhile.  What is
- * held is bounded by MAX_HELD tasks and MAX_HELD_BYTES of them, and one batch of
- * results: a full batch is reported before anything is claimed, and while a
- * report fails nothing is.  When hosts that do not answer have all of that, some is
- * put back, so that the tasks of others can be claimed; so is what has waited so
- * long that its signature gets old.
+ * A task whose host has as many active requests as it may have waits (hosts.h),
+ * and its lease is kept; other tasks are claimed as long as there are free slots.
+ * The loop holds at most MAX_HELD tasks of together about MAX_HELD_BYTES, and one
+ * batch of results: a full batch is reported before anything is claimed, and
+ * nothing is claimed while reports fail.  If hosts that do not answer use up all
+ * of that, half of the waiting tasks are put back, so that tasks for other hosts
+ * can be claimed.  A task that has waited for MAX_WAIT_MS is put back as well,
+ * because its signature gets old.
  */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "core/attempts.h"
+#include "core/clock.h"
 #include "core/deliver.h"
-#include "core/lines.h"
+#include "core/hosts.h"
+#include "core/report.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
 #define MAX_HELD         4096
 #define MAX_HELD_BYTES   (16 * 1024 * 1024)
-#define MAX_WAIT_MS      60000 /* in a line */
-#define FULL_MS          250   /* so long nobody could be claimed although there are slots */
-#define PUT_BACK_FOR_MS  5000
-#define PUT_BACK_EACH_MS 1000 /* not more often for those that have waited long */
-#define MIN_LEASE_MS     100  /* a shorter lease is extended as if it were so long */
+#define MAX_WAIT_MS      60000 /* for its host's turn */
+#define FULL_MS          250   /* how long nothing can be held before tasks are put back */
+#define PUT_BACK_FOR_MS  5000  /* until such a task is due again */
+#define PUT_BACK_EACH_MS 1000  /* the least time between looks for tasks that waited too long */
+#define MIN_LEASE_MS     100   /* a shorter lease is extended as if it were so long */
 #define NEVER            INT64_MAX
 
 /* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
@@ -57,39 +55,18 @@ typedef struct backoff
 	int64_t retry_at_ms;
 } backoff;
 
-typedef struct attempt
-{
-	struct attempt *prev;
-	struct attempt *next;
-	struct attempt *next_result; /* valid while result.response is not NULL */
-	tq_task *task;
-	size_t bytes;          /* of the task, about */
-	tq_place place;        /* until there is a result */
-	tq_result result;      /* response is NULL while the task waits or is being sent */
-	int64_t claimed_at_ms; /* host's clock */
-	int64_t lease_from_ms; /* when the lease was last given */
-	bool lost;             /* its response is awaited only to be dropped */
-} attempt;
-
 struct tq_deliver
 {
 	const tq_store *store;
-	const tq_host *host;
+	const tq_process *process;
 	tq_http *http;
 	int max_inflight;
 	int64_t poll_interval_ms;
 
 	/* attempts */
-	attempt *first;
-	attempt *last;
-	int nattempts; /* all in the list */
-	size_t held_bytes;
-	tq_lines *lines;
-	attempt *first_result;
-	attempt *last_result;
-	int nresults;
-	int nbusy;                /* the first of them, which were busy */
-	int64_t oldest_result_ms; /* of the others, if there are any */
+	tq_attempts attempts;
+	tq_hosts *hosts;
+	int64_t oldest_result_ms; /* of those that were not busy, if there are any */
 	int64_t busy_until_ms;    /* while all are busy, nothing is reported before */
 	int64_t extend_at_ms;     /* no lease is half used before */
 	bool check_leases;
@@ -97,137 +74,65 @@ struct tq_deliver
 	/* claims */
 	bool claim_now;         /* tasks may be due */
 	bool more;              /* the last claim got all it asked for */
-	bool limited;           /* tasks wait for others to end */
+	bool limited;           /* due tasks wait for others to end */
+	tq_arming arming;       /* as the process was told */
 	int64_t claim_at_ms;    /* poll interval or next task due */
 	int64_t refill_at_ms;   /* with more: a slot has been free for long enough; NEVER: none is */
-	int64_t full_at_ms;     /* so much is held that nothing can be claimed, since then; NEVER */
-	int64_t put_back_at_ms; /* nobody who waits has waited too long before; NEVER */
+	int64_t full_at_ms;     /* since when so much is held that nothing can be claimed; NEVER */
+	int64_t put_back_at_ms; /* no waiting task has waited too long before; NEVER */
 
 	/* the store */
 	backoff backoffs[NCALLS];
-	bool failing; /* said in the log, and not yet taken back */
+	bool failing; /* the log says so, and not yet that it works again */
 	bool drained;
 };
 
 static int64_t
 now(const tq_deliver *d)
 {
-	return d->host->now_ms(d->host->self);
-}
-
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-void
-tq_task_free(tq_task *t)
-{
-	int i;
-
-	if (t == NULL)
-		return;
-	for (i = 0; i < t->nheaders; i++)
-		free(t->headers[i]);
-	free(t->headers);
-	free(t->method);
-	free(t->url);
-	free(t->body);
-	free(t);
+	return d->process->now_ms(d->process->self);
 }
 
 /* ---- attempts ------------------------------------------------------------- */
 
 static int64_t
-lease_length(const attempt *a)
+lease_length(const tq_attempt *a)
 {
-	return later(a->task->lease_ms, MIN_LEASE_MS);
+	return tq_later(a->task->lease_ms, MIN_LEASE_MS);
 }
 
 static void
-plan_extension(tq_deliver *d, const attempt *a)
+plan_extension(tq_deliver *d, const tq_attempt *a)
 {
-	d->extend_at_ms = sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
+	d->extend_at_ms = tq_sooner(d->extend_at_ms, a->lease_from_ms + lease_length(a) / 2);
 }
 
 static void
-append_attempt(tq_deliver *d, attempt *a)
+free_slot(tq_deliver *d, tq_attempt *a)
 {
-	a->prev = d->last;
-	if (d->last != NULL)
-		d->last->next = a;
-	else
-		d->first = a;
-	d->last = a;
-	d->nattempts++;
-	d->held_bytes += a->bytes;
-	plan_extension(d, a);
-}
-
-/* Not for one that stands in the list of results. */
-static void
-free_attempt(tq_deliver *d, attempt *a)
-{
-	if (a->prev != NULL)
-		a->prev->next = a->next;
-	else
-		d->first = a->next;
-	if (a->next != NULL)
-		a->next->prev = a->prev;
-	else
-		d->last = a->prev;
-	d->nattempts--;
-	d->held_bytes -= a->bytes;
-	tq_response_free(a->result.response);
-	tq_task_free(a->task);
-	free(a);
-}
-
-static void
-free_slot(tq_deliver *d, attempt *a)
-{
-	tq_lines_leave(d->lines, &a->place);
+	tq_hosts_leave(d->hosts, &a->entry);
 	if (d->refill_at_ms == NEVER)
 		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
 }
 
 static void
-append_result(tq_deliver *d, attempt *a)
-{
-	if (d->first_result == NULL)
-		d->first_result = a;
-	else
-		d->last_result->next_result = a;
-	if (d->nresults == d->nbusy)
-		d->oldest_result_ms = now(d);
-	d->last_result = a;
-	a->next_result = NULL;
-	d->nresults++;
-}
-
-static void
-take_response(tq_deliver *d, attempt *a, tq_response *response)
+take_response(tq_deliver *d, tq_attempt *a, tq_response *response)
 {
 	free_slot(d, a);
 	a->result.response = response;
 	if (a->lost)
 	{
-		free_attempt(d, a);
+		tq_attempts_free(&d->attempts, a);
 		return;
 	}
 
 	a->result.id = a->task->id;
 	a->result.token = a->task->token;
 	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
-									  d->host->wall_s(d->host->self));
-	append_result(d, a);
+									  d->process->wall_s(d->process->self));
+	if (d->attempts.nresults == d->attempts.nbusy)
+		d->oldest_result_ms = now(d);
+	tq_attempts_append_result(&d->attempts, a);
 }
 
 static void
@@ -241,15 +146,15 @@ take_responses(tq_deliver *d)
 
 /* ---- the store's health --------------------------------------------------- */
 
-/* A kind of call that failed and is still owed. */
+/* Whether the last call of this kind failed, and there still is reason for one. */
 static bool
 is_failing(const tq_deliver *d, call c)
 {
 	if (d->backoffs[c].delay_ms == 0)
 		return false;
 	if (c == CALL_REPORT)
-		return d->nresults > 0;
-	return c == CALL_CLAIM || d->nattempts > 0;
+		return d->attempts.nresults > 0;
+	return c == CALL_CLAIM || d->attempts.n > 0;
 }
 
 static void
@@ -260,7 +165,7 @@ note_success(tq_deliver *d, call c)
 		is_failing(d, CALL_EXTEND))
 		return;
 	d->failing = false;
-	d->host->log(d->host->self, "the task store works again");
+	d->process->log(d->process->self, "the task store works again");
 }
 
 static void
@@ -269,72 +174,56 @@ note_failure(tq_deliver *d, call c)
 	backoff *b = &d->backoffs[c];
 	char line[128];
 
-	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
+	b->delay_ms = b->delay_ms == 0 ? BACKOFF_FIRST_MS : tq_sooner(b->delay_ms * 2, BACKOFF_MAX_MS);
 	b->failed_at_ms = now(d);
 	b->retry_at_ms = b->failed_at_ms + b->delay_ms;
 	if (d->failing)
 		return;
 	d->failing = true;
 	snprintf(line, sizeof(line), "could not %s, will try again until it works", call_names[c]);
-	d->host->log(d->host->self, line);
+	d->process->log(d->process->self, line);
 }
 
-/* Takes note of how a call went: rc is the store's answer. */
+/* Notes how a call went; true: it worked. */
 static bool
-store_worked(tq_deliver *d, call c, int rc)
+store_worked(tq_deliver *d, call c, tq_store_status status)
 {
-	if (rc >= 0)
+	if (status == TQ_STORE_DONE)
 		note_success(d, c);
 	else
 		note_failure(d, c);
-	return rc >= 0;
+	return status == TQ_STORE_DONE;
 }
 
 /* The moment for a call that is due at due_ms. */
 static int64_t
 after_backoff(const tq_deliver *d, call c, int64_t due_ms)
 {
-	return is_failing(d, c) ? later(due_ms, d->backoffs[c].retry_at_ms) : due_ms;
+	return is_failing(d, c) ? tq_later(due_ms, d->backoffs[c].retry_at_ms) : due_ms;
 }
 
 /* ---- claim ---------------------------------------------------------------- */
 
-static size_t
-bytes_of(const tq_task *task)
-{
-	size_t bytes = strlen(task->url) + task->body_len;
-	int i;
-
-	for (i = 0; i < task->nheaders; i++)
-		bytes += strlen(task->headers[i]);
-	return bytes;
-}
-
-/*
- * Takes a claimed task, which waits until its turn has come.  When there is no
- * memory for that, its lease is left to lapse.
- */
+/* Takes over a claimed task, which waits for its turn.  Without memory it is left to its lease. */
 static void
-hold_task(tq_deliver *d, tq_task *task, int64_t lease_from_ms)
+hold_task(tq_deliver *d, tq_task *task, int64_t claimed_at_ms)
 {
-	attempt *a = calloc(1, sizeof(*a));
+	tq_attempt *a = tq_attempts_add(&d->attempts, task, claimed_at_ms);
 
-	if (a == NULL || !tq_lines_enter(d->lines, &a->place, task->url))
+	if (a == NULL)
+		return;
+	if (!tq_hosts_enter(d->hosts, &a->entry, a->task->url))
 	{
-		tq_task_free(task);
-		free(a);
+		tq_attempts_free(&d->attempts, a);
 		return;
 	}
-	a->task = task;
-	a->bytes = bytes_of(task);
-	a->claimed_at_ms = a->lease_from_ms = lease_from_ms;
-	append_attempt(d, a);
-	d->put_back_at_ms = sooner(d->put_back_at_ms, lease_from_ms + MAX_WAIT_MS);
+	plan_extension(d, a);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, claimed_at_ms + MAX_WAIT_MS);
 }
 
-/* Always comes to a response, unless there is no memory for one. */
+/* When there is no memory for the request, the task is left to its lease. */
 static void
-send_task(tq_deliver *d, attempt *a)
+send_task(tq_deliver *d, tq_attempt *a)
 {
 	const tq_task *task = a->task;
 	tq_request request = {
@@ -345,46 +234,37 @@ send_task(tq_deliver *d, attempt *a)
 		.body = task->body,
 		.body_len = task->body_len,
 		.timeout_ms = task->timeout_ms};
-	tq_response *response;
 
 	if (tq_http_submit(d->http, &request, a))
 		return;
-	response = calloc(1, sizeof(*response));
-	if (response == NULL)
-	{
-		free_slot(d, a);
-		free_attempt(d, a);
-		return;
-	}
-	response->cls = TQ_CLASS_INTERNAL;
-	snprintf(response->error, sizeof(response->error), "out of memory");
-	take_response(d, a, response);
+	free_slot(d, a);
+	tq_attempts_free(&d->attempts, a);
 }
 
 /* Sends what may be sent now. */
 static void
 send_waiting(tq_deliver *d)
 {
-	tq_place *place;
+	tq_hosts_entry *entry;
 
-	while ((place = tq_lines_next(d->lines)) != NULL)
-		send_task(d, (attempt *) ((char *) place - offsetof(attempt, place)));
+	while ((entry = tq_hosts_next(d->hosts)) != NULL)
+		send_task(d, (tq_attempt *) ((char *) entry - offsetof(tq_attempt, entry)));
 }
 
 /* Nothing more can be held. */
 static bool
 is_full(const tq_deliver *d)
 {
-	return d->held_bytes >= MAX_HELD_BYTES || d->nattempts >= MAX_HELD;
+	return d->attempts.bytes >= MAX_HELD_BYTES || d->attempts.n >= MAX_HELD;
 }
 
-/* How many tasks may be claimed now. */
+/* The number of tasks that may be claimed now. */
 static int
 free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) sooner(d->max_inflight - tq_lines_under_way(d->lines), MAX_HELD - d->nattempts);
+	return (int) tq_sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->attempts.n);
 }
 
 static int64_t
@@ -398,34 +278,50 @@ claim_due_at(const tq_deliver *d)
 	if (d->claim_now || (d->more && slots >= d->max_inflight / 4))
 		at = 0;
 	else if (d->more)
-		at = sooner(at, d->refill_at_ms);
+		at = tq_sooner(at, d->refill_at_ms);
 	return after_backoff(d, CALL_CLAIM, at);
+}
+
+static void
+note_arming(tq_deliver *d, tq_arming arming)
+{
+	if (arming == TQ_ARMING_UNKNOWN || arming == d->arming)
+		return;
+	d->arming = arming;
+	d->process->armed(d->process->self, arming == TQ_ARMED);
+}
+
+/* Takes what was claimed at the moment from_ms, when max were asked for. */
+static void
+take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
+{
+	int i;
+
+	d->claim_now = false;
+	d->more = claimed->n >= max;
+	d->limited = !d->more && claimed->limited;
+	d->refill_at_ms = NEVER;
+	d->claim_at_ms = from_ms + d->poll_interval_ms;
+	if (!d->more && claimed->next_ms >= 0)
+		d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + claimed->next_ms);
+	for (i = 0; i < claimed->n; i++)
+		hold_task(d, claimed->tasks[i], from_ms);
+	note_arming(d, claimed->n > 0 ? TQ_ARMED : claimed->arming);
 }
 
 static void
 claim(tq_deliver *d)
 {
-	int slots = free_slots(d);
-	tq_task **tasks = calloc(slots, sizeof(*tasks));
-	int64_t from = now(d);
-	tq_due due = {.next_ms = -1};
-	int n;
-	int i;
+	int max = free_slots(d);
+	int64_t from_ms = now(d);
+	tq_claim claimed = {.tasks = calloc(max, sizeof(tq_task *)), .next_ms = -1};
+	tq_store_status status = TQ_STORE_LATER;
 
-	n = tasks != NULL ? d->store->claim(d->store->self, slots, tasks, &due) : -1;
-	if (store_worked(d, CALL_CLAIM, n))
-	{
-		d->claim_now = false;
-		d->more = n >= slots;
-		d->limited = !d->more && due.limited;
-		d->refill_at_ms = NEVER;
-		d->claim_at_ms = from + d->poll_interval_ms;
-		if (!d->more && due.next_ms >= 0)
-			d->claim_at_ms = sooner(d->claim_at_ms, now(d) + due.next_ms);
-		for (i = 0; i < n; i++)
-			hold_task(d, tasks[i], from);
-	}
-	free(tasks);
+	if (claimed.tasks != NULL)
+		status = d->store->claim(d->store->self, max, &claimed);
+	if (store_worked(d, CALL_CLAIM, status))
+		take_claimed(d, &claimed, max, from_ms);
+	free(claimed.tasks);
 	send_waiting(d);
 }
 
@@ -436,61 +332,27 @@ report_due_at(const tq_deliver *d)
 {
 	int64_t due;
 
-	if (d->nresults == 0)
+	if (d->attempts.nresults == 0)
 		return NEVER;
-	if (d->nresults == d->nbusy)
+	if (d->attempts.nresults == d->attempts.nbusy)
 		due = d->busy_until_ms;
-	else if (d->nresults - d->nbusy >= TQ_REPORT_BATCH)
+	else if (d->attempts.nresults - d->attempts.nbusy >= TQ_REPORT_BATCH)
 		due = 0;
 	else
 		due = d->oldest_result_ms + TQ_REPORT_DELAY_MS;
 	return after_backoff(d, CALL_REPORT, due);
 }
 
-/* Forgets what was written, and keeps what was busy in its order. */
-static void
-forget_reported(tq_deliver *d, const tq_result *results)
-{
-	attempt *a = d->first_result;
-	int i;
-
-	d->first_result = d->last_result = NULL;
-	d->nresults = d->nbusy = 0;
-	for (i = 0; a != NULL; i++)
-	{
-		attempt *next = a->next_result;
-
-		if (results[i].busy)
-			append_result(d, a);
-		else
-			free_attempt(d, a);
-		a = next;
-	}
-	d->nbusy = d->nresults;
-	d->busy_until_ms = now(d) + TQ_REPORT_BUSY_MS;
-}
-
-/* Hands over all that waits, as one batch; all is kept when that fails. */
+/* Reports all results that wait; those that are not stored are kept. */
 static void
 report(tq_deliver *d)
 {
-	tq_result *results = calloc(d->nresults, sizeof(*results));
-	const attempt *a;
-	int n = 0;
-	int rc = -1;
+	tq_store_status status = tq_report(&d->attempts, d->store, d->process->log, d->process->self);
 
-	if (results != NULL)
-	{
-		for (a = d->first_result; a != NULL; a = a->next_result)
-			results[n++] = a->result;
-		rc = d->store->report(d->store->self, results, n);
-	}
-	if (store_worked(d, CALL_REPORT, rc))
-	{
-		forget_reported(d, results);
+	d->oldest_result_ms = now(d);
+	d->busy_until_ms = d->oldest_result_ms + TQ_REPORT_BUSY_MS;
+	if (store_worked(d, CALL_REPORT, status))
 		d->claim_now = d->claim_now || d->limited;
-	}
-	free(results);
 }
 
 /* ---- extend --------------------------------------------------------------- */
@@ -498,31 +360,31 @@ report(tq_deliver *d)
 static int64_t
 extension_due_at(const tq_deliver *d)
 {
-	if (d->nattempts == 0)
+	if (d->attempts.n == 0)
 		return NEVER;
 	return after_backoff(d, CALL_EXTEND, d->check_leases ? 0 : d->extend_at_ms);
 }
 
-/* All when asked to check, else those that have used more than a third. */
+/* All leases when asked to check them, else those of which more than a third has passed. */
 static bool
-wants_extension(const tq_deliver *d, const attempt *a, int64_t at)
+wants_extension(const tq_deliver *d, const tq_attempt *a, int64_t at)
 {
 	return !a->lost && (d->check_leases || at - a->lease_from_ms > lease_length(a) / 3);
 }
 
 /*
- * The lease of an attempt is lost.  A result that is there is reported all the
- * same: the store knows its token.  False: there is no such attempt any more.
+ * The lease of an attempt is lost.  If it has a result, that is reported all the same, since
+ * the store compares the token.  False: the attempt is freed.
  */
 static bool
-give_up(tq_deliver *d, attempt *a)
+give_up(tq_deliver *d, tq_attempt *a)
 {
 	if (a->result.response != NULL)
 		return true;
-	if (!a->place.under_way)
+	if (!a->entry.active)
 	{
-		tq_lines_leave(d->lines, &a->place);
-		free_attempt(d, a);
+		tq_hosts_leave(d->hosts, &a->entry);
+		tq_attempts_free(&d->attempts, a);
 		return false;
 	}
 	a->lost = true;
@@ -533,12 +395,12 @@ give_up(tq_deliver *d, attempt *a)
 static void
 apply_extension(tq_deliver *d, const tq_lease *leases, int n, int64_t from)
 {
-	attempt *a;
-	attempt *next;
+	tq_attempt *a;
+	tq_attempt *next;
 	int i = 0;
 
 	d->extend_at_ms = NEVER;
-	for (a = d->first; a != NULL; a = next)
+	for (a = d->attempts.first; a != NULL; a = next)
 	{
 		next = a->next;
 		if (i < n && wants_extension(d, a, from))
@@ -558,12 +420,12 @@ static void
 extend(tq_deliver *d)
 {
 	int64_t from = now(d);
-	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
-	const attempt *a;
+	tq_lease *leases = calloc(d->attempts.n, sizeof(*leases));
+	const tq_attempt *a;
+	tq_store_status status = TQ_STORE_LATER;
 	int n = 0;
-	int rc = -1;
 
-	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	for (a = d->attempts.first; leases != NULL && a != NULL; a = a->next)
 	{
 		if (!wants_extension(d, a, from))
 			continue;
@@ -572,8 +434,8 @@ extend(tq_deliver *d)
 		n++;
 	}
 	if (n > 0)
-		rc = d->store->extend(d->store->self, leases, n);
-	if ((n == 0 && leases != NULL) || store_worked(d, CALL_EXTEND, rc))
+		status = d->store->extend(d->store->self, leases, n);
+	if ((n == 0 && leases != NULL) || store_worked(d, CALL_EXTEND, status))
 		apply_extension(d, leases, n, from);
 	free(leases);
 	take_responses(d);
@@ -582,15 +444,15 @@ extend(tq_deliver *d)
 /* ---- put back ------------------------------------------------------------- */
 
 static bool
-is_waiting(const attempt *a)
+is_waiting(const tq_attempt *a)
 {
-	return a->result.response == NULL && !a->place.under_way;
+	return a->result.response == NULL && !a->entry.active;
 }
 
 static void
 note_if_full(tq_deliver *d)
 {
-	if (!is_full(d) || tq_lines_under_way(d->lines) >= d->max_inflight)
+	if (!is_full(d) || tq_hosts_active(d->hosts) >= d->max_inflight)
 		d->full_at_ms = NEVER;
 	else if (d->full_at_ms == NEVER)
 		d->full_at_ms = now(d);
@@ -601,19 +463,19 @@ put_back_due_at(const tq_deliver *d)
 {
 	int64_t full = d->full_at_ms == NEVER ? NEVER : d->full_at_ms + FULL_MS;
 
-	return sooner(full, d->put_back_at_ms);
+	return tq_sooner(full, d->put_back_at_ms);
 }
 
-/* Those that have waited too long, and the last `more` of the others, are chosen. */
+/* Chooses the tasks that have waited too long, and of the others the last `more`. */
 static int
-choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
+choose_to_put_back(tq_deliver *d, tq_attempt **chosen, int more)
 {
 	int64_t before = now(d) - MAX_WAIT_MS;
-	attempt *a;
+	tq_attempt *a;
 	int n = 0;
 
 	d->put_back_at_ms = NEVER;
-	for (a = d->last; a != NULL; a = a->prev)
+	for (a = d->attempts.last; a != NULL; a = a->prev)
 	{
 		if (!is_waiting(a))
 			continue;
@@ -625,21 +487,21 @@ choose_to_put_back(tq_deliver *d, attempt **chosen, int more)
 			more--;
 		}
 		else
-			d->put_back_at_ms = sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
+			d->put_back_at_ms = tq_sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
 	}
-	d->put_back_at_ms = later(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+	d->put_back_at_ms = tq_later(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
 	return n;
 }
 
-/* Some who have waited too long are still there. */
+/* Some tasks that have waited too long are still held. */
 static void
 look_again(tq_deliver *d)
 {
-	d->put_back_at_ms = sooner(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, now(d) + PUT_BACK_EACH_MS);
 }
 
 static void
-forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
+forget_put_back(tq_deliver *d, tq_attempt **chosen, const tq_lease *leases, int n)
 {
 	int i;
 
@@ -650,20 +512,20 @@ forget_put_back(tq_deliver *d, attempt **chosen, const tq_lease *leases, int n)
 			look_again(d);
 			continue;
 		}
-		tq_lines_leave(d->lines, &chosen[i]->place);
-		free_attempt(d, chosen[i]);
+		tq_hosts_leave(d->hosts, &chosen[i]->entry);
+		tq_attempts_free(&d->attempts, chosen[i]);
 	}
 	d->claim_now = true;
 }
 
-/* When it does not work it is tried again in a while. */
+/* When the store does not release them, it is tried again in a while. */
 static void
 put_back(tq_deliver *d)
 {
 	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
-	int waiting = d->nattempts - d->nresults - tq_lines_under_way(d->lines);
-	attempt **chosen = calloc(d->nattempts + 1, sizeof(*chosen));
-	tq_lease *leases = calloc(d->nattempts + 1, sizeof(*leases));
+	int waiting = d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
+	tq_attempt **chosen = calloc(d->attempts.n + 1, sizeof(*chosen));
+	tq_lease *leases = calloc(d->attempts.n + 1, sizeof(*leases));
 	int n = 0;
 	int i;
 
@@ -676,7 +538,8 @@ put_back(tq_deliver *d)
 			leases[i].token = chosen[i]->task->token;
 		}
 	}
-	if (n > 0 && d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) >= 0)
+	if (n > 0 &&
+		d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) == TQ_STORE_DONE)
 		forget_put_back(d, chosen, leases, n);
 	else if (n > 0)
 		look_again(d);
@@ -690,11 +553,11 @@ put_back(tq_deliver *d)
 static void
 release(tq_deliver *d)
 {
-	tq_lease *leases = calloc(d->nattempts, sizeof(*leases));
-	const attempt *a;
+	tq_lease *leases = calloc(d->attempts.n, sizeof(*leases));
+	const tq_attempt *a;
 	int n = 0;
 
-	for (a = d->first; leases != NULL && a != NULL; a = a->next)
+	for (a = d->attempts.first; leases != NULL && a != NULL; a = a->next)
 	{
 		if (a->result.response != NULL || a->lost)
 			continue;
@@ -702,9 +565,9 @@ release(tq_deliver *d)
 		leases[n].token = a->task->token;
 		n++;
 	}
-	if (n > 0 && d->store->release(d->store->self, leases, n, 0) < 0)
-		d->host->log(d->host->self,
-					 "could not release tasks: they run again when their leases have ended");
+	if (n > 0 && d->store->release(d->store->self, leases, n, 0) != TQ_STORE_DONE)
+		d->process->log(d->process->self,
+						"could not release tasks: they run again when their leases have ended");
 	free(leases);
 }
 
@@ -713,13 +576,10 @@ forget_all(tq_deliver *d)
 {
 	if (d->http != NULL)
 		tq_http_free(d->http);
-	tq_lines_free(d->lines);
+	tq_hosts_free(d->hosts);
 	d->http = NULL;
-	d->lines = NULL;
-	d->first_result = NULL;
-	d->nresults = d->nbusy = 0;
-	while (d->first != NULL)
-		free_attempt(d, d->first);
+	d->hosts = NULL;
+	tq_attempts_free_all(&d->attempts);
 }
 
 static void
@@ -727,9 +587,9 @@ drain(tq_deliver *d)
 {
 	tq_http_step(d->http);
 	take_responses(d);
-	if (d->nresults > 0)
+	if (d->attempts.nresults > 0)
 		report(d);
-	if (d->nattempts > 0)
+	if (d->attempts.n > 0)
 		release(d);
 	forget_all(d);
 	d->drained = true;
@@ -737,7 +597,7 @@ drain(tq_deliver *d)
 
 /* ---- the loop ------------------------------------------------------------- */
 
-/* What the store is owed comes before what is wanted of it. */
+/* What we owe the store comes before what we want of it. */
 static void
 serve_store(tq_deliver *d)
 {
@@ -755,15 +615,15 @@ serve_store(tq_deliver *d)
 static int64_t
 time_to_wait(tq_deliver *d, int64_t max_wait_ms)
 {
-	int64_t owed = sooner(report_due_at(d), extension_due_at(d));
-	int64_t at = sooner(owed, sooner(put_back_due_at(d), claim_due_at(d)));
-	int64_t timeout = later(max_wait_ms, 0);
+	int64_t owed = tq_sooner(report_due_at(d), extension_due_at(d));
+	int64_t at = tq_sooner(owed, tq_sooner(put_back_due_at(d), claim_due_at(d)));
+	int64_t timeout = tq_later(max_wait_ms, 0);
 	int64_t http = tq_http_timeout(d->http);
 
 	if (http >= 0)
-		timeout = sooner(timeout, http);
+		timeout = tq_sooner(timeout, http);
 	if (at != NEVER)
-		timeout = sooner(timeout, later(at - now(d), 0));
+		timeout = tq_sooner(timeout, tq_later(at - now(d), 0));
 	return timeout;
 }
 
@@ -772,17 +632,16 @@ tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
 {
 	if (d->drained)
 		return false;
-	if (!d->host->stopping(d->host->self))
+	if (!d->process->stopping(d->process->self))
 	{
 		serve_store(d);
-		if (d->host->wait(d->host->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)) &
-			TQ_WAKE_TASKS)
+		if (d->process->wait(d->process->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)))
 			tq_deliver_wake(d);
 		tq_http_step(d->http);
 		take_responses(d);
 		send_waiting(d);
 	}
-	if (!d->host->stopping(d->host->self))
+	if (!d->process->stopping(d->process->self))
 	{
 		serve_store(d);
 		return true;
@@ -797,7 +656,7 @@ tq_deliver_wake(tq_deliver *d)
 	backoff *b = &d->backoffs[CALL_CLAIM];
 
 	d->claim_now = true;
-	b->retry_at_ms = sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);
+	b->retry_at_ms = tq_sooner(b->retry_at_ms, b->failed_at_ms + BACKOFF_FIRST_MS);
 }
 
 void
@@ -809,7 +668,7 @@ tq_deliver_check_leases(tq_deliver *d)
 int
 tq_deliver_inflight(const tq_deliver *d)
 {
-	return d->nattempts;
+	return d->attempts.n;
 }
 
 bool
@@ -821,29 +680,29 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 	tq_http_set_limits(d->http, &config->limits);
 	tq_http_set_http2(d->http, config->http2);
 	d->max_inflight = config->max_inflight;
-	tq_lines_set_limits(d->lines, config->max_inflight, config->max_per_host);
-	d->poll_interval_ms = later(config->poll_interval_ms, 1);
-	d->claim_at_ms = sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
+	tq_hosts_set_limits(d->hosts, config->max_inflight, config->max_per_host);
+	d->poll_interval_ms = tq_later(config->poll_interval_ms, 1);
+	d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
 	return true;
 }
 
 tq_deliver *
-tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_host *host)
+tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_process *process)
 {
 	tq_deliver *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
 	d->store = store;
-	d->host = host;
+	d->process = process;
 	d->extend_at_ms = NEVER;
 	d->refill_at_ms = NEVER;
 	d->full_at_ms = NEVER;
 	d->put_back_at_ms = NEVER;
 	d->claim_now = true;
 	d->http = tq_http_new(&config->limits);
-	d->lines = tq_lines_new();
-	if (d->http == NULL || d->lines == NULL || !tq_deliver_configure(d, config))
+	d->hosts = tq_hosts_new();
+	if (d->http == NULL || d->hosts == NULL || !tq_deliver_configure(d, config))
 	{
 		tq_deliver_free(d);
 		return NULL;

@@ -2,10 +2,10 @@
  * egress.c
  *		What may be reached: pure functions on names, ports and binary addresses.
  *
- * The tables are IANA's special-purpose registries, without the exceptions
- * for single anycast services inside a special block: nobody's web hook lives
- * there.  For IPv6 only 2000::/3 is handed out at all, so the rest of the
- * space is refused by one rule and the names below are for people.
+ * The tables are IANA's special-purpose registries, without the exceptions for
+ * single anycast services inside a special block: no receiver of requests is there.
+ * Of IPv6 only 2000::/3 has been assigned, so one rule refuses the rest of the
+ * space, and the names of the blocks below only serve to tell why.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "core/egress.h"
-#include "core/names.h"
 
 #define MAX_LIST    1024
 #define MAX_ELEMENT (TQ_MAX_HOST + 8)
@@ -102,7 +101,7 @@ find_rule(const rule *rules, size_t n, const uint8_t *addr)
 	return NULL;
 }
 
-/* What the lists say: true if they decide, and then *rule is the answer. */
+/* Whether the lists decide; then *rule is the answer. */
 static bool
 listed(const tq_egress *e, int family, const uint8_t *addr, const char **rule)
 {
@@ -193,7 +192,7 @@ tq_egress_denied(const tq_egress *e, const struct sockaddr *addr)
 
 	a = (const uint8_t *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
 
-	/* The kernel connects a mapped address by IPv4: it is that address. */
+	/* The kernel connects to a mapped address by IPv4: it is that IPv4 address. */
 	if (prefix_matches(a, v4mapped.addr, v4mapped.bits))
 		return denied4(e, a + 12);
 
@@ -276,7 +275,7 @@ tq_egress_url_denied(const tq_egress *e, const char *host, const char *port)
 
 /* ---- lists: parsers of an element return NULL, or what is wrong with it ------ */
 
-/* Blocks of mapped addresses are kept as what they mean. */
+/* A block of mapped addresses is kept as the IPv4 block that it means. */
 static void
 unmap(tq_cidr *c)
 {

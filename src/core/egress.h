@@ -7,7 +7,7 @@
  * that is not a public unicast address is denied, IPv4 addresses embedded in
  * IPv6 (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) are unwrapped and
  * judged in both forms.  Lists open and close ranges of addresses, and lists of
- * hosts and ports narrow what a URL may name; a list that is empty asks nothing.
+ * hosts and ports narrow what a URL may name; an empty list narrows nothing.
  */
 #ifndef TQ_EGRESS_H
 #define TQ_EGRESS_H
@@ -17,8 +17,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* A name of 253 bytes and its final dot, and some. */
-#define TQ_MAX_HOST 255
+#include "core/names.h"
 
 typedef struct tq_cidr
 {
@@ -29,7 +28,7 @@ typedef struct tq_cidr
 
 typedef struct tq_host_rule
 {
-	bool below; /* "*.name": what ends in a dot and the name, not the name itself */
+	bool below; /* "*.name": all names that end in ".name", not the name itself */
 	char name[TQ_MAX_HOST + 1];
 } tq_host_rule;
 
@@ -60,8 +59,8 @@ typedef struct tq_egress
  * lists: CIDR blocks and single addresses ("10.0.0.5, 127.0.0.0/8, fd00::/8"),
  * host names and addresses ("hooks.example.com, *.example.org, 192.0.2.1"),
  * ports and ranges of them ("80, 443, 8000-8099").  Names are UTF-8,
- * and kept in their ASCII form.  On a mistake returns false, leaves *e untouched and
- * writes into err which element is wrong.  On success the old list is freed.
+ * and kept in their ASCII form.  True: the new list replaces the old one, which is
+ * freed.  False: an element is wrong, err says which, and *e is untouched.
  */
 extern bool tq_egress_allow(tq_egress *e, const char *list, char *err, size_t errlen);
 extern bool tq_egress_deny(tq_egress *e, const char *list, char *err, size_t errlen);

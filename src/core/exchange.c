@@ -2,8 +2,8 @@
  * exchange.c
  *		A request's copy and its answer, from submit to the response.
  *
- * The response is allocated first, so that an exchange that has been accepted
- * can always be ended with one, whatever memory is left by then.
+ * The response is allocated first, so that an exchange that was accepted can always
+ * be ended with one, even if no memory is left by then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ append_header(struct curl_slist **list, const char *line)
 	return true;
 }
 
-/* curl takes "Name:" as the wish to leave the header out; an empty one is written "Name;". */
+/* For curl "Name:" means to leave that header out; "Name;" is a header without a value. */
 static bool
 append_empty_header(struct curl_slist **list, const char *line)
 {
@@ -68,7 +68,7 @@ line_has_name(const char *line, const char *name)
 	return strncasecmp(line, name, len) == 0 && line[len] == ':';
 }
 
-/* The caller's lines, and the wish to leave out what curl would add. */
+/* Copies the caller's lines, and tells curl to leave out the headers that it would add. */
 static const char *
 copy_headers(tq_exchange *x, const tq_request *request)
 {
@@ -109,7 +109,7 @@ tq_exchange_prepare(tq_exchange *x, const tq_request *request)
 {
 	const char *problem = tq_method_invalid(request->method);
 
-	/* curl cannot, and no receiver would look at it. */
+	/* curl cannot send one, and no receiver would read it. */
 	if (problem == NULL && request->body != NULL && strcmp(request->method, "HEAD") == 0)
 		problem = "a HEAD request cannot have a body";
 	if (problem == NULL)
@@ -198,15 +198,4 @@ tq_exchange_free(tq_exchange *x)
 	tq_buffer_free(&x->content);
 	tq_response_free(x->response);
 	free(x);
-}
-
-void
-tq_response_free(tq_response *r)
-{
-	if (r == NULL)
-		return;
-	free(r->headers);
-	free(r->body);
-	free(r->retry_after);
-	free(r);
 }

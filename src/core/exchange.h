@@ -2,8 +2,8 @@
  * exchange.h
  *		One request on its way to its answer.  Private to core.
  *
- * http.c decides when an exchange runs, exchange.c keeps what it consists of,
- * transfer.c knows what curl is told and what is made of what it says.
+ * http.c decides when an exchange runs, exchange.c makes and frees what it consists
+ * of, transfer.c sets curl's options and turns curl's results into a response.
  */
 #ifndef TQ_EXCHANGE_H
 #define TQ_EXCHANGE_H
@@ -11,9 +11,11 @@
 #include <curl/curl.h>
 
 #include "core/buffer.h"
-#include "core/http.h"
+#include "core/egress.h"
 #include "core/request.h"
 #include "core/resolve.h"
+#include "core/response.h"
+#include "core/url.h"
 
 typedef enum tq_phase
 {
@@ -67,33 +69,20 @@ typedef struct tq_exchange
 	tq_response *response; /* made at the start, so that nothing can fail at the end */
 } tq_exchange;
 
-/* ---- exchange.c ----------------------------------------------------------- */
-
-/* An exchange without a request yet; egress must outlive it.  NULL: out of memory. */
+/* Makes an exchange without a request; egress must outlive it.  NULL: out of memory. */
 extern tq_exchange *tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress,
 									void *tag);
 
-/* Copies the request.  NULL, or why it cannot be sent: tq_out_of_memory is memory, else invalid. */
+/*
+ * Copies the request.  NULL, or why it cannot be sent: tq_out_of_memory, or a static text that
+ * says what is wrong with the request.  Afterwards x is freed in the same ways.
+ */
 extern const char *tq_exchange_prepare(tq_exchange *x, const tq_request *request);
 
 /* Frees the exchange, whose easy must be NULL, and returns its response, complete. */
 extern tq_response *tq_exchange_finish(tq_exchange *x);
 
-/* Frees all but the curl handle. */
+/* Frees the exchange and its response, but not the curl handle. */
 extern void tq_exchange_free(tq_exchange *x);
-
-/* ---- transfer.c ----------------------------------------------------------- */
-
-/* Sets up a fresh or reset handle; ca_file may be NULL.  False when memory ran out. */
-extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2);
-
-/* Directs the handle to an address and gives it the time that is left. */
-extern bool tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms);
-
-/* True when curl's result means that this address could not be reached at all. */
-extern bool tq_transfer_unreached(const tq_exchange *x, CURLcode code);
-
-/* Turns curl's result and the recordings into class, status and error of the response. */
-extern void tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up);
 
 #endif

@@ -2,10 +2,10 @@
  * http.c
  *		HTTP requests on curl's multi-socket interface, resolved by resolve.c.
  *
- * An exchange is resolved, aimed at one vetted address with CONNECT_TO and
- * run; when that address cannot be reached, the next has its turn.  The
- * address is part of the connection's identity that way, so a pooled
- * connection is never found under another address's name.
+ * An exchange is resolved, aimed at one vetted address with CONNECT_TO, and run;
+ * when that address cannot be reached, the next one is tried.  That way the address
+ * is part of what curl knows a connection by, so a connection to one address is
+ * never reused for another.
  *
  * Exchanges stand in one of three lists: active (resolving or running), ready
  * (to be given to curl) and finished.  curl's and c-ares' callbacks write into
@@ -19,22 +19,23 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/exchange.h"
+#include "core/http.h"
 #include "core/interfaces.h"
+#include "core/transfer.h"
 
 #define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
 #define MAX_IDLE_HANDLES 256
 #define MIN_CONNECTIONS  16
 
 /*
- * A running exchange's deadline is curl's to keep.  Should curl lose it, as it
- * may when memory runs out at the wrong moment, it is ended so much later.
+ * curl ends a running exchange at its deadline.  If curl loses it, as it may when
+ * memory runs out at the wrong moment, the exchange is ended here, so much later.
  */
 #define GRACE_US 1000000
 
 #define INTERFACES_EVERY_US 5000000
 
-/* curl itself breaks off somewhere above this, with an error that says something else. */
+/* Somewhat above this limit curl itself breaks off, with an error that means something else. */
 #define HARD_MAX_HEADERS (256 * 1024)
 
 typedef struct exchange_list
@@ -66,7 +67,7 @@ struct tq_http
 
 /* The earlier of two moments, of which -1 is never. */
 static int64_t
-sooner(int64_t a, int64_t b)
+sooner_if_any(int64_t a, int64_t b)
 {
 	if (a < 0 || b < 0)
 		return a < 0 ? b : a;
@@ -106,7 +107,7 @@ take_handle(tq_http *h)
 	return h->nidle > 0 ? h->idle[--h->nidle] : curl_easy_init();
 }
 
-/* The handle is in no multi handle any more. */
+/* The handle must have been removed from the multi handle. */
 static void
 put_handle(tq_http *h, CURL *easy)
 {
@@ -117,7 +118,7 @@ put_handle(tq_http *h, CURL *easy)
 		curl_easy_cleanup(easy);
 }
 
-/* Keeps a connection for as many exchanges as were ever in flight together. */
+/* Lets curl keep as many connections as exchanges were ever in flight together. */
 static void
 fit_connection_cache(tq_http *h)
 {
@@ -130,7 +131,7 @@ fit_connection_cache(tq_http *h)
 
 /* ---- an exchange's way ---------------------------------------------------- */
 
-/* The exchange is in active or ready, and its handle not with curl. */
+/* The exchange must be active or ready, and its handle not with curl. */
 static void
 finish(tq_exchange *x)
 {
@@ -201,7 +202,7 @@ run(tq_exchange *x)
 	return true;
 }
 
-/* Takes up what the resolver, or a failed connect, has made ready. */
+/* Runs the exchanges that the resolver, or a failed connect, has made ready. */
 static void
 start_ready(tq_http *h)
 {
@@ -210,10 +211,10 @@ start_ready(tq_http *h)
 		tq_exchange *x = h->ready.first;
 		const tq_addresses *a = &x->addresses;
 
-		if (a->cls == TQ_CLASS_EGRESS_DENIED)
-			finish_early(x, a->cls, "address is not allowed: ", a->reason);
-		else if (a->cls != TQ_CLASS_HTTP)
-			finish_early(x, a->cls, "could not resolve host: ", a->reason);
+		if (a->naddrs == 0 && a->failure == TQ_CLASS_EGRESS_DENIED)
+			finish_early(x, a->failure, "address is not allowed: ", a->reason);
+		else if (a->naddrs == 0)
+			finish_early(x, a->failure, "could not resolve host: ", a->reason);
 		else if (x->deadline_us <= tq_clock_us())
 			finish_early(x, TQ_CLASS_TIMEOUT, "no connection in time", NULL);
 		else if (!run(x))
@@ -221,7 +222,7 @@ start_ready(tq_http *h)
 	}
 }
 
-/* curl is through with it, one way or the other. */
+/* curl has ended a transfer, with success or not. */
 static void
 take_result(tq_http *h, CURL *easy, CURLcode code)
 {
@@ -284,7 +285,7 @@ expire(tq_http *h)
 	{
 		next = x->next;
 		if (expiry(x) > now)
-			h->expire_us = sooner(h->expire_us, expiry(x));
+			h->expire_us = sooner_if_any(h->expire_us, expiry(x));
 		else if (x->phase == TQ_PHASE_RESOLVING)
 			break_off(x, TQ_CLASS_TIMEOUT, "host was not resolved in time");
 		else
@@ -302,7 +303,7 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 	char *private = NULL;
 
 	(void) seen;
-	/* Of a handle of curl's own there is no exchange. */
+	/* curl has handles of its own, which belong to no exchange. */
 	if ((what & CURL_POLL_IN) && curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private) == CURLE_OK &&
 		private != NULL)
 		((tq_exchange *) private)->connected = true;
@@ -332,8 +333,8 @@ timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 /* ---- the engine ----------------------------------------------------------- */
 
 /*
- * Once a process, and never undone: other code may use curl too.  libcurl
- * reads SSLKEYLOGFILE here and would write session keys to that file.
+ * Once in a process, and never undone, because other code may use curl as well.
+ * libcurl reads SSLKEYLOGFILE here, and would write session keys to that file.
  */
 static bool
 init_curl(void)
@@ -434,7 +435,7 @@ tq_http_set_servers(tq_http *h, const char *servers)
 	return tq_resolver_set_servers(h->resolver, servers);
 }
 
-/* curl counts milliseconds in an int: 24 days. */
+/* curl has milliseconds in an int, which is enough for 24 days. */
 static int64_t
 clamp_timeout(int64_t timeout_ms)
 {
@@ -443,7 +444,7 @@ clamp_timeout(int64_t timeout_ms)
 	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }
 
-/* Interfaces come and go while the process runs. */
+/* Reads them again from time to time: interfaces come and go while the process runs. */
 static void
 know_own_addresses(tq_http *h)
 {
@@ -469,7 +470,7 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
 	h->inflight++;
-	h->expire_us = sooner(h->expire_us, expiry(x));
+	h->expire_us = sooner_if_any(h->expire_us, expiry(x));
 	fit_connection_cache(h);
 
 	know_own_addresses(h);
@@ -515,7 +516,7 @@ tq_http_fd(const tq_http *h)
 int64_t
 tq_http_timeout(tq_http *h)
 {
-	int64_t until_us = h->inflight > 0 ? sooner(h->timer_us, h->expire_us) : h->timer_us;
+	int64_t until_us = h->inflight > 0 ? sooner_if_any(h->timer_us, h->expire_us) : h->timer_us;
 	int64_t timeout = -1;
 
 	if (h->finished.first != NULL || h->ready.first != NULL)
@@ -526,7 +527,7 @@ tq_http_timeout(tq_http *h)
 
 		timeout = left > 0 ? (left + 999) / 1000 : 0;
 	}
-	return sooner(timeout, tq_resolver_timeout(h->resolver));
+	return sooner_if_any(timeout, tq_resolver_timeout(h->resolver));
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
  * interfaces.c
- *		The addresses of this machine, which are no place to send to.
+ *		The addresses of this machine, to which no request is sent.
  */
 #include <ifaddrs.h>
 #include <stdlib.h>

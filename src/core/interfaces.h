@@ -1,9 +1,10 @@
 /*
  * interfaces.h
- *		The addresses of this machine, which are no place to send to.
+ *		The addresses of this machine, to which no request is sent.
  *
- * Whatever listens here, the database server among it, may trust whoever is on
- * the same machine.  Loopback is denied anyway; these are the others.
+ * A program that listens on this machine, the database server for one, may trust
+ * every client on the same machine.  Loopback addresses are denied in any case;
+ * these are the others.
  */
 #ifndef TQ_INTERFACES_H
 #define TQ_INTERFACES_H
@@ -11,8 +12,8 @@
 #include "core/egress.h"
 
 /*
- * Replaces the own addresses of e by those that the interfaces have now.  False:
- * they could not be read, and e is as it was.
+ * Replaces the own addresses of e by those that the network interfaces have now.
+ * False: they could not be read, and e is unchanged.
  */
 extern bool tq_interfaces_read(tq_egress *e);
 

@@ -2,14 +2,13 @@
  * names.c
  *		International names of hosts, as DNS has them.
  *
- * libcurl would convert them, too, but takes them to be in the encoding of the
- * process's locale, which in a server is that of whoever made the database.
+ * libcurl would convert them as well, but it assumes the encoding of the process's
+ * locale, which in a server depends on how the database was created.
  */
 #include <idn2.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/http.h"
 #include "core/names.h"
 
 static bool
@@ -23,7 +22,7 @@ is_ascii(const char *text, size_t len)
 	return true;
 }
 
-/* Compatibility forms can bring characters that end the host's part of a URL. */
+/* The conversion of compatibility forms can yield characters that end the host in a URL. */
 static bool
 is_name(const char *text)
 {
@@ -48,41 +47,4 @@ tq_name_ascii(const char *name, char ascii[TQ_MAX_HOST + 1])
 			   snprintf(ascii, TQ_MAX_HOST + 1, "%s", (char *) converted) <= TQ_MAX_HOST;
 	idn2_free(converted);
 	return fits;
-}
-
-/* url: scheme and "://" are head bytes, then comes the host. */
-static const char *
-convert(const char *url, size_t head, size_t host_len, char ascii[TQ_MAX_URL + 1])
-{
-	char host[4 * TQ_MAX_HOST + 1];
-	char name[TQ_MAX_HOST + 1];
-
-	if (host_len > sizeof(host) - 1)
-		return "host name in URL is too long";
-	memcpy(host, url + head, host_len);
-	host[host_len] = '\0';
-	if (!tq_name_ascii(host, name))
-		return "host name in URL is not one of a host";
-	if (snprintf(ascii, TQ_MAX_URL + 1, "%.*s%s%s", (int) head, url, name, url + head + host_len) >
-		TQ_MAX_URL)
-		return "URL is too long";
-	return NULL;
-}
-
-const char *
-tq_url_ascii(const char *url, char ascii[TQ_MAX_URL + 1])
-{
-	const char *slashes = strstr(url, "://");
-	size_t head = slashes != NULL ? (size_t) (slashes - url) + 3 : 0;
-	size_t host_len = strcspn(url + head, ":/?#@\\");
-	const char *rest = url + head + host_len;
-	const char *wrong;
-
-	if (!is_ascii(url, head) || !is_ascii(rest, strlen(rest)))
-		return "only the host may have characters outside ASCII, all else is percent-encoded";
-	if (!is_ascii(url + head, host_len))
-		wrong = convert(url, head, host_len, ascii);
-	else
-		wrong = snprintf(ascii, TQ_MAX_URL + 1, "%s", url) > TQ_MAX_URL ? "URL is too long" : NULL;
-	return wrong != NULL ? wrong : tq_url_invalid(ascii);
 }

@@ -10,17 +10,10 @@
 
 #include <stdbool.h>
 
-#include "core/egress.h"
+/* A name of 253 bytes and its final dot, and some. */
+#define TQ_MAX_HOST 255
 
-#define TQ_MAX_URL 8192
-
-/* The ASCII form of a name in UTF-8; false: it has none, or it is too long. */
+/* Writes the ASCII form of a name in UTF-8.  False: it has none, or one that is too long. */
 extern bool tq_name_ascii(const char *name, char ascii[TQ_MAX_HOST + 1]);
-
-/*
- * The same for the host in a URL, of which all else must be ASCII already.  NULL when
- * *ascii is a URL that a task may have, see tq_url_invalid(); else what is wrong.
- */
-extern const char *tq_url_ascii(const char *url, char ascii[TQ_MAX_URL + 1]);
 
 #endif

@@ -2,8 +2,8 @@
  * outcome.c
  *		What an HTTP exchange means for its task: pure functions.
  *
- * Dates are read by hand because strptime() follows the locale, and a server
- * process may have any.
+ * Dates are read by hand because strptime() follows the locale, which differs between
+ * processes of a server.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -13,27 +13,38 @@
 
 #include "core/outcome.h"
 
+static const char *const class_names[] = {
+	[TQ_CLASS_HTTP] = "http",
+	[TQ_CLASS_DNS] = "dns",
+	[TQ_CLASS_CONNECT] = "connect",
+	[TQ_CLASS_TLS] = "tls",
+	[TQ_CLASS_TIMEOUT] = "timeout",
+	[TQ_CLASS_RESET] = "reset",
+	[TQ_CLASS_TOO_LARGE] = "too_large",
+	[TQ_CLASS_PROTOCOL] = "protocol",
+	[TQ_CLASS_EGRESS_DENIED] = "egress_denied",
+	[TQ_CLASS_INVALID] = "invalid",
+	[TQ_CLASS_CANCELLED] = "cancelled",
+	[TQ_CLASS_INTERNAL] = "internal",
+};
+
+#define NCLASSES ((int) (sizeof(class_names) / sizeof(class_names[0])))
+
 const char *
 tq_class_name(tq_class cls)
 {
-	static const char *const names[] = {
-		[TQ_CLASS_HTTP] = "http",
-		[TQ_CLASS_DNS] = "dns",
-		[TQ_CLASS_CONNECT] = "connect",
-		[TQ_CLASS_TLS] = "tls",
-		[TQ_CLASS_TIMEOUT] = "timeout",
-		[TQ_CLASS_RESET] = "reset",
-		[TQ_CLASS_TOO_LARGE] = "too_large",
-		[TQ_CLASS_PROTOCOL] = "protocol",
-		[TQ_CLASS_EGRESS_DENIED] = "egress_denied",
-		[TQ_CLASS_INVALID] = "invalid",
-		[TQ_CLASS_CANCELLED] = "cancelled",
-		[TQ_CLASS_INTERNAL] = "internal",
-	};
+	return class_names[(unsigned) cls < NCLASSES ? cls : TQ_CLASS_INTERNAL];
+}
 
-	if ((unsigned) cls >= sizeof(names) / sizeof(names[0]))
-		return "internal";
-	return names[cls];
+tq_class
+tq_class_of_name(const char *name)
+{
+	int cls;
+
+	for (cls = 0; cls < NCLASSES; cls++)
+		if (strcmp(name, class_names[cls]) == 0)
+			return (tq_class) cls;
+	return TQ_CLASS_INTERNAL;
 }
 
 tq_class
@@ -110,6 +121,25 @@ tq_outcome_of(tq_class cls, int status, const char *retry_after, int64_t now)
 	return outcome;
 }
 
+tq_health
+tq_health_of(tq_class cls, int status)
+{
+	if (status != 0)
+		return status >= 500 || status == 429 ? TQ_HEALTH_BAD : TQ_HEALTH_GOOD;
+	switch (cls)
+	{
+		case TQ_CLASS_DNS:
+		case TQ_CLASS_CONNECT:
+		case TQ_CLASS_TLS:
+		case TQ_CLASS_TIMEOUT:
+		case TQ_CLASS_RESET:
+		case TQ_CLASS_PROTOCOL:
+			return TQ_HEALTH_BAD;
+		default:
+			return TQ_HEALTH_UNKNOWN;
+	}
+}
+
 static int64_t
 clamp_seconds(int64_t seconds)
 {
@@ -134,8 +164,8 @@ month_number(const char *name)
 }
 
 /*
- * The three forms of RFC 9110, 5.6.7.  The name of the day is skipped: it
- * says nothing that the date does not.
+ * The three forms of RFC 9110, 5.6.7.  The name of the day is skipped,
+ * because it follows from the date.
  */
 static bool
 scan_date(const char *s, struct tm *tm, char month[4], int64_t now)
@@ -220,6 +250,6 @@ tq_retry_after_parse(const char *value, int64_t now)
 	if (!parse_date(text, now, &seconds))
 		return -1;
 
-	/* Compared before subtracting: now is the caller's and may be anything. */
+	/* Compared before it is subtracted: now comes from the caller and may have any value. */
 	return seconds <= now ? 0 : clamp_seconds(seconds - (now > 0 ? now : 0));
 }

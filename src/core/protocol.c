@@ -1,6 +1,6 @@
 /*
  * protocol.c
- *		What a store says to the database: values as they go in.
+ *		What a store and the database tell each other: values as they are written.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,41 +51,7 @@ tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE])
 	snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "}");
 }
 
-void
-tq_printable(const char *text, char *copy, size_t size)
-{
-	size_t i;
-
-	for (i = 0; text[i] != '\0' && i + 1 < size; i++)
-		copy[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
-	copy[i] = '\0';
-}
-
-bool
-tq_task_set_headers(tq_task *task, const char *lines)
-{
-	int n = 1;
-	const char *p;
-
-	for (p = lines; *p != '\0'; p++)
-		n += *p == '\n';
-	task->headers = calloc(n, sizeof(char *));
-	if (task->headers == NULL)
-		return false;
-	for (p = lines; *p != '\0';)
-	{
-		size_t len = strcspn(p, "\n");
-		char *line = strndup(p, len);
-
-		if (line == NULL)
-			return false;
-		task->headers[task->nheaders++] = line;
-		p += len + (p[len] == '\n');
-	}
-	return true;
-}
-
-/* By class: the database's state, and not what the statement says. */
+/* By class: those that say something of the database's state, not of the statement. */
 bool
 tq_sqlstate_may_pass(const char *sqlstate)
 {
@@ -94,8 +60,8 @@ tq_sqlstate_may_pass(const char *sqlstate)
 		"25", /* transaction state: read-only */
 		"40", /* rolled back: deadlock, serialization */
 		"53", /* resources */
-		"55", /* a lock is not to be had */
-		"57", /* somebody intervened: cancelled, shutting down */
+		"55", /* a lock is not available */
+		"57", /* an operator intervened: cancelled, shutting down */
 		"58", /* input and output */
 	};
 	size_t i;

@@ -1,57 +1,103 @@
 /*
  * protocol.h
- *		What a store says to the database: statements, and values as they go in.
+ *		What a store and the database tell each other: statements and their values.
  *
- * The same for the background worker, which runs them through SPI, and for the
- * standalone program, which sends them over a connection: sql/80_push.sql has
- * the other side.  Everything is qualified, so that no search_path matters.
+ * The same for the background worker, which runs the statements through SPI, and
+ * for a program, which sends them over a connection; sql/62_push.sql has the other
+ * side.  All names are qualified, so the search path does not matter.
+ *
+ * Two arguments are common to the statements: the names of the queues to serve
+ * (NULL: all that the session may serve) and the name of the worker (NULL: the
+ * executor inside the server, which serves the other kind of queues).
  */
 #ifndef TQ_PROTOCOL_H
 #define TQ_PROTOCOL_H
 
 #include <stdbool.h>
 
-#include "core/deliver.h"
+#include "core/outcome.h"
+#include "core/response.h"
 
-/* No row, or NULL: never armed. */
-#define TQ_SQL_ARMED "select taskq._armed()"
-
-/* max tasks, queues (NULL: all), name of the worker */
+/*
+ * Arguments: the most tasks to claim, queues, worker.  A row for each claimed task: below.  In a
+ * database that is not armed there is none.
+ */
 #define TQ_SQL_CLAIM                                                 \
 	"select id, token, lease_ms, timeout_ms, method, url, "          \
 	"pg_catalog.array_to_string(headers, pg_catalog.chr(10)), body " \
-	"from taskq._push_claim($1, $2, $3)"
+	"from taskq_private.push_claim($1, $2, $3)"
 
-/* queues, name of the worker; milliseconds, or NULL, and whether some wait for others to end */
-#define TQ_SQL_NEXT_DUE "select next_ms, limited from taskq._push_next_due($1, $2)"
-
-/* queues; the names of those that are served */
-#define TQ_SQL_QUEUES "select taskq._push_queues($1)"
+/* The columns of a claimed task, counted from 0. */
+typedef enum tq_claim_column
+{
+	TQ_CLAIM_ID,
+	TQ_CLAIM_TOKEN,
+	TQ_CLAIM_LEASE_MS,
+	TQ_CLAIM_TIMEOUT_MS,
+	TQ_CLAIM_METHOD,
+	TQ_CLAIM_URL,
+	TQ_CLAIM_HEADERS, /* "Name: value" lines separated by LF */
+	TQ_CLAIM_BODY,    /* bytes; NULL: none */
+	TQ_CLAIM_NCOLUMNS
+} tq_claim_column;
 
 /*
- * id, token, verdict, class, status, headers, body, truncated, elapsed, error,
- * retry after, times
+ * Arguments: queues, worker.  One row: milliseconds until a claim may find more, NULL if that is
+ * not known; whether tasks are due that wait for others to end; whether the database is armed,
+ * NULL if it never was.
  */
-#define TQ_SQL_REPORT "select taskq._push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+#define TQ_SQL_NEXT_DUE "select next_ms, limited, armed from taskq_private.push_next_due($1, $2)"
 
-/* ids, tokens, and a delay; the ids of lost leases, and of those that could not be released now */
-#define TQ_SQL_EXTEND  "select taskq._push_extend($1, $2)"
-#define TQ_SQL_RELEASE "select taskq._push_release($1, $2, $3)"
+typedef enum tq_next_due_column
+{
+	TQ_NEXT_DUE_MS,
+	TQ_NEXT_DUE_LIMITED,
+	TQ_NEXT_DUE_ARMED
+} tq_next_due_column;
+
+/* Argument: queues.  A row for each queue that is served: its name. */
+#define TQ_SQL_QUEUES "select taskq_private.push_queues($1)"
+
+/*
+ * One result.  One boolean: whether it was stored, false if the lease was lost; NULL: another
+ * session holds the task at this moment, report it again later.
+ */
+#define TQ_SQL_REPORT \
+	"select taskq_private.push_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+
+/* Its arguments in order, counted from 0. */
+typedef enum tq_report_argument
+{
+	TQ_REPORT_ID,
+	TQ_REPORT_TOKEN,
+	TQ_REPORT_VERDICT, /* tq_verdict_name() */
+	TQ_REPORT_CLASS,   /* tq_class_name() */
+	TQ_REPORT_STATUS,  /* NULL: none was received */
+	TQ_REPORT_HEADERS, /* bytes as they came; NULL: none */
+	TQ_REPORT_BODY,    /* bytes; NULL: none */
+	TQ_REPORT_TRUNCATED,
+	TQ_REPORT_ELAPSED,
+	TQ_REPORT_ERROR,       /* tq_text_printable(); NULL: none */
+	TQ_REPORT_RETRY_AFTER, /* NULL: none */
+	TQ_REPORT_TIMES,       /* tq_times_json() */
+	TQ_REPORT_NARGUMENTS
+} tq_report_argument;
+
+/*
+ * Arguments: ids, their tokens, and, for a release, a delay.  A row for each lease that was lost,
+ * or that could not be released because another session holds the task at this moment: its id.
+ */
+#define TQ_SQL_EXTEND  "select taskq_private.push_extend($1, $2)"
+#define TQ_SQL_RELEASE "select taskq_private.push_release($1, $2, $3)"
 
 extern const char *tq_verdict_name(tq_verdict verdict);
 
 #define TQ_TIMES_JSON_SIZE 160
 
-/* {"dns": "1234 us", ...}: the phases that the exchange has come through. */
+/* Writes {"dns": "1234 us", ...}: the phases that the exchange has reached. */
 extern void tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE]);
 
-/* Copies an error such that it is valid in every encoding, whatever the peer put into it. */
-extern void tq_printable(const char *text, char *copy, size_t size);
-
-/* Takes lines separated by LF as the task's headers.  False: out of memory. */
-extern bool tq_task_set_headers(tq_task *task, const char *lines);
-
-/* Whether what failed with this SQLSTATE may work later without being changed. */
+/* Whether a statement that failed with this SQLSTATE may work later without being changed. */
 extern bool tq_sqlstate_may_pass(const char *sqlstate);
 
 #endif

@@ -1,29 +1,57 @@
 /*
  * request.h
- *		What a request is made of, checked and taken apart: private to core.
+ *		A request as its sender describes it, and which methods and headers are allowed.
  *
- * The public part, tq_url_invalid() and its like, stands in http.h.
+ * Pure functions.  Those that check return NULL when all is well, else a static
+ * text that says what is wrong.
  */
 #ifndef TQ_REQUEST_H
 #define TQ_REQUEST_H
 
-#include <curl/curl.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "core/egress.h"
-#include "core/names.h"
-
-/* A parsed URL.  The handle drives the transfer, so what is resolved is what is asked. */
-typedef struct tq_url
+/* Everything in it belongs to the caller of tq_http_submit(), which copies it. */
+typedef struct tq_request
 {
-	CURLU *handle;              /* owned: curl_url_cleanup() */
-	char host[TQ_MAX_HOST + 1]; /* without brackets */
-	char port[6];
-} tq_url;
+	const char *method;
+	const char *url;
+	const char *const *headers; /* nheaders "Name: value" lines */
+	int nheaders;
+	const void *body; /* NULL: none, as it must be for HEAD */
+	size_t body_len;
+	int64_t timeout_ms; /* for the whole exchange, name resolution included */
+} tq_request;
 
-/* NULL, or a static text saying what is wrong; then there is nothing to free. */
-extern const char *tq_url_parse(const char *text, tq_url *url);
+/* What holds for each request that is sent. */
+typedef struct tq_http_limits
+{
+	size_t max_response;    /* body bytes kept; reading stops there */
+	size_t max_headers;     /* response header bytes; more is TQ_CLASS_TOO_LARGE */
+	int connect_timeout_ms; /* for one address */
+} tq_http_limits;
 
-extern const char tq_out_of_memory[];
+#define TQ_MAX_METHOD 32 /* bytes */
+
+/* Methods are RFC 9110 tokens of at most TQ_MAX_METHOD bytes, other than TRACE and CONNECT. */
+extern const char *tq_method_invalid(const char *method);
+
+/* Who sets a header of a request. */
+typedef enum tq_header_owner
+{
+	TQ_HEADER_SUBMITTER, /* the submitter of the task may */
+	TQ_HEADER_ENGINE,    /* the HTTP engine alone: it frames the message or selects the receiver */
+	TQ_HEADER_TASKQ      /* taskq alone: it tells the receiver which sender and task this is */
+} tq_header_owner;
+
+/* Without regard to case. */
+extern tq_header_owner tq_header_owner_of(const char *name);
+
+/*
+ * What may be sent: names are RFC 9110 tokens that are not the engine's to set, values have no
+ * control characters but tab.
+ */
+extern const char *tq_header_invalid(const char *name, const char *value);
 
 /* As tq_header_invalid(), for a whole "Name: value" line. */
 extern const char *tq_header_line_invalid(const char *line);

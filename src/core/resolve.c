@@ -2,14 +2,14 @@
  * resolve.c
  *		Names to vetted addresses, with c-ares in the caller's epoll set.
  *
- * A query is one name being looked up; any number of waiters share it.
+ * A query is one name that is being looked up; any number of waiters share it.
  * c-ares cannot give up a single query, so a query whose waiters have all
- * left, or whose time is up, stays with c-ares until that ends it; it is then
- * an orphan, and the number of queries is bounded, orphans included.
+ * left, or whose time is up, stays with c-ares until c-ares ends it.  It is an orphan
+ * then; the number of queries is bounded, orphans included.
  *
  * c-ares may call back from within ares_getaddrinfo() and ares_destroy(), so
- * its callback writes into the query and nothing else; waiters hear of it
- * when c-ares has returned.
+ * its callback writes into the query and nothing else; the waiters' callbacks are
+ * called when c-ares has returned.
  */
 #include <ares.h>
 #include <arpa/inet.h>
@@ -22,7 +22,6 @@
 #include <sys/stat.h>
 
 #include "core/clock.h"
-#include "core/request.h"
 #include "core/resolve.h"
 
 #define RESOLV_CONF          "/etc/resolv.conf"
@@ -61,7 +60,7 @@ typedef struct query
 	struct query *next;
 	int64_t deadline_ms;
 	bool ended;  /* c-ares has called back; answer is valid */
-	bool orphan; /* nobody may join it any more */
+	bool orphan; /* no waiter may join it any more */
 	waiter *waiters;
 	answer answer;
 	char host[TQ_MAX_HOST + 1];
@@ -106,7 +105,7 @@ add_address(answer *a, const struct sockaddr *addr)
 	memcpy(&a->addr[a->naddrs++], addr, len);
 }
 
-/* Fills in what one waiter is told: the addresses that the rules of now leave. */
+/* Fills in what one waiter is told: the addresses that the present rules allow. */
 static void
 vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 {
@@ -114,7 +113,6 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 	int i;
 
 	result->naddrs = 0;
-	result->reason = NULL;
 	for (i = 0; i < a->naddrs; i++)
 	{
 		const char *denied = tq_egress_denied(r->egress, (const struct sockaddr *) &a->addr[i]);
@@ -125,34 +123,21 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 			rule = denied;
 	}
 
-	if (result->naddrs > 0)
-		result->cls = TQ_CLASS_HTTP;
-	else if (rule != NULL)
+	if (rule != NULL)
 	{
-		result->cls = TQ_CLASS_EGRESS_DENIED;
+		result->failure = TQ_CLASS_EGRESS_DENIED;
 		result->reason = rule;
 	}
 	else if (a->status == ARES_SUCCESS)
 	{
-		result->cls = TQ_CLASS_DNS;
+		result->failure = TQ_CLASS_DNS;
 		result->reason = "name has no address";
 	}
 	else
 	{
-		result->cls = a->status == ARES_ETIMEOUT ? TQ_CLASS_TIMEOUT : TQ_CLASS_DNS;
+		result->failure = a->status == ARES_ETIMEOUT ? TQ_CLASS_TIMEOUT : TQ_CLASS_DNS;
 		result->reason = ares_strerror(a->status);
 	}
-}
-
-static void
-tell_failure(tq_class cls, const char *reason, tq_resolved callback, void *arg)
-{
-	tq_addresses result;
-
-	result.cls = cls;
-	result.reason = reason;
-	result.naddrs = 0;
-	callback(arg, &result);
 }
 
 static void
@@ -274,9 +259,9 @@ open_channel(tq_resolver *r)
 }
 
 /*
- * Opens the channel, or opens it anew when resolv.conf has changed: the
- * process may outlive many networks.  While a query is under way nothing
- * changes.  Returns c-ares' status.
+ * Opens the channel, or opens it anew when resolv.conf has changed: the process may
+ * outlive many networks.  While a query is under way the channel stays as it is.
+ * Returns c-ares' status.
  */
 static int
 ensure_channel(tq_resolver *r)
@@ -345,7 +330,7 @@ new_query(tq_resolver *r, const char *host)
 	return q;
 }
 
-/* Its waiters are gone. */
+/* The query must have no waiters. */
 static void
 free_query(tq_resolver *r, query *q)
 {
@@ -426,7 +411,7 @@ tell_waiters(tq_resolver *r, query *q, const answer *a)
 	}
 }
 
-/* Reports and frees what has ended; gives up what takes too long. */
+/* Reports and frees queries that have ended; gives up those that take too long. */
 static void
 reap(tq_resolver *r)
 {
@@ -452,7 +437,7 @@ reap(tq_resolver *r)
 	}
 }
 
-/* A look-up that has to ask. */
+/* A look-up for which a query is needed. */
 static bool
 ask(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **handle)
 {
@@ -468,7 +453,7 @@ ask(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **ha
 	start_query(r, q);
 	if (q->ended)
 	{
-		/* Answered without a server: a hosts file, or a name that cannot be. */
+		/* Answered without a server: from the hosts file, or the name is impossible. */
 		*handle = NULL;
 		cache_store(r, host, &q->answer, true);
 		tell_waiters(r, q, &q->answer);
@@ -483,6 +468,7 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 	const char *problem = NULL;
 	const answer *known;
 	answer literal;
+	tq_addresses failed;
 	query *q;
 	int status;
 
@@ -506,7 +492,10 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 		problem = ares_strerror(status);
 	if (problem == NULL)
 		return ask(r, host, callback, arg, handle);
-	tell_failure(TQ_CLASS_DNS, problem, callback, arg);
+	failed.failure = TQ_CLASS_DNS;
+	failed.reason = problem;
+	failed.naddrs = 0;
+	callback(arg, &failed);
 	return true;
 }
 

@@ -20,19 +20,21 @@ typedef struct tq_resolver tq_resolver;
 
 #define TQ_MAX_ADDRESSES 16
 
-/* The outcome of one look-up; addresses in the order in which to try them. */
+/* The outcome of one look-up. */
 typedef struct tq_addresses
 {
-	/* TQ_CLASS_HTTP: at least one address; else DNS, TIMEOUT or EGRESS_DENIED */
-	tq_class cls;
-	const char *reason; /* static text: the egress rule, or c-ares' error; NULL if none */
-	int naddrs;
-	struct sockaddr_storage addr[TQ_MAX_ADDRESSES]; /* port not set */
+	int naddrs;                                     /* 0: the look-up failed */
+	struct sockaddr_storage addr[TQ_MAX_ADDRESSES]; /* in the order to try; port not set */
+
+	/* why it failed; valid while naddrs is 0 */
+	tq_class failure;   /* DNS, TIMEOUT or EGRESS_DENIED */
+	const char *reason; /* static text: the egress rule, or c-ares' error */
 } tq_addresses;
 
 /*
- * Called from within tq_resolver_step(), or from tq_resolve() itself for
- * literals and cached names.  Must not call back into the resolver.
+ * Called from within tq_resolver_step(), or from tq_resolve() itself when the
+ * answer is known at once.  Must not call back into the resolver.  result is valid
+ * during the call only.
  */
 typedef void (*tq_resolved)(void *arg, const tq_addresses *result);
 
@@ -43,7 +45,7 @@ typedef void (*tq_resolved)(void *arg, const tq_addresses *result);
 #define TQ_RESOLVE_TAG (UINT64_C(1) << 32)
 extern tq_resolver *tq_resolver_new(int epfd);
 
-/* The rules judged from now on; e is the caller's and must outlive the resolver. */
+/* The rules from now on, also for cached names; e is the caller's and must outlive the resolver. */
 extern void tq_resolver_set_egress(tq_resolver *r, const tq_egress *e);
 
 /*
@@ -54,9 +56,10 @@ extern bool tq_resolver_set_servers(tq_resolver *r, const char *servers);
 
 /*
  * Looks host up (a name, or an address literal without brackets).  Denied
- * addresses are dropped from the answer; if nothing is left the class is
- * EGRESS_DENIED.  *handle identifies the look-up for tq_resolve_cancel until
- * the callback has run; it is NULL if that has happened before return.
+ * addresses are dropped from the answer; if nothing is left the look-up has failed
+ * with EGRESS_DENIED.  *handle identifies the look-up for tq_resolve_cancel() until
+ * the callback has run; it is NULL if that has happened before return.  False: out
+ * of memory, and the callback will not be called.
  */
 extern bool tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg,
 					   void **handle);

@@ -2,9 +2,9 @@
  * signature.c
  *		Texts of Standard Webhooks: secrets and signatures.
  *
- * A secret has one spelling only, so that two sides which have the same text have
- * the same bytes: base64 is read strictly, with its padding and without other
- * characters or spare bits.
+ * base64 is read strictly, with its padding and without other characters or spare
+ * bits.  So a secret has one spelling only, and two sides that have the same text have
+ * the same bytes.
  */
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* -1: it is none. */
+/* The value of a base64 digit; -1: it is no digit. */
 static int
 value_of(char c)
 {
@@ -21,7 +21,7 @@ value_of(char c)
 	return digit != NULL ? (int) (digit - digits) : -1;
 }
 
-/* How many '=' the text ends with, 0 to 2. */
+/* The number of '=' at the end of the text, 0 to 2. */
 static size_t
 padding_of(const char *text, size_t len)
 {
@@ -30,7 +30,7 @@ padding_of(const char *text, size_t len)
 	return text[len - 2] == '=' ? 2 : 1;
 }
 
-/* Reads three bytes or, before padding, fewer. */
+/* Decodes one group of digits, into three bytes or, with padding, fewer. */
 static bool
 read_group(const char *text, size_t padding, unsigned char *bytes)
 {

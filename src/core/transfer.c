@@ -2,9 +2,8 @@
  * transfer.c
  *		One exchange on one curl handle: options in, recordings out.
  *
- * Every option is set that libcurl would otherwise take from its defaults,
- * from the environment or from a file, and that matters for where a request
- * goes or what it says.
+ * Every option is set that matters for where a request goes or what it says, and
+ * that libcurl would otherwise take from its defaults, the environment or a file.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* strerrordesc_np(): messages in no locale's language */
@@ -16,7 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "core/exchange.h"
+#include "core/transfer.h"
 
 /* ---- callbacks: they record, nothing else --------------------------------- */
 
@@ -33,9 +32,9 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 }
 
 /*
- * Called when a connection stands, also a reused one, which open_socket()
+ * Called when there is a connection, also for a reused one, which open_socket()
  * does not see.  A second call means that a reused connection broke after the
- * request was written and curl would write it again: an attempt is sent once.
+ * request was written, and that curl would write it again: an attempt is sent once.
  */
 static int
 before_request(void *arg, char *primary_ip, char *local_ip, int primary_port, int local_port)
@@ -63,14 +62,14 @@ before_request(void *arg, char *primary_ip, char *local_ip, int primary_port, in
 	return x->denied == NULL ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-/* A buffer that overflowed before its limit did so for want of memory. */
+/* A buffer that overflowed below its limit did so for lack of memory. */
 static bool
 ran_out_of_memory(const tq_buffer *b)
 {
 	return b->overflowed && b->len < b->limit;
 }
 
-/* Lines come one a call: of 1xx answers, of the final one, and trailers. */
+/* Called with one line at a time: of 1xx answers, of the final answer, and of trailers. */
 static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
@@ -156,8 +155,8 @@ set_fixed_options(CURL *easy)
 }
 
 /*
- * HTTP/2 for bodies that fit into the window with which a stream begins, and only
- * where TLS has agreed on it.  When a peer answers without reading a longer one,
+ * HTTP/2 is used for bodies that fit into the window with which a stream begins, and
+ * only if TLS has agreed on it.  When a peer answers without reading a longer one,
  * libcurl (7.88, Debian 12) waits for the window and not for the answer, or the
  * next exchange on that connection fails.
  */
@@ -172,9 +171,9 @@ set_version(CURL *easy, const tq_exchange *x, bool http2)
 }
 
 /*
- * The file we were told to use; else the bundle that curl was built for, named so
- * that no variable of the environment can name another; and no directory beside
- * it, because with one curl reads the whole bundle again for every connection.
+ * Trusts the configured file; without one the bundle that curl was built for, which
+ * is named so that no environment variable can name another.  No directory is set
+ * beside it, because with one curl reads the whole bundle again for each connection.
  */
 static CURLcode
 set_trust(CURL *easy, const char *ca_file)
@@ -211,7 +210,7 @@ set_callbacks(CURL *easy, tq_exchange *x)
 	return code;
 }
 
-/* Methods that promise a body say "Content-Length: 0" when there is none. */
+/* A method that usually has a body says "Content-Length: 0" when there is none. */
 static CURLcode
 set_body(CURL *easy, const tq_exchange *x)
 {
@@ -278,7 +277,7 @@ tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 
 /* ---- the answer ----------------------------------------------------------- */
 
-/* What curl tells of connect time and local port depends on its version. */
+/* What curl says about connect time and local port depends on its version. */
 bool
 tq_transfer_unreached(const tq_exchange *x, CURLcode code)
 {
@@ -287,7 +286,7 @@ tq_transfer_unreached(const tq_exchange *x, CURLcode code)
 	return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
 }
 
-/* curl's own words on certificates are useful, and partly the peer's: printable only. */
+/* curl's messages on certificates are useful, but partly the peer's text: made printable. */
 static void
 explain_tls(tq_exchange *x, CURLcode code)
 {
@@ -330,11 +329,11 @@ explain(tq_exchange *x, CURLcode code, const char *text)
 }
 
 /*
- * Over HTTP/2 a peer may answer before it has been sent the body, and end the stream.
- * libcurl (7.88, Debian 12) hands the whole answer over and fails for what it could not
- * send any more, without a text; a stream that was not closed cleanly has one.  Such
- * an answer is valid: RFC 9113, section 8.1.  Whether it has come to its end
- * libcurl does not say.
+ * Over HTTP/2 a peer may answer before it has received the whole body, and end the
+ * stream.  Such an answer is valid: RFC 9113, section 8.1.  libcurl (7.88, Debian 12)
+ * hands over the whole answer, and then fails because it could not send the rest; it
+ * gives no text for that, but one for a stream that was not closed cleanly.  It does
+ * not say whether the answer is complete.
  */
 static bool
 answered_before_body(const tq_exchange *x, CURLcode code)
@@ -342,7 +341,7 @@ answered_before_body(const tq_exchange *x, CURLcode code)
 	return code == CURLE_HTTP2_STREAM && x->head_done && x->curl_error[0] == '\0';
 }
 
-/* Bytes that the answer's head promises; -1: it does not say. */
+/* The length of the body that the answer's head announces; -1: none. */
 static curl_off_t
 promised_length(const tq_exchange *x)
 {
@@ -368,12 +367,12 @@ classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 	if (answered_before_body(x, code) && promised_length(x) > (curl_off_t) x->content.len)
 		return TQ_CLASS_RESET;
 
-	/* The body was cut off by us, so the status stands. */
+	/* We cut the body off, so the status is valid. */
 	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->content.overflowed) ||
 		answered_before_body(x, code))
 		return x->status >= 100 && x->status <= 999 ? TQ_CLASS_HTTP : TQ_CLASS_PROTOCOL;
 
-	/* curl has a limit of its own for one header line, and calls it so. */
+	/* curl has a limit of its own for one header line, and this code for it. */
 	if (code == CURLE_OUT_OF_MEMORY && x->started)
 		return TQ_CLASS_TOO_LARGE;
 	if (tq_transfer_unreached(x, code))

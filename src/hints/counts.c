@@ -2,22 +2,21 @@
  * counts.c
  *		How many tasks of each queue are pending, and how many have ended.
  *
- * To count a queue's pending tasks costs as much as there are, so they are
- * counted once, when somebody first asks after the server has started, and
- * from then on each commit adds and takes away what it has changed.  The same
- * goes for the ended ones, which are counted from when the first of them ended.
- * Nothing of it stands in a row, for that row would be everybody's.
+ * To count a queue's pending tasks costs as much as there are.  So they are
+ * counted once, when a session first asks after the server has started, and
+ * from then on each commit adds what it has changed.  Ended tasks are counted from
+ * the moment when the first of them ended.  No row holds such a number, because every
+ * transaction would have to update it.
  *
- * What a commit adds before the count is known too: the count is what a
- * snapshot shows less what had been added when it was taken.  A transaction
- * that is seen by the snapshot and has not added its share at that very moment
- * is counted twice; so the look is repeated until nothing was added meanwhile.
- * Where that never happens the last count is used for a minute, then all is
- * counted again.
- * Prepared and replicated transactions add nothing: after them all is counted
- * anew.
+ * Commits also add before the first count.  The count is what a
+ * snapshot shows, less what had been added when the snapshot was taken.  A transaction
+ * that the snapshot sees and that has not added its share at that very moment
+ * is counted twice; so the count is repeated until nothing was added meanwhile.
+ * If that never happens, the last count is used for a minute, then all is
+ * counted again.  Prepared and replicated transactions add nothing: after them all is
+ * counted anew.
  *
- * Only a preloaded library has the memory for that; without, every call counts.
+ * Only a preloaded library has the memory for this; without it, every call counts.
  */
 #include "postgres.h"
 
@@ -32,13 +31,12 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "base/shmem.h"
+#include "base/xact.h"
 #include "hints/counts.h"
 #include "tables/queue.h"
 #include "tables/state.h"
 
-
-#define NSLOTS      1024                 /* queues of the cluster that are counted */
-#define PROBES      16                   /* slots that a queue can have */
 #define COUNT_LOOK  5                    /* so often the count is repeated */
 #define GOOD_ENOUGH (60 * USECS_PER_SEC) /* for so long, when something was added each time */
 
@@ -48,104 +46,80 @@ typedef struct Counts
 	int64 ended[NENDED];
 } Counts;
 
-/* The key changes only under the lock, too. */
+/* A queue. */
 typedef struct CountSlot
 {
-	slock_t lock;
-	Oid database; /* InvalidOid: free */
-	int32 queue_id;
-	Oid extension;     /* stands for it: table taskq.queue, another when it was made anew */
+	HintEntry entry;
+	Oid extension;     /* stands for it: its table of queues, another when it was made anew */
 	TimestampTz since; /* when counting began */
 	bool counted;      /* base is known ... */
 	bool exact;        /* ... and right; else it is counted again from time to time */
 	TimestampTz at;    /* when it was counted */
 	uint64 changes;    /* how often something was added, or became unknown */
-	int64 base;        /* pending tasks that nobody has added */
+	int64 base;        /* pending tasks that no commit has added */
 	Counts added;      /* by commits */
 } CountSlot;
 
-static CountSlot *slots = NULL;
+HintTable counts_table = {
+	.name = "taskq counts",
+	.entry_size = sizeof(CountSlot),
+	.ways = 8,
+	.entries = 1024,
+};
 
-Size
-counts_shared_size(void)
-{
-	return mul_size(NSLOTS, sizeof(CountSlot));
-}
-
-void
-counts_init_shared(void *memory, bool found)
-{
-	slots = memory;
-	for (int i = 0; !found && i < NSLOTS; i++)
-	{
-		memset(&slots[i], 0, sizeof(CountSlot));
-		SpinLockInit(&slots[i].lock);
-	}
-}
-
-static CountSlot *
-probe(int32 queue_id, int n)
-{
-	uint32 hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id));
-
-	return &slots[(hash + n) % NSLOTS];
-}
-
-/* The queue's slot, locked and made if need be; another's is taken when all are.  Never fails. */
+/* The queue's slot, locked and made if need be.  Never fails. */
 static CountSlot *
 lock_slot(int32 queue_id, Oid extension)
 {
-	CountSlot *s = NULL;
+	TimestampTz now = GetCurrentTimestamp();
+	bool made;
+	CountSlot *s = (CountSlot *) hint_make(&counts_table, queue_id, &made);
 
-	for (int i = 0; i < PROBES; i++)
+	if (!made && s->extension != extension)
 	{
-		s = probe(queue_id, i);
-		SpinLockAcquire(&s->lock);
-		if (s->database == MyDatabaseId && s->queue_id == queue_id && s->extension == extension)
-			return s;
-		if (s->database == InvalidOid || i == PROBES - 1)
-			break;
-		SpinLockRelease(&s->lock);
+		memset((char *) s + sizeof(HintEntry), 0, sizeof(CountSlot) - sizeof(HintEntry));
+		made = true;
 	}
-	s->database = MyDatabaseId;
-	s->queue_id = queue_id;
-	s->extension = extension;
-	s->since = GetCurrentTimestamp();
-	s->counted = s->exact = false;
-	s->changes = 0;
-	s->base = 0;
-	memset(&s->added, 0, sizeof(Counts));
+	if (made)
+	{
+		s->extension = extension;
+		s->since = now;
+	}
+	s->entry.used_at = now;
 	return s;
+}
+
+static void
+unlock_slot(CountSlot *s)
+{
+	hint_unlock(&counts_table, &s->entry);
 }
 
 void
 counts_anew(void)
 {
-	for (int i = 0; slots != NULL && i < NSLOTS; i++)
+	for (int i = 0; hint_is_shared(&counts_table) && i < hint_count(&counts_table); i++)
 	{
-		SpinLockAcquire(&slots[i].lock);
-		if (slots[i].database == MyDatabaseId)
-		{
-			slots[i].counted = false;
-			slots[i].changes++;
-		}
-		SpinLockRelease(&slots[i].lock);
+		CountSlot *s = (CountSlot *) hint_lock_if_ours(&counts_table, i);
+
+		if (s == NULL)
+			continue;
+		s->counted = false;
+		s->changes++;
+		unlock_slot(s);
 	}
 }
 
 /* ---- what this transaction adds --------------------------------------------------- */
 
+/* What a part of this transaction adds to a queue. */
 typedef struct Share
 {
+	XactNote note;
 	int32 queue_id;
 	Oid extension;
-	SubTransactionId subxact;
 	Counts counts;
 } Share;
-
-static Share *shares = NULL;
-static int nshares = 0;
-static int max_shares = 0;
 
 static void
 add_counts(Counts *to, const Counts *from)
@@ -155,126 +129,98 @@ add_counts(Counts *to, const Counts *from)
 		to->ended[i] += from->ended[i];
 }
 
-/* Of the first n, of which the last ones are those of that part of the transaction. */
-static Share *
-find_share(int n, int32 queue_id, SubTransactionId subxact, Oid extension)
+static void
+tell_share(const void *note)
 {
-	for (int i = n - 1; i >= 0 && shares[i].subxact == subxact; i--)
+	const Share *share = note;
+	CountSlot *s = lock_slot(share->queue_id, share->extension);
+
+	add_counts(&s->added, &share->counts);
+	s->changes++;
+	unlock_slot(s);
+}
+
+static bool absorb_share(const void *note, int count);
+
+static XactKind shares = {
+	.note_size = sizeof(Share),
+	.committed = tell_share,
+	.absorbed = absorb_share,
+};
+
+/* The share of that queue and part among the first count; those of the part are the last ones. */
+static Share *
+find_share(int count, SubTransactionId part, int32 queue_id, Oid extension)
+{
+	for (int i = count - 1; i >= 0; i--)
 	{
-		if (shares[i].queue_id == queue_id && shares[i].extension == extension)
-			return &shares[i];
+		Share *share = xact_note_at(&shares, i);
+
+		if (share->note.part != part)
+			break;
+		if (share->queue_id == queue_id && share->extension == extension)
+			return share;
 	}
 	return NULL;
 }
 
-static void
-transaction_ended(XactEvent event, void *arg)
+static bool
+absorb_share(const void *note, int count)
 {
-	if (event == XACT_EVENT_COMMIT)
-	{
-		for (int i = 0; i < nshares; i++)
-		{
-			CountSlot *s = lock_slot(shares[i].queue_id, shares[i].extension);
+	const Share *share = note;
+	Share *of_parent = find_share(count, share->note.part, share->queue_id, share->extension);
 
-			add_counts(&s->added, &shares[i].counts);
-			s->changes++;
-			SpinLockRelease(&s->lock);
-		}
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		nshares = 0;
-}
-
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	int first = nshares;
-	int kept;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	/* Its own are the last ones. */
-	while (first > 0 && shares[first - 1].subxact == mine)
-		first--;
-	kept = first;
-	for (int i = first; i < nshares && event == SUBXACT_EVENT_COMMIT_SUB; i++)
-	{
-		Share *p = find_share(first, shares[i].queue_id, parent, shares[i].extension);
-
-		if (p != NULL)
-			add_counts(&p->counts, &shares[i].counts);
-		else
-		{
-			shares[i].subxact = parent;
-			shares[kept++] = shares[i];
-		}
-	}
-	nshares = kept;
-}
-
-static void
-make_room(void)
-{
-	Size size = mul_size(Max(2 * max_shares, 8), sizeof(Share));
-
-	if (nshares < max_shares)
-		return;
-	if (shares == NULL)
-	{
-		shares = MemoryContextAlloc(TopMemoryContext, size);
-		RegisterXactCallback(transaction_ended, NULL);
-		RegisterSubXactCallback(subtransaction_ended, NULL);
-	}
-	else
-		shares = repalloc(shares, size);
-	max_shares = size / sizeof(Share);
+	if (of_parent == NULL)
+		return false;
+	add_counts(&of_parent->counts, &share->counts);
+	return true;
 }
 
 /* The share of this queue and part of the transaction. */
 static Counts *
 share_of(int32 queue_id)
 {
-	SubTransactionId subxact = GetCurrentSubTransactionId();
 	Oid extension = queue_generation();
+	Share *share = find_share(xact_count(&shares), GetCurrentSubTransactionId(), queue_id,
+							  extension);
 
-	Share *share = find_share(nshares, queue_id, subxact, extension);
-
-	if (share != NULL)
-		return &share->counts;
-	make_room();
-	memset(&shares[nshares], 0, sizeof(Share));
-	shares[nshares].queue_id = queue_id;
-	shares[nshares].extension = extension;
-	shares[nshares].subxact = subxact;
-	return &shares[nshares++].counts;
+	if (share == NULL)
+	{
+		share = xact_note(&shares);
+		share->queue_id = queue_id;
+		share->extension = extension;
+	}
+	return &share->counts;
 }
 
 void
 counts_pending(int32 queue_id, int change)
 {
-	if (slots != NULL)
+	if (hint_is_shared(&counts_table))
 		share_of(queue_id)->pending += change;
 }
 
 void
 counts_ended(int32 queue_id, TaskState state)
 {
-	if (slots != NULL)
+	if (hint_is_shared(&counts_table))
 		share_of(queue_id)->ended[state - STATE_FINISHED]++;
 }
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-/* What a count shows already and will be added when this transaction commits. */
+/* What a count shows already, and what this transaction will add when it commits. */
 static int64
 own_pending(int32 queue_id)
 {
 	int64 own = 0;
 
-	for (int i = 0; i < nshares; i++)
+	for (int i = 0; i < xact_count(&shares); i++)
 	{
-		if (shares[i].queue_id == queue_id && shares[i].extension == queue_generation())
-			own += shares[i].counts.pending;
+		const Share *share = xact_note_at(&shares, i);
+
+		if (share->queue_id == queue_id && share->extension == queue_generation())
+			own += share->counts.pending;
 	}
 	return own;
 }
@@ -286,11 +232,14 @@ read_slot(int32 queue_id, CountSlot *copy)
 	CountSlot *s = lock_slot(queue_id, queue_generation());
 
 	*copy = *s;
-	SpinLockRelease(&s->lock);
+	unlock_slot(s);
 	return copy->counted && (copy->exact || GetCurrentTimestamp() - copy->at < GOOD_ENOUGH);
 }
 
-/* Counted after the slot was as it is in the copy.  May be wrong: if so, whether it is kept. */
+/*
+ * Takes over a count that was made after the slot was as it is in the copy.  If something was
+ * added since, the count may be wrong; keep: it is taken over all the same.
+ */
 static void
 set_base(int32 queue_id, const CountSlot *copy, int64 counted, bool keep)
 {
@@ -305,7 +254,7 @@ set_base(int32 queue_id, const CountSlot *copy, int64 counted, bool keep)
 		s->exact = exact;
 		s->at = now;
 	}
-	SpinLockRelease(&s->lock);
+	unlock_slot(s);
 }
 
 /* The slot as it is, with its tasks counted. */
@@ -326,7 +275,7 @@ counts_read(int32 queue_id, int64 (*count_pending)(int32 queue_id), QueueCounts 
 {
 	CountSlot slot;
 
-	if (slots == NULL)
+	if (!hint_is_shared(&counts_table))
 		return false;
 	look_at_slot(queue_id, count_pending, &slot);
 	counts->since = slot.since;

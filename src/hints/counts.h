@@ -5,6 +5,7 @@
 #ifndef TASKQ_COUNTS_H
 #define TASKQ_COUNTS_H
 
+#include "base/shmem.h"
 #include "tables/state.h"
 #include "utils/timestamp.h"
 
@@ -16,9 +17,7 @@ typedef struct QueueCounts
 	int64 ended[NENDED]; /* since then; STATE_FINISHED is the first */
 } QueueCounts;
 
-/* Shared memory. */
-extern Size counts_shared_size(void);
-extern void counts_init_shared(void *memory, bool found);
+extern HintTable counts_table;
 
 /* Tasks that this transaction has made pending or, negative, that are so no more. */
 extern void counts_pending(int32 queue_id, int change);

@@ -3,205 +3,152 @@
  *		Where a queue's next tasks are.
  *
  * The tasks of a queue and a priority, ordered by (run_at, id), are a lane.  A
- * claim must not begin at a lane's left edge, where the entries of running and
- * ended ones pile up, the latter for as long as somebody holds an old snapshot.  So for
- * each lane a position is remembered up to which all entries were read, and
- * for each queue a heap of candidates: rows up to those positions that nobody
- * has taken yet.  Acquirers pop candidates and never meet; when there are
- * none, one of them reads on in the index (refill), the others wait for it.
+ * claim must not begin at a lane's left edge, where the index entries of running and
+ * ended tasks pile up; those of ended tasks stay for as long as some session holds an
+ * old snapshot.  So for each lane a position is remembered up to which all entries were
+ * read, and for each queue a heap of candidates: rows up to those positions that no
+ * session has taken yet.  Claimers pop candidates and never meet.  When there are none,
+ * one claimer reads on in the index (a refill), and the others wait for it.
  *
  * What must hold: every committed pending task lies behind its lane's position
  * (unread), or is a candidate, or is in the hands of a transaction that makes
- * it one again should it roll back.
+ * it one again if it rolls back.
  *
- * - A row is offered when the transaction that inserted it has committed: if
- *   it lies behind the position, it will be read; if not, it has come late,
- *   and becomes a candidate.  So does a row whose taker rolled back.
- * - A refill reads without a lock while others offer.  Before it reads it sets
- *   "scanning", and while that is set whatever is offered becomes a candidate:
- *   an entry that is put into the index behind the reader's back is offered
- *   after it was put there, so either while "scanning" is set or when the new
- *   position is.  Read twice is harmless.
- * - Index entries of uncommitted rows are read as well; whoever pops such a
- *   candidate drops it, and it is offered when its transaction commits.
+ * - A row is offered when the transaction that inserted it has committed.  If
+ *   it lies behind the position, it will be read; if not, it has come late
+ *   and becomes a candidate.  So does a row whose taker has rolled back.
+ * - A refill reads without a lock while other sessions offer.  Before it reads, it
+ *   sets "scanning"; while that is set, whatever is offered becomes a candidate.
+ *   An entry that is put into the index behind the reader's back is offered
+ *   after it was put there: either while "scanning" is set, or when the new
+ *   position is.  To read a row twice is harmless.
+ * - A refill reads the index entries of uncommitted rows as well.  The claimer that
+ *   pops such a candidate drops it; it is offered when its transaction commits.
  * - When there is no room for a candidate, the positions go back to before all
- *   candidates and these are forgotten: they will be read again.
+ *   candidates, and these are forgotten: they will be read again.
  * - Rows of prepared transactions and of logical replication are offered by
- *   nobody.  A sweep finds them (sweep.c); wakeup.c knows when it has to.
+ *   no session.  A sweep finds them (sweep.c); wakeup.c knows when one is needed.
  *
- * After a crash or a promotion nothing is remembered and reading begins at the
- * left edge.  Without shared memory each session remembers for itself; it does
- * not hear of what others commit, so it begins anew every poll interval and
+ * After a crash or a promotion nothing is remembered, and reading begins at the
+ * left edge.  Without shared memory each session remembers for itself.  It does
+ * not hear of what other sessions commit, so it begins anew every poll interval and
  * whenever it finds nothing.
  *
- * What is remembered is kept by lanes.c.
+ * lanes.c keeps what is remembered.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/arg.h"
 #include "base/compat.h"
-#include "base/database.h"
 #include "base/settings.h"
+#include "base/xact.h"
 #include "hints/dispatch.h"
 #include "hints/lanes.h"
 #include "tables/backlog.h"
 
-
 #define REFILL       256 /* candidates read at a time */
-#define REFILL_ALONE 32  /* the same where others do not see what we have read */
+#define REFILL_ALONE 32  /* the same where other sessions do not see what was read */
 #define MAX_NOTES    1024
 
 /* ---- the rows of this transaction ------------------------------------------------ */
 
+/* A row that this transaction has made pending, or taken. */
 typedef struct Note
 {
+	XactNote note;
 	Candidate candidate;
-	SubTransactionId subxact;
 	uint32 relfile;
 	int32 queue_id;
 	bool inserted; /* else taken */
 	bool many;     /* this one and others of its lane behind it */
 } Note;
 
-static Note *notes = NULL;
-static int nnotes = 0;
-static int notes_size = 0;
-
 static void
-transaction_ended(XactEvent event, void *arg)
+offer(const Note *n)
 {
-	int n = nnotes;
-
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	nnotes = 0;
-	for (int i = 0; i < n && event != XACT_EVENT_PREPARE; i++)
-	{
-		Note *p = &notes[i];
-
-		if (p->inserted == (event == XACT_EVENT_COMMIT))
-			slot_offer(p->relfile, p->queue_id, &p->candidate, p->many, !p->inserted);
-	}
-	if (n > 0)
-		database_hints_changed();
+	slot_offer(n->relfile, n->queue_id, &n->candidate, n->many, !n->inserted);
 }
 
+static void
+offer_inserted(const void *note)
+{
+	if (((const Note *) note)->inserted)
+		offer(note);
+}
+
+static void
+offer_taken(const void *note)
+{
+	if (!((const Note *) note)->inserted)
+		offer(note);
+}
+
+static bool absorb_note(const void *note, int count);
+
+static XactKind notes = {
+	.note_size = sizeof(Note),
+	.committed = offer_inserted,
+	.rolled_back = offer_taken,
+	.absorbed = absorb_note,
+};
+
 /*
- * Of very many rows only the first of each lane is remembered: of each part of
- * the transaction that can be rolled back by itself.  What the part that is
- * current has is found at the end of the first n.
+ * Of very many rows only the first one of each lane is remembered, for each part of
+ * the transaction.  True: one of the first count notes, a note of the same part, stands
+ * for this one as well from now on.
  */
 static bool
-merged(const Note *new, int n)
+merged(const Note *new, SubTransactionId part, int count)
 {
-	for (int i = n - 1; i >= MAX_NOTES && notes[i].subxact == new->subxact; i--)
+	for (int i = count - 1; i >= MAX_NOTES; i--)
 	{
-		Note *p = &notes[i];
+		Note *n = xact_note_at(&notes, i);
 
-		if (p->inserted != new->inserted || p->queue_id != new->queue_id ||
-			p->relfile != new->relfile || p->candidate.priority != new->candidate.priority)
+		if (n->note.part != part)
+			break;
+		if (n->inserted != new->inserted || n->queue_id != new->queue_id ||
+			n->relfile != new->relfile || n->candidate.priority != new->candidate.priority)
 			continue;
-		if (candidate_before(&new->candidate, &p->candidate))
-			p->candidate = new->candidate;
+		if (candidate_before(&new->candidate, &n->candidate))
+			n->candidate = new->candidate;
 		return true;
 	}
 	return false;
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	int kept = nnotes;
-	bool offered = false;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	/* Its own are the last ones. */
-	while (kept > 0 && notes[kept - 1].subxact == mine)
-		kept--;
-	for (int i = kept; i < nnotes; i++)
-	{
-		Note *p = &notes[i];
-
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-		{
-			if (!p->inserted)
-			{
-				slot_offer(p->relfile, p->queue_id, &p->candidate, p->many, true);
-				offered = true;
-			}
-			if (!p->many)
-				continue;
-		}
-		p->subxact = parent;
-		if (!p->many || !merged(p, kept))
-			notes[kept++] = *p;
-	}
-	nnotes = kept;
-	if (offered)
-		database_hints_changed();
-}
-
-/* So that the next so many are remembered without fail. */
-static void
-make_room(int count)
-{
-	static bool registered = false;
-	int size = Max(notes_size, 16);
-
-	if (!registered)
-	{
-		RegisterXactCallback(transaction_ended, NULL);
-		(void) database_mine();
-		RegisterSubXactCallback(subtransaction_ended, NULL);
-		registered = true;
-	}
-	while (size < nnotes + count)
-		size *= 2;
-	if (size == notes_size)
-		return;
-	if (notes == NULL)
-		notes = MemoryContextAlloc(TopMemoryContext, size * sizeof(Note));
-	else
-		notes = repalloc(notes, size * sizeof(Note));
-	notes_size = size;
-}
-
 static bool
-added_to_many(uint32 relfile, int32 queue_id, const Candidate *c, bool inserted)
+absorb_note(const void *note, int count)
 {
-	Note new = {
-		.candidate = *c,
-		.subxact = GetCurrentSubTransactionId(),
-		.relfile = relfile,
-		.queue_id = queue_id,
-		.inserted = inserted,
-	};
+	const Note *n = note;
 
-	return merged(&new, nnotes);
+	return n->many && merged(n, n->note.part, count);
 }
 
 static void
 remember(Relation tasks, int32 queue_id, const Candidate *c, bool inserted)
 {
-	uint32 relfile = compat_relfile(tasks);
+	int count = xact_count(&notes);
+	Note new = {
+		.candidate = *c,
+		.relfile = compat_relfile(tasks),
+		.queue_id = queue_id,
+		.inserted = inserted,
+		.many = count >= MAX_NOTES,
+	};
+	Note *n;
 
-	if (nnotes >= MAX_NOTES && added_to_many(relfile, queue_id, c, inserted))
+	if (new.many && merged(&new, GetCurrentSubTransactionId(), count))
 		return;
-	make_room(1);
-	notes[nnotes].candidate = *c;
-	notes[nnotes].subxact = GetCurrentSubTransactionId();
-	notes[nnotes].relfile = relfile;
-	notes[nnotes].queue_id = queue_id;
-	notes[nnotes].inserted = inserted;
-	notes[nnotes].many = nnotes >= MAX_NOTES;
-	nnotes++;
+	n = xact_note(&notes);
+	new.note = n->note;
+	*n = new;
 }
 
 void
@@ -211,8 +158,8 @@ dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c)
 
 	if (s != NULL)
 	{
-		s->used_at = GetCurrentTransactionStartTimestamp();
-		SpinLockRelease(&s->lock);
+		s->entry.used_at = GetCurrentTransactionStartTimestamp();
+		slot_unlock(s);
 	}
 	remember(tasks, queue_id, c, true);
 }
@@ -226,9 +173,22 @@ dispatch_taken(Relation tasks, int32 queue_id, const Candidate *c)
 bool
 dispatch_has_own(int32 queue_id)
 {
-	for (int i = 0; i < nnotes; i++)
+	for (int i = 0; i < xact_count(&notes); i++)
 	{
-		if (notes[i].inserted && notes[i].queue_id == queue_id)
+		const Note *n = xact_note_at(&notes, i);
+
+		if (n->inserted && n->queue_id == queue_id)
+			return true;
+	}
+	return false;
+}
+
+bool
+dispatch_has_any_own(void)
+{
+	for (int i = 0; i < xact_count(&notes); i++)
+	{
+		if (((const Note *) xact_note_at(&notes, i))->inserted)
 			return true;
 	}
 	return false;
@@ -247,8 +207,8 @@ typedef struct LaneRead
 
 typedef struct Refill
 {
-	LaneSlot *slot;
 	int32 queue_id;
+	uint64 version; /* of the slot when it began */
 	TimestampTz now;
 	int room;
 	int count;
@@ -281,75 +241,105 @@ read_lane(LaneScan *scan, Refill *r, int n)
 	}
 }
 
+#define FEW_LANES 4 /* are read without looking first whether they have entries */
+
+/* The lanes that are to be read, as bits; those that have no entries are done. */
+static uint32
+lanes_to_read(Backlog *b, Refill *r)
+{
+	uint32 due = 0;
+	uint32 empty = 0;
+
+	for (int n = 0; n < NLANES; n++)
+		due |= (uint32) r->lanes[n].due << n;
+	if (pg_popcount32(due) > FEW_LANES)
+		empty = due & ~backlog_lanes(b, r->queue_id, PRIORITY_OF(0));
+	for (int n = 0; n < NLANES; n++)
+	{
+		if ((empty & (UINT32_C(1) << n)) == 0)
+			continue;
+		r->lanes[n].done = true;
+		r->lanes[n].next_due = DT_NOEND;
+	}
+	return due & ~empty;
+}
+
 static void
 read_lanes(Backlog *b, Refill *r)
 {
+	uint32 lanes = lanes_to_read(b, r);
 	LaneScan scan;
 
 	lane_scan_open(&scan, b);
 	for (int n = 0; n < NLANES && r->count < r->room; n++)
 	{
-		if (r->lanes[n].due)
+		if ((lanes & (UINT32_C(1) << n)) != 0)
 			read_lane(&scan, r, n);
 	}
 	index_endscan(scan.scan);
 }
 
-/* False: there is nothing to be read, or the slot is another queue's now. */
+/* False: there is nothing to be read. */
 static bool
 refill_begin(Refill *r)
 {
-	LaneSlot *s = r->slot;
+	LaneSlot *s = slot_lock(r->queue_id);
 	bool any = false;
 
-	SpinLockAcquire(&s->lock);
-	if (!slots_are_shared() || slot_is_of(s, r->queue_id))
+	if (s == NULL)
+		return false;
+	for (int i = 0; i < NLANES; i++)
 	{
-		for (int i = 0; i < NLANES; i++)
-		{
-			LaneRead *lane = &r->lanes[i];
+		LaneRead *lane = &r->lanes[i];
 
-			lane->due = s->lanes[i].next_due <= r->now;
-			lane->done = false;
-			lane->to = s->lanes[i].read;
-			any |= lane->due;
-			s->lanes[i].told_due = DT_NOEND;
-		}
-		s->scanning = true;
-		s->lowered = 0;
+		lane->due = s->lanes[i].next_due <= r->now;
+		lane->done = false;
+		lane->to = s->lanes[i].read;
+		any |= lane->due;
+		s->lanes[i].told_due = DT_NOEND;
 	}
-	SpinLockRelease(&s->lock);
+	r->version = s->version;
+	s->scanning = true;
+	s->lowered = 0;
+	slot_unlock(s);
 	return any;
 }
 
+/* What was read is of no use if the slot has forgotten everything since, or is another queue's. */
 static void
 refill_end(Refill *r)
 {
-	LaneSlot *s = r->slot;
+	LaneSlot *s = slot_lock(r->queue_id);
 
-	SpinLockAcquire(&s->lock);
-	for (int i = 0; i < NLANES; i++)
+	if (s == NULL)
+		return;
+	if (s->version == r->version)
 	{
-		Lane *lane = &s->lanes[i];
+		for (int i = 0; i < NLANES; i++)
+		{
+			Lane *lane = &s->lanes[i];
 
-		if (!r->lanes[i].due || (s->lowered & (UINT32_C(1) << i)) != 0)
-			continue;
-		lane->read = r->lanes[i].to;
-		if (r->lanes[i].done)
-			lane->next_due = Min(lane->told_due, r->lanes[i].next_due);
+			if (!r->lanes[i].due || (s->lowered & (UINT32_C(1) << i)) != 0)
+				continue;
+			lane->read = r->lanes[i].to;
+			if (r->lanes[i].done)
+				lane->next_due = Min(lane->told_due, r->lanes[i].next_due);
+		}
+		s->scanning = false;
+		for (int i = 0; i < r->count; i++)
+			slot_push(s, &r->found[i]);
 	}
-	s->scanning = false;
-	for (int i = 0; i < r->count; i++)
-		slot_push(s, &r->found[i]);
-	SpinLockRelease(&s->lock);
+	slot_unlock(s);
 }
 
-/* Under the slot's refill lock.  An error leaves "scanning" set, which costs a little. */
+/*
+ * Reads on in the lanes of the queue that have unread rows which are due.  No other
+ * session does at the same time.  An error leaves "scanning" set, which costs a little.
+ */
 static void
-refill(Backlog *b, LaneSlot *s, int32 queue_id, TimestampTz now)
+refill(Backlog *b, int32 queue_id, TimestampTz now)
 {
 	Refill r = {
-		.slot = s,
 		.queue_id = queue_id,
 		.now = now,
 		.room = slots_are_shared() ? REFILL : REFILL_ALONE,
@@ -402,29 +392,29 @@ pop(LaneSlot *s, TimestampTz now, Candidate *taken, int max, int *count, Timesta
 }
 
 /*
- * A session that does not hear of others begins anew from time to time, and
- * when it finds nothing; once a call, of which "now" is the time.
+ * A session that does not hear of other sessions begins anew from time to time, and
+ * when it finds nothing; at most once in a call, whose time is "now".
  */
 static bool
 begin_anew(LaneSlot *s, Relation tasks, TimestampTz now, bool found_nothing)
 {
-	TimestampTz next = s->used_at + setting_poll_interval * US_PER_MS;
+	TimestampTz next = s->entry.used_at + setting_poll_interval * US_PER_MS;
 
-	if (slots_are_shared() || s->used_at == now)
+	if (slots_are_shared() || s->entry.used_at == now)
 		return false;
-	if (!found_nothing && now > s->used_at && now < next)
+	if (!found_nothing && now > s->entry.used_at && now < next)
 		return false;
 	slot_forget(s, compat_relfile(tasks));
-	s->used_at = now;
+	s->entry.used_at = now;
 	return true;
 }
 
-/* As dispatch_take(), but with max = 0 the first one is shown, and the result 1. */
-static int
-take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
-	 TimestampTz *next_due)
+/* With max = 0 the first one is shown and stays, and the result is 1. */
+int
+dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+			  TimestampTz *next_due)
 {
-	make_room(max);
+	xact_reserve(&notes, max);
 	for (;;)
 	{
 		LaneSlot *s;
@@ -433,15 +423,13 @@ take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
 
 		CHECK_FOR_INTERRUPTS();
 		s = slot_lock_or_make(b->task.heap, queue_id);
-		if (s == NULL)
-			return -1;
 		(void) begin_anew(s, b->task.heap, now, false);
 		look = pop(s, now, taken, max, &count, next_due);
 		if (look == LOOK_NOTHING && begin_anew(s, b->task.heap, now, true))
 			look = LOOK_READ_ON;
 		if (slots_are_shared())
-			s->used_at = now;
-		SpinLockRelease(&s->lock);
+			s->entry.used_at = now;
+		slot_unlock(s);
 		if (look == LOOK_NOTHING)
 			return 0;
 		for (int i = 0; i < count; i++)
@@ -449,26 +437,19 @@ take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
 		if (look == LOOK_TAKEN)
 			return Max(count, 1);
 		if (!slots_are_shared())
-			refill(b, s, queue_id, now);
+			refill(b, queue_id, now);
 		else if (LWLockAcquireOrWait(slot_refill_lock(s), LW_EXCLUSIVE))
 		{
-			refill(b, s, queue_id, now);
+			refill(b, queue_id, now);
 			LWLockRelease(slot_refill_lock(s));
 		}
 	}
 }
 
-int
-dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
-			  TimestampTz *next_due)
-{
-	return take(b, queue_id, now, taken, max, next_due);
-}
-
 /*
- * A candidate that is none: its row is gone, or whoever has it in hand will
- * offer it.  He may have done so since we looked, and what is a candidate
- * already is not made one again.
+ * Drops a candidate that is none: its row is gone, or the transaction that has it in
+ * hand will offer it.  That transaction may have done so since this session looked, so the
+ * row is looked at once more after it was dropped.
  */
 static void
 drop_first(Backlog *b, int32 queue_id, const Candidate *c)
@@ -476,14 +457,14 @@ drop_first(Backlog *b, int32 queue_id, const Candidate *c)
 	LaneSlot *s;
 	bool dropped;
 
-	make_room(1);
+	xact_reserve(&notes, 1);
 	s = slot_lock(queue_id);
 	if (s == NULL)
 		return;
 	dropped = s->count > 0 && candidate_same(&s->heap[0], c);
 	if (dropped)
 		(void) slot_pop(s);
-	SpinLockRelease(&s->lock);
+	slot_unlock(s);
 	if (!dropped)
 		return;
 	dispatch_taken(b->task.heap, queue_id, c);
@@ -491,15 +472,18 @@ drop_first(Backlog *b, int32 queue_id, const Candidate *c)
 		slot_offer(compat_relfile(b->task.heap), queue_id, c, false, true);
 }
 
-int
+bool
 dispatch_look(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *next_due)
 {
 	Candidate c;
-	int found;
 
-	while ((found = take(b, queue_id, now, &c, 0, next_due)) > 0 && !backlog_is_pending(b, &c))
+	while (dispatch_take(b, queue_id, now, &c, 0, next_due) > 0)
+	{
+		if (backlog_is_pending(b, &c))
+			return true;
 		drop_first(b, queue_id, &c);
-	return found;
+	}
+	return false;
 }
 
 /* ---- counting ------------------------------------------------------------------------- */
@@ -513,7 +497,7 @@ count_one(Backlog *b, const Candidate *c, int *count, TimestampTz *oldest)
 	*oldest = Min(*oldest, c->run_at);
 }
 
-/* The unread rows of a lane that are due; the first one in any case. */
+/* Counts the unread rows of a lane that are due, but always looks at the first one. */
 static void
 count_lane(Backlog *b, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
 		   TimestampTz *oldest)
@@ -540,11 +524,17 @@ dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 
 	*oldest = DT_NOEND;
 	if (s == NULL)
+	{
+		pfree(copy);
 		return -1;
+	}
 	*copy = *s;
-	SpinLockRelease(&s->lock);
+	slot_unlock(s);
 	if (!slots_are_shared() || copy->relfile != compat_relfile(b->task.heap))
+	{
+		pfree(copy);
 		return -1;
+	}
 	for (int i = 0; i < copy->count; i++)
 		count_one(b, &copy->heap[i], &count, oldest);
 	lane_scan_open(&scan, b);

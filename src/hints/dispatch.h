@@ -17,23 +17,25 @@ extern void dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c
 /* A candidate is taken: it becomes one again when that is rolled back. */
 extern void dispatch_taken(Relation tasks, int32 queue_id, const Candidate *candidate);
 
-/* Whether this transaction has made tasks of the queue pending that no other session can see yet. */
+/* Whether this transaction has made tasks of the queue pending, which no other session can see. */
 extern bool dispatch_has_own(int32 queue_id);
+
+/* The same of any queue. */
+extern bool dispatch_has_any_own(void);
 
 /*
  * Takes up to max candidates that are due, in the order of acquisition.  No other
  * session gets them, and they come back when the transaction rolls back.
  *
  * 0: there is none, and *next_due is when the next one will be, DT_NOEND if
- * none is known.  -1: nothing is remembered of this queue, for want of memory;
- * the caller must walk the index.
+ * none is known.
  */
 extern int dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken,
 						 int max, TimestampTz *next_due);
 
-/* Whether there is one, 1 or 0 or -1 as above; it stays. */
-extern int dispatch_look(Backlog *b, int32 queue_id, TimestampTz now,
-						 TimestampTz *next_due);
+/* Whether there is one; it stays.  *next_due as above. */
+extern bool dispatch_look(Backlog *b, int32 queue_id, TimestampTz now,
+						  TimestampTz *next_due);
 
 /*
  * How many tasks of the queue are due, at most max, and since when the first

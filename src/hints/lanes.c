@@ -2,15 +2,13 @@
  * lanes.c
  *		What is remembered of each queue's lanes, and how it is kept.
  *
- * What it means, and what must hold, is said in dispatch.c.  The spinlock of a
- * slot protects all of it but the key, which changes only under the slot's
- * refill lock as well.
+ * What it means, and what must hold, is said in dispatch.c.
  */
 #include "postgres.h"
 
 #include "access/nbtree.h"
 #include "access/relscan.h"
-#include "common/hashfn.h"
+#include "common/pg_prng.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
@@ -19,20 +17,24 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "base/shmem.h"
+#include "hints/idle.h"
 #include "hints/lanes.h"
 #include "tables/backlog.h"
 
+static Size
+memory_of_lanes(void)
+{
+	return setting_dispatch_memory * (Size) 1024;
+}
 
-#define PRIORITY_OF(n) ((int16) ((n) -16))
-#define PROBES         8 /* slots that a queue can have */
-
-static LaneSlot *slots = NULL; /* in shared memory; NULL: remembered by each session */
-static LWLockPadded *locks;
-static LWLock *create_lock;
-
-/* Without shared memory: this session's. */
-static LaneSlot **own_slots = NULL;
-static int nown_slots = 0;
+HintTable lanes_table = {
+	.name = "taskq dispatch",
+	.entry_size = sizeof(LaneSlot),
+	.ways = 8,
+	.memory = memory_of_lanes,
+	.locks = 2, /* the second one: see slot_refill_lock() */
+};
 
 /* ---- order, and the heap ----------------------------------------------------- */
 
@@ -99,58 +101,34 @@ slot_pop(LaneSlot *s)
 
 /* ---- slots ------------------------------------------------------------------ */
 
-int
-slot_count(void)
-{
-	return Max(PROBES, (int) (setting_dispatch_memory * INT64CONST(1024) / sizeof(LaneSlot)));
-}
-
 bool
 slots_are_shared(void)
 {
-	return slots != NULL;
+	return hint_is_shared(&lanes_table);
+}
+
+int
+slot_count(void)
+{
+	return slots_are_shared() ? hint_count(&lanes_table) : 0;
 }
 
 LaneSlot *
 slot_at(int n)
 {
-	return &slots[n];
+	return (LaneSlot *) hint_at(&lanes_table, n);
 }
 
 LWLock *
 slot_refill_lock(const LaneSlot *s)
 {
-	return &locks[1 + (s - slots)].lock;
-}
-
-Size
-lanes_shared_size(void)
-{
-	return mul_size(slot_count(), sizeof(LaneSlot));
-}
-
-int
-lanes_lock_count(void)
-{
-	return 1 + slot_count();
-}
-
-void
-lanes_init_shared(void *memory, LWLockPadded *tranche, bool found)
-{
-	slots = memory;
-	locks = tranche;
-	create_lock = &locks[0].lock;
-	for (int i = 0; !found && i < slot_count(); i++)
-	{
-		memset(&slots[i], 0, sizeof(LaneSlot));
-		SpinLockInit(&slots[i].lock);
-	}
+	return hint_second_lock(&lanes_table, &s->entry);
 }
 
 void
 slot_forget(LaneSlot *s, uint32 relfile)
 {
+	s->version = pg_prng_uint64(&pg_global_prng_state);
 	s->relfile = relfile;
 	s->scanning = false;
 	s->lowered = 0;
@@ -168,105 +146,16 @@ slot_forget(LaneSlot *s, uint32 relfile)
 	}
 }
 
-bool
-slot_is_of(const LaneSlot *s, int32 queue_id)
-{
-	return s->queue_id == queue_id && s->database == MyDatabaseId;
-}
-
-static LaneSlot *
-probe(int32 queue_id, int n)
-{
-	uint32 hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id));
-
-	return &slots[(hash + n) % slot_count()];
-}
-
 LaneSlot *
 slot_lock(int32 queue_id)
 {
-	for (int i = 0; slots != NULL && i < PROBES; i++)
-	{
-		LaneSlot *s = probe(queue_id, i);
-
-		if (!slot_is_of(s, queue_id))
-			continue;
-		SpinLockAcquire(&s->lock);
-		if (slot_is_of(s, queue_id))
-			return s;
-		SpinLockRelease(&s->lock);
-	}
-	for (int i = 0; i < nown_slots; i++)
-	{
-		if (own_slots[i]->queue_id == queue_id)
-		{
-			SpinLockAcquire(&own_slots[i]->lock);
-			return own_slots[i];
-		}
-	}
-	return NULL;
+	return (LaneSlot *) hint_find(&lanes_table, queue_id);
 }
 
-/* A slot that is free, or else the one that has not been used for longest. */
-static LaneSlot *
-choose_slot(int32 queue_id)
+void
+slot_unlock(LaneSlot *s)
 {
-	LaneSlot *best = NULL;
-
-	for (int i = 0; i < PROBES; i++)
-	{
-		LaneSlot *s = probe(queue_id, i);
-
-		if (s->database == InvalidOid)
-			return s;
-		if (best == NULL || s->used_at < best->used_at)
-			best = s;
-	}
-	return best;
-}
-
-/* Makes a slot for the queue; another's is taken away if need be. */
-static void
-create_slot(int32 queue_id, uint32 relfile)
-{
-	LaneSlot *s;
-
-	LWLockAcquire(create_lock, LW_EXCLUSIVE);
-	s = slot_lock(queue_id);
-	if (s != NULL)
-	{
-		SpinLockRelease(&s->lock); /* somebody was faster */
-		LWLockRelease(create_lock);
-		return;
-	}
-	s = choose_slot(queue_id);
-	if (LWLockConditionalAcquire(slot_refill_lock(s), LW_EXCLUSIVE))
-	{
-		SpinLockAcquire(&s->lock);
-		s->database = MyDatabaseId;
-		s->queue_id = queue_id;
-		slot_forget(s, relfile);
-		SpinLockRelease(&s->lock);
-		LWLockRelease(slot_refill_lock(s));
-	}
-	LWLockRelease(create_lock);
-}
-
-static void
-create_own_slot(int32 queue_id, uint32 relfile)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	LaneSlot *s = palloc0(sizeof(LaneSlot));
-
-	SpinLockInit(&s->lock);
-	s->queue_id = queue_id;
-	slot_forget(s, relfile);
-	if (own_slots == NULL)
-		own_slots = palloc(sizeof(LaneSlot *));
-	else
-		own_slots = repalloc(own_slots, (nown_slots + 1) * sizeof(LaneSlot *));
-	own_slots[nown_slots++] = s;
-	MemoryContextSwitchTo(old);
+	hint_unlock(&lanes_table, &s->entry);
 }
 
 LaneSlot *
@@ -274,16 +163,14 @@ slot_lock_or_make(Relation tasks, int32 queue_id)
 {
 	uint32 relfile = compat_relfile(tasks);
 	LaneSlot *s = slot_lock(queue_id);
+	bool made = false;
 
 	if (s == NULL)
 	{
-		if (slots != NULL)
-			create_slot(queue_id, relfile);
-		else
-			create_own_slot(queue_id, relfile);
-		s = slot_lock(queue_id);
+		hint_make_local(&lanes_table);
+		s = (LaneSlot *) hint_make(&lanes_table, queue_id, &made);
 	}
-	if (s != NULL && s->relfile != relfile)
+	if (made || s->relfile != relfile)
 		slot_forget(s, relfile);
 	return s;
 }
@@ -342,7 +229,7 @@ slot_has(const LaneSlot *s, const Candidate *c)
 	return false;
 }
 
-/* More than one row: this one, and others of the lane behind it. */
+/* Offers more than one row: this one, and others of the lane behind it. */
 static void
 offer_many(LaneSlot *s, const Candidate *first)
 {
@@ -354,6 +241,10 @@ offer_many(LaneSlot *s, const Candidate *first)
 		lane->next_due = Min(lane->next_due, first->run_at);
 }
 
+/*
+ * Offers one row.  If it is due and all rows before it were read, it becomes a candidate
+ * at once, and the position moves behind it: the index need not be read.
+ */
 static void
 offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
 {
@@ -363,7 +254,7 @@ offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
 		slot_lower(s, c);
 	else if (c->run_at > now)
 	{
-		/* A refill under way does not get there: it stops at what is due. */
+		/* A refill under way does not get there: it stops at rows that are not due. */
 		s->timer = Min(s->timer, c->run_at);
 		lane->next_due = Min(lane->next_due, c->run_at);
 		lane->told_due = Min(lane->told_due, c->run_at);
@@ -374,7 +265,6 @@ offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
 		lane->next_due = Min(lane->next_due, c->run_at); /* it will be read in its turn */
 	else
 	{
-		/* All before it was read: the index need not be. */
 		heap_push(s, c);
 		lane->read.run_at = c->run_at;
 		lane->read.id = c->id;
@@ -385,20 +275,25 @@ void
 slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool again)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	LaneSlot *s = slot_lock(queue_id);
+	LaneSlot *s;
 
+	/* A row of which an administrator has changed the priority to what no lane has. */
+	if (c->priority < PRIORITY_OF(0) || c->priority >= PRIORITY_OF(NLANES))
+		return;
+	idle_end(queue_id);
+	s = slot_lock(queue_id);
 	if (s == NULL)
 		return; /* nothing was read that it could have been missed by */
 	if (s->relfile == relfile && many)
 		offer_many(s, c);
 	else if (s->relfile == relfile && !(again && slot_has(s, c)))
 		offer_one(s, c, now);
-	SpinLockRelease(&s->lock);
+	slot_unlock(s);
 }
 
 /* ---- reading a lane's entries ------------------------------------------------------ */
 
-/* No row is looked at, so the snapshot is of no consequence. */
+/* Only index entries are read, no rows: any snapshot will do. */
 void
 lane_scan_open(LaneScan *ls, Backlog *b)
 {
@@ -452,35 +347,27 @@ lanes_mark(int32 queue_id)
 	if (s == NULL)
 		return;
 	s->marked = true;
-	SpinLockRelease(&s->lock);
+	slot_unlock(s);
 }
 
-/* A slot of this database, locked; NULL if it is another's. */
+/* A slot of this database, locked; NULL if it is of another one. */
 static LaneSlot *
 lock_if_ours(int n)
 {
-	LaneSlot *s = &slots[n];
-
-	if (s->database != MyDatabaseId)
-		return NULL;
-	SpinLockAcquire(&s->lock);
-	if (s->database == MyDatabaseId)
-		return s;
-	SpinLockRelease(&s->lock);
-	return NULL;
+	return (LaneSlot *) hint_lock_if_ours(&lanes_table, n);
 }
 
 void
 lanes_mark_all(void)
 {
-	for (int i = 0; slots != NULL && i < slot_count(); i++)
+	for (int i = 0; i < slot_count(); i++)
 	{
 		LaneSlot *s = lock_if_ours(i);
 
 		if (s == NULL)
 			continue;
 		s->marked = true;
-		SpinLockRelease(&s->lock);
+		slot_unlock(s);
 	}
 }
 
@@ -489,27 +376,27 @@ lanes_take_marks(int32 *ids, int max)
 {
 	int count = 0;
 
-	for (int i = 0; slots != NULL && i < slot_count() && count < max; i++)
+	for (int i = 0; i < slot_count() && count < max; i++)
 	{
 		LaneSlot *s = lock_if_ours(i);
 
 		if (s == NULL)
 			continue;
 		if (s->marked)
-			ids[count++] = s->queue_id;
+			ids[count++] = s->entry.number;
 		s->marked = false;
-		SpinLockRelease(&s->lock);
+		slot_unlock(s);
 	}
 	return count;
 }
 
-/* Whether a lane's next row has become due since the last look. */
+/* Whether the next row of some lane has become due since the last look. */
 static bool
 becomes_due(LaneSlot *s, TimestampTz now, TimestampTz *next)
 {
 	bool due = s->timer <= now;
 
-	/* A lane with unread rows that are due says nothing of later ones. */
+	/* A lane with unread rows that are due does not know its later ones. */
 	if (due)
 		s->timer = DT_NOEND;
 	*next = Min(*next, s->timer);
@@ -532,7 +419,7 @@ lanes_become_due(TimestampTz now, int32 *ids, int max, TimestampTz *next)
 	int count = 0;
 
 	*next = DT_NOEND;
-	for (int i = 0; slots != NULL && i < slot_count(); i++)
+	for (int i = 0; i < slot_count(); i++)
 	{
 		LaneSlot *s = lock_if_ours(i);
 
@@ -542,10 +429,10 @@ lanes_become_due(TimestampTz now, int32 *ids, int max, TimestampTz *next)
 			*next = now; /* the rest has its turn in the next call */
 		else if (becomes_due(s, now, next))
 		{
-			ids[count++] = s->queue_id;
+			ids[count++] = s->entry.number;
 			s->marked = true;
 		}
-		SpinLockRelease(&s->lock);
+		slot_unlock(s);
 	}
 	return count;
 }

@@ -4,7 +4,7 @@
  *
  * A slot is what is remembered of one queue.  With shared memory there are as
  * many as taskq.dispatch_memory holds; without it each session has its own.
- * "Locked" means: by the slot's spinlock.  dispatch.c and sweep.c use this;
+ * "Locked" means: until slot_unlock().  dispatch.c and sweep.c use this;
  * dispatch.c says what it is for.
  */
 #ifndef TASKQ_LANES_H
@@ -12,12 +12,12 @@
 
 #include "access/genam.h"
 #include "access/skey.h"
-#include "storage/lwlock.h"
-#include "storage/spin.h"
+#include "base/shmem.h"
 #include "tables/backlog.h"
 
 #define NLANES         32 /* priorities -16 to 15 */
 #define LANE_OF(c)     ((c)->priority + 16)
+#define PRIORITY_OF(n) ((int16) ((n) -16))
 #define MAX_CANDIDATES 1024
 
 typedef struct Position
@@ -35,13 +35,11 @@ typedef struct Lane
 
 typedef struct LaneSlot
 {
-	slock_t lock;
-	Oid database; /* InvalidOid: the slot is free */
-	int32 queue_id;
-	uint32 relfile; /* of the table of tasks when it was read */
+	HintEntry entry; /* its number is the queue's id */
+	uint32 relfile;  /* of the table of tasks when it was read */
+	uint64 version;  /* another one when it has forgotten everything */
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
-	TimestampTz used_at;   /* last looked for by a claimer or submitter */
 	TimestampTz timer;     /* when the first row becomes due that was offered for later */
 	TimestampTz announced; /* sessions were told of what became due by time until then */
 	bool marked;           /* sessions are to be notified */
@@ -50,15 +48,12 @@ typedef struct LaneSlot
 	Candidate heap[MAX_CANDIDATES]; /* the first one is the next */
 } LaneSlot;
 
-/* Shared memory and locks. */
-extern Size lanes_shared_size(void);
-extern int lanes_lock_count(void);
-extern void lanes_init_shared(void *memory, LWLockPadded *locks, bool found);
+extern HintTable lanes_table;
 
 /* Whether slots are in shared memory. */
 extern bool slots_are_shared(void);
 
-/* Those in shared memory, and how many there are. */
+/* One of the slots in shared memory; not locked. */
 extern LaneSlot *slot_at(int n);
 extern int slot_count(void);
 
@@ -68,10 +63,10 @@ extern LWLock *slot_refill_lock(const LaneSlot *s);
 /* The queue's slot, locked; NULL if it has none.  Never fails. */
 extern LaneSlot *slot_lock(int32 queue_id);
 
-/* The same, and made if need be; NULL when there is no room. */
+/* The same, and made if need be. */
 extern LaneSlot *slot_lock_or_make(Relation tasks, int32 queue_id);
 
-extern bool slot_is_of(const LaneSlot *s, int32 queue_id);
+extern void slot_unlock(LaneSlot *s);
 
 /* Nothing is known any more: all is to be read. */
 extern void slot_forget(LaneSlot *s, uint32 relfile);

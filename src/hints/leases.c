@@ -1,17 +1,17 @@
 /*
  * leases.c
- *		When the running tasks' leases run out.
+ *		When the running tasks' leases run out, as shared memory knows it.
  *
- * Looking through taskq.lease for those that have run out costs as much as the
- * table is long, dead rows included, and these pile up while somebody holds an
+ * To look through the table of leases for those that have run out costs as much as the
+ * table is long, dead rows included, and these pile up while some session holds an
  * old snapshot.  So shared memory has a table of all leases, kept by the
- * commits that make, extend and end them, and the look costs as much as tasks
- * are running.  It is a hint: what has run out is decided on the row.
+ * commits that give, extend and end them, and a look costs as much as tasks
+ * are running.  It is a hint: whether a lease has run out is decided on its row.
  *
- * Where the table may not be complete it is not used: until the executor has
+ * While the table may not be complete it is not used: until the executor has
  * filled it after the start of the server, after prepared or replicated
- * transactions, and when a lease found no room.  Then, and every ten minutes,
- * taskq.lease is read once and the table filled from it.
+ * transactions, and when a lease has found no room.  Then, and every ten minutes,
+ * the table of leases is read once, and this one is filled from it.
  */
 #include "postgres.h"
 
@@ -25,52 +25,28 @@
 #include "utils/memutils.h"
 
 #include "base/database.h"
+#include "base/shmem.h"
+#include "base/xact.h"
 #include "hints/leases.h"
 #include "tables/rows.h"
 
-
-#define NBUCKETS     2048
-#define WAYS         16 /* leases in a bucket */
 #define REFILL_EVERY (600 * USECS_PER_SEC)
 
+/* A lease: its number is the task's id. */
 typedef struct Known
 {
-	Oid database; /* InvalidOid: free */
+	HintEntry entry;
 	int32 queue_id;
-	int64 id;
 	TimestampTz until;
 } Known;
 
-typedef struct Bucket
-{
-	slock_t lock;
-	Known lease[WAYS];
-} Bucket;
-
-static Bucket *buckets = NULL;
-
-Size
-leases_shared_size(void)
-{
-	return mul_size(NBUCKETS, sizeof(Bucket));
-}
-
-void
-leases_init_shared(void *memory, bool found)
-{
-	buckets = memory;
-	for (int i = 0; !found && i < NBUCKETS; i++)
-	{
-		memset(&buckets[i], 0, sizeof(Bucket));
-		SpinLockInit(&buckets[i].lock);
-	}
-}
-
-static Bucket *
-bucket_of(int64 id)
-{
-	return &buckets[hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) id)) % NBUCKETS];
-}
+HintTable leases_table = {
+	.name = "taskq leases",
+	.entry_size = sizeof(Known),
+	.ways = 16,
+	.entries = 32768,
+	.never_evict = true,
+};
 
 void
 leases_unknown(void)
@@ -78,74 +54,39 @@ leases_unknown(void)
 	TaskqDatabase *db = database_mine();
 
 	if (db != NULL)
-		pg_atomic_write_u32(&db->leases_known, 0);
+		database_want(db, WANT_LEASES);
 }
 
 /* Never fails. */
 static void
 set_until(int32 queue_id, int64 id, TimestampTz until)
 {
-	Bucket *b = bucket_of(id);
-	Known *place = NULL;
+	Known *k = (Known *) hint_make(&leases_table, id, NULL);
 
-	SpinLockAcquire(&b->lock);
-	for (int i = 0; i < WAYS; i++)
+	if (k == NULL)
 	{
-		Known *k = &b->lease[i];
-
-		if (k->database == MyDatabaseId && k->id == id)
-		{
-			place = k;
-			break;
-		}
-		if (k->database == InvalidOid && place == NULL)
-			place = k;
-	}
-	if (place != NULL)
-	{
-		place->database = MyDatabaseId;
-		place->queue_id = queue_id;
-		place->id = id;
-		place->until = until;
-	}
-	SpinLockRelease(&b->lock);
-	if (place == NULL)
 		leases_unknown();
+		return;
+	}
+	k->queue_id = queue_id;
+	k->until = until;
+	hint_unlock(&leases_table, &k->entry);
 }
 
 /*
- * A lease that ran until some time between the two.  There may be another one
- * by now, of the same task, whose commit has come here before this one's.
+ * Forgets the lease if it ran until some time between the two.  The task may have another
+ * lease by now, whose commit has come here before this one's.
  */
 static void
 forget(int64 id, TimestampTz from, TimestampTz to)
 {
-	Bucket *b = bucket_of(id);
+	Known *k = (Known *) hint_find(&leases_table, id);
 
-	SpinLockAcquire(&b->lock);
-	for (int i = 0; i < WAYS; i++)
-	{
-		Known *k = &b->lease[i];
-
-		if (k->database == MyDatabaseId && k->id == id && k->until >= from && k->until <= to)
-			*k = (Known){0};
-	}
-	SpinLockRelease(&b->lock);
-}
-
-void
-leases_forget(Oid database)
-{
-	for (int i = 0; i < NBUCKETS; i++)
-	{
-		SpinLockAcquire(&buckets[i].lock);
-		for (int j = 0; j < WAYS; j++)
-		{
-			if (buckets[i].lease[j].database == database)
-				buckets[i].lease[j] = (Known){0};
-		}
-		SpinLockRelease(&buckets[i].lock);
-	}
+	if (k == NULL)
+		return;
+	if (k->until >= from && k->until <= to)
+		hint_free(&k->entry);
+	hint_unlock(&leases_table, &k->entry);
 }
 
 void
@@ -161,106 +102,68 @@ leases_correct(int64 id, const Row *lease)
 
 typedef struct Change
 {
+	XactNote note;
 	int32 queue_id;
 	int64 id;
 	TimestampTz until;
-	bool gone;
-	SubTransactionId subxact;
+	int running; /* by how much it changes the number of running tasks */
 } Change;
 
-static Change *changes = NULL;
-static int nchanges = 0;
-static int max_changes = 0;
-
 static void
-transaction_ended(XactEvent event, void *arg)
+tell_change(const void *note)
 {
-	for (int i = 0; event == XACT_EVENT_COMMIT && i < nchanges; i++)
-	{
-		if (changes[i].gone)
-			forget(changes[i].id, changes[i].until, changes[i].until);
-		else
-			set_until(changes[i].queue_id, changes[i].id, changes[i].until);
-	}
-	if (event == XACT_EVENT_COMMIT && nchanges > 0)
-		database_hints_changed();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		nchanges = 0;
+	const Change *c = note;
+
+	if (c->running < 0)
+		forget(c->id, c->until, c->until);
+	else
+		set_until(c->queue_id, c->id, c->until);
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	int first = nchanges;
+static XactKind changes = {.note_size = sizeof(Change), .committed = tell_change};
 
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+static void
+note_change(const Row *lease, int running)
+{
+	Change *c;
+
+	if (!hint_is_shared(&leases_table))
 		return;
-	/* Its own are the last ones. */
-	while (first > 0 && changes[first - 1].subxact == mine)
-		changes[--first].subxact = parent;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		nchanges = first;
+	c = xact_note(&changes);
+	c->queue_id = ROW_INT32(lease, LEASE_QUEUE_ID);
+	c->id = ROW_INT64(lease, LEASE_ID);
+	c->until = ROW_TIME(lease, LEASE_UNTIL);
+	c->running = running;
 }
 
 void
-leases_note(const Row *lease, bool gone)
+leases_given(const Row *lease)
 {
-	if (buckets == NULL)
-		return;
-	if (changes == NULL)
-	{
-		max_changes = 16;
-		changes = MemoryContextAlloc(TopMemoryContext, max_changes * sizeof(Change));
-		RegisterXactCallback(transaction_ended, NULL);
-		RegisterSubXactCallback(subtransaction_ended, NULL);
-		(void) database_mine();
-	}
-	if (nchanges == max_changes)
-	{
-		changes = repalloc_huge(changes, mul_size(2 * max_changes, sizeof(Change)));
-		max_changes *= 2;
-	}
-	changes[nchanges++] = (Change){
-		.queue_id = ROW_INT32(lease, LEASE_QUEUE_ID),
-		.id = ROW_INT64(lease, LEASE_ID),
-		.until = ROW_TIME(lease, LEASE_UNTIL),
-		.gone = gone,
-		.subxact = GetCurrentSubTransactionId(),
-	};
+	note_change(lease, 1);
+}
+
+void
+leases_changed(const Row *lease)
+{
+	note_change(lease, 0);
+}
+
+void
+leases_ended(const Row *lease)
+{
+	note_change(lease, -1);
 }
 
 /* ---- looks ----------------------------------------------------------------------- */
 
-/* Calls see() with a copy of each lease of this database. */
-typedef void (*See)(const Known *k, void *arg);
-
-static void
-for_each(See see, void *arg)
-{
-	for (int i = 0; i < NBUCKETS; i++)
-	{
-		Bucket *b = &buckets[i];
-		Known copy[WAYS];
-
-		SpinLockAcquire(&b->lock);
-		memcpy(copy, b->lease, sizeof(copy));
-		SpinLockRelease(&b->lock);
-		for (int j = 0; j < WAYS; j++)
-		{
-			if (copy[j].database == MyDatabaseId)
-				see(&copy[j], arg);
-		}
-	}
-}
-
 static bool
 is_known(TaskqDatabase *db)
 {
-	return db != NULL && pg_atomic_read_u32(&db->leases_known) != 0 &&
+	return db != NULL && !database_wants(db, WANT_LEASES) &&
 		   GetCurrentTimestamp() - db->leases_filled_at < REFILL_EVERY;
 }
 
-/* The leases of a queue. */
+/* What is looked for: the leases of a queue. */
 typedef struct Running
 {
 	int32 queue_id;
@@ -270,8 +173,9 @@ typedef struct Running
 } Running;
 
 static void
-see_running(const Known *k, void *arg)
+see_running(const void *entry, void *arg)
 {
+	const Known *k = entry;
 	Running *running = arg;
 
 	if (k->queue_id != running->queue_id)
@@ -294,21 +198,23 @@ count_lease(const Row *lease, void *arg)
 	running->count += ROW_INT32(lease, LEASE_QUEUE_ID) == running->queue_id;
 }
 
-/* Whether this transaction has ended it, which may still be undone. */
+/* Whether this transaction has ended the lease, which may still be undone. */
 static bool
 is_ended_here(int64 id)
 {
-	for (int i = 0; i < nchanges; i++)
+	for (int i = 0; i < xact_count(&changes); i++)
 	{
-		if (changes[i].gone && changes[i].id == id)
+		const Change *c = xact_note_at(&changes, i);
+
+		if (c->running < 0 && c->id == id)
 			return true;
 	}
 	return false;
 }
 
 /*
- * Forgets those of which there is no row: an end that came by a way which tells
- * nobody.  What has come in their place meanwhile has another time.
+ * Forgets the leases of the queue that have no row: they ended by a way that tells no
+ * process.  A lease that has come in the place of one meanwhile runs until another time.
  */
 static void
 forget_without_row(int32 queue_id)
@@ -317,7 +223,7 @@ forget_without_row(int32 queue_id)
 	HotRelation r;
 
 	running.seen = palloc_array(Known, running.max);
-	for_each(see_running, &running);
+	hint_for_each(&leases_table, see_running, &running);
 	hot_open(&r, HOT_LEASE);
 	hot_begin_looks(&r);
 	for (int i = 0; i < running.count; i++)
@@ -325,24 +231,26 @@ forget_without_row(int32 queue_id)
 		const Known *k = &running.seen[i];
 		Row lease;
 
-		if (!row_fetch(&r, k->id, &lease) && !is_ended_here(k->id))
-			forget(k->id, k->until, k->until);
+		if (!row_fetch(&r, k->entry.number, &lease) && !is_ended_here(k->entry.number))
+			forget(k->entry.number, k->until, k->until);
 	}
 	hot_end_looks(&r);
 	hot_close(&r);
 	pfree(running.seen);
 }
 
-/* What this transaction has claimed, less what it has ended. */
+/* How many tasks this transaction has claimed, less those that it has ended. */
 static int
 count_own(int32 queue_id)
 {
 	int own = 0;
 
-	for (int i = 0; i < nchanges; i++)
+	for (int i = 0; i < xact_count(&changes); i++)
 	{
-		if (changes[i].queue_id == queue_id)
-			own += changes[i].gone ? -1 : 1;
+		const Change *c = xact_note_at(&changes, i);
+
+		if (c->queue_id == queue_id)
+			own += c->running;
 	}
 	return own;
 }
@@ -359,7 +267,7 @@ leases_count_running(int32 queue_id, bool exactly)
 	}
 	if (exactly)
 		forget_without_row(queue_id);
-	for_each(see_running, &running);
+	hint_for_each(&leases_table, see_running, &running);
 	return running.count + count_own(queue_id);
 }
 
@@ -374,12 +282,13 @@ typedef struct Lapsed
 } Lapsed;
 
 static void
-see_lapsed(const Known *k, void *arg)
+see_lapsed(const void *entry, void *arg)
 {
+	const Known *k = entry;
 	Lapsed *lapsed = arg;
 
 	if (k->until <= lapsed->now)
-		lapsed->ids = accumArrayResult(lapsed->ids, Int64GetDatum(k->id), false, INT8OID,
+		lapsed->ids = accumArrayResult(lapsed->ids, Int64GetDatum(k->entry.number), false, INT8OID,
 									   CurrentMemoryContext);
 }
 
@@ -392,15 +301,16 @@ taskq_lapsed(PG_FUNCTION_ARGS)
 
 	if (!is_known(database_mine()))
 		PG_RETURN_NULL();
-	for_each(see_lapsed, &lapsed);
+	hint_for_each(&leases_table, see_lapsed, &lapsed);
 	if (lapsed.ids == NULL)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
 	PG_RETURN_DATUM(makeArrayResult(lapsed.ids, CurrentMemoryContext));
 }
 
 static void
-see_next(const Known *k, void *arg)
+see_next(const void *entry, void *arg)
 {
+	const Known *k = entry;
 	Lapsed *next = arg;
 
 	if (k->until > next->now)
@@ -414,8 +324,8 @@ taskq_next_lapse(PG_FUNCTION_ARGS)
 {
 	Lapsed next = {.now = PG_GETARG_TIMESTAMPTZ(0), .next = DT_NOEND};
 
-	if (buckets != NULL)
-		for_each(see_next, &next);
+	if (hint_is_shared(&leases_table))
+		hint_for_each(&leases_table, see_next, &next);
 	if (next.next == DT_NOEND)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(next.next);
@@ -438,8 +348,7 @@ taskq_fill_leases(PG_FUNCTION_ARGS)
 	if (db == NULL)
 		PG_RETURN_VOID();
 	db->leases_filled_at = GetCurrentTimestamp();
-	pg_atomic_write_u32(&db->leases_known, 1);
-	pg_memory_barrier();
+	(void) database_take_want(db, WANT_LEASES);
 	row_for_each(HOT_LEASE, fill, NULL);
 	PG_RETURN_VOID();
 }

@@ -5,16 +5,17 @@
 #ifndef TASKQ_LEASES_H
 #define TASKQ_LEASES_H
 
+#include "base/shmem.h"
 #include "tables/rows.h"
 
-/* Shared memory. */
-extern Size leases_shared_size(void);
-extern void leases_init_shared(void *memory, bool found);
+extern HintTable leases_table;
 
-/* This transaction gives a lease until then, or ends one that ran until then. */
-extern void leases_note(const Row *lease, bool gone);
+/* This transaction gives, changes or ends a lease: the row as it is then, or was. */
+extern void leases_given(const Row *lease);
+extern void leases_changed(const Row *lease);
+extern void leases_ended(const Row *lease);
 
-/* Leases may have come of which no session has told. */
+/* Leases may have come of which no session has told.  Never fails. */
 extern void leases_unknown(void);
 
 /* Shared memory says of this lease that it has run out, and its row says no. */
@@ -25,8 +26,5 @@ extern void leases_correct(int64 id, const Row *lease);
  * exactly: each is looked for in its table, which costs as much as there are.
  */
 extern int leases_count_running(int32 queue_id, bool exactly);
-
-/* The database is gone. */
-extern void leases_forget(Oid database);
 
 #endif

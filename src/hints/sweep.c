@@ -1,10 +1,10 @@
 /*
  * sweep.c
- *		Looks for pending tasks behind the lanes' positions of which nobody was told.
+ *		Looks for pending tasks behind the lanes' positions that no session has offered.
  *
  * Rows of prepared transactions and of logical replication come so.  A sweep
- * walks the read part of every lane, in steps; where it goes on is remembered by
- * the process.  What it finds becomes a candidate, if it is none: dispatch.c
+ * walks the read part of every lane, in steps; the process remembers where it goes
+ * on.  A row that it finds becomes a candidate, unless it is one: dispatch.c
  * says what must hold.
  */
 #include "postgres.h"
@@ -14,11 +14,12 @@
 
 #include "base/compat.h"
 #include "base/database.h"
+#include "base/shmem.h"
+#include "hints/idle.h"
 #include "hints/lanes.h"
 #include "hints/sweep.h"
 #include "hints/wakeup.h"
 #include "tables/backlog.h"
-
 
 #define SWEEP_FOUND 64 /* missed rows that one step can offer */
 
@@ -47,21 +48,22 @@ static int sweep_lane = 0;
 static int32 sweep_queue = 0;
 static Position sweep_from = {DT_NOBEGIN, 0};
 
+/* False: the slot is not of this database. */
 static bool
-sweep_begin(LaneSlot *s, Sweep *w)
+sweep_begin(int n, Sweep *w)
 {
-	bool ours;
+	LaneSlot *s = (LaneSlot *) hint_lock_if_ours(&lanes_table, n);
 
-	SpinLockAcquire(&s->lock);
-	ours = s->database == MyDatabaseId;
-	w->queue_id = s->queue_id;
-	w->from = s->queue_id == sweep_queue ? sweep_from : lane_start;
+	if (s == NULL)
+		return false;
+	w->queue_id = s->entry.number;
+	w->from = w->queue_id == sweep_queue ? sweep_from : lane_start;
 	w->to = s->lanes[w->lane].read;
 	w->at_end = false;
 	w->is_unread = false;
 	w->count = 0;
-	SpinLockRelease(&s->lock);
-	return ours;
+	slot_unlock(s);
+	return true;
 }
 
 static void
@@ -105,10 +107,13 @@ drop_known(const LaneSlot *s, Sweep *w)
 }
 
 static void
-sweep_end(LaneSlot *s, uint32 relfile, Sweep *w)
+sweep_end(uint32 relfile, Sweep *w)
 {
-	SpinLockAcquire(&s->lock);
-	if (slot_is_of(s, w->queue_id) && s->relfile == relfile)
+	LaneSlot *s = slot_lock(w->queue_id);
+
+	if (s == NULL || s->relfile != relfile)
+		w->count = 0;
+	else
 	{
 		if (w->is_unread)
 			slot_lower(s, &w->unread); /* it may have been passed over meanwhile */
@@ -116,9 +121,8 @@ sweep_end(LaneSlot *s, uint32 relfile, Sweep *w)
 		for (int i = 0; i < w->count; i++)
 			slot_push(s, &w->found[i]);
 	}
-	else
-		w->count = 0;
-	SpinLockRelease(&s->lock);
+	if (s != NULL)
+		slot_unlock(s);
 }
 
 static void
@@ -127,9 +131,9 @@ tell_found(const Sweep *w)
 	for (int i = 0; i < w->count; i++)
 		wakeup_arrival_at_commit(w->queue_id);
 	if (w->count > 0)
-		wakeup_executor_at_commit();
+		wakeup_at_commit(WANT_TASKS);
 	if (w->is_unread)
-		wakeup_timers_at_commit();
+		wakeup_at_commit(WANT_TIMERS);
 }
 
 static void
@@ -154,6 +158,18 @@ sweep_begin_anew(void)
 	sweep_from = lane_start;
 }
 
+/*
+ * Of a queue without a slot nothing was read, so a sweep has nothing to compare with: those who
+ * claim from it look at all of its index again.
+ */
+static void
+tell_beginning(void)
+{
+	idle_end_all();
+	database_hints_changed();
+	wakeup_at_commit(WANT_TASKS);
+}
+
 static bool
 sweep_step(Backlog *b, int max_entries)
 {
@@ -162,20 +178,24 @@ sweep_step(Backlog *b, int max_entries)
 
 	if (!slots_are_shared())
 		return true;
+	if (sweep_slot == 0 && sweep_lane == 0)
+		tell_beginning();
 	lane_scan_open(&scan, b);
 	while (w.budget > 0 && sweep_slot < slot_count())
 	{
-		LaneSlot *s = slot_at(sweep_slot);
-		bool ours = s->database == MyDatabaseId;
+		bool ours;
 
 		w.lane = sweep_lane;
-		ours = ours && sweep_begin(s, &w);
+		ours = sweep_begin(sweep_slot, &w);
 		if (ours)
 		{
 			sweep_entries(b, &scan, &w);
-			sweep_end(s, compat_relfile(b->task.heap), &w);
+			sweep_end(compat_relfile(b->task.heap), &w);
 			if (w.count > 0 || w.is_unread)
+			{
+				idle_end(w.queue_id);
 				database_hints_changed();
+			}
 			tell_found(&w);
 		}
 		sweep_on(&w, !ours);
@@ -208,7 +228,7 @@ sweep_if_wanted(void)
 	TaskqDatabase *db = database_mine();
 	Backlog b;
 
-	if (db == NULL || pg_atomic_exchange_u32(&db->sweep, 0) == 0)
+	if (db == NULL || !database_take_want(db, WANT_SWEEP))
 		return;
 	PG_TRY();
 	{
@@ -220,7 +240,7 @@ sweep_if_wanted(void)
 	}
 	PG_CATCH();
 	{
-		pg_atomic_write_u32(&db->sweep, 1);
+		database_want(db, WANT_SWEEP);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

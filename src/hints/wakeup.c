@@ -1,18 +1,18 @@
 /*
  * wakeup.c
- *		What a committed transaction tells others: executor, launcher, waiters.
+ *		What a committed transaction tells other processes: executor, launcher, waiters.
  *
- * A transaction notes what it has to tell, and tells it once the changes can
- * be seen.  That is not yet so when the callbacks for the commit run: the
- * rows are visible then, but cached catalog entries elsewhere, such as queues,
- * roles and databases, are invalidated only afterwards.  So it is told when
- * the transaction's last resources are released.  Nothing may fail there: it
- * writes atomics, marks and latches and does nothing else, so the slot is
+ * A transaction notes what it has to tell, and tells it once other processes can see
+ * its changes.  That is not yet so when the callbacks for the commit run: the
+ * rows are visible then, but catalog entries that other processes have cached, such as
+ * queues, roles and databases, are invalidated only afterwards.  So it is told when
+ * the transaction has released its locks.  Nothing may fail there: it
+ * writes atomics, marks and latches and does nothing else, and the database's slot is
  * looked up beforehand.
  *
- * What a session waits for stands in shared memory by its number.  Of those
- * who wait for a queue as many are woken as tasks have come; who is woken is
- * marked so, and when it leaves without having looked another is woken instead.
+ * What a session waits for stands in shared memory, in the place of the session's number.
+ * As many sessions that wait for a queue are woken as tasks have come.  A woken session is
+ * marked so; if it leaves without having looked, another one is woken instead.
  *
  * A prepared transaction tells nothing.  When one has been committed or rolled
  * back, and when logical replication has applied something, a sweep looks for
@@ -29,25 +29,18 @@
 
 #include "base/compat.h"
 #include "base/database.h"
+#include "base/xact.h"
 #include "hints/counts.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
 #include "hints/wakeup.h"
-
-
-#define TELL_TASKS    1
-#define TELL_LEASES   2
-#define TELL_LAUNCHER 4
-#define TELL_TIMERS   8
-#define TELL_SWEEP    16
-#define TELL_WAITERS  32
 
 /* Topics are odd numbers. */
 #define TOPIC_NONE  UINT64CONST(0)
 #define TOPIC_WOKEN UINT64CONST(2) /* in place of what was waited for */
 #define TOPIC_ANY   UINT64CONST(4)
 
-/* So many are told one by one; of more, all. */
+/* So many tasks and queues are told one by one; if there are more, all waiters are woken. */
 #define MAX_ENDED  256
 #define MAX_QUEUES 32
 
@@ -59,10 +52,10 @@ typedef struct Arrivals
 } Arrivals;
 
 /* Of the current transaction. */
-static int to_tell = 0;
-static TaskqDatabase *slot = NULL;
-static int64 ended[MAX_ENDED]; /* tasks */
-static int nended = 0;         /* may be greater than MAX_ENDED */
+static uint32 wanted = 0;              /* of the database: bits of DatabaseWant */
+static TaskqDatabase *database = NULL; /* known before the end, if anything is to be told */
+static int64 ended[MAX_ENDED];         /* tasks */
+static int nended = 0;                 /* may be greater than MAX_ENDED */
 static Arrivals arrivals[MAX_QUEUES];
 static int narrivals = 0; /* may be greater than MAX_QUEUES */
 
@@ -91,7 +84,7 @@ topic_of_queue(int32 id)
 
 /* ---- waiters --------------------------------------------------------------------- */
 
-/* Wakes so many of those who wait for the topic; each is woken once. */
+/* Wakes up to count sessions that wait for the topic; each is woken once. */
 static void
 wake_waiters(uint64 topic, int count)
 {
@@ -143,14 +136,6 @@ wakeup_waiters(int32 queue_id)
 
 /* ---- at the end of a transaction ------------------------------------------------- */
 
-/* Only the one who raises the flag wakes the process: it clears the flag before it looks. */
-static void
-raise_flag(pg_atomic_uint32 *flag, pg_atomic_uint32 *procno)
-{
-	if (pg_atomic_exchange_u32(flag, 1) == 0)
-		process_wake(procno);
-}
-
 static void
 tell_waiters(void)
 {
@@ -165,102 +150,61 @@ tell_waiters(void)
 		wake_waiters(TOPIC_ANY, MaxBackends);
 	if (narrivals > MAX_QUEUES)
 		lanes_mark_all();
-	if (narrivals > 0 && slot != NULL)
-		raise_flag(&slot->notify, &slot->procno);
+	if (narrivals > 0 && database != NULL)
+		database_want(database, WANT_NOTIFY);
 }
 
 static void
-forget(void)
+forget_all_notes(void)
 {
-	to_tell = nended = narrivals = 0;
+	wanted = nended = narrivals = 0;
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEnd end)
 {
-	if (event == XACT_EVENT_ABORT)
+	if (end == XACT_ROLLED_BACK)
 		wakeup_stop_waiting(false);
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		forget();
-	if (event == XACT_EVENT_COMMIT && IsLogicalWorker())
-		wakeup_sweep_at_commit();
+	if (end != XACT_COMMITTED)
+		forget_all_notes();
+	else if (IsLogicalWorker())
+		wakeup_at_commit(WANT_SWEEP);
 }
 
 static void
-tell(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+tell(bool committed)
 {
-	int what = to_tell;
-
-	if (what == 0 || !is_top_level || !is_commit || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+	if (!committed)
 		return;
-	if (what & TELL_TASKS)
-		raise_flag(&slot->tasks_due, &slot->procno);
-	if (what & TELL_LEASES)
-		raise_flag(&slot->check_leases, &slot->procno);
-	if (what & TELL_TIMERS)
-		raise_flag(&slot->timers, &slot->procno);
-	if (what & TELL_SWEEP)
+	if (wanted & WANT_SWEEP)
 	{
 		counts_anew();
 		leases_unknown();
 		database_hints_changed();
-		raise_flag(&slot->sweep, &slot->procno);
 	}
-	if (what & TELL_LAUNCHER)
-	{
-		pg_atomic_write_u32(&slot->poked, 1);
-		process_wake(&registry->launcher_procno);
-	}
-	if (what & TELL_WAITERS)
+	if (wanted != 0)
+		database_want(database, wanted);
+	if (nended > 0 || narrivals > 0)
 		tell_waiters();
-	forget();
+	forget_all_notes();
 }
+
+static XactKind told_at_commit = {.ended = transaction_ended, .released = tell};
 
 void
 wakeup_install(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterResourceReleaseCallback(tell, NULL);
+	xact_register(&told_at_commit);
 }
 
 /* ---- what is to be told ------------------------------------------------------------ */
 
-static void
-tell_process_at_commit(int what)
-{
-	slot = database_mine();
-	if (slot != NULL)
-		to_tell |= what;
-}
-
 void
-wakeup_executor_at_commit(void)
+wakeup_at_commit(uint32 wants)
 {
-	tell_process_at_commit(TELL_TASKS);
-}
-
-void
-wakeup_lease_check_at_commit(void)
-{
-	tell_process_at_commit(TELL_LEASES);
-}
-
-void
-wakeup_launcher_at_commit(void)
-{
-	tell_process_at_commit(TELL_LAUNCHER);
-}
-
-void
-wakeup_timers_at_commit(void)
-{
-	tell_process_at_commit(TELL_TIMERS);
-}
-
-void
-wakeup_sweep_at_commit(void)
-{
-	tell_process_at_commit(TELL_SWEEP);
+	database = database_mine();
+	if (database != NULL)
+		wanted |= wants;
 }
 
 void
@@ -268,7 +212,6 @@ wakeup_task_ended_at_commit(int64 id)
 {
 	if (registry == NULL)
 		return;
-	to_tell |= TELL_WAITERS;
 	if (nended < MAX_ENDED)
 		ended[nended] = id;
 	nended++;
@@ -279,8 +222,7 @@ wakeup_arrival_at_commit(int32 queue_id)
 {
 	if (registry == NULL)
 		return;
-	slot = database_mine();
-	to_tell |= TELL_WAITERS;
+	database = database_mine();
 	for (int i = 0; i < Min(narrivals, MAX_QUEUES); i++)
 	{
 		if (arrivals[i].queue_id == queue_id)
@@ -298,7 +240,7 @@ PG_FUNCTION_INFO_V1(taskq_wake_executor);
 Datum
 taskq_wake_executor(PG_FUNCTION_ARGS)
 {
-	wakeup_executor_at_commit();
+	wakeup_at_commit(WANT_TASKS);
 	PG_RETURN_VOID();
 }
 
@@ -306,7 +248,7 @@ PG_FUNCTION_INFO_V1(taskq_sweep_soon);
 Datum
 taskq_sweep_soon(PG_FUNCTION_ARGS)
 {
-	wakeup_sweep_at_commit();
+	wakeup_at_commit(WANT_SWEEP);
 	PG_RETURN_VOID();
 }
 
@@ -314,6 +256,6 @@ PG_FUNCTION_INFO_V1(taskq_poke_launcher);
 Datum
 taskq_poke_launcher(PG_FUNCTION_ARGS)
 {
-	wakeup_launcher_at_commit();
+	wakeup_at_commit(WANT_PROBE);
 	PG_RETURN_VOID();
 }

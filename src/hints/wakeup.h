@@ -5,11 +5,11 @@
 #ifndef TASKQ_WAKEUP_H
 #define TASKQ_WAKEUP_H
 
-/* At this transaction's commit the database's executor looks for due tasks. */
-extern void wakeup_executor_at_commit(void);
-
-/* At commit the executor asks which of its attempts were cancelled. */
-extern void wakeup_lease_check_at_commit(void);
+/*
+ * At this transaction's commit the database wants these things done (bits of DatabaseWant),
+ * and the processes that see to them are woken.
+ */
+extern void wakeup_at_commit(uint32 wants);
 
 /*
  * What sessions wait for, as a number that is never 0.  Two topics may have the
@@ -24,12 +24,6 @@ extern void wakeup_task_ended_at_commit(int64 id);
 /* At commit one more waiter of the pull queue is woken, and the queue is marked: see notify.c. */
 extern void wakeup_arrival_at_commit(int32 queue_id);
 
-/* At commit the executor is told that a pull task is due at a later time. */
-extern void wakeup_timers_at_commit(void);
-
-/* When the transaction has ended a sweep looks for tasks of which no session has told. */
-extern void wakeup_sweep_at_commit(void);
-
 /* All sessions that wait for the queue are woken now. */
 extern void wakeup_waiters(int32 queue_id);
 
@@ -41,8 +35,5 @@ extern void wakeup_stop_waiting(bool found);
 
 /* Called once, while the library is preloaded. */
 extern void wakeup_install(void);
-
-/* At commit the launcher probes the current database. */
-extern void wakeup_launcher_at_commit(void);
 
 #endif

@@ -2,9 +2,9 @@
  * acquire.c
  *		How an attempt begins: one claim for pull and push tasks.
  *
- * Which tasks to try dispatch.c knows, and pending.c whether one can be had.  A
- * claim holds it and inserts its lease, which is all; whoever else wants the
- * task meets the lock or the lease and goes on to the next.
+ * dispatch.c knows which tasks to try, and pending.c whether one can be had.  A
+ * claim holds the task and inserts its lease, which is all.  Another claimer of the
+ * same task meets the lock or the lease, and goes on to the next task.
  */
 #include "postgres.h"
 
@@ -23,6 +23,7 @@
 #include "base/sql.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
+#include "hints/idle.h"
 #include "hints/sweep.h"
 #include "life/acquire.h"
 #include "life/expire.h"
@@ -36,7 +37,6 @@
 #include "tables/state.h"
 #include "tables/token.h"
 
-
 #define HELD_AT_ONCE 16
 
 /* A claim under way. */
@@ -45,13 +45,13 @@ typedef struct Claiming
 	TimestampTz now;
 	int64 lease_us;
 	text *worker;
-	bool push; /* the executor minds timeouts itself */
+	bool push; /* the sender of the request minds the timeout */
 	Claim *claims;
 	int count;
 	int max;
 } Claiming;
 
-/* When heartbeats end: started + timeout, if the task has one. */
+/* Until when heartbeats may extend the lease: started + timeout, if the task has one. */
 static TimestampTz
 deadline_of(const Claiming *c, const Row *task)
 {
@@ -81,7 +81,7 @@ fill_lease(Row *lease, const Claiming *c, const Row *task)
 	row_set_text(lease, LEASE_WORKER, c->worker);
 }
 
-/* A late task with whose row an administrator is busy: another time. */
+/* A task that is too late to start, whose row an administrator is changing: it is tried again. */
 static void
 offer_later(Backlog *b, const Row *task)
 {
@@ -90,7 +90,7 @@ offer_later(Backlog *b, const Row *task)
 	dispatch_inserted(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
 }
 
-/* Claims the tasks that are held, which are in claims[] behind those claimed so far. */
+/* Claims the held tasks, which are in claims[] behind those claimed so far, and releases them. */
 static void
 claim_held(Backlog *b, Claiming *c, int held)
 {
@@ -143,7 +143,7 @@ claim_seen(Backlog *b, const Candidate *candidate, void *arg)
 	return c->count < c->max;
 }
 
-/* A candidate may have been given twice. */
+/* Whether the task is held already: a candidate may have been given twice. */
 static bool
 is_held(const Claiming *c, int held, int64 id)
 {
@@ -155,7 +155,10 @@ is_held(const Claiming *c, int held, int64 id)
 	return false;
 }
 
-/* Of whom another holds one, that is waited for: but not while any are held. */
+/*
+ * Holds the candidates and claims them together.  If another session holds one of them, this
+ * session waits for it, but only after it has claimed, and so released, those that it holds.
+ */
 static void
 claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
 {
@@ -179,8 +182,7 @@ claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
 	claim_held(b, c, held);
 }
 
-/* False: dispatch.c does not know the queue. */
-static bool
+static void
 claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
 {
 	Candidate taken[HELD_AT_ONCE];
@@ -192,7 +194,6 @@ claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
 						  next_due);
 		claim_taken(b, c, taken, n);
 	}
-	return n >= 0;
 }
 
 int
@@ -207,24 +208,32 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 		.claims = claims,
 		.max = max,
 	};
+	uint32 begun = idle_begin(queue->id);
 	Backlog b;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return 0;
 	backlog_open(&b);
-	/* What others cannot see yet is no candidate: those who have it look for themselves. */
-	if (dispatch_has_own(queue->id) || !claim_candidates(&b, queue->id, &c, next_due))
+	/*
+	 * A task that is not yet visible to other sessions is no candidate; the session that
+	 * submitted it looks for it itself.
+	 */
+	if (dispatch_has_own(queue->id))
 		*next_due = backlog_walk(&b, queue->id, c.now, claim_seen, &c);
+	else
+		claim_candidates(&b, queue->id, &c, next_due);
 	backlog_close(&b);
+	if (c.count < max && queue->push)
+		idle_remember(queue->id, begun, *next_due);
 	if (c.count > 0)
 		CommandCounterIncrement();
 	return c.count;
 }
 
-static Statement expire_leases = {"select taskq._expire_leases()", 0, {0}, NULL};
+static Statement expire_leases = {"select taskq_private.expire_leases()", 0, {0}, NULL};
 
-/* Whether somebody else takes expired leases back. */
+/* Whether an executor takes expired leases back. */
 static bool
 executor_runs(void)
 {
@@ -234,9 +243,9 @@ executor_runs(void)
 }
 
 /*
- * Leases come back by the executor's maintenance, and so do tasks of which
- * nobody was told.  Where none is known to run whoever acquires looks after
- * them, at most once a second.
+ * The executor takes expired leases back, and looks for tasks that no session has
+ * offered.  Where no executor is known to run, acquire() does both, at most once a second
+ * in a session.
  */
 static void
 expire_if_time(void)
@@ -288,7 +297,6 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* What acquire() does with its arguments, which begin at n. */
 void
 acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 {
@@ -311,7 +319,6 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
 		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
 }
 
-/* The queue that the first argument names, if it can be acquired from here and now. */
 const Queue *
 queue_to_acquire(FunctionCallInfo fcinfo)
 {

@@ -26,7 +26,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 /* One task of a batch, and what proves that it is the caller's. */
 typedef struct Ownership
 {

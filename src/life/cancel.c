@@ -1,6 +1,6 @@
 /*
  * cancel.c
-		How a task is ended from outside: cancel(), and the same for purge and drop.
+ *		How a task is ended from outside: cancel(), and the same for purge and drop.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 #include "utils/syscache.h"
 
 #include "base/arg.h"
+#include "base/database.h"
 #include "hints/wakeup.h"
 #include "life/finish.h"
 #include "life/history.h"
@@ -23,7 +24,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/state.h"
-
 
 #define MAX_LOOKS 1000
 
@@ -47,7 +47,7 @@ cancel_running(int64 id, text *reason)
 	RowResult result = lease_mark_cancelled(id, reason);
 
 	if (result == ROW_DONE)
-		wakeup_lease_check_at_commit();
+		wakeup_at_commit(WANT_CANCELS);
 	return result;
 }
 

@@ -1,6 +1,6 @@
 /*
  * due.c
-		Which tasks are due, without taking them.
+ *		Which tasks are due, without taking them.
  */
 #include "postgres.h"
 
@@ -11,19 +11,13 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "base/database.h"
 #include "hints/dispatch.h"
+#include "hints/idle.h"
 #include "hints/wakeup.h"
 #include "life/due.h"
 #include "tables/backlog.h"
 #include "tables/queue.h"
-
-
-static bool
-note_due(Backlog *b, const Candidate *c, void *arg)
-{
-	*(bool *) arg = true;
-	return false;
-}
 
 /* What task_count_due() finds out. */
 typedef struct DueCount
@@ -60,22 +54,80 @@ task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
 	return due.count;
 }
 
+#define FEW_QUEUES 8 /* are better looked at one by one */
+
+static int
+count_unknown(const TimestampTz *due, int count)
+{
+	int unknown = 0;
+
+	for (int i = 0; i < count; i++)
+		unknown += due[i] == DT_NOBEGIN;
+	return unknown;
+}
+
+/* Looks at once at the queues of which nothing is known. */
+static void
+survey_unknown(const int32 *ids, int count, TimestampTz now, TimestampTz *due)
+{
+	int *unknown = palloc_array(int, count);
+	int32 *its_id = palloc_array(int32, count);
+	uint32 *begun = palloc_array(uint32, count);
+	TimestampTz *found = palloc_array(TimestampTz, count);
+	Backlog b;
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (due[i] != DT_NOBEGIN)
+			continue;
+		unknown[n] = i;
+		its_id[n] = ids[i];
+		begun[n++] = idle_begin(ids[i]);
+	}
+	backlog_open(&b);
+	backlog_survey(&b, its_id, n, now, found);
+	backlog_close(&b);
+	for (int i = 0; i < n; i++)
+	{
+		due[unknown[i]] = found[i];
+		if (found[i] > now)
+			idle_remember(its_id[i], begun[i], found[i]);
+	}
+}
+
+TimestampTz *
+tasks_survey(const int32 *ids, int count, TimestampTz now)
+{
+	TimestampTz *due = palloc_array(TimestampTz, count);
+
+	idle_read(ids, count, due);
+	if (idle_is_possible() && count_unknown(due, count) > FEW_QUEUES)
+		survey_unknown(ids, count, now, due);
+	for (int i = 0; i < count && dispatch_has_any_own(); i++)
+	{
+		if (due[i] > now && dispatch_has_own(ids[i]))
+			due[i] = now;
+	}
+	return due;
+}
+
 bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
+	uint32 begun = idle_begin(queue->id);
 	Backlog b;
-	bool due = false;
-	int found;
+	bool due;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return false;
 	backlog_open(&b);
-	found = dispatch_look(&b, queue->id, now, next_due);
-	if (found < 0)
-		*next_due = backlog_walk(&b, queue->id, now, note_due, &due);
+	due = dispatch_look(&b, queue->id, now, next_due);
 	backlog_close(&b);
-	return due || found > 0;
+	if (!due)
+		idle_remember(queue->id, begun, *next_due);
+	return due;
 }
 
 /* What becomes due when, of all queues: for the timers of an executor that has just started. */
@@ -89,6 +141,6 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) &&
 		(!queue->push || queue->external))
 		wakeup_arrival_at_commit(queue->id);
-	wakeup_timers_at_commit();
+	wakeup_at_commit(WANT_TIMERS);
 	PG_RETURN_VOID();
 }

@@ -1,6 +1,6 @@
 /*
  * expire.c
-		What time ends: leases that ran out, tasks that were not started in time.
+ *		What time ends: leases that ran out, tasks that were not started in time.
  */
 #include "postgres.h"
 
@@ -21,7 +21,6 @@
 #include "tables/backlog.h"
 #include "tables/rows.h"
 #include "tables/state.h"
-
 
 bool
 task_start_expired(const Row *task, TimestampTz now)
@@ -86,7 +85,7 @@ taskq_lose_lease(PG_FUNCTION_ARGS)
 				   lose(&lease));
 }
 
-/* A lease that shared memory says has run out: loses it, or corrects the memory; true: it is lost. */
+/* Loses a lease that shared memory says has run out, or corrects the memory; true: it is lost. */
 PG_FUNCTION_INFO_V1(taskq_lose_lapsed);
 Datum
 taskq_lose_lapsed(PG_FUNCTION_ARGS)

@@ -29,10 +29,9 @@
 #include "tables/rows.h"
 #include "tables/state.h"
 
-
 #define MAX_RETRY_IN_US (366 * US_PER_DAY)
 
-/* Columns of taskq.attempt, all of them. */
+/* Columns of taskq_private.attempt, all of them. */
 enum AttemptArgument
 {
 	ATT_TASK_ID,
@@ -53,7 +52,7 @@ enum AttemptArgument
 };
 
 static Statement insert_attempt = {
-	"insert into taskq.attempt values "
+	"insert into taskq_private.attempt values "
 	"($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 	ATT_NARGS,
 	{INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
@@ -63,7 +62,7 @@ static Statement insert_attempt = {
 
 /* NULL: the task is dead. */
 static Statement select_retry_at = {
-	"select taskq._retry_at($1, $2, $3, $4, $5)",
+	"select taskq_private.retry_at($1, $2, $3, $4, $5)",
 	5,
 	{TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INTERVALOID},
 	NULL,

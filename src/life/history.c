@@ -2,9 +2,9 @@
  * history.c
  *		How a task leaves: its live rows go, what is to be kept is appended.
  *
- * The dated table that the row belongs to is written directly, and never made
- * here: DDL in a user's transaction would make others wait for its end.  Where
- * maintenance has not made it yet, history_rest takes the row.
+ * The dated table that the row belongs to is written directly, and never created
+ * here: DDL in a user's transaction would make others wait for its end.  If
+ * the executor has not created the table yet, history_rest takes the row.
  */
 #include "postgres.h"
 
@@ -32,10 +32,9 @@
 #include "tables/rows.h"
 #include "tables/state.h"
 
-
 #define MAX_DAILY_KEEP_US (31 * US_PER_DAY)
 
-/* Columns of taskq.history, from zero. */
+/* Columns of taskq_private.history, from zero. */
 enum HistoryColumn
 {
 	HIST_BUCKET,
@@ -78,19 +77,19 @@ typedef struct HistoryRow
 } HistoryRow;
 
 /*
- * The failed tries of a task that ends, and the last HTTP answer among them.
- * Bounded, whatever workers have reported: the last hundred, without details
+ * The failed attempts of a task that ends, and the last HTTP answer among them.
+ * They are limited, whatever workers have reported: to the last hundred, without details
  * of more than 8 kB.
  */
 static Statement take_attempts = {
-	"with gone as (delete from taskq.attempt where task_id = $1 returning *), "
+	"with gone as (delete from taskq_private.attempt where task_id = $1 returning *), "
 	"last as (select * from gone where status is not null "
 	"order by attempt desc, ended_at desc limit 1), "
 	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
 	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
 	"'error', error, 'status', status, 'elapsed', elapsed, 'times', times)) "
-	/* Added afterwards: nulls in it are the worker's. */
+	/* Added after the nulls were stripped: nulls in the detail are the worker's. */
 	"|| case when pg_column_size(detail) <= 8192 then jsonb_build_object('detail', detail) "
 	"else '{}' end order by attempt, ended_at), "
 	"(select status from last), (select headers from last), (select body from last), "
@@ -127,7 +126,7 @@ put_answer(HistoryRow *h, const Answer *answer)
 		put(h, HIST_ELAPSED, IntervalPGetDatum(answer->elapsed));
 }
 
-/* The rows of taskq.attempt become a column of this one. */
+/* The rows of taskq_private.attempt become a column of this one. */
 static void
 put_attempts(HistoryRow *h, const Row *task, const Ending *ending)
 {
@@ -187,7 +186,7 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 		put_answer(h, ending->answer);
 }
 
-/* What retry() would need.  A finished task's payload is not kept. */
+/* What retry() needs.  It is not kept of finished tasks. */
 static void
 put_content(HistoryRow *h, const Row *task)
 {
@@ -198,7 +197,7 @@ put_content(HistoryRow *h, const Row *task)
 	put_from(h, HIST_BODY, task, TASK_BODY);
 }
 
-/* yyyymmdd of the day of expiry, or yyyymm of its month if it is kept long.  UTC. */
+/* The dated table: yyyymmdd of the day of expiry, or yyyymm of its month if kept long.  UTC. */
 static int32
 bucket_of(TimestampTz ended_at, int64 keep_us)
 {
@@ -228,7 +227,7 @@ open_leaf(int32 bucket)
 	Relation relation;
 
 	snprintf(name, sizeof(name), "history_%d", bucket);
-	leaf = get_relname_relid(name, get_namespace_oid("taskq", false));
+	leaf = catalog_find_relation(name);
 	relation = OidIsValid(leaf) ? try_table_open(leaf, RowExclusiveLock) : NULL;
 	if (relation == NULL)
 		relation = table_open(catalog_relation("history_rest"), RowExclusiveLock);
@@ -272,7 +271,7 @@ write_rows(HistoryBatch *b)
 	b->memory = 0;
 }
 
-/* Such a row is written by itself: a copy is made of it, whose place the batch would not learn. */
+/* Such a row is written by itself: the server stores a copy, whose place the batch cannot know. */
 static bool
 has_to_be_toasted(HeapTuple tuple)
 {

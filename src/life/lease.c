@@ -1,11 +1,14 @@
 /*
  * lease.c
- *		The ownership of a running task: proved, extended, taken back.
+ *		The ownership of a running task: given, proved, extended, taken back.
  *
- * A lease is lost when its row is gone or bears another token, not by the
- * clock alone: until somebody takes the task back, heartbeat and finish
- * succeed.  Every function here reads the latest row and, when somebody
- * changed it at the same moment, reads it again.
+ * A lease is lost when its row is gone or has another token, not by the
+ * clock alone: until the task has been taken back, heartbeat and finish
+ * succeed.  Every function here reads the latest row and, if another transaction
+ * has changed it at the same moment, reads it again.
+ *
+ * This file is the only writer of the table of leases, so that shared memory hears of
+ * every change (hints/leases.c).
  */
 #include "postgres.h"
 
@@ -25,13 +28,12 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 void
 lease_give(HotRelation *leases, Row **rows, int count)
 {
 	rows_insert(leases, rows, count);
 	for (int i = 0; i < count; i++)
-		leases_note(rows[i], false);
+		leases_given(rows[i]);
 }
 
 /* Deletes the lease as it was read. */
@@ -41,11 +43,11 @@ delete_lease(HotRelation *r, const Row *lease, bool wait)
 	RowResult result = row_delete(r, lease, wait);
 
 	if (result == ROW_DONE)
-		leases_note(lease, true);
+		leases_ended(lease);
 	return result;
 }
 
-/* One try; ROW_CHANGED: somebody has extended it meanwhile. */
+/* One try; ROW_CHANGED: another transaction has extended the lease meanwhile. */
 static RowResult
 try_to_take(HotRelation *r, int64 id, int64 token, Row *lease, bool wait)
 {
@@ -86,7 +88,7 @@ lease_take_as_read(const Row *lease)
 	return taken;
 }
 
-/* Who has a valid token of a queue that it may not work on is told so. */
+/* TQ007 for a role that has a valid token, and may not work on the queue. */
 static void
 require_own(const Row *lease)
 {
@@ -96,7 +98,7 @@ require_own(const Row *lease)
 		queue_require(queue, PRIVILEGE_WORK);
 }
 
-/* The executor has every queue. */
+/* The same; the executor may work on every queue. */
 static void
 require_sender(const Row *lease)
 {
@@ -138,10 +140,10 @@ lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease)
 	return result == ROW_DONE;
 }
 
-/* What is to become of a lease that is still ours. */
+/* Changes the row of a lease before it is written. */
 typedef void (*LeaseChange)(Row *lease, const void *arg);
 
-/* Results as of lease_take(); *lease is the row as it is then. */
+/* Changes a lease that still has that token.  Results as of lease_take(); *lease is the new row. */
 static RowResult
 change_lease(int64 id, int64 token, LeaseChange change, const void *arg, Row *lease, bool wait)
 {
@@ -161,7 +163,7 @@ change_lease(int64 id, int64 token, LeaseChange change, const void *arg, Row *le
 	hot_close(&r);
 	if (result == ROW_DONE)
 	{
-		leases_note(lease, false);
+		leases_changed(lease);
 		CommandCounterIncrement();
 	}
 	return result;
@@ -230,7 +232,7 @@ taskq_heartbeat(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* What progress() tells. */
+/* What progress() stores. */
 typedef struct Progress
 {
 	bool nofraction;
@@ -289,7 +291,7 @@ lease_mark_cancelled(int64 id, text *reason)
 	hot_close(&r);
 	if (result == ROW_DONE)
 	{
-		leases_note(&lease, false);
+		leases_changed(&lease);
 		CommandCounterIncrement();
 	}
 	return result;

@@ -1,19 +1,20 @@
 /*
  * pending.c
- *		Pending tasks: those that have no lease.  How one is looked at, held and taken.
+ *		Pending tasks: how one is made, held and taken.
  *
- * A task is pending while its row stands and no lease has its id.  Who claims,
- * changes or ends a pending task must be sure of both at one moment, so he
+ * A task is pending while its row stands and no lease has its id.  A session that claims,
+ * changes or ends a pending task must be sure of both at one moment.  So it
  * holds the task's lock meanwhile: a lock on its id, for some microseconds (when
- * tokens run out, for a flush of the log), in which he waits for nobody.  Under
- * it he looks for a lease first and for the row then.  Nobody else can insert a
- * lease in between; and who had one and has ended the task has taken the row
- * away together with it, so that the row is not found.  (In the other order an
- * end between the looks would leave a task that seems pending.)  When the lock
- * is let go, there is a lease, or the row is deleted, and by that everybody sees
- * that the task is in somebody's hands until his transaction ends.
+ * tokens run out, for a flush of the log), in which it waits for no other session.
  *
- * Who has the lease of a running task needs no lock to change or end it.
+ * Under the lock the session looks for a lease first, and for the row then.  No other
+ * session can insert a lease in between.  A transaction that had a lease and has ended the
+ * task has deleted the row together with the lease, so the row is not found.  (In the other
+ * order, an end between the two looks would leave a task that seems pending.)  When the
+ * lock is released, there is a lease, or the row is deleted: by that, other sessions see
+ * that the task is in the hands of a transaction until that ends.
+ *
+ * The owner of a running task's lease needs no lock to change or end the task.
  */
 #include "postgres.h"
 
@@ -29,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/database.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
 #include "hints/wakeup.h"
@@ -37,12 +39,11 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 /* ---- the lock ------------------------------------------------------------------ */
 
 #define TASK_LOCK ExclusiveLock
 
-/* The id as an object of the database, of a class that is our table; 48 bits of it, which do. */
+/* The lock of an object in the class "our table", whose number is the lower 48 bits of the id. */
 static LOCKTAG
 lock_of(const Backlog *b, int64 id)
 {
@@ -76,7 +77,7 @@ pending_hold(Backlog *b, const Candidate *c, bool wait, Row *task)
 {
 	RowResult result = ROW_GONE;
 
-	/* Most that cannot be claimed are seen without the lock. */
+	/* Most candidates that cannot be claimed are recognised without the lock. */
 	if (!backlog_stands(b, c))
 		return ROW_GONE;
 	ExecClearTuple(b->slot);
@@ -95,8 +96,9 @@ pending_hold(Backlog *b, const Candidate *c, bool wait, Row *task)
 }
 
 /*
- * One try, under the lock.  ROW_BUSY: *holder has the task in hand.  Who is about
- * to end the attempt of a running task is not waited for: it is not pending.
+ * One try, under the lock.  ROW_BUSY: the transaction *holder has the task in hand.  If
+ * that transaction is about to end the attempt of a running task, it is not waited for:
+ * the task is not pending.
  */
 static RowResult
 look_under_lock(Backlog *b, int64 id, Row *task, TransactionId *holder)
@@ -168,7 +170,7 @@ pending_take(int64 id, bool wait, Row *task)
 		result = pending_delete(&b, task, locked);
 		if (result == ROW_DONE || !wait)
 			break;
-		/* An administrator is at the row.  He is waited for without holding the task. */
+		/* An administrator is changing the row: wait for that, without holding the task. */
 		locked = row_lock(&b.task, task, LockTupleExclusive, true) == ROW_DONE;
 	}
 	backlog_close(&b);
@@ -179,15 +181,16 @@ pending_take(int64 id, bool wait, Row *task)
 
 /* ---- making ---------------------------------------------------------------------- */
 
+/* At commit the processes are woken that wait for such a task. */
 static void
-wake_who_waits(const Row *task)
+wake_processes(const Row *task)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 
 	if (queue != NULL && queue->push && !queue->external)
-		wakeup_executor_at_commit();
+		wakeup_at_commit(WANT_TASKS);
 	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
-		wakeup_timers_at_commit();
+		wakeup_at_commit(WANT_TIMERS);
 	else
 		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
 }
@@ -200,7 +203,7 @@ made(const HotRelation *tasks, const Row *task)
 	counts_pending(ROW_INT32(task, TASK_QUEUE_ID), 1);
 	dispatch_inserted(tasks->heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
 	CommandCounterIncrement();
-	wake_who_waits(task);
+	wake_processes(task);
 }
 
 void

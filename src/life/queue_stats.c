@@ -1,6 +1,6 @@
 /*
  * queue_stats.c
-		How full the queues are: queue_stats().
+ *		How full the queues are: queue_stats().
  */
 #include "postgres.h"
 
@@ -23,24 +23,23 @@
 #include "tables/queue.h"
 #include "tables/state.h"
 
-
 static Statement count_pending = {
-	"select (select count(*) from taskq.task t where t.queue_id = $1) - "
-	"(select count(*) from taskq.lease l where l.queue_id = $1)",
+	"select (select count(*) from taskq_private.task t where t.queue_id = $1) - "
+	"(select count(*) from taskq_private.lease l where l.queue_id = $1)",
 	1,
 	{INT4OID},
 	NULL,
 };
 
 static Statement count_running = {
-	"select count(*) from taskq.lease l where l.queue_id = $1",
+	"select count(*) from taskq_private.lease l where l.queue_id = $1",
 	1,
 	{INT4OID},
 	NULL,
 };
 
 static Statement select_queue_ids = {
-	"select array_agg(q.id order by q.name) from taskq._queues q",
+	"select array_agg(q.id order by q.name) from taskq_private.all_queues q",
 	0,
 	{0},
 	NULL,

@@ -1,6 +1,6 @@
 /*
  * result.c
-		What became of a task: result(), response(), retry().
+ *		What became of a task: result(), response(), retry().
  */
 #include "postgres.h"
 
@@ -16,23 +16,27 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
-static Statement revive = {"select taskq._retry($1, $2)", 2, {INT8OID, TIMESTAMPTZOID}, NULL};
+static Statement revive = {
+	"select taskq_private.retry($1, $2)",
+	2,
+	{INT8OID, TIMESTAMPTZOID},
+	NULL,
+};
 static Statement select_queue_of_ended = {
-	"select h.queue from taskq._history h where h.id = $1",
+	"select h.queue from taskq_private.all_history h where h.id = $1",
 	1,
 	{INT8OID},
 	NULL,
 };
 static Statement select_result = {
-	"select r.queue, r.state, r.result, r.error, r.ended_at from taskq._result($1) r",
+	"select r.queue, r.state, r.result, r.error, r.ended_at from taskq_private.result($1) r",
 	1,
 	{INT8OID},
 	NULL,
 };
 static Statement select_response = {
 	"select r.queue, r.status, r.headers, r.body, r.truncated, r.elapsed "
-	"from taskq._response($1) r",
+	"from taskq_private.response($1) r",
 	1,
 	{INT8OID},
 	NULL,
@@ -42,7 +46,7 @@ static Statement select_response = {
 static bool
 may_by_name(Datum queue, bool isnull, int privileges)
 {
-	return !isnull && queue_may(queue_find(DatumGetTextPP(queue)), privileges);
+	return !isnull && queue_may(queue_of_row(DatumGetTextPP(queue)), privileges);
 }
 
 PG_FUNCTION_INFO_V1(taskq_retry);

@@ -27,6 +27,7 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "life/finish.h"
 #include "life/pending.h"
 #include "life/submit.h"
 #include "tables/arming.h"
@@ -34,7 +35,6 @@
 #include "tables/key.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
 
 #define MIN_PRIORITY   (-16)
 #define MAX_PRIORITY   15
@@ -68,21 +68,21 @@ static const SubmitArguments submit_many_args = {
 };
 
 static Statement select_policy = {
-	"select p.max_attempts from taskq._retry_policies p where p.name = $1",
+	"select p.max_attempts from taskq_private.all_retry_policies p where p.name = $1",
 	1,
 	{TEXTOID},
 	NULL,
 };
 
 static Statement insert_start_limit = {
-	"insert into taskq.start_limit (start_by, id) values ($1, $2)",
+	"insert into taskq_private.start_limit (start_by, id) values ($1, $2)",
 	2,
 	{TIMESTAMPTZOID, INT8OID},
 	NULL,
 };
 
 static Statement delete_attempts = {
-	"delete from taskq.attempt where task_id = $1",
+	"delete from taskq_private.attempt where task_id = $1",
 	1,
 	{INT8OID},
 	NULL,
@@ -510,7 +510,7 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* For _retry(), which has inserted the task row. */
+/* For retry(), which has inserted the task row. */
 PG_FUNCTION_INFO_V1(taskq_made_pending);
 Datum
 taskq_made_pending(PG_FUNCTION_ARGS)

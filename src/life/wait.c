@@ -2,13 +2,13 @@
  * wait.c
  *		Waiting in the server: wait() for the end of a task, wait_ready() for work.
  *
- * Both are procedures because only those can commit, and commit before each
- * sleep: a sleeper holds no snapshot, lock or transaction that would be in
- * anybody's way.  What is waited for stands in shared memory by the number of
- * the backend, where the commit that brings it finds it (wakeup.c).  It is
+ * Both are procedures, because only procedures can commit.  They commit before each
+ * sleep: a sleeping session holds no snapshot, lock or transaction that would be in
+ * the way of others.  What the session waits for stands in shared memory, in the place of
+ * its backend, where the commit that brings it finds it (wakeup.c).  It is
  * written before the look that may find nothing, so nothing is missed between
- * look and sleep; without shared memory, and for what no commit announces,
- * such as a prepared transaction's, the look is repeated.
+ * look and sleep.  Without shared memory, and for what no commit announces,
+ * such as the tasks of a prepared transaction, the look is repeated.
  */
 #include "postgres.h"
 
@@ -33,13 +33,12 @@
 #include "life/result.h"
 #include "tables/queue.h"
 
-
 #define MAX_WAIT_US US_PER_DAY
 
 /* One look.  True: what is waited for is there.  *next_ms: when to look again at the latest. */
 typedef bool (*Look)(void *what, int64 *next_ms);
 
-/* A procedure called where it may commit, in a transaction that has nothing to commit. */
+/* TQ009 unless the procedure may commit here, and the transaction has nothing to commit. */
 static void
 require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 {
@@ -68,7 +67,7 @@ sleep_ms(int64 ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Looks until it is there or the time is up. */
+/* Looks until the thing is there (true) or the time is up. */
 static bool
 look_until(uint64 topic, Look look, void *what, int64 timeout_us)
 {

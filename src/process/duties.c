@@ -36,7 +36,6 @@
 #include "process/duties.h"
 #include "process/transaction.h"
 
-
 static Operation op_recover = {.name = "recover an executor's tasks", .failure_level = WARNING};
 static Operation op_leases = {.name = "take back expired leases", .failure_level = WARNING};
 static Operation op_sweep = {.name = "look for tasks", .failure_level = WARNING};
@@ -44,12 +43,12 @@ static Operation op_make_history = {.name = "make tables of history", .failure_l
 static Operation op_drop_history = {.name = "drop tables of history", .failure_level = DEBUG1};
 static Operation op_drop_keys = {.name = "forget keys", .failure_level = WARNING};
 
-static Statement call_recover = {.sql = "select taskq._push_recover()"};
-static Statement call_expire = {.sql = "select taskq._expire_leases()"};
-static Statement call_sweep = {.sql = "select taskq._sweep()"};
-static Statement call_make_history = {.sql = "select taskq._make_history()"};
-static Statement call_drop_history = {.sql = "select taskq._drop_history()"};
-static Statement call_drop_keys = {.sql = "select taskq._drop_keys()"};
+static Statement call_recover = {.sql = "select taskq_private.push_recover()"};
+static Statement call_expire = {.sql = "select taskq_private.expire_leases()"};
+static Statement call_sweep = {.sql = "select taskq_private.sweep()"};
+static Statement call_make_history = {.sql = "select taskq_private.make_history()"};
+static Statement call_drop_history = {.sql = "select taskq_private.drop_history()"};
+static Statement call_drop_keys = {.sql = "select taskq_private.drop_keys()"};
 
 #define HISTORY_EVERY_MS INT64CONST(60000)
 #define SWEEP_EVERY_MS   INT64CONST(60000)
@@ -136,7 +135,7 @@ sweep_is_wanted(void)
 {
 	TaskqDatabase *db = database_mine();
 
-	return db != NULL && pg_atomic_read_u32(&db->sweep) != 0;
+	return db != NULL && database_wants(db, WANT_SWEEP);
 }
 
 static void
@@ -146,7 +145,7 @@ sweep(int64 now)
 
 	if (!sweeping)
 	{
-		pg_atomic_exchange_u32(&database_mine()->sweep, 0);
+		(void) database_take_want(database_mine(), WANT_SWEEP);
 		sweeping = true;
 		sweep_began_at = now;
 	}

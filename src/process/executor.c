@@ -2,8 +2,8 @@
  * executor.c
  *		The background worker that serves one database.
  *
- * It hosts the engine of core/deliver.h on its latch, with store.c as the
- * engine's store.  Between two turns of the engine there is no transaction,
+ * It runs the engine of core/deliver.h on its latch, with store.c as the engine's
+ * store.  Between two turns of the engine there is no transaction,
  * no snapshot and no lock but the one that keeps a second executor out.
  *
  * Stopping: SIGTERM only sets a flag and cancels the transaction under way
@@ -51,13 +51,12 @@
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
-
-#define MAX_RESPONSE_HEADERS (32 * 1024)
-#define RECOVER_EVERY_MS     1000
+#define RECOVER_EVERY_MS 1000
 
 PGDLLEXPORT void taskq_executor_main(Datum database);
 
 static Oid database;
+static char database_name[NAMEDATALEN];
 static Oid role;
 static TaskqDatabase *slot = NULL; /* ours from announce() on; NULL without preload */
 static TaskqEnd end_reason = TASKQ_END_FAILED;
@@ -259,8 +258,9 @@ settings_want_us(void)
 	if (wanted)
 	{
 		StartTransactionCommand();
-		wanted = settings_database_allowed(get_database_name(MyDatabaseId));
+		strlcpy(database_name, get_database_name(MyDatabaseId), sizeof(database_name));
 		CommitTransactionCommand();
+		wanted = settings_database_allowed(database_name);
 	}
 	return wanted;
 }
@@ -279,28 +279,45 @@ keep_others_out(void)
 	return alone;
 }
 
-/* ---- the engine's host ------------------------------------------------------------- */
+/* ---- the engine's process --------------------------------------------------------- */
 
 static int64_t
-host_now_ms(void *self)
+process_now_ms(void *self)
 {
 	return tq_clock_ms();
 }
 
 static int64_t
-host_wall_s(void *self)
+process_wall_s(void *self)
 {
 	return (int64_t) time(NULL);
 }
 
 static bool
-host_stopping(void *self)
+process_stopping(void *self)
 {
 	return worker_stopping;
 }
 
 static void
-host_log(void *self, const char *line)
+process_armed(void *self, bool armed)
+{
+	static bool disarmed = false;
+
+	if (armed)
+		duties_hurry();
+	if (!armed)
+		ereport(LOG,
+				(errmsg("executor in database \"%s\" sends nothing: the database is not armed",
+						database_name),
+				 errhint("Call taskq.arm() if requests are to be sent from here.")));
+	else if (disarmed)
+		ereport(LOG, (errmsg("executor in database \"%s\" is armed", database_name)));
+	disarmed = !armed;
+}
+
+static void
+process_log(void *self, const char *line)
 {
 	ereport(LOG, (errmsg("executor: %s", line)));
 }
@@ -321,30 +338,29 @@ watch(int fd)
 static bool
 tasks_are_due(void)
 {
-	return slot != NULL && pg_atomic_read_u32(&slot->tasks_due) != 0 &&
-		   pg_atomic_exchange_u32(&slot->tasks_due, 0) != 0;
+	return slot != NULL && database_take_want(slot, WANT_TASKS);
 }
 
 static bool
 leases_to_be_checked(void)
 {
-	return slot != NULL && pg_atomic_read_u32(&slot->check_leases) != 0;
+	return slot != NULL && database_wants(slot, WANT_CANCELS);
 }
 
 /*
  * Flags are looked at before the latch is waited for, because a transaction
  * may have used up the latch's signal.
  */
-static int
-host_wait(void *self, int fd, int64_t timeout_ms)
+static bool
+process_wait(void *self, int fd, int64_t timeout_ms)
 {
 	WaitEvent events[3];
-	int bits = tasks_are_due() ? TQ_WAKE_TASKS : 0;
+	bool due = tasks_are_due();
 	int n;
 
 	if (wait_set == NULL || fd != wait_set_fd)
 		watch(fd);
-	if (bits != 0 || worker_stopping || extension_gone() || leases_to_be_checked())
+	if (due || worker_stopping || extension_gone() || leases_to_be_checked())
 		timeout_ms = 0;
 	n = WaitEventSetWait(wait_set, (long) Min(timeout_ms, INT_MAX), events, lengthof(events),
 						 wait_event);
@@ -352,21 +368,18 @@ host_wait(void *self, int fd, int64_t timeout_ms)
 	{
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
-		if (events[i].events & WL_SOCKET_READABLE)
-			bits |= TQ_WAKE_IO;
 	}
 	worker_absorb_interrupts();
-	if (tasks_are_due())
-		bits |= TQ_WAKE_TASKS;
-	return bits;
+	return tasks_are_due() || due;
 }
 
-static const tq_host host = {
-	.now_ms = host_now_ms,
-	.wall_s = host_wall_s,
-	.wait = host_wait,
-	.stopping = host_stopping,
-	.log = host_log};
+static const tq_process process = {
+	.now_ms = process_now_ms,
+	.wall_s = process_wall_s,
+	.wait = process_wait,
+	.stopping = process_stopping,
+	.armed = process_armed,
+	.log = process_log};
 
 /* Makes the engine, or gives it the settings as they are now. */
 static void
@@ -380,7 +393,7 @@ configure_engine(void)
 		.poll_interval_ms = setting_poll_interval,
 		.limits = {
 			.max_response = setting_http_max_response,
-			.max_headers = MAX_RESPONSE_HEADERS,
+			.max_headers = TQ_RESPONSE_HEADERS,
 			.connect_timeout_ms = setting_http_connect_timeout},
 		.egress = &egress,
 		.ca_file = setting_http_ca_file,
@@ -388,7 +401,7 @@ configure_engine(void)
 
 	settings_read_egress(&egress);
 	if (engine == NULL)
-		engine = tq_deliver_new(&config, &store_spi, &host);
+		engine = tq_deliver_new(&config, &store_spi, &process);
 	done = engine != NULL && tq_deliver_configure(engine, &config);
 	tq_egress_free(&egress);
 	if (!done)
@@ -420,7 +433,7 @@ recover(void)
 	{
 		if (extension_gone())
 			leave(TASKQ_END_LEFT);
-		(void) host_wait(NULL, -1, RECOVER_EVERY_MS);
+		(void) process_wait(NULL, -1, RECOVER_EVERY_MS);
 	}
 }
 
@@ -454,7 +467,7 @@ follow_settings(void)
 static void
 pass_on_lease_checks(void)
 {
-	if (leases_to_be_checked() && pg_atomic_exchange_u32(&slot->check_leases, 0) != 0)
+	if (slot != NULL && database_take_want(slot, WANT_CANCELS))
 		tq_deliver_check_leases(engine);
 }
 

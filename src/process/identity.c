@@ -1,6 +1,6 @@
 /*
  * identity.c
-		Our kinds of background workers: how each is described, and its locks.
+ *		Our kinds of background workers: how each is described, and its locks.
  */
 #include "postgres.h"
 
@@ -21,7 +21,6 @@
 
 #include "base/database.h"
 #include "process/identity.h"
-
 
 #define RESTART_WITHOUT_LAUNCHER_S 1
 #define LAUNCHER_RESTART_S         5

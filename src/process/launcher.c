@@ -6,7 +6,7 @@
  * reads nothing but the shared catalogs.  Whether a database has the extension
  * it cannot know, so it starts a probe there, which becomes the executor or
  * leaves.  That happens once after the start of the server and then only when
- * somebody asks for it, in TaskqDatabase.poked.
+ * somebody asks for it, in TaskqDatabase.wants.
  *
  * The postmaster restarts none of the executors.  The launcher does, with
  * back-off, because only it can tell a dropped database from a failing one.
@@ -30,10 +30,9 @@
 #include "base/errors.h"
 #include "base/process.h"
 #include "base/settings.h"
-#include "hints/leases.h"
+#include "base/shmem.h"
 #include "process/identity.h"
 #include "process/launcher.h"
-
 
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 60000
@@ -280,7 +279,7 @@ take_pokes(void)
 		TaskqDatabase *db = &registry->db[i];
 
 		if (OidIsValid(db->oid) && !children[i].running &&
-			pg_atomic_exchange_u32(&db->poked, 0) != 0)
+			database_take_want(db, WANT_PROBE))
 		{
 			db->wanted = true;
 			db->failures = 0;
@@ -310,7 +309,7 @@ drop_wish(int i, Verdict verdict)
 	if (db->pid == 0 && !db->stopped && db->held_aside == 0 &&
 		(verdict == DATABASE_GONE || !db->used))
 	{
-		leases_forget(db->oid);
+		shmem_forget_database(db->oid);
 		database_forget(db);
 	}
 	LWLockRelease(registry->lock);

@@ -38,23 +38,16 @@
 #include "process/transaction.h"
 #include "tables/queue.h"
 
-
 #define MAX_QUEUES 256 /* in one transaction; the rest has its turn in the next */
 
 static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
 static Statement call_notify = {
-	.sql = "select taskq._notify($1)",
+	.sql = "select taskq_private.notify($1)",
 	.nargs = 1,
 	.argtypes = {INT4ARRAYOID}};
 
 static int64 sent_at = 0; /* on the executor's clock */
 static TimestampTz timer = DT_NOBEGIN;
-
-static bool
-flag_is_up(pg_atomic_uint32 *flag)
-{
-	return pg_atomic_read_u32(flag) != 0;
-}
 
 static void
 work_notify(void *arg)
@@ -82,10 +75,10 @@ send_notifications(TaskqDatabase *db, int64 now)
 	int32 ids[MAX_QUEUES];
 	int count;
 
-	pg_atomic_exchange_u32(&db->notify, 0);
+	(void) database_take_want(db, WANT_NOTIFY);
 	count = lanes_take_marks(ids, MAX_QUEUES);
 	if (count == MAX_QUEUES)
-		pg_atomic_write_u32(&db->notify, 1);
+		database_want(db, WANT_NOTIFY);
 	if (count > 0 && setting_notify_interval >= 0)
 		notify_queues(ids, count);
 	sent_at = now;
@@ -98,12 +91,12 @@ announce(TaskqDatabase *db)
 	int32 ids[MAX_QUEUES];
 	int count;
 
-	pg_atomic_exchange_u32(&db->timers, 0);
+	(void) database_take_want(db, WANT_TIMERS);
 	count = lanes_become_due(GetCurrentTimestamp(), ids, MAX_QUEUES, &timer);
 	for (int i = 0; i < count; i++)
 		wakeup_waiters(ids[i]);
 	if (count > 0)
-		pg_atomic_write_u32(&db->notify, 1);
+		database_want(db, WANT_NOTIFY);
 }
 
 void
@@ -114,9 +107,9 @@ notify_run(void)
 
 	if (db == NULL)
 		return;
-	if (flag_is_up(&db->timers) || timer <= GetCurrentTimestamp())
+	if (database_wants(db, WANT_TIMERS) || timer <= GetCurrentTimestamp())
 		announce(db);
-	if (flag_is_up(&db->notify) && now >= sent_at + setting_notify_interval)
+	if (database_wants(db, WANT_NOTIFY) && now >= sent_at + setting_notify_interval)
 		send_notifications(db, now);
 }
 
@@ -128,11 +121,11 @@ notify_due_in(void)
 
 	if (db == NULL)
 		return due;
-	if (flag_is_up(&db->timers))
+	if (database_wants(db, WANT_TIMERS))
 		return 0;
 	if (timer != DT_NOEND)
 		due = Min(due, Max((timer - GetCurrentTimestamp() + 999) / 1000, 0));
-	if (flag_is_up(&db->notify))
+	if (database_wants(db, WANT_NOTIFY))
 		due = Min(due, Max(sent_at + setting_notify_interval - tq_clock_ms(), 0));
 	return due;
 }

@@ -26,7 +26,6 @@
 #include "process/identity.h"
 #include "process/start_stop.h"
 
-
 #define START_MS 5000
 #define STOP_MS  5000
 #define NAP_MS   5
@@ -151,7 +150,7 @@ ask_launcher(TaskqDatabase *db)
 	db->failures = 0;
 	db->retry_at = 0;
 	if (!db->serving)
-		pg_atomic_write_u32(&db->poked, 1);
+		database_want(db, WANT_PROBE);
 	LWLockRelease(registry->lock);
 	process_wake(&registry->launcher_procno);
 }
@@ -172,7 +171,7 @@ look_at_start(TaskqDatabase *db)
 	LWLockAcquire(registry->lock, LW_SHARED);
 	if (db->pid != 0)
 		start = db->serving ? START_DONE : START_UNDER_WAY;
-	else if (pg_atomic_read_u32(&db->poked) != 0)
+	else if (database_wants(db, WANT_PROBE))
 		start = START_UNDER_WAY;
 	else if (!db->wanted)
 		start = START_REFUSED;
@@ -306,18 +305,18 @@ taskq_stop_executor(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(registry ? stop_by_slot() : stop_by_signal());
 }
 
-/* Columns of _executor_state(). */
+/* Columns of executor_state(). */
 enum
 {
-	EXECUTOR_STATE_PRELOADED,
-	EXECUTOR_STATE_PID,
-	EXECUTOR_STATE_HELD_ASIDE,
-	EXECUTOR_STATE_LAUNCHER_PID,
-	EXECUTOR_STATE_FAILURES,
-	EXECUTOR_STATE_RETRY_AT,
-	EXECUTOR_STATE_OBSTACLE,
-	EXECUTOR_STATE_HINT,
-	EXECUTOR_STATE_NCOLUMNS,
+	STATUS_PRELOADED,
+	STATUS_PID,
+	STATUS_HELD_ASIDE,
+	STATUS_LAUNCHER_PID,
+	STATUS_FAILURES,
+	STATUS_RETRY_AT,
+	STATUS_OBSTACLE,
+	STATUS_HINT,
+	STATUS_NCOLUMNS,
 };
 
 static void
@@ -335,9 +334,9 @@ set_next_start(Datum *values, bool *nulls, const TaskqDatabase *db)
 
 	if (db->pid != 0 || !db->wanted || failures == 0)
 		return;
-	values[EXECUTOR_STATE_FAILURES] = Int32GetDatum(failures);
-	values[EXECUTOR_STATE_RETRY_AT] = TimestampTzGetDatum(Max(db->retry_at, registry->shortage_until));
-	nulls[EXECUTOR_STATE_RETRY_AT] = false;
+	values[STATUS_FAILURES] = Int32GetDatum(failures);
+	values[STATUS_RETRY_AT] = TimestampTzGetDatum(Max(db->retry_at, registry->shortage_until));
+	nulls[STATUS_RETRY_AT] = false;
 }
 
 static void
@@ -346,12 +345,12 @@ read_slot(Datum *values, bool *nulls)
 	TaskqDatabase *db;
 
 	LWLockAcquire(registry->lock, LW_SHARED);
-	set_pid(values, nulls, EXECUTOR_STATE_LAUNCHER_PID, registry->launcher_pid);
+	set_pid(values, nulls, STATUS_LAUNCHER_PID, registry->launcher_pid);
 	db = database_find(MyDatabaseId);
 	if (db != NULL)
 	{
-		set_pid(values, nulls, EXECUTOR_STATE_PID, db->serving ? db->pid : 0);
-		values[EXECUTOR_STATE_HELD_ASIDE] = BoolGetDatum(db->held_aside > 0 || db->stopped);
+		set_pid(values, nulls, STATUS_PID, db->serving ? db->pid : 0);
+		values[STATUS_HELD_ASIDE] = BoolGetDatum(db->held_aside > 0 || db->stopped);
 		set_next_start(values, nulls, db);
 	}
 	LWLockRelease(registry->lock);
@@ -361,22 +360,22 @@ Datum
 taskq_executor_state(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum values[EXECUTOR_STATE_NCOLUMNS] = {0};
-	bool nulls[EXECUTOR_STATE_NCOLUMNS] = {0};
+	Datum values[STATUS_NCOLUMNS] = {0};
+	bool nulls[STATUS_NCOLUMNS] = {0};
 	const char *hint;
 	const char *obstacle = find_obstacle(&hint);
 
-	nulls[EXECUTOR_STATE_PID] = nulls[EXECUTOR_STATE_LAUNCHER_PID] = nulls[EXECUTOR_STATE_RETRY_AT] = true;
-	values[EXECUTOR_STATE_PRELOADED] = BoolGetDatum(registry != NULL);
+	nulls[STATUS_PID] = nulls[STATUS_LAUNCHER_PID] = nulls[STATUS_RETRY_AT] = true;
+	values[STATUS_PRELOADED] = BoolGetDatum(registry != NULL);
 	if (registry != NULL)
 		read_slot(values, nulls);
 	else
-		set_pid(values, nulls, EXECUTOR_STATE_PID, find_executor());
-	nulls[EXECUTOR_STATE_OBSTACLE] = nulls[EXECUTOR_STATE_HINT] = obstacle == NULL;
+		set_pid(values, nulls, STATUS_PID, find_executor());
+	nulls[STATUS_OBSTACLE] = nulls[STATUS_HINT] = obstacle == NULL;
 	if (obstacle != NULL)
 	{
-		values[EXECUTOR_STATE_OBSTACLE] = CStringGetTextDatum(obstacle);
-		values[EXECUTOR_STATE_HINT] = CStringGetTextDatum(hint);
+		values[STATUS_OBSTACLE] = CStringGetTextDatum(obstacle);
+		values[STATUS_HINT] = CStringGetTextDatum(hint);
 	}
 	InitMaterializedSRF(fcinfo, 0);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

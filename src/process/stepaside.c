@@ -32,10 +32,10 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/database.h"
+#include "base/xact.h"
 #include "hints/wakeup.h"
 #include "process/start_stop.h"
 #include "process/stepaside.h"
-
 
 #define STEP_ASIDE_MS    5000
 #define DEFAULT_TEMPLATE "template1"
@@ -55,7 +55,7 @@ static void
 mark_dropped(TaskqDatabase *db)
 {
 	db->used = db->wanted = db->stopped = false;
-	pg_atomic_write_u32(&db->poked, 0);
+	(void) database_take_want(db, WANT_PROBE);
 }
 
 /* Nothing in here may fail: it runs when the transaction has ended. */
@@ -93,25 +93,22 @@ let_go(bool committed)
 
 /* As in wakeup.c: at the commit itself the launcher could still see the catalogs as they were. */
 static void
-on_transaction_end(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+transaction_released(bool committed)
 {
-	if (holding && is_top_level && phase == RESOURCE_RELEASE_AFTER_LOCKS)
-		let_go(is_commit);
+	if (holding)
+		let_go(committed);
 }
+
+static XactKind holds_of_transaction = {.released = transaction_released};
 
 /* Returns the number of its slot, -1 if it has none and so no executor. */
 static int
 hold_aside(Oid database)
 {
-	static bool registered = false;
 	TaskqDatabase *db;
 	int n = -1;
 
-	if (!registered)
-	{
-		RegisterResourceReleaseCallback(on_transaction_end, NULL);
-		registered = true;
-	}
+	xact_register(&holds_of_transaction);
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
 	db = database_find(database);
 	if (db != NULL)
@@ -265,7 +262,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 								completion);
 	/* Where a transaction has ended meanwhile the statement's memory may be gone. */
 	if (prepared_ends)
-		wakeup_sweep_at_commit();
+		wakeup_at_commit(WANT_SWEEP);
 	if (held >= 0 && of_database)
 		note_success(statement, held);
 }

@@ -1,44 +1,35 @@
 /*
  * store.c
-		The delivery engine's store in the server: SQL in the executor's transactions.
+ *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
- * Each function is one short transaction (report() may need more).  Once the
- * extension is gone the engine is told that all went well.
+ * Each function is one short transaction.  Once the extension is gone the engine is
+ * told that all went well, because nothing that it holds matters any more.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "pgstat.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 #include "base/arg.h"
-#include "base/process.h"
 #include "base/sql.h"
-#include "core/deliver.h"
-#include "core/http.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
-#include "process/duties.h"
+#include "core/response.h"
+#include "core/store.h"
+#include "core/task.h"
+#include "core/text.h"
 #include "process/store.h"
 #include "process/transaction.h"
-
 
 static Operation op_claim = {.name = "claim tasks", .failure_level = WARNING};
 static Operation op_report = {.name = "report results", .failure_level = WARNING};
 static Operation op_extend = {.name = "extend leases", .failure_level = WARNING};
 static Operation op_release = {.name = "release tasks", .failure_level = WARNING};
 
-static Statement call_armed = {.sql = TQ_SQL_ARMED};
 static Statement call_claim = {
 	.sql = TQ_SQL_CLAIM,
 	.nargs = 3,
@@ -49,9 +40,20 @@ static Statement call_next_due = {
 	.argtypes = {TEXTARRAYOID, TEXTOID}};
 static Statement call_report = {
 	.sql = TQ_SQL_REPORT,
-	.nargs = 12,
-	.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, BOOLOID,
-				 INTERVALOID, TEXTOID, INTERVALOID, JSONBOID}};
+	.nargs = TQ_REPORT_NARGUMENTS,
+	.argtypes = {
+		[TQ_REPORT_ID] = INT8OID,
+		[TQ_REPORT_TOKEN] = INT8OID,
+		[TQ_REPORT_VERDICT] = TEXTOID,
+		[TQ_REPORT_CLASS] = TEXTOID,
+		[TQ_REPORT_STATUS] = INT4OID,
+		[TQ_REPORT_HEADERS] = BYTEAOID,
+		[TQ_REPORT_BODY] = BYTEAOID,
+		[TQ_REPORT_TRUNCATED] = BOOLOID,
+		[TQ_REPORT_ELAPSED] = INTERVALOID,
+		[TQ_REPORT_ERROR] = TEXTOID,
+		[TQ_REPORT_RETRY_AFTER] = INTERVALOID,
+		[TQ_REPORT_TIMES] = JSONBOID}};
 static Statement call_extend = {
 	.sql = TQ_SQL_EXTEND,
 	.nargs = 2,
@@ -61,16 +63,21 @@ static Statement call_release = {
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID, INTERVALOID}};
 
-#define MAX_ARGS 12
+/* Runs work(arg) in a transaction.  When the extension is gone, nothing is left to be done. */
+static tq_store_status
+run(Operation *op, Work work, void *arg)
+{
+	if (transact(op, work, arg) || extension_gone())
+		return TQ_STORE_DONE;
+	return failure_may_pass() ? TQ_STORE_LATER : TQ_STORE_REFUSED;
+}
 
 /* ---- claim ------------------------------------------------------------------ */
 
 typedef struct ClaimArgs
 {
 	int max;
-	tq_task **tasks;
-	int n;
-	tq_due due;
+	tq_claim *claim;
 } ClaimArgs;
 
 static void *
@@ -108,94 +115,79 @@ copy_task(tq_task *task, uint64 row)
 	bool isnull;
 	Datum value;
 
-	task->id = DatumGetInt64(sql_column(row, 1, &isnull));
-	task->token = DatumGetInt64(sql_column(row, 2, &isnull));
-	task->lease_ms = DatumGetInt64(sql_column(row, 3, &isnull));
-	task->timeout_ms = DatumGetInt64(sql_column(row, 4, &isnull));
-	value = sql_column(row, 5, &isnull);
+	task->id = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_ID, &isnull));
+	task->token = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_TOKEN, &isnull));
+	task->lease_ms = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_LEASE_MS, &isnull));
+	task->timeout_ms = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_TIMEOUT_MS, &isnull));
+	value = sql_column(row, 1 + TQ_CLAIM_METHOD, &isnull);
 	task->method = isnull ? check_malloc(strdup("POST")) : copy_text(value);
-	value = sql_column(row, 6, &isnull);
+	value = sql_column(row, 1 + TQ_CLAIM_URL, &isnull);
 	task->url = isnull ? check_malloc(strdup("")) : copy_text(value);
-	value = sql_column(row, 7, &isnull);
+	value = sql_column(row, 1 + TQ_CLAIM_HEADERS, &isnull);
 	if (!isnull && !tq_task_set_headers(task, TextDatumGetCString(value)))
 		(void) check_malloc(NULL);
-	value = sql_column(row, 8, &isnull);
+	value = sql_column(row, 1 + TQ_CLAIM_BODY, &isnull);
 	if (!isnull)
 		task->body = copy_bytes(PG_DETOAST_DATUM_PACKED(value), &task->body_len);
 }
 
-/* Not armed and never was, before the first submit, is nothing to speak of. */
-static bool
-armed(void)
+static void
+copy_next_due(tq_claim *claim)
 {
-	static int said = -1;
-	bool isnull = true;
-	bool is = false;
+	bool isnull;
+	Datum value;
 
-	if (sql_call(&call_armed, NULL, NULL) > 0)
-		is = DatumGetBool(sql_column(0, 1, &isnull));
-	if (isnull)
-		return false;
-	if (is && said != 1)
-		duties_hurry();
-	if (!is && said != 0)
-		ereport(LOG,
-				(errmsg("executor in database \"%s\" sends nothing: the database is not armed",
-						get_database_name(MyDatabaseId)),
-				 errhint("Call taskq.arm() if requests are to be sent from here.")));
-	else if (is && said == 0)
-		ereport(LOG,
-				(errmsg("executor in database \"%s\" is armed", get_database_name(MyDatabaseId))));
-	said = is;
-	return is;
+	value = sql_column(0, 1 + TQ_NEXT_DUE_MS, &isnull);
+	if (!isnull)
+		claim->next_ms = DatumGetInt64(value);
+	claim->limited = DatumGetBool(sql_column(0, 1 + TQ_NEXT_DUE_LIMITED, &isnull));
+	value = sql_column(0, 1 + TQ_NEXT_DUE_ARMED, &isnull);
+	if (!isnull)
+		claim->arming = DatumGetBool(value) ? TQ_ARMED : TQ_DISARMED;
 }
 
 static void
 work_claim(void *arg)
 {
 	ClaimArgs *args = arg;
+	tq_claim *claim = args->claim;
 	Datum values[3] = {Int32GetDatum(args->max), 0, 0};
-	uint64 rows;
-	bool isnull;
+	uint64 rows = sql_call(&call_claim, values, " nn");
 
-	if (!armed())
-		return;
-	rows = sql_call(&call_claim, values, " nn");
-	for (uint64 row = 0; row < rows && row < (uint64) args->max; row++)
+	for (uint64 row = 0; row < rows && claim->n < args->max; row++)
 	{
-		args->tasks[args->n] = check_malloc(calloc(1, sizeof(tq_task)));
-		copy_task(args->tasks[args->n++], row);
+		claim->tasks[claim->n] = check_malloc(calloc(1, sizeof(tq_task)));
+		copy_task(claim->tasks[claim->n++], row);
 	}
-	if (args->n == args->max || sql_call(&call_next_due, values, "nn") == 0)
-		return;
-	args->due.next_ms = DatumGetInt64(sql_column(0, 1, &isnull));
-	if (isnull)
-		args->due.next_ms = -1;
-	args->due.limited = DatumGetBool(sql_column(0, 2, &isnull));
+	if (claim->n < args->max && sql_call(&call_next_due, values, "nn") > 0)
+		copy_next_due(claim);
 }
 
-static int
-store_claim(void *self, int max, tq_task **tasks, tq_due *due)
+static tq_store_status
+store_claim(void *self, int max, tq_claim *claim)
 {
 	static Quiet quiet = {0};
 	static bool quiet_limited = false;
-	ClaimArgs args = {max, tasks, 0, {.next_ms = -1}};
+	ClaimArgs args = {max, claim};
 	uint64 before = quiet_endings();
+	tq_store_status status;
 
-	due->limited = quiet_limited;
-	if (still_quiet(&quiet, &due->next_ms))
-		return 0;
-	if (!transact(&op_claim, work_claim, &args))
+	if (still_quiet(&quiet, &claim->next_ms))
 	{
-		while (args.n > 0)
-			tq_task_free(tasks[--args.n]);
-		return extension_gone() ? 0 : -1;
+		claim->limited = quiet_limited;
+		return TQ_STORE_DONE;
 	}
-	if (args.n == 0)
-		quiet = quiet_after(before, args.due.next_ms);
-	quiet_limited = args.due.limited;
-	*due = args.due;
-	return args.n;
+	status = run(&op_claim, work_claim, &args);
+	if (status != TQ_STORE_DONE || extension_gone())
+	{
+		while (claim->n > 0)
+			tq_task_free(claim->tasks[--claim->n]);
+		return status;
+	}
+	if (claim->n == 0)
+		quiet = quiet_after(before, claim->next_ms);
+	quiet_limited = claim->limited;
+	return status;
 }
 
 /* ---- report ----------------------------------------------------------------- */
@@ -204,7 +196,6 @@ typedef struct ReportArgs
 {
 	tq_result *results;
 	int n;
-	bool bare; /* without anything that the peer has sent */
 } ReportArgs;
 
 static Datum
@@ -236,51 +227,46 @@ times_datum(const tq_times *times)
 }
 
 static void
-report_one(tq_result *result, bool bare)
+report_one(tq_result *result)
 {
 	const tq_response *r = result->response;
-	bool isnull = true;
-	bool written;
-	char nulls[] = "            ";
 	char error[sizeof(r->error)];
-	Datum values[MAX_ARGS] = {
-		Int64GetDatum(result->id),
-		Int64GetDatum(result->token),
-		CStringGetTextDatum(tq_verdict_name(result->outcome.verdict)),
-		CStringGetTextDatum(tq_class_name(r->cls)),
-		Int32GetDatum(r->status),
-		0, 0,
-		BoolGetDatum(r->truncated || bare),
-		interval_datum(r->elapsed_us),
-		0,
-		interval_datum(result->outcome.retry_after_ms * US_PER_MS),
-		times_datum(&r->times)};
+	char nulls[TQ_REPORT_NARGUMENTS];
+	Datum values[TQ_REPORT_NARGUMENTS] = {
+		[TQ_REPORT_ID] = Int64GetDatum(result->id),
+		[TQ_REPORT_TOKEN] = Int64GetDatum(result->token),
+		[TQ_REPORT_VERDICT] = CStringGetTextDatum(tq_verdict_name(result->outcome.verdict)),
+		[TQ_REPORT_CLASS] = CStringGetTextDatum(tq_class_name(r->cls)),
+		[TQ_REPORT_STATUS] = Int32GetDatum(r->status),
+		[TQ_REPORT_TRUNCATED] = BoolGetDatum(r->truncated),
+		[TQ_REPORT_ELAPSED] = interval_datum(r->elapsed_us),
+		[TQ_REPORT_RETRY_AFTER] = interval_datum(result->outcome.retry_after_ms * US_PER_MS),
+		[TQ_REPORT_TIMES] = times_datum(&r->times)};
+	bool isnull = true;
+	bool stored;
 
-	tq_printable(r->error, error, sizeof(error));
-	nulls[4] = r->status == 0 ? 'n' : ' ';
-	nulls[5] = nulls[6] = 'n';
-	if (!bare && r->headers != NULL)
-	{
-		values[5] = bytes_datum(r->headers, r->headers_len);
-		nulls[5] = ' ';
-	}
-	if (!bare && r->body != NULL)
-	{
-		values[6] = bytes_datum(r->body, r->body_len);
-		nulls[6] = ' ';
-	}
-	if (bare)
-		values[9] = CStringGetTextDatum("the response could not be stored");
-	else if (r->error[0] != '\0')
-		values[9] = CStringGetTextDatum(error);
+	memset(nulls, ' ', sizeof(nulls));
+	if (r->status == 0)
+		nulls[TQ_REPORT_STATUS] = 'n';
+	if (result->outcome.retry_after_ms < 0)
+		nulls[TQ_REPORT_RETRY_AFTER] = 'n';
+	if (r->headers != NULL)
+		values[TQ_REPORT_HEADERS] = bytes_datum(r->headers, r->headers_len);
 	else
-		nulls[9] = 'n';
-	nulls[10] = result->outcome.retry_after_ms < 0 ? 'n' : ' ';
+		nulls[TQ_REPORT_HEADERS] = 'n';
+	if (r->body != NULL)
+		values[TQ_REPORT_BODY] = bytes_datum(r->body, r->body_len);
+	else
+		nulls[TQ_REPORT_BODY] = 'n';
+	tq_text_printable(r->error, error, sizeof(error));
+	values[TQ_REPORT_ERROR] = CStringGetTextDatum(error);
+	if (error[0] == '\0')
+		nulls[TQ_REPORT_ERROR] = 'n';
 
 	sql_call(&call_report, values, nulls);
-	written = DatumGetBool(sql_column(0, 1, &isnull));
+	stored = DatumGetBool(sql_column(0, 1, &isnull));
 	result->busy = isnull;
-	if (!isnull && !written)
+	if (!isnull && !stored)
 		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost",
 			 result->id);
 }
@@ -291,53 +277,15 @@ work_report(void *arg)
 	ReportArgs *args = arg;
 
 	for (int i = 0; i < args->n; i++)
-		report_one(&args->results[i], args->bare);
+		report_one(&args->results[i]);
 }
 
-/*
- * Writes one result by itself, at last without the peer's contribution.  False
- * only if trying again later may help; a result that cannot be written is
- * given up, and its lease brings the task back.
- */
-static bool
-report_alone(tq_result *result)
-{
-	ReportArgs args = {result, 1, false};
-
-	if (transact(&op_report, work_report, &args) || extension_gone())
-		return true;
-	if (failure_may_pass())
-		return false;
-	args.bare = true;
-	if (transact(&op_report, work_report, &args) || extension_gone())
-		return true;
-	if (failure_may_pass())
-		return false;
-	ereport(WARNING,
-			(errmsg("executor gives up the result of task " INT64_FORMAT, result->id),
-			 errdetail("The task runs again when its lease has run out.")));
-	return true;
-}
-
-/*
- * What was written before a failure is reported again with the rest; it then
- * counts as a lost lease and changes nothing.
- */
-static int
+static tq_store_status
 store_report(void *self, tq_result *results, int n)
 {
-	ReportArgs args = {results, n, false};
+	ReportArgs args = {results, n};
 
-	if (transact(&op_report, work_report, &args) || extension_gone())
-		return n;
-	if (worker_stopping || failure_may_pass())
-		return -1;
-	for (int i = 0; i < n; i++)
-	{
-		if (!report_alone(&results[i]))
-			return -1;
-	}
-	return n;
+	return run(&op_report, work_report, &args);
 }
 
 /* ---- leases ------------------------------------------------------------------ */
@@ -379,7 +327,7 @@ static void
 work_leases(void *arg)
 {
 	LeaseArgs *args = arg;
-	Datum values[MAX_ARGS];
+	Datum values[3];
 	uint64 rows;
 	bool isnull;
 
@@ -392,20 +340,20 @@ work_leases(void *arg)
 			 args->call == &call_release);
 }
 
-static int
+static tq_store_status
 store_extend(void *self, tq_lease *leases, int n)
 {
 	LeaseArgs args = {.leases = leases, .n = n, .call = &call_extend};
 
-	return transact(&op_extend, work_leases, &args) || extension_gone() ? n : -1;
+	return run(&op_extend, work_leases, &args);
 }
 
-static int
+static tq_store_status
 store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	LeaseArgs args = {.leases = leases, .n = n, .call = &call_release, .delay_ms = delay_ms};
 
-	return transact(&op_release, work_leases, &args) || extension_gone() ? n : -1;
+	return run(&op_release, work_leases, &args);
 }
 
 const tq_store store_spi = {

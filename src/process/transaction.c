@@ -1,6 +1,6 @@
 /*
  * transaction.c
-		The transactions of the executor's process.
+ *		The transactions of the executor's process.
  *
  * transact() runs one piece of work in one short transaction; it is the only place
  * that starts, commits, aborts or catches.  No error leaves this file: work that fails
@@ -38,7 +38,6 @@
 #include "core/clock.h"
 #include "core/protocol.h"
 #include "process/transaction.h"
-
 
 #define DRAIN_MS 1200
 
@@ -150,7 +149,10 @@ transact(Operation *op, Work work, void *arg)
 	/* In this order: a stop that comes later cancels the transaction itself. */
 	QueryCancelPending = false;
 	if (worker_stopping && !arm_drain_timeout())
+	{
+		failure_sqlstate = ERRCODE_QUERY_CANCELED;
 		return false;
+	}
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, op->name);
 	failure = try_transaction(work, arg);

@@ -42,7 +42,6 @@
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
-
 /* Dead rows that are many: of small tables, and in relation to the living. */
 #define DEAD_MIN   10000
 #define DEAD_SHARE 10 /* a tenth of the living ones */
@@ -177,7 +176,7 @@ static void
 vacuum_table(const char *name)
 {
 	VacuumStmt *statement = makeNode(VacuumStmt);
-	RangeVar *table = makeRangeVar(pstrdup("taskq"), pstrdup(name), -1);
+	RangeVar *table = makeRangeVar(pstrdup(TASKQ_PRIVATE_SCHEMA), pstrdup(name), -1);
 
 	statement->is_vacuumcmd = true;
 	statement->options = list_make2(makeDefElem("skip_locked", NULL, -1),

@@ -1,6 +1,6 @@
 /*
  * answer.c
-		The headers of an HTTP answer as they are stored.
+ *		The headers of an HTTP answer as they are stored.
  */
 #include "postgres.h"
 
@@ -19,7 +19,6 @@
 #include "utils/tuplestore.h"
 
 #include "push/answer.h"
-
 
 #define MAX_RESPONSE_FIELDS 1000
 

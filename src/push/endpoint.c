@@ -28,176 +28,71 @@
 #include "base/arg.h"
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "base/shmem.h"
 #include "base/sql.h"
+#include "core/circuit.h"
+#include "core/outcome.h"
+#include "core/rate.h"
+#include "hints/idle.h"
 #include "hints/leases.h"
 #include "life/due.h"
 #include "push/endpoint.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
-#define NSETS 256
-#define WAYS  8 /* endpoints in a set */
-
-#define BREAKER_FAILURES 10 /* in a row open the circuit */
-#define FIRST_PAUSE_US   (5 * USECS_PER_SEC)
-#define MAX_PAUSE_US     (300 * USECS_PER_SEC)
-#define MAX_THROTTLE_US  US_PER_DAY /* as outcome.h has it */
-
-#define BURST_US (USECS_PER_SEC / 10) /* what may be started at once: that much time's worth */
-
-#define LOOK_AGAIN_US (50 * US_PER_MS) /* where somebody is in the way for a moment */
+#define LOOK_AGAIN_US (50 * US_PER_MS) /* when another session is in the way for a moment */
 
 #define CLAIM_LOCK 0x5453 /* see executor_lock_tag() */
 
-/*
- * The circuit is closed while failures < BREAKER_FAILURES, open until open_until
- * after that, then half-open: one request is let through, and open_until set to
- * when it must have ended.
- */
 typedef struct EndpointState
 {
-	Oid database; /* InvalidOid: free */
-	int32 queue_id;
-	TimestampTz used_at;
-	int failures; /* in a row */
-	int pauses;   /* in a row */
-	int64 probe;  /* the task that tries, until open_until at most; 0: none, CLAIMED_NOW */
-	TimestampTz open_until;
-	TimestampTz throttled_until; /* a Retry-After */
-	TimestampTz start_at;        /* rate: when the next is to start, if all keep to it */
-	int64 gone;                  /* the task that was answered 410; 0: none */
-	TimestampTz counted_at;      /* when what is under way was last looked at row by row */
+	HintEntry entry; /* its number is the queue's id */
+	tq_circuit circuit;
+	tq_rate rate;
+	int64 gone;             /* the task that was answered 410; 0: none */
+	TimestampTz counted_at; /* when what is under way was last looked at row by row */
 } EndpointState;
 
-#define CLAIMED_NOW (-1) /* the probe is being claimed */
-
-typedef struct Set
-{
-	slock_t lock;
-	EndpointState way[WAYS];
-} Set;
-
-static Set *sets = NULL;
+HintTable endpoints_table = {
+	.name = "taskq endpoints",
+	.entry_size = sizeof(EndpointState),
+	.ways = 8,
+	.entries = 2048,
+};
 
 /* ---- states ------------------------------------------------------------------------ */
 
-Size
-endpoint_shared_size(void)
-{
-	return mul_size(NSETS, sizeof(Set));
-}
-
-void
-endpoint_init_shared(void *memory, bool found)
-{
-	sets = memory;
-	for (int i = 0; !found && i < NSETS; i++)
-	{
-		memset(&sets[i], 0, sizeof(Set));
-		SpinLockInit(&sets[i].lock);
-	}
-}
-
-static Set *
-set_of(int32 queue_id)
-{
-	uint32 hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) queue_id));
-
-	if (sets == NULL)
-		endpoint_init_shared(MemoryContextAlloc(TopMemoryContext, endpoint_shared_size()), false);
-	return &sets[hash % NSETS];
-}
-
-/* The state of an endpoint in its set, which is locked; made if need be. */
-static EndpointState *
-find_or_make(Set *set, int32 queue_id, TimestampTz now)
-{
-	EndpointState *s = &set->way[0];
-
-	for (int i = 0; i < WAYS; i++)
-	{
-		EndpointState *way = &set->way[i];
-
-		if (way->database == MyDatabaseId && way->queue_id == queue_id)
-		{
-			way->used_at = now;
-			return way;
-		}
-		if (way->used_at < s->used_at)
-			s = way;
-	}
-	*s = (EndpointState){.database = MyDatabaseId, .queue_id = queue_id, .used_at = now};
-	return s;
-}
-
-/* Until unlock_state() nothing may fail. */
+/* Made if need be.  Until unlock_state() nothing may fail. */
 static EndpointState *
 lock_state(int32 queue_id, TimestampTz now)
 {
-	Set *set = set_of(queue_id);
+	EndpointState *s;
 
-	SpinLockAcquire(&set->lock);
-	return find_or_make(set, queue_id, now);
+	hint_make_local(&endpoints_table);
+	s = (EndpointState *) hint_make(&endpoints_table, queue_id, NULL);
+	s->entry.used_at = now;
+	return s;
 }
 
 static void
-unlock_state(const EndpointState *s)
+unlock_state(EndpointState *s)
 {
-	SpinLockRelease(&set_of(s->queue_id)->lock);
+	hint_unlock(&endpoints_table, &s->entry);
 }
 
-/* The clock may have been set back: nothing waits longer than it was to. */
-static void
-mind_clock(EndpointState *s, TimestampTz now)
-{
-	s->open_until = Min(s->open_until, now + MAX_PAUSE_US);
-	s->throttled_until = Min(s->throttled_until, now + MAX_THROTTLE_US);
-}
-
-static bool
-is_closed(const EndpointState *s)
-{
-	return s->failures < BREAKER_FAILURES;
-}
-
-/* ---- rate ------------------------------------------------------------------------------ */
-
-static int64
-time_of_one(const Queue *queue)
-{
-	return Max((int64) (USECS_PER_SEC / queue->rate), 1);
-}
-
-/* Never further away than it would be after as much as may start at once. */
-static void
-mind_rate(EndpointState *s, const Queue *queue, TimestampTz now)
-{
-	s->start_at = Max(s->start_at, now);
-	s->start_at = Min(s->start_at, now + BURST_US + time_of_one(queue));
-}
-
-/* When the next may start. */
+/* When circuit, Retry-After and rate let the next request start; now: at once. */
 static TimestampTz
-next_by_rate(const EndpointState *s, const Queue *queue)
+state_opens(const Queue *queue, TimestampTz now)
 {
-	return s->start_at - Max(BURST_US - time_of_one(queue), 0);
-}
+	EndpointState *s = lock_state(queue->id, now);
+	TimestampTz opens = Max(tq_circuit_blocks_until(&s->circuit, now), now);
 
-/* How many may start now; they are taken to have started. */
-static int
-take_by_rate(EndpointState *s, const Queue *queue, int max, TimestampTz now)
-{
-	int64 one = time_of_one(queue);
-	int64 room;
-
-	mind_rate(s, queue, now);
-	if (next_by_rate(s, queue) > now)
-		return 0;
-	room = 1 + (now - next_by_rate(s, queue)) / one;
-	max = (int) Min(room, max);
-	s->start_at += max * one;
-	return max;
+	if (queue->rate > 0)
+		opens = Max(opens, tq_rate_opens(&s->rate, tq_rate_interval_us(queue->rate), now));
+	if (s->gone != 0)
+		opens = Max(opens, now + LOOK_AGAIN_US);
+	unlock_state(s);
+	return opens;
 }
 
 /* ---- how many at a time ------------------------------------------------------------------ */
@@ -237,7 +132,12 @@ room_to_run(const Queue *queue, int max, TimestampTz now)
 
 /* ---- claims -------------------------------------------------------------------------------- */
 
-static Statement pause_gone = {"select taskq._pause_gone($1, $2)", 2, {INT4OID, INT8OID}, NULL};
+static Statement pause_gone = {
+	"select taskq_private.pause_gone($1, $2)",
+	2,
+	{INT4OID, INT8OID},
+	NULL,
+};
 
 /* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
 static int64
@@ -279,22 +179,17 @@ is_gone(const Queue *queue, TimestampTz now)
 	return true;
 }
 
-/* By the circuit and by rate. */
+/* How many of max requests circuit and rate let start; they are taken to have started. */
 static int
 allow(EndpointState *s, const Queue *queue, int max, TimestampTz now)
 {
-	mind_clock(s, now);
-	if (s->gone != 0 || s->throttled_until > now || s->open_until > now)
+	if (s->gone != 0)
 		return 0;
-	if (!is_closed(s))
-		max = Min(max, 1);
-	if (queue->rate > 0)
-		max = take_by_rate(s, queue, max, now);
-	if (max > 0 && !is_closed(s))
-	{
-		s->probe = CLAIMED_NOW;
-		s->open_until = now + Min(queue->lease_us, MAX_PAUSE_US);
-	}
+	max = tq_circuit_allow(&s->circuit, max, now);
+	if (max > 0 && queue->rate > 0)
+		max = tq_rate_take(&s->rate, tq_rate_interval_us(queue->rate), max, now);
+	if (max > 0)
+		tq_circuit_reserve(&s->circuit, queue->lease_us, now);
 	return max;
 }
 
@@ -307,7 +202,9 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 
 	if (!queue->endpoint)
 		return max;
-	if (queue->secrets_missing || is_gone(queue, now) || !task_is_due(queue, now, &next))
+	/* The cheap questions come first. */
+	if (queue->secrets_missing || is_gone(queue, now) || state_opens(queue, now) > now ||
+		!task_is_due(queue, now, &next))
 		return 0;
 	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
 	if (max == 0)
@@ -316,16 +213,6 @@ endpoint_allow(const Queue *queue, int max, TimestampTz now)
 	max = allow(s, queue, max, now);
 	unlock_state(s);
 	return max;
-}
-
-/* Nobody tries any more, so another may. */
-static void
-end_probe(EndpointState *s, TimestampTz now)
-{
-	if (s->probe == 0)
-		return;
-	s->probe = 0;
-	s->open_until = now;
 }
 
 void
@@ -338,11 +225,8 @@ endpoint_claimed(const Queue *queue, int allowed, int count, int64 first)
 		return;
 	s = lock_state(queue->id, now);
 	if (queue->rate > 0)
-		s->start_at -= (allowed - count) * time_of_one(queue);
-	if (count == 0)
-		end_probe(s, now);
-	else if (s->probe == CLAIMED_NOW)
-		s->probe = first;
+		tq_rate_give_back(&s->rate, tq_rate_interval_us(queue->rate), allowed - count);
+	tq_circuit_chosen(&s->circuit, count > 0 ? first : 0, now);
 	unlock_state(s);
 }
 
@@ -355,8 +239,7 @@ endpoint_released(const Queue *queue, int64 task)
 	if (queue == NULL || !queue->endpoint)
 		return;
 	s = lock_state(queue->id, now);
-	if (s->probe == task)
-		end_probe(s, now);
+	tq_circuit_released(&s->circuit, task, now);
 	unlock_state(s);
 }
 
@@ -379,83 +262,36 @@ TimestampTz
 endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
 {
 	TimestampTz opens;
-	EndpointState *s;
 
 	if (!queue->endpoint)
 		return now;
 	if (queue->secrets_missing)
 		return DT_NOEND;
-	s = lock_state(queue->id, now);
-	mind_clock(s, now);
-	opens = Max(Max(s->throttled_until, s->open_until), now);
-	if (queue->rate > 0)
-	{
-		mind_rate(s, queue, now);
-		opens = Max(opens, next_by_rate(s, queue));
-	}
-	if (s->gone != 0)
-		opens = Max(opens, now + LOOK_AGAIN_US);
-	unlock_state(s);
+	opens = state_opens(queue, now);
 	return opens > now ? opens : room_opens(queue, now, limited);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
-
-/* Whether the endpoint is to blame for a failure. */
-static bool
-speaks_against(const char *class, int status)
-{
-	static const char *const classes[] = {"dns", "connect", "tls", "timeout", "reset", "protocol"};
-
-	if (status != 0)
-		return status >= 500 || status == 429;
-	for (size_t i = 0; i < lengthof(classes); i++)
-	{
-		if (strcmp(class, classes[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Those that were under way when the circuit was opened do not count. */
-static void
-note_failure(EndpointState *s, int64 task, TimestampTz now)
-{
-	if (!is_closed(s) && s->probe != task)
-		return;
-	s->failures++;
-	s->probe = 0;
-	if (is_closed(s))
-		return;
-	s->open_until = now + Min(FIRST_PAUSE_US << Min(s->pauses, 20), MAX_PAUSE_US);
-	s->pauses++;
-}
 
 void
 endpoint_note(const Queue *queue, int64 task, const char *class, int status, int64 retry_after_us,
 			  bool gone)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	tq_health health = tq_health_of(tq_class_of_name(class), status);
 	EndpointState *s;
 
 	if (queue == NULL || !queue->endpoint)
 		return;
 	s = lock_state(queue->id, now);
-	if (speaks_against(class, status))
-		note_failure(s, task, now);
-	else if (status != 0)
-	{
-		s->failures = s->pauses = 0;
-		s->probe = 0;
-		s->open_until = 0;
-	}
-	else if (s->probe == task)
-		end_probe(s, now);
-	if (retry_after_us > 0)
-		s->throttled_until = Max(s->throttled_until, now + retry_after_us);
+	tq_circuit_note(&s->circuit, task, health, now);
+	tq_circuit_throttle(&s->circuit, retry_after_us, now);
 	if (gone)
 		s->gone = task;
 	unlock_state(s);
+	/* The next claim looks at the endpoint and pauses it, whether or not a task is due. */
+	if (gone)
+		idle_end(queue->id);
 }
 
 /* ---- SQL ------------------------------------------------------------------------------------- */
@@ -466,10 +302,8 @@ taskq_reset_endpoint(PG_FUNCTION_ARGS)
 {
 	int32 queue_id = PG_GETARG_INT32(0);
 	EndpointState *s = lock_state(queue_id, GetCurrentTimestamp());
-	TimestampTz start_at = s->start_at;
 
-	*s = (EndpointState){.database = s->database, .queue_id = queue_id, .used_at = s->used_at};
-	s->start_at = start_at;
+	*s = (EndpointState){.entry = s->entry, .rate = s->rate};
 	unlock_state(s);
 	PG_RETURN_VOID();
 }
@@ -479,15 +313,13 @@ static EndpointState
 look_at_state(int32 queue_id)
 {
 	EndpointState found = {0};
-	Set *set = set_of(queue_id);
+	EndpointState *s = (EndpointState *) hint_find(&endpoints_table, queue_id);
 
-	SpinLockAcquire(&set->lock);
-	for (int i = 0; i < WAYS; i++)
+	if (s != NULL)
 	{
-		if (set->way[i].database == MyDatabaseId && set->way[i].queue_id == queue_id)
-			found = set->way[i];
+		found = *s;
+		unlock_state(s);
 	}
-	SpinLockRelease(&set->lock);
 	return found;
 }
 
@@ -496,6 +328,10 @@ PG_FUNCTION_INFO_V1(taskq_endpoint_state);
 Datum
 taskq_endpoint_state(PG_FUNCTION_ARGS)
 {
+	static const char *const phase_names[] = {
+		[TQ_CIRCUIT_CLOSED] = "closed",
+		[TQ_CIRCUIT_OPEN] = "open",
+		[TQ_CIRCUIT_HALF_OPEN] = "half-open"};
 	int32 queue_id = PG_GETARG_INT32(0);
 	TimestampTz now = GetCurrentTimestamp();
 	const Queue *queue = queue_by_id(queue_id);
@@ -507,13 +343,10 @@ taskq_endpoint_state(PG_FUNCTION_ARGS)
 
 	if (queue != NULL && queue_may(queue, PRIVILEGE_VIEW))
 		s = look_at_state(queue_id);
-	next = Max(s.throttled_until, s.open_until);
+	next = tq_circuit_blocks_until(&s.circuit, now);
 	nulls[2] = next <= now;
-	if (is_closed(&s))
-		values[0] = CStringGetTextDatum("closed");
-	else
-		values[0] = CStringGetTextDatum(s.probe != 0 || s.open_until <= now ? "half-open" : "open");
-	values[1] = Int32GetDatum(s.failures);
+	values[0] = CStringGetTextDatum(phase_names[tq_circuit_phase_of(&s.circuit, now)]);
+	values[1] = Int32GetDatum(s.circuit.failures);
 	values[2] = TimestampTzGetDatum(next);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -561,19 +394,19 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 }
 
 static Statement create_endpoint = {
-	"select taskq._create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	9,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {
-	"select taskq._alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
+	"select taskq_private.alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
 	7,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
 	NULL,
 };
 static Statement rotate_secret = {
-	"select taskq._rotate_secret($1, $2, $3)",
+	"select taskq_private.rotate_secret($1, $2, $3)",
 	3,
 	{TEXTOID, TEXTOID, INTERVALOID},
 	NULL,

@@ -5,11 +5,10 @@
 #ifndef TASKQ_ENDPOINT_H
 #define TASKQ_ENDPOINT_H
 
+#include "base/shmem.h"
 #include "tables/queue.h"
 
-/* Shared memory. */
-extern Size endpoint_shared_size(void);
-extern void endpoint_init_shared(void *memory, bool found);
+extern HintTable endpoints_table;
 
 /*
  * How many of up to max tasks of a push queue may be claimed now; of any queue that is no

@@ -1,6 +1,6 @@
 /*
  * headers.c
-		HTTP headers as jsonb objects: what submitters and administrators give.
+ *		HTTP headers as jsonb objects: what submitters and administrators give.
  */
 #include "postgres.h"
 
@@ -9,9 +9,8 @@
 #include "utils/jsonb.h"
 
 #include "base/errors.h"
-#include "core/http.h"
+#include "core/request.h"
 #include "push/headers.h"
-
 
 #define MAX_HEADERS      100
 #define MAX_HEADERS_SIZE 32768 /* bytes of the jsonb */
@@ -38,39 +37,13 @@ is_ascii(const char *value)
 	return true;
 }
 
-static bool
-is_reserved(const char *name)
-{
-	static const char *const reserved[] = {
-		"Host",
-		"Content-Length",
-		"Transfer-Encoding",
-		"Connection",
-		"User-Agent",
-		"X-Task-Id",
-		"X-Task-Queue",
-		"X-Task-Attempt",
-		"Idempotency-Key",
-		"webhook-id",
-		"webhook-timestamp",
-		"webhook-signature",
-	};
-
-	for (size_t i = 0; i < lengthof(reserved); i++)
-	{
-		if (pg_strcasecmp(name, reserved[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Of a header that is refused only the name is told, and that only if it is harmless. */
 static void
 check_header(const char *name, const JsonbValue *value)
 {
 	char *text;
 
-	if (is_reserved(name))
+	if (tq_header_owner_of(name) != TQ_HEADER_SUBMITTER)
 		invalid_request("headers", psprintf("\"%s\" is not the submitter's to set", name));
 	if (tq_header_invalid(name, "") != NULL)
 		invalid_request("headers", "a name is not an HTTP token");

@@ -1,25 +1,25 @@
 /*
  * protocol.c
-		The protocol of those that send push tasks: claim, report, extend, release.
+ *		The protocol of those that send push tasks: claim, report, extend, release.
  *
- * Whoever delivers, the background worker or another program, sees push tasks
- * through these functions alone.
+ * A sender, which is the executor or another program, sees push tasks through these
+ * functions alone.  The executor has the queues that are builtin; other programs have
+ * the external ones, each those that it names and may work on.  src/core/protocol.h has
+ * the other side.
+ *
+ * There may be thousands of push queues, and most have nothing to be sent.  So a call
+ * first asks hints/idle.c of each, and looks a queue up, with the sender's rights on it
+ * and the state of its endpoint, only if one of its tasks may be due.
  */
 #include "postgres.h"
 
-#include <inttypes.h>
-
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
-#include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
@@ -32,19 +32,18 @@
 #include "push/answer.h"
 #include "push/endpoint.h"
 #include "push/request.h"
+#include "tables/arming.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 
+/* ---- senders ---------------------------------------------------------------- */
 
-/* ---- whose tasks ------------------------------------------------------------ */
-
-/* Who asks for tasks. */
 typedef struct Sender
 {
-	bool builtin;
-	text *worker;
-	Datum *names; /* of the queues it has chosen; NULL: all */
+	bool builtin; /* the executor */
+	text *worker; /* its name */
+	Datum *names; /* of the queues that it has chosen; NULL: all */
 	int nnames;
 } Sender;
 
@@ -66,7 +65,11 @@ read_names(ArrayType *array, Sender *sender)
 	}
 }
 
-/* Without a name it is the executor, and nobody else may say so. */
+/*
+ * The sender that the arguments with these numbers describe.  A worker of NULL is the
+ * executor, and no other role may say so; worker < 0: there is no such argument, and the
+ * sender is another program.
+ */
 static Sender
 sender_of(FunctionCallInfo fcinfo, int names, int worker)
 {
@@ -94,39 +97,54 @@ sender_of(FunctionCallInfo fcinfo, int names, int worker)
 	return sender;
 }
 
-static bool
-has_chosen(const Sender *sender, const char *name)
-{
-	for (int i = 0; i < sender->nnames; i++)
-	{
-		if (strcmp(TextDatumGetCString(sender->names[i]), name) == 0)
-			return true;
-	}
-	return sender->names == NULL;
-}
-
+/* Whether the queue, which may be NULL, is one of the sender's: of its kind, and it may. */
 static bool
 serves(const Sender *sender, const Queue *queue)
 {
-	if (queue == NULL || queue->external == sender->builtin)
-		return false;
-	return sender->builtin || (has_chosen(sender, queue->name) && queue_may(queue, PRIVILEGE_WORK));
+	return queue != NULL && queue->push && queue->external != sender->builtin &&
+		   (sender->builtin || queue_may(queue, PRIVILEGE_WORK));
 }
 
-/* The push queues that it serves, palloc'd ids. */
-static int32 *
-queues_of(const Sender *sender, int *count)
+static int
+compare_ids(const void *a, const void *b)
 {
-	int all;
-	int32 *ids = queue_push_ids(&all);
+	int32 x = *(const int32 *) a;
+	int32 y = *(const int32 *) b;
 
-	*count = 0;
-	for (int i = 0; i < all; i++)
+	return x < y ? -1 : x > y;
+}
+
+/* The queues of these names that exist, each once. */
+static int32 *
+ids_of_names(const Datum *names, int nnames, int *count)
+{
+	int32 *ids = palloc_array(int32, nnames);
+	int found = 0;
+
+	for (int i = 0; i < nnames; i++)
 	{
-		if (serves(sender, queue_by_id(ids[i])))
+		const Queue *queue = queue_find(DatumGetTextPP(names[i]));
+
+		if (queue != NULL)
+			ids[found++] = queue->id;
+	}
+	qsort(ids, found, sizeof(int32), compare_ids);
+	*count = 0;
+	for (int i = 0; i < found; i++)
+	{
+		if (i == 0 || ids[i] != ids[i - 1])
 			ids[(*count)++] = ids[i];
 	}
 	return ids;
+}
+
+/* The queues that the sender has chosen, ascending ids; of each serves() must still be asked. */
+static int32 *
+queues_of(const Sender *sender, int *count)
+{
+	if (sender->builtin || sender->names == NULL)
+		return queue_push_ids(!sender->builtin, count);
+	return ids_of_names(sender->names, sender->nnames, count);
 }
 
 PG_FUNCTION_INFO_V1(taskq_push_queues);
@@ -142,20 +160,41 @@ taskq_push_queues(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const Queue *queue = queue_by_id(ids[i]);
-		Datum name = queue != NULL ? CStringGetTextDatum(queue->name) : (Datum) 0;
 		bool isnull = false;
+		Datum name;
 
-		if (queue != NULL)
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &name, &isnull);
+		if (!serves(&sender, queue))
+			continue;
+		name = CStringGetTextDatum(queue->name);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &name, &isnull);
 	}
 	return (Datum) 0;
 }
 
-/* Claims from one queue and returns the requests; how many. */
+/* ---- claims -------------------------------------------------------------------- */
+
+/*
+ * A call begins behind the queue that was claimed from last, so that one that always has
+ * tasks does not keep the others waiting.
+ */
+static int32 last_claimed = 0;
+
 static int
-claim_from(const Queue *queue, int max, const Sender *sender, Claim *claims, ReturnSetInfo *rsinfo)
+first_in_turn(const int32 *ids, int count)
 {
-	int allowed = endpoint_allow(queue, max, GetCurrentTimestamp());
+	int first = 0;
+
+	while (first < count && ids[first] <= last_claimed)
+		first++;
+	return first < count ? first : 0;
+}
+
+/* Claims from one queue and returns the requests; their number. */
+static int
+claim_from(const Queue *queue, int max, TimestampTz now, const Sender *sender, Claim *claims,
+		   ReturnSetInfo *rsinfo)
+{
+	int allowed = endpoint_allow(queue, max, now);
 	TimestampTz next_due;
 	int count = 0;
 	Secrets secrets;
@@ -168,67 +207,112 @@ claim_from(const Queue *queue, int max, const Sender *sender, Claim *claims, Ret
 	return count;
 }
 
-/* Each call begins with another queue, so that a busy one does not starve the others. */
+static void
+claim_from_queues(const Sender *sender, int max, ReturnSetInfo *rsinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Claim *claims = palloc_array(Claim, max);
+	int count;
+	int32 *ids = queues_of(sender, &count);
+	TimestampTz *due = tasks_survey(ids, count, now);
+	int n = first_in_turn(ids, count);
+
+	for (int i = 0; i < count && max > 0; i++, n = n + 1 < count ? n + 1 : 0)
+	{
+		const Queue *queue;
+		int claimed;
+
+		if (due[n] > now)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		queue = queue_by_id(ids[n]);
+		if (!serves(sender, queue))
+			continue;
+		claimed = claim_from(queue, max, now, sender, claims, rsinfo);
+		if (claimed > 0)
+			last_claimed = ids[n];
+		max -= claimed;
+	}
+}
+
+/* Where the database is not armed there is nothing to claim. */
 PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
 taskq_push_claim(PG_FUNCTION_ARGS)
 {
-	static unsigned int turn = 0;
 	int max = arg_int32(fcinfo, 0, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
 	Sender sender = sender_of(fcinfo, 1, 2);
-	Claim *claims = palloc_array(Claim, max);
-	int count;
-	int32 *ids;
 
-	executor_call("taskq._push_claim()");
-	ids = queues_of(&sender, &count);
+	executor_call("taskq_private.push_claim()");
 	InitMaterializedSRF(fcinfo, 0);
-	turn++;
-	for (int i = 0; i < count && max > 0; i++)
-	{
-		const Queue *queue = queue_by_id(ids[((unsigned int) i + turn) % count]);
-
-		if (queue != NULL)
-			max -= claim_from(queue, max, &sender, claims, (ReturnSetInfo *) fcinfo->resultinfo);
-	}
+	if (arming_state() == ARM_ARMED)
+		claim_from_queues(&sender, max, (ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
+}
+
+/*
+ * When the sender may claim a task: now, later, or DT_NOEND if that is not known.  *limited
+ * becomes true if tasks are due that wait for others to end.
+ */
+static TimestampTz
+next_opening(const Sender *sender, TimestampTz now, bool *limited)
+{
+	TimestampTz next = DT_NOEND;
+	int count;
+	int32 *ids = queues_of(sender, &count);
+	TimestampTz *due = tasks_survey(ids, count, now);
+
+	for (int i = 0; i < count && next > now; i++)
+	{
+		const Queue *queue;
+
+		if (due[i] >= next)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		queue = queue_by_id(ids[i]);
+		if (!serves(sender, queue) || queue->paused)
+			continue;
+		if (due[i] <= now && task_is_due(queue, now, &due[i]))
+			due[i] = endpoint_opens(queue, now, limited);
+		next = Min(next, due[i]);
+	}
+	return next;
 }
 
 PG_FUNCTION_INFO_V1(taskq_push_next_due);
 Datum
 taskq_push_next_due(PG_FUNCTION_ARGS)
 {
+	enum
+	{
+		NEXT_MS,
+		LIMITED,
+		ARMED,
+		NCOLUMNS,
+	};
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = DT_NOEND;
 	Sender sender = sender_of(fcinfo, 0, 1);
-	int count;
-	int32 *ids = queues_of(&sender, &count);
+	ArmState armed = arming_state();
 	bool limited = false;
-	Datum values[2];
-	bool nulls[2] = {false, false};
+	TimestampTz next = armed == ARM_ARMED ? next_opening(&sender, now, &limited) : DT_NOEND;
+	Datum values[NCOLUMNS];
+	bool nulls[NCOLUMNS] = {false};
 	TupleDesc desc;
 
-	for (int i = 0; i < count && next > now; i++)
-	{
-		const Queue *queue = queue_by_id(ids[i]);
-		TimestampTz next_of_queue = DT_NOEND;
-
-		if (queue != NULL && task_is_due(queue, now, &next_of_queue))
-			next_of_queue = endpoint_opens(queue, now, &limited);
-		next = Min(next, next_of_queue);
-	}
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	/* Rounded up: a wake-up before the time would find nothing. */
-	nulls[0] = next == DT_NOEND;
-	values[0] = Int64GetDatum(nulls[0] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
-	values[1] = BoolGetDatum(limited);
+	nulls[NEXT_MS] = next == DT_NOEND;
+	values[NEXT_MS] = Int64GetDatum(nulls[NEXT_MS] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
+	values[LIMITED] = BoolGetDatum(limited);
+	nulls[ARMED] = armed == ARM_NEW;
+	values[ARMED] = BoolGetDatum(armed == ARM_ARMED);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* ---- answers ------------------------------------------------------------------ */
 
-/* The arguments of _push_report(). */
+/* The arguments of push_report(). */
 enum ReportArgument
 {
 	REP_ID,
@@ -302,7 +386,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	Failure failure = {.class = "http", .retry_in_us = -1};
 	Row lease;
 
-	executor_call("taskq._push_report()");
+	executor_call("taskq_private.push_report()");
 	if (!PG_ARGISNULL(REP_VERDICT))
 		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
 	success = strcmp(verdict, "success") == 0;
@@ -361,7 +445,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
 
-	executor_call("taskq._push_extend()");
+	executor_call("taskq_private.push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{
@@ -392,7 +476,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	executor_call("taskq._push_release()");
+	executor_call("taskq_private.push_release()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < count; i++)
 	{

@@ -1,6 +1,6 @@
 /*
  * request.c
-		A claimed push task as the request that is to be sent.
+ *		A claimed push task as the request that is to be sent.
  *
  * What is returned can be sent as it is: the sender adds nothing.
  */
@@ -23,7 +23,7 @@
 #include "base/arg.h"
 #include "base/settings.h"
 #include "base/sql.h"
-#include "core/http.h"
+#include "core/url.h"
 #include "life/acquire.h"
 #include "life/lease.h"
 #include "push/headers.h"
@@ -31,7 +31,6 @@
 #include "push/signature.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
 
 #define JSON_TYPE           "Content-Type: application/json"
 #define MAX_RESPONSE_FIELDS 1000
@@ -251,7 +250,8 @@ request_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
 
 static Statement select_secrets = {
 	"select q.url, s.headers, s.secret, case when s.old_until > pg_catalog.clock_timestamp() "
-	"then s.old_secret end from taskq.queue q join taskq.endpoint_secret s on s.queue_id = q.id "
+	"then s.old_secret end from taskq_private.queue q "
+	"join taskq_private.endpoint_secret s on s.queue_id = q.id "
 	"where q.id = $1",
 	1,
 	{INT4OID},

@@ -20,7 +20,6 @@
 #include "push/headers.h"
 #include "push/signature.h"
 
-
 /* Whether all went well. */
 static bool
 authenticate(pg_hmac_ctx *ctx, const uint8 *secret, size_t len, const char *head,

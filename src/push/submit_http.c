@@ -13,16 +13,13 @@
 
 #include "base/arg.h"
 #include "base/errors.h"
-#include "core/http.h"
-#include "core/names.h"
+#include "core/request.h"
+#include "core/url.h"
 #include "life/submit.h"
 #include "push/headers.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
-
-#define MAX_METHOD 32
 
 static const SubmitArguments submit_http_args = {
 	.key = 6,
@@ -86,7 +83,7 @@ fill_path(Submission *s, FunctionCallInfo fcinfo)
 static void
 fill_request(Submission *s, FunctionCallInfo fcinfo)
 {
-	char *method = arg_wire_text(fcinfo, 2, "method", MAX_METHOD);
+	char *method = arg_wire_text(fcinfo, 2, "method", TQ_MAX_METHOD);
 
 	if (s->queue->endpoint)
 		fill_path(s, fcinfo);

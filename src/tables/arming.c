@@ -1,46 +1,90 @@
 /*
  * arming.c
-		Whether this database sends: it must have been armed here, not in its original.
+ *		Whether this database sends: it must have been armed here, not in its original.
  *
  * The row that arms a database names the cluster and the database, so that a
- * restored dump or a copy of the database sends nothing.
+ * restored dump or a copy of the database sends nothing.  It is read at each claim
+ * and not remembered: COPY, by which a restore writes it, tells no session, and the
+ * look at a table of one row takes a microsecond or two.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
+#include "base/catalog.h"
 #include "base/sql.h"
 #include "tables/arming.h"
 #include "tables/queue.h"
 
+/* Columns of taskq.arm, from 1. */
+enum ArmColumn
+{
+	ARM_SYSTEM_IDENTIFIER = 1,
+	ARM_DATABASE,
+};
 
-static Statement select_arm_row = {"select from taskq.arm", 0, {0}, NULL};
-static Statement arm_if_new = {"select taskq._arm_if_new()", 0, {0}, NULL};
+static Statement arm_if_new = {"select taskq_private.arm_if_new()", 0, {0}, NULL};
 
-/* There is a row of some kind: remembered until queues or arming change. */
+static bool
+is_from_here(TupleTableSlot *row)
+{
+	bool isnull;
+
+	return DatumGetInt64(slot_getattr(row, ARM_SYSTEM_IDENTIFIER, &isnull)) ==
+			   (int64) GetSystemIdentifier() &&
+		   DatumGetObjectId(slot_getattr(row, ARM_DATABASE, &isnull)) == MyDatabaseId;
+}
+
+/* An administrator may have left several rows: each must be right. */
+ArmState
+arming_state(void)
+{
+	Relation arm = table_open(catalog_relation("arm"), AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *row = table_slot_create(arm, NULL);
+	TableScanDesc scan = table_beginscan(arm, snapshot, 0, NULL);
+	ArmState state = ARM_NEW;
+
+	while (state != ARM_REFUSED && table_scan_getnextslot(scan, ForwardScanDirection, row))
+		state = is_from_here(row) ? ARM_ARMED : ARM_REFUSED;
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(row);
+	UnregisterSnapshot(snapshot);
+	table_close(arm, AccessShareLock);
+	return state;
+}
+
+/* A row, of whatever kind, is remembered until queues or arming change. */
 void
 arming_arm_if_new(void)
 {
-	static uint64 seen_at = PG_UINT64_MAX;
+	static uint64 seen_at = 0;
 	uint64 before = queue_changes();
 
 	if (seen_at == before)
 		return;
-	if (!sql_as_owner(&select_arm_row, NULL, NULL, NULL, NULL, 0))
+	if (arming_state() == ARM_NEW)
 		(void) sql_as_owner(&arm_if_new, NULL, NULL, NULL, NULL, 0);
 	seen_at = before;
+}
+
+/* NULL: new. */
+PG_FUNCTION_INFO_V1(taskq_armed);
+Datum
+taskq_armed(PG_FUNCTION_ARGS)
+{
+	ArmState state = arming_state();
+
+	if (state == ARM_NEW)
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(state == ARM_ARMED);
 }
 
 PG_FUNCTION_INFO_V1(taskq_system_identifier);

@@ -1,14 +1,14 @@
 /*
  * backlog.c
-		Looking at pending tasks: which there are, and whether one still is.
+ *		Looking at pending tasks: which there are, and whether one still is.
  *
  * Nothing here holds a task: what is seen may have changed when the caller acts.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/relscan.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -21,7 +21,6 @@
 #include "base/compat.h"
 #include "tables/backlog.h"
 #include "tables/rows.h"
-
 
 void
 backlog_open(Backlog *b)
@@ -72,9 +71,8 @@ candidate_in(TupleTableSlot *slot)
 }
 
 /*
- * Whether the row that a candidate speaks of stands, and nobody is about to insert
- * or delete it; b->slot has it then.  An administrator who updates it does not
- * take it away, and who else does has its lease.
+ * A row that an administrator is updating stands: other updates are made under a lease,
+ * which backlog_has_lease() finds.
  */
 bool
 backlog_stands(Backlog *b, const Candidate *c)
@@ -166,4 +164,101 @@ backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see, void *ar
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	return next_due;
+}
+
+/* ---- from lane to lane ------------------------------------------------------------ */
+
+/* A lane, which is a queue and a priority, and when its first entry is due. */
+typedef struct LaneHead
+{
+	int32 queue_id;
+	int16 priority;
+	TimestampTz run_at;
+} LaneHead;
+
+/* The head of the first lane behind (queue_id, priority) that has an entry; false: none has. */
+static bool
+next_lane(IndexScanDesc scan, int32 queue_id, int16 priority, LaneHead *head)
+{
+	ScanKeyData row[2];
+	ScanKeyData key = {
+		.sk_flags = SK_ROW_HEADER,
+		.sk_attno = 1,
+		.sk_strategy = BTGreaterStrategyNumber,
+		.sk_argument = PointerGetDatum(row),
+	};
+	IndexTuple entry;
+	bool isnull;
+
+	ScanKeyEntryInitialize(&row[0], SK_ROW_MEMBER, 1, BTGreaterStrategyNumber, InvalidOid,
+						   InvalidOid, F_BTINT4CMP, Int32GetDatum(queue_id));
+	ScanKeyEntryInitialize(&row[1], SK_ROW_MEMBER | SK_ROW_END, 2, BTGreaterStrategyNumber,
+						   InvalidOid, InvalidOid, F_BTINT2CMP, Int16GetDatum(priority));
+	index_rescan(scan, &key, 1, NULL, 0);
+	if (index_getnext_tid(scan, ForwardScanDirection) == NULL)
+		return false;
+	entry = scan->xs_itup;
+	head->queue_id = DatumGetInt32(index_getattr(entry, 1, scan->xs_itupdesc, &isnull));
+	head->priority = DatumGetInt16(index_getattr(entry, 2, scan->xs_itupdesc, &isnull));
+	head->run_at = DatumGetTimestampTz(index_getattr(entry, 3, scan->xs_itupdesc, &isnull));
+	return true;
+}
+
+/* No row is looked at, so the snapshot does not matter. */
+static IndexScanDesc
+begin_lanes(Backlog *b)
+{
+	IndexScanDesc scan = index_beginscan_compat(b->task.heap, b->order, SnapshotAny, 1);
+
+	scan->xs_want_itup = true;
+	return scan;
+}
+
+uint32
+backlog_lanes(Backlog *b, int32 queue_id, int lowest)
+{
+	IndexScanDesc scan = begin_lanes(b);
+	LaneHead head = {.priority = PG_INT16_MIN};
+	uint32 lanes = 0;
+
+	while (next_lane(scan, queue_id, head.priority, &head) && head.queue_id == queue_id)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (head.priority >= lowest && head.priority < lowest + 32)
+			lanes |= UINT32_C(1) << (head.priority - lowest);
+	}
+	index_endscan(scan);
+	return lanes;
+}
+
+/*
+ * Goes from lane to lane, so that its cost is that of the lanes that have entries: queues
+ * without any are passed over together.
+ */
+void
+backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now, TimestampTz *due)
+{
+	IndexScanDesc scan = begin_lanes(b);
+	int32 queue_id = count > 0 ? ids[0] : 0;
+	int16 priority = PG_INT16_MIN;
+	LaneHead head;
+	int i = 0;
+
+	for (int n = 0; n < count; n++)
+		due[n] = DT_NOEND;
+	while (i < count && next_lane(scan, queue_id, priority, &head))
+	{
+		CHECK_FOR_INTERRUPTS();
+		while (i < count && ids[i] < head.queue_id)
+			i++;
+		if (i == count)
+			break;
+		queue_id = ids[i];
+		priority = PG_INT16_MIN;
+		if (head.queue_id != queue_id)
+			continue;
+		due[i] = Min(due[i], head.run_at);
+		priority = due[i] > now ? head.priority : PG_INT16_MAX;
+	}
+	index_endscan(scan);
 }

@@ -59,4 +59,18 @@ typedef bool (*TaskSeer)(Backlog *b, const Candidate *c, void *arg);
 extern TimestampTz backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see,
 								void *arg);
 
+/*
+ * The priorities of the queue that have index entries, as bits: bit n is priority
+ * n + lowest.  Those of tasks that are running or have ended count.
+ */
+extern uint32 backlog_lanes(Backlog *b, int32 queue_id, int lowest);
+
+/*
+ * For each of the queues, whose ids ascend: the time before which no committed task of it
+ * is due, DT_NOEND if it has none.  Reads the first index entry of each lane and no row,
+ * so that an entry of a running or ended task may say "now".
+ */
+extern void backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now,
+						   TimestampTz *due);
+
 #endif

@@ -20,10 +20,9 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
 #define ADMIN_ROLE "taskq_admin"
 
-/* In the order of enum Privilege; nobody else controls queues than admins. */
+/* In the order of the bits PRIVILEGE_…; no other role than the admin controls every queue. */
 static const char *const privilege_names[] = {"submit", "work", "view", "control"};
 static const char *const privilege_roles[] = {
 	"taskq_submitter",
@@ -90,5 +89,5 @@ PG_FUNCTION_INFO_V1(taskq_visible);
 Datum
 taskq_visible(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(queue_may(queue_find(PG_GETARG_TEXT_PP(0)), PRIVILEGE_VIEW));
+	PG_RETURN_BOOL(queue_may(queue_of_row(PG_GETARG_TEXT_PP(0)), PRIVILEGE_VIEW));
 }

@@ -16,7 +16,6 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-
 static void
 fill(Row *row, const Queue *queue, text *key, int64 id)
 {

@@ -2,10 +2,13 @@
  * queue.c
  *		Queues as the session knows them.
  *
- * A queue's settings are read once and remembered until somebody changes a
- * queue or a policy: whoever does calls _queues_changed(), which sends a
- * relation invalidation for taskq.queue.  What a transaction remembered of its
- * own uncommitted changes is forgotten when it, or a part of it, rolls back.
+ * A queue's settings are read once and remembered until a session changes a
+ * queue or a policy: that session calls queues_changed(), which sends a relation
+ * invalidation for the table of queues.  A transaction sees its own uncommitted
+ * changes; what was remembered of them is forgotten when it, or a part of it, rolls back.
+ *
+ * Databases may have thousands of queues, so forgetting counts up a number and
+ * visits no queue, and each is found by its name and by its id in a hash table.
  */
 #include "postgres.h"
 
@@ -27,22 +30,23 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "base/xact.h"
 #include "tables/queue.h"
-
 
 /* clang-format off */
 #define GRANTEES(privilege) \
-	"array(select g.role::oid from taskq.queue_grant g " \
+	"array(select g.role::oid from taskq_private.queue_grant g " \
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define QUEUE_COLUMNS \
 	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
 	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
-	"(select p.max_attempts from taskq._retry_policies p " \
+	"(select p.max_attempts from taskq_private.all_retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1), " \
 	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
 	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
-	"from taskq._queues q left join taskq._endpoints e on e.queue_id = q.id "
+	"from taskq_private.all_queues q " \
+	"left join taskq_private.endpoint_settings e on e.queue_id = q.id "
 /* clang-format on */
 
 enum QueueColumn
@@ -70,12 +74,19 @@ enum QueueColumn
 	QUEUE_NCOLUMNS = QUEUE_GRANTEES + NPRIVILEGES
 };
 
-static Statement select_by_name = {QUEUE_COLUMNS "where q.name = $1", 1, {TEXTOID}, NULL};
+/* With the id known, the plan looks into indexes; by name it would read all endpoints. */
+static Statement select_by_name = {
+	QUEUE_COLUMNS "where q.id = (select n.id from taskq_private.all_queues n where n.name = $1)",
+	1,
+	{TEXTOID},
+	NULL,
+};
 static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
 static Statement select_push_ids = {
-	"select array_agg(q.id order by q.id) from taskq._queues q where q.mode = 'push'",
-	0,
-	{0},
+	"select array_agg(q.id order by q.id) from taskq_private.all_queues q "
+	"where q.mode = 'push' and q.executor = $1",
+	1,
+	{TEXTOID},
 	NULL,
 };
 static Statement select_version = {
@@ -85,42 +96,48 @@ static Statement select_version = {
 	NULL,
 };
 
-/* Queues by name; entries of queues are never removed, only marked invalid. */
-static HTAB *queues = NULL;
+/* An entry of the hash table by id: a queue of the other one that has or had this id. */
+typedef struct QueueId
+{
+	int32 id; /* hash key */
+	Queue *queue;
+} QueueId;
+
+/* Of a queue that exists an entry stays in place for the session. */
+static HTAB *queues = NULL; /* by name */
+static HTAB *queues_by_id = NULL;
 static MemoryContext queue_context = NULL;
 
-static bool push_ids_valid = false;
-static int32 *push_ids = NULL;
-static int npush_ids = 0;
+/* The push queues whose tasks the executor sends, and those whose tasks other programs send. */
+typedef struct PushIds
+{
+	const char *executor; /* as in the table */
+	uint64 as_of;         /* which of the changes it has seen */
+	int32 *ids;           /* ascending */
+	int count;
+} PushIds;
+
+static PushIds push_ids[] = {
+	{.executor = "builtin"},
+	{.executor = "external"},
+};
 
 /* The relation whose invalidation says that something changed. */
 static Oid queue_relation = InvalidOid;
 static bool relation_known = false; /* it has been looked up since */
 
-/* What was last found by id. */
-static Queue *last_by_id = NULL;
-
 /* The extension's objects are those that this library was built for. */
 static bool version_fits = false;
 
-/* How often something has. */
-static uint64 changes = 0;
+/* How often something has, plus 1: what was read as of another number is not valid. */
+static uint64 changes = 1;
 
 static void
 forget_all(void)
 {
-	HASH_SEQ_STATUS status;
-	Queue *queue;
-
 	changes++;
 	relation_known = false;
 	version_fits = false;
-	push_ids_valid = false;
-	if (queues == NULL)
-		return;
-	hash_seq_init(&status, queues);
-	while ((queue = hash_seq_search(&status)) != NULL)
-		queue->valid = false;
 }
 
 static void
@@ -130,32 +147,32 @@ relation_changed(Datum arg, Oid relid)
 		forget_all();
 }
 
+/* What a prepared transaction has done is not done yet, and may never be. */
 static void
-transaction_ended(XactEvent event, void *arg)
+forget_unless_committed(XactEnd end)
 {
-	/* What a prepared transaction has done is nothing yet, and may be nothing. */
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	if (end != XACT_COMMITTED)
 		forget_all();
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_all();
-}
+static XactKind remembered = {
+	.ended = forget_unless_committed,
+	.part_rolled_back = forget_all,
+};
 
-/* May fail half-way; to begin again does no harm. */
+/* If it fails half-way it is called again, which does no harm. */
 static void
 make_memory(void)
 {
 	HASHCTL ctl = {.keysize = NAMEDATALEN, .entrysize = sizeof(Queue)};
+	HASHCTL by_id = {.keysize = sizeof(int32), .entrysize = sizeof(QueueId)};
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	xact_register(&remembered);
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
-	ctl.hcxt = queue_context;
+	ctl.hcxt = by_id.hcxt = queue_context;
+	queues_by_id = hash_create("taskq queues by id", 16, &by_id,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	queues = hash_create("taskq queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
@@ -170,14 +187,20 @@ start_remembering(void)
 	relation_known = true;
 }
 
-/* The old one is given up once there is the new one. */
+static void
+free_if_any(void *memory)
+{
+	if (memory != NULL)
+		pfree(memory);
+}
+
+/* Frees the old text once the new one is there. */
 static char *
 keep_text(char *old, Datum value, bool isnull)
 {
 	char *new = isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
 
-	if (old != NULL)
-		pfree(old);
+	free_if_any(old);
 	return new;
 }
 
@@ -191,13 +214,12 @@ keep_grantees(Queue *q, int privilege, Datum value)
 	if (count > 0)
 		grantees = memcpy(MemoryContextAlloc(queue_context, count * sizeof(Oid)),
 						  ARR_DATA_PTR(array), count * sizeof(Oid));
-	if (q->grantees[privilege] != NULL)
-		pfree(q->grantees[privilege]);
+	free_if_any(q->grantees[privilege]);
 	q->grantees[privilege] = grantees;
 	q->ngrantees[privilege] = count;
 }
 
-/* The entry of that name, to be filled; what it holds already is its own. */
+/* The entry of that name, not valid until it is filled; it owns what it points to already. */
 static Queue *
 entry_of(const char *name)
 {
@@ -209,8 +231,23 @@ entry_of(const char *name)
 	q = hash_search(queues, key, HASH_ENTER, &found);
 	if (!found)
 		memset((char *) q + sizeof(q->name), 0, sizeof(*q) - sizeof(q->name));
-	q->valid = false;
+	q->as_of = 0;
 	return q;
+}
+
+static void
+remember_id(Queue *q, int32 id)
+{
+	QueueId *entry = hash_search(queues_by_id, &id, HASH_ENTER, NULL);
+
+	entry->queue = q;
+	q->id = id;
+}
+
+static bool
+is_valid(const Queue *q)
+{
+	return q->as_of == changes;
 }
 
 static void
@@ -229,7 +266,7 @@ remember(const Datum *row, const bool *isnull)
 {
 	Queue *q = entry_of(TextDatumGetCString(row[QUEUE_NAME]));
 
-	q->id = DatumGetInt32(row[QUEUE_ID]);
+	remember_id(q, DatumGetInt32(row[QUEUE_ID]));
 	q->push = DatumGetBool(row[QUEUE_PUSH]);
 	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
 	q->retry = keep_text(q->retry, row[QUEUE_RETRY], isnull[QUEUE_RETRY]);
@@ -245,11 +282,11 @@ remember(const Datum *row, const bool *isnull)
 	for (int i = 0; i < NPRIVILEGES; i++)
 		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);
 	q->exists = true;
-	q->valid = true;
+	q->as_of = changes;
 	return q;
 }
 
-/* Between the installation of a new library and ALTER EXTENSION they do not fit. */
+/* A server keeps the library it has loaded until it restarts, so the two can differ. */
 static void
 check_version(void)
 {
@@ -268,8 +305,7 @@ check_version(void)
 				 errmsg("extension taskq is of version %s, its library of %s", version,
 						TASKQ_VERSION),
 				 errdetail("They must be of the same version."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or install the library anew and "
-						 "restart the server.")));
+				 errhint("Install the library of version %s and restart the server.", version)));
 	version_fits = true;
 }
 
@@ -293,8 +329,9 @@ read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, in
 	return found;
 }
 
-const Queue *
-queue_find(text *name)
+/* The entry of that name, which is valid, whether or not there is such a queue. */
+static Queue *
+look_up(text *name)
 {
 	char key[NAMEDATALEN] = {0};
 	Datum argument = PointerGetDatum(name);
@@ -305,25 +342,49 @@ queue_find(text *name)
 	start_remembering();
 	text_to_cstring_buffer(name, key, sizeof(key));
 	queue = hash_search(queues, key, HASH_FIND, NULL);
-	if (queue == NULL || !queue->valid)
-	{
-		if (read_settled(&select_by_name, &argument, row, isnull, QUEUE_NCOLUMNS))
-			return remember(row, isnull);
-		queue = entry_of(key);
-		queue->exists = false;
-		queue->valid = true;
-	}
+	if (queue != NULL && is_valid(queue))
+		return queue;
+	if (read_settled(&select_by_name, &argument, row, isnull, QUEUE_NCOLUMNS))
+		return remember(row, isnull);
+	queue = entry_of(key);
+	queue->exists = false;
+	queue->as_of = changes;
+	return queue;
+}
+
+const Queue *
+queue_of_row(text *name)
+{
+	Queue *queue = look_up(name);
+
 	return queue->exists ? queue : NULL;
 }
 
-/* That a name is none is remembered of names that stand in a table, not of any that is tried. */
+/* Removes an entry, and what it owns since there was a queue of that name. */
 static void
-forget_missing(text *name)
+drop_entry(Queue *queue)
 {
-	char key[NAMEDATALEN] = {0};
+	QueueId *by_id = hash_search(queues_by_id, &queue->id, HASH_FIND, NULL);
 
-	text_to_cstring_buffer(name, key, sizeof(key));
-	(void) hash_search(queues, key, HASH_REMOVE, NULL);
+	if (by_id != NULL && by_id->queue == queue)
+		(void) hash_search(queues_by_id, &queue->id, HASH_REMOVE, NULL);
+	free_if_any(queue->url);
+	free_if_any(queue->retry);
+	for (int i = 0; i < NPRIVILEGES; i++)
+		free_if_any(queue->grantees[i]);
+	(void) hash_search(queues, queue->name, HASH_REMOVE, NULL);
+}
+
+/* Clients can think of any number of names: those that are none are not remembered. */
+const Queue *
+queue_find(text *name)
+{
+	Queue *queue = look_up(name);
+
+	if (queue->exists)
+		return queue;
+	drop_entry(queue);
+	return NULL;
 }
 
 const Queue *
@@ -339,8 +400,6 @@ queue_by_name(text *name)
 				 errhint("\"default\" exists from the start.")));
 	queue = queue_find(name);
 	if (queue == NULL)
-		forget_missing(name);
-	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
 				 errmsg("queue \"%s\" does not exist", text_to_cstring(name)),
@@ -349,64 +408,61 @@ queue_by_name(text *name)
 	return queue;
 }
 
-static bool
-is_known(const Queue *queue, int32 id)
-{
-	return queue->valid && queue->exists && queue->id == id;
-}
-
 const Queue *
 queue_by_id(int32 id)
 {
 	Datum argument = Int32GetDatum(id);
 	Datum row[QUEUE_NCOLUMNS];
 	bool isnull[QUEUE_NCOLUMNS];
-	HASH_SEQ_STATUS status;
-	Queue *queue;
+	QueueId *known;
 
 	start_remembering();
-	if (last_by_id != NULL && is_known(last_by_id, id))
-		return last_by_id;
-	hash_seq_init(&status, queues);
-	while ((queue = hash_seq_search(&status)) != NULL)
-	{
-		if (is_known(queue, id))
-		{
-			hash_seq_term(&status);
-			return last_by_id = queue;
-		}
-	}
+	known = hash_search(queues_by_id, &id, HASH_FIND, NULL);
+	if (known != NULL && known->queue->id == id && known->queue->exists && is_valid(known->queue))
+		return known->queue;
 	if (!read_settled(&select_by_id, &argument, row, isnull, QUEUE_NCOLUMNS))
 		return NULL;
 	return remember(row, isnull);
 }
 
-int32 *
-queue_push_ids(int *count)
+static void
+read_push_ids(PushIds *list)
 {
-	start_remembering();
-	if (!push_ids_valid)
-	{
-		Datum value;
-		bool isnull;
-		ArrayType *array;
-		int32 *ids;
-		int count_now;
+	Datum executor = CStringGetTextDatum(list->executor);
+	Datum value;
+	bool isnull;
+	int count = 0;
+	int32 *ids = NULL;
 
-		if (!read_settled(&select_push_ids, NULL, &value, &isnull, 1) || isnull)
-			elog(ERROR, "there is no push queue");
-		array = DatumGetArrayTypeP(value);
-		count_now = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-		ids = memcpy(MemoryContextAlloc(queue_context, count_now * sizeof(int32)),
-					 ARR_DATA_PTR(array), count_now * sizeof(int32));
-		if (push_ids != NULL)
-			pfree(push_ids);
-		push_ids = ids;
-		npush_ids = count_now;
-		push_ids_valid = true;
+	(void) read_settled(&select_push_ids, &executor, &value, &isnull, 1);
+	if (!isnull)
+	{
+		ArrayType *array = DatumGetArrayTypeP(value);
+
+		count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		ids = memcpy(MemoryContextAlloc(queue_context, count * sizeof(int32)),
+					 ARR_DATA_PTR(array), count * sizeof(int32));
 	}
-	*count = npush_ids;
-	return memcpy(palloc(npush_ids * sizeof(int32)), push_ids, npush_ids * sizeof(int32));
+	free_if_any(list->ids);
+	list->ids = ids;
+	list->count = count;
+	list->as_of = changes;
+}
+
+int32 *
+queue_push_ids(bool external, int *count)
+{
+	PushIds *list = &push_ids[external];
+	int32 *copy;
+
+	start_remembering();
+	if (list->as_of != changes)
+		read_push_ids(list);
+	*count = list->count;
+	copy = palloc_array(int32, list->count);
+	if (list->count > 0)
+		memcpy(copy, list->ids, list->count * sizeof(int32));
+	return copy;
 }
 
 /* Again if the extension was dropped and created before the lock was ours. */

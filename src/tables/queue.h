@@ -18,8 +18,8 @@ typedef struct Queue
 {
 	char name[NAMEDATALEN]; /* hash key */
 	int32 id;
-	bool valid;         /* false: to be read again */
-	bool exists;        /* false: looked for in vain, all else is meaningless */
+	uint64 as_of;       /* private to queue.c: the change after which it was read */
+	bool exists;        /* false: there is no queue of that name, all else is meaningless */
 	bool push;          /* mode */
 	char *url;          /* push: where payloads go; NULL: nowhere by default */
 	char *retry;        /* policy */
@@ -56,8 +56,11 @@ extern const Queue *queue_by_name(text *name);
 extern const Queue *queue_find(text *name);
 extern const Queue *queue_by_id(int32 id);
 
-/* Ids of all push queues, palloc'd. */
-extern int32 *queue_push_ids(int *count);
+/* As queue_find(), for a name that stands in a table: that there is no such queue is remembered. */
+extern const Queue *queue_of_row(text *name);
+
+/* Ids of the push queues whose tasks are sent by other programs, or by the executor; palloc'd. */
+extern int32 *queue_push_ids(bool external, int *count);
 
 /*
  * Begins a call by a client: 25006 as require_writable(); from here on no queue is

@@ -1,6 +1,6 @@
 /*
  * queue_calls.c
-		Functions on one queue whose work is SQL: pause, resume, purge.
+ *		Functions on one queue whose work is SQL: pause, resume, purge.
  *
  * Each looks whether the current user may have it done, and then has it done
  * as taskq_owner by a private function.  A SECURITY DEFINER function could not
@@ -30,9 +30,13 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-
-static Statement pause_or_resume = {"select taskq._pause($1, $2)", 2, {TEXTOID, BOOLOID}, NULL};
-static Statement purge = {"select taskq._purge($1)", 1, {INT4OID}, NULL};
+static Statement pause_or_resume = {
+	"select taskq_private.pause($1, $2)",
+	2,
+	{TEXTOID, BOOLOID},
+	NULL,
+};
+static Statement purge = {"select taskq_private.purge($1)", 1, {INT4OID}, NULL};
 
 static const Queue *
 queue_to_control(FunctionCallInfo fcinfo, const char *function)

@@ -36,7 +36,6 @@
 #include "base/compat.h"
 #include "tables/rows.h"
 
-
 static const struct
 {
 	const char *heap;
@@ -48,7 +47,7 @@ static const struct
 	[HOT_LEASE] = {"lease", "lease_pkey", NULL, LEASE_NCOLUMNS},
 	[HOT_KEY] = {"key", "key_pkey", NULL, KEY_NCOLUMNS}};
 
-/* Those that have been looked up and not been changed since. */
+/* The hot tables that were looked up and have not been changed since. */
 static struct
 {
 	Oid heap;
@@ -98,10 +97,10 @@ hot_open(HotRelation *r, HotTable table)
 	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table taskq.%s is not the one this library was built for",
-						hot_tables[table].heap),
+				 errmsg("table %s.%s is not the one this library was built for",
+						TASKQ_PRIVATE_SCHEMA, hot_tables[table].heap),
 				 errdetail("The library and the extension's objects are of different versions."),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("Install the library of the same version and restart the server.")));
 }
 
 /* The locks stay until the transaction ends. */
@@ -161,9 +160,9 @@ row_from_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 }
 
 /*
- * Whether the block is in the file.  A length that was known since the last
- * truncation still is one: truncating takes a stronger lock than ours, and
- * makes everybody forget what he knew.
+ * Whether the block is in the file.  A length that this session has read since the last
+ * truncation is still right: a truncation takes a lock that excludes ours, and
+ * makes every session forget the length.
  */
 static bool
 has_block(Relation heap, BlockNumber block)
@@ -175,8 +174,8 @@ has_block(Relation heap, BlockNumber block)
 }
 
 /*
- * Where this session has last seen tasks and leases: what it claimed it mostly
- * ends, too, and needs no index to find it.  A hint: the row says what it is.
+ * Where this session has last seen tasks and leases.  A session mostly ends what it has
+ * claimed, and finds it here without the index.  It is a hint: the row says which it is.
  */
 #define NPLACES 256
 
@@ -202,7 +201,7 @@ row_remember_place(const HotRelation *r, const Row *row)
 		*place_of(r->table, ROW_INT64(row, 0)) = (Place){ROW_INT64(row, 0), row->tid};
 }
 
-/* An older version may stand there, of a row that somebody has updated in its page. */
+/* At that place may be an older version of a row that was updated within its page. */
 static bool
 follow(HotRelation *r, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
 {
@@ -214,7 +213,7 @@ follow(HotRelation *r, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
 	return found;
 }
 
-/* Whoever is about to delete a row leaves it pointing to itself; an update points elsewhere. */
+/* A row that is being deleted points to itself; a row that is being updated points elsewhere. */
 static bool
 is_being_updated(TupleTableSlot *slot)
 {
@@ -240,7 +239,7 @@ row_at(HotRelation *r, const ItemPointerData *tid, TupleTableSlot *slot)
 	return false;
 }
 
-/* The row at tid, if there is a committed one (or our own) that nobody has deleted. */
+/* The row at tid, if it is committed (or of this transaction) and not deleted. */
 static bool
 fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
 {
@@ -255,7 +254,7 @@ fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
 	if (found)
 	{
 		row_from_slot(r, slot, row);
-		/* As an index scan does: the next heartbeat finds room in the page. */
+		/* An index scan does this as well: the next heartbeat finds room in the page. */
 		if (r->table == HOT_LEASE)
 			heap_page_prune_opt(r->heap, ((BufferHeapTupleTableSlot *) slot)->buffer);
 	}
@@ -351,7 +350,7 @@ row_look(HotRelation *r, int64 id, Row *row, Hands *hands)
 		row_from_slot(r, slot, row);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	/* One that got another place between our looks at index and rows shows in a later snapshot. */
+	/* A row that has moved between the looks at index and table shows in a later snapshot. */
 	return found || (any && fetch_by_id(r, id, row != NULL ? row : &other));
 }
 
@@ -413,7 +412,7 @@ form_tuple(Relation relation, Datum *values, bool *nulls)
 	return tuple;
 }
 
-/* As INSERT ... ON CONFLICT DO NOTHING, without objecting to rows the snapshot does not show. */
+/* As INSERT ... ON CONFLICT DO NOTHING, which fails for rows that the snapshot does not show. */
 static bool
 insert_speculatively(ResultRelInfo *target, EState *estate, TupleTableSlot *slot, List *arbiter)
 {
@@ -455,7 +454,7 @@ row_insert_unique(HotRelation *r, Row *row)
 	return inserted;
 }
 
-/* Indexes that hot tables come with are of plain columns: entries are put in directly. */
+/* The indexes that hot tables come with have plain columns: entries are inserted directly. */
 static void
 insert_index_entry(HotRelation *r, Relation index, Row *row, struct IndexInfo *info)
 {
@@ -491,7 +490,7 @@ insert_index_entries(HotRelation *r, Row **rows, int count)
 	index_close(order, NoLock);
 }
 
-/* Else an administrator has added one, perhaps of another kind. */
+/* False: an administrator has added an index, perhaps of another kind. */
 static bool
 has_own_indexes_only(HotRelation *r)
 {
@@ -614,7 +613,7 @@ row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait)
 RowResult
 row_update(HotRelation *r, Row *row, bool wait)
 {
-	/* Locked first: the update itself treats a changed row as an internal error. */
+	/* The update itself would treat a changed row as an internal error, so lock it first. */
 	RowResult result = row_lock(r, row, LockTupleNoKeyExclusive, wait);
 	ItemPointerData tid = row->tid;
 

@@ -1,6 +1,6 @@
 /*
  * state.c
-		The states of a task, as SQL knows them.
+ *		The states of a task, as SQL knows them.
  */
 #include "postgres.h"
 
@@ -14,7 +14,6 @@
 
 #include "tables/queue.h"
 #include "tables/state.h"
-
 
 static Datum
 look_up_state(const char *label)

@@ -2,16 +2,16 @@
  * token.c
  *		The numbers that prove the ownership of an attempt.
  *
- * A token must never be given out twice, also when the acquire that got it is
- * lost in a crash or in a failover to a standby that lags behind.  So a token
- * is made of the timeline, which every promotion changes, the number of a
- * block, which is taken from a sequence and made durable before use, and a
+ * A token must never be given out twice, not even when the acquire that got it is
+ * lost in a crash, or in a failover to a standby that lags behind.  So a token
+ * consists of the timeline, which every promotion changes, the number of a
+ * block, which is taken from a sequence and made durable before it is used, and a
  * number within the block:
  *
  *		timeline (13 bits) | block (40 bits) | number (10 bits)
  *
- * With shared memory the server takes a block for all its sessions; it is
- * forgotten in a crash, and the next block is a new one.  Without, every
+ * With shared memory the server takes a block for all its sessions.  A crash
+ * forgets it, and the next block is a new one.  Without shared memory every
  * acquire takes a block for itself and commits synchronously, which makes the
  * sequence durable with it.
  */
@@ -28,14 +28,13 @@
 #include "base/database.h"
 #include "tables/token.h"
 
-
 #define NUMBER_BITS   10
 #define BLOCK_BITS    40
 #define TIMELINE_MASK 0x1fff
 
 /*
- * Makes all WAL written so far durable.  Just behind a page's header the
- * insert position is one that no record ends at, and XLogFlush() refuses it.
+ * Makes all WAL written so far durable.  If the insert position is just behind a page's
+ * header, no record ends there, and XLogFlush() would refuse it.
  */
 static void
 flush_wal(void)
@@ -90,7 +89,7 @@ token_next(void)
 		flush_wal();
 
 		SpinLockAcquire(&db->token_lock);
-		/* Two sessions at once: the greater block stays, the other one is wasted. */
+		/* If two sessions take a block at once, the greater one stays, the other one is wasted. */
 		if (block > db->next_token)
 		{
 			db->next_token = block + 1;

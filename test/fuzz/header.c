@@ -2,9 +2,9 @@
  * header.c
  *		Fuzz target: header lines and methods that may be sent.
  */
+#include <stdbool.h>
 #include <strings.h>
 
-#include "core/http.h"
 #include "core/request.h"
 #include "fuzz.h"
 

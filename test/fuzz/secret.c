@@ -4,8 +4,8 @@
  */
 #include <stdio.h>
 
-#include "core/http.h"
 #include "core/signature.h"
+#include "core/url.h"
 #include "fuzz.h"
 
 /* What is read has one spelling: written again it is the text. */

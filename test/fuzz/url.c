@@ -2,8 +2,10 @@
  * url.c
  *		Fuzz target: what a URL names, and whether it may be reached.
  */
-#include "core/http.h"
-#include "core/request.h"
+#include <curl/curl.h>
+
+#include "core/egress.h"
+#include "core/url.h"
 #include "fuzz.h"
 
 /* The transfer is driven by the handle: it must mean what was judged. */

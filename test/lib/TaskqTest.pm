@@ -211,15 +211,15 @@ sub is_consistent
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is( $node->safe_psql('postgres', q{
-		select count(*) from taskq.lease l where not exists (select from taskq.task t where (t.id, t.queue_id) = (l.id, l.queue_id))
-		union all select count(*) from taskq.task t where t.key is not null and not exists (select from taskq.key k
+		select count(*) from taskq_private.lease l where not exists (select from taskq_private.task t where (t.id, t.queue_id) = (l.id, l.queue_id))
+		union all select count(*) from taskq_private.task t where t.key is not null and not exists (select from taskq_private.key k
 			where (k.queue_id, k.key, k.id) = (t.queue_id, t.key, t.id) and k.taken_until is null)
-		union all select count(*) from taskq.key k where k.taken_until is null and not exists (select from taskq.task t
+		union all select count(*) from taskq_private.key k where k.taken_until is null and not exists (select from taskq_private.task t
 			where (t.id, t.key) = (k.id, k.key))
-		union all select count(*) from taskq._history h join taskq.task t using (id)
-		union all select count(*) - count(distinct id) from taskq._history
-		union all select count(*) from taskq.attempt a where not exists (select from taskq.task t where t.id = a.task_id)
-		union all select count(*) from taskq.task t where not exists (select from taskq._queues q where q.id = t.queue_id)}),
+		union all select count(*) from taskq_private.all_history h join taskq_private.task t using (id)
+		union all select count(*) - count(distinct id) from taskq_private.all_history
+		union all select count(*) from taskq_private.attempt a where not exists (select from taskq_private.task t where t.id = a.task_id)
+		union all select count(*) from taskq_private.task t where not exists (select from taskq_private.all_queues q where q.id = t.queue_id)}),
 		join("\n", (0) x 7), "$what: every task stands in one place, with its key");
 	return;
 }

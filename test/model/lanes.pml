@@ -31,7 +31,7 @@
 /* Where a task is: pending, claimed, ended or rolled back. */
 mtype = { absent, uncommitted, pending, claimed, gone };
 
-/* taskq.task and its index of the order: entries stay when their rows are gone. */
+/* taskq_private.task and its index of the order: entries stay when their rows are gone. */
 mtype row[ROWS + 1] = absent;
 bool entry[ROWS + 1];
 

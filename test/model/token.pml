@@ -13,7 +13,7 @@
 #define TIMELINES 2
 #define CRASHES   2
 
-/* The sequence taskq.token_block as the server has it, on its disk, and on the standby. */
+/* The sequence taskq_private.token_block as the server has it, on its disk, and on the standby. */
 byte sequence = 0;
 byte on_disk = 0;
 byte on_standby = 0;

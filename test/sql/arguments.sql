@@ -138,9 +138,9 @@ select call, try(call) from unnest(array[
 
 -- Nothing was stored by any of them, and names are data.
 select count(*) from taskq.tasks where queue in ('pull', 'push', 'http') and state in ('pending', 'running');
-select taskq.create_queue($$a'; drop table taskq.task; --"\$$);
-select taskq.submit($$a'; drop table taskq.task; --"\$$) > 0 as submitted;
-select taskq.drop_queue($$a'; drop table taskq.task; --"\$$, force => true);
+select taskq.create_queue($$a'; drop table taskq_private.task; --"\$$);
+select taskq.submit($$a'; drop table taskq_private.task; --"\$$) > 0 as submitted;
+select taskq.drop_queue($$a'; drop table taskq_private.task; --"\$$, force => true);
 
 -- At the limit it works.
 select taskq.create_queue(repeat('q', 57));

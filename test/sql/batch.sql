@@ -16,11 +16,11 @@ select bool_and(id > before) as ascending from (select id, lag(id, 1, 0::bigint)
 	from taskq.submit_many('batch', (select array_agg(to_jsonb(i)) from generate_series(1, 100) i)) with ordinality as x (id, n)) as y;
 select count(*) from taskq.submit_many('batch', '{}');
 -- All or nothing.
-select count(*) as before from taskq.task \gset
+select count(*) as before from taskq_private.task \gset
 select taskq.submit_many('batch', array['1', to_jsonb(repeat('x', 1048577))]::jsonb[]);
 select taskq.submit_many('batch', '{1, 2}'::jsonb[], keys => array['a', ''], on_duplicate => 'keep');
 select taskq.submit_many('batch', '{1, 2}'::jsonb[], keys => array['new', 'a'], on_duplicate => 'raise');
-select count(*) - :before as added from taskq.task;
+select count(*) - :before as added from taskq_private.task;
 select taskq.submit_many('batch', null);
 select taskq.submit_many('batch', '{1, 2}', keys => '{a}');
 select taskq.submit_many('batch', '{1, 2}', run_ats => '{now}');
@@ -47,7 +47,7 @@ create temp table more as select * from taskq.finish_and_acquire('batch', (selec
 select payload, attempt from more order by id;
 select w.n, t.state from w join taskq.tasks t using (id) order by n;
 select payload from taskq.finish_and_acquire('batch', '{}', '{}', max_tasks => 100);
-select count(*) from taskq.finish_and_acquire('batch', (select array_agg(id) from taskq.lease), (select array_agg(token) from taskq.lease));
+select count(*) from taskq.finish_and_acquire('batch', (select array_agg(id) from taskq_private.lease), (select array_agg(token) from taskq_private.lease));
 select state, count(*) from taskq.tasks where queue = 'batch' group by state order by state;
 select worker, queue, running from taskq.workers;
 

@@ -3,7 +3,7 @@ set client_min_messages = warning;
 \set VERBOSITY terse
 \set ON_ERROR_STOP 0
 -- The executor itself stays out of it.
-select taskq.disarm();
+select taskq.stop_executor(), taskq.arm();
 
 \set secret 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX'
 select taskq.create_endpoint('hooks', 'https://hooks.example/v1/', headers => '{"X-Key": "k", "Content-Type": "text/plain"}',
@@ -100,7 +100,7 @@ set timezone = 'UTC';
 select taskq.submit_http(endpoint => 'hooks', path => '/a?b=c', payload => '{"a": 1}', headers => '{"x-KEY": "mine", "X-Own": "1"}') as a,
 	taskq.submit('hooks', '[2]') as b, taskq.submit_http(endpoint => 'bare', path => '?q', method => 'GET') as c \gset
 select method, url, payload from taskq.tasks where id in (:a, :b, :c) order by id;
-create temp table claimed as select * from taskq._push_claim(10, null, null);
+create temp table claimed as select * from taskq_private.push_claim(10, null, null);
 select count(*), count(*) filter (where id = :c) as bare from claimed;
 select method, url, timeout_ms,
 	array(select h from unnest(headers) h where h !~ '^(User-Agent|X-Task-Id|Idempotency-Key|webhook-)' order by 1) as headers,
@@ -124,25 +124,25 @@ select taskq.verify_signature(:'secret', null, null);
 -- How many at a time, and how fast.
 select taskq.create_endpoint('two', 'http://two.example', max_running => 2);
 select count(taskq.submit('two', '1')) from generate_series(1, 5);
-select count(*) from taskq._push_claim(10, null, null);
-select limited from taskq._push_next_due(null, null);
-select taskq._push_report(id, token, 'success', 'http', 200, null, null, false, null, null, null, null)
-	from taskq.lease where queue_id = (select id from taskq.queue where name = 'two') limit 1;
-select count(*) from taskq._push_claim(10, null, null);
+select count(*) from taskq_private.push_claim(10, null, null);
+select limited from taskq_private.push_next_due(null, null);
+select taskq_private.push_report(id, token, 'success', 'http', 200, null, null, false, null, null, null, null)
+	from taskq_private.lease where queue_id = (select id from taskq_private.queue where name = 'two') limit 1;
+select count(*) from taskq_private.push_claim(10, null, null);
 select taskq.alter_endpoint('two', max_running => 0, rate => 1);
 -- One at once.
-select count(*) from taskq._push_claim(10, null, null);
-select next_ms between 1 and 1000 as within_a_second, limited from taskq._push_next_due(null, null);
+select count(*) from taskq_private.push_claim(10, null, null);
+select next_ms between 1 and 1000 as within_a_second, limited from taskq_private.push_next_due(null, null);
 select taskq.alter_endpoint('two', rate => 0);
-select count(*) from taskq._push_claim(10, null, null);
+select count(*) from taskq_private.push_claim(10, null, null);
 select max_running, rate from taskq.endpoints where endpoint = 'two';
 
 -- The circuit.
 select taskq.create_endpoint('broken', 'http://broken.example', retry => 'none');
 select count(taskq.submit('broken', '1')) from generate_series(1, 14);
 create function pg_temp.answer(class text, status int, n int, retry_after interval default null) returns text language sql as $$
-	with claimed as materialized (select id, token from taskq._push_claim(n, null, null)), told as materialized (
-		select taskq._push_report(id, token, case when status < 300 then 'success' else 'retry' end, class, status,
+	with claimed as materialized (select id, token from taskq_private.push_claim(n, null, null)), told as materialized (
+		select taskq_private.push_report(id, token, case when status < 300 then 'success' else 'retry' end, class, status,
 			null, null, false, null, null, retry_after, null) from claimed)
 	select count(*)::text from told
 $$;
@@ -154,7 +154,7 @@ select pg_temp.answer('timeout', null, 4), pg_temp.answer('http', 500, 3), pg_te
 select failures, circuit, next_start between now() + interval '4 s' and now() + interval '6 s' as in_five_seconds
 	from taskq.endpoints where endpoint = 'broken';
 select pg_temp.answer('http', 200, 10);
-select * from taskq._push_next_due(null, null) as due where next_ms between 4000 and 5000 is not true;
+select * from taskq_private.push_next_due(null, null) as due where next_ms between 4000 and 5000 is not true;
 select taskq.pause_queue('broken'), taskq.resume_queue('broken');
 select pg_temp.answer('http', 200, 1);
 select failures, circuit, next_start from taskq.endpoints where endpoint = 'broken';
@@ -175,4 +175,5 @@ select taskq.drop_queue('books too', force => true);
 
 -- Nothing is left of one that is dropped.
 select taskq.drop_queue(endpoint, force => true) from taskq.endpoints order by endpoint;
-select (select count(*) from taskq.endpoint), (select count(*) from taskq.endpoint_secret);
+select (select count(*) from taskq_private.endpoint), (select count(*) from taskq_private.endpoint_secret);
+select taskq.disarm(), taskq.start_executor();

@@ -66,7 +66,7 @@ create view calls as select * from unnest(array[
 	'count(*) from taskq.queues where queue = $q', 'count(*) from taskq.workers where queue = $q',
 	'taskq.pause_queue($q)', 'taskq.resume_queue($q)', 'taskq.purge_queue($q)', 'taskq.retry($dead)',
 	'taskq.drop_queue($q, true)', 'taskq.grant_queue($q, ''regress_member'', ''{view}'')',
-	'count(*) from taskq.status()', 'count(*) from taskq.task']) with ordinality as c (template, n);
+	'count(*) from taskq.status()', 'count(*) from taskq_private.task']) with ordinality as c (template, n);
 create function tries(q text)
 returns table (template text, nobody text, submit text, work text, view text, control text, member text) language sql as $$
 	select template, try('regress_nobody', c), try('regress_submit', c), try('regress_work', c), try('regress_view', c),

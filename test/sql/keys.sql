@@ -15,13 +15,13 @@ select taskq.submit('keys', '7', key => 'k', on_duplicate => 'raise');
 select taskq.submit('keys', '8', key => 'k', on_duplicate => 'replace');
 
 -- After the end the key stays taken for keep_key.
-select taskq.finish(l.id, l.token) from taskq.lease l join taskq.tasks t on t.id = l.id where t.key = 'k' and t.queue = 'keys';
+select taskq.finish(l.id, l.token) from taskq_private.lease l join taskq.tasks t on t.id = l.id where t.key = 'k' and t.queue = 'keys';
 select taskq.submit('keys', '9', key => 'k') = :id as kept_after_the_end;
 select taskq.submit('keys', '10', key => 'k', on_duplicate => 'raise');
 select taskq.submit('keys', '11', key => 'k', on_duplicate => 'replace') as newer \gset
 select :newer <> :id as replace_makes_a_new_one, taskq.submit('keys', '12', key => 'k') = :newer as which_has_the_key;
 select taskq.cancel_key('keys', 'k'), taskq.cancel_key('keys', 'k'), taskq.cancel_key('keys', 'nobody''s');
-update taskq.key set taken_until = 'epoch' where id = :newer;
+update taskq_private.key set taken_until = 'epoch' where id = :newer;
 select taskq.submit('keys', '13', key => 'k') as third \gset
 select :third > :newer as free_when_the_time_is_up;
 
@@ -30,8 +30,8 @@ select taskq.fail(id, token, 'x', retry_in => '1 hour') from taskq.acquire('keys
 select taskq.submit('keys', '{"new": true}', key => 'k', priority => -5, max_attempts => 3, kind => 'fresh', on_duplicate => 'replace') = :third as same_id;
 select payload, state, attempt, max_attempts, priority, kind, run_at <= now() as due from taskq.tasks where id = :third;
 select id = :third as same, payload, attempt from taskq.acquire('keys');
-select count(*) from taskq.lease where id = :third;
-select taskq.finish(id, token) from taskq.lease where id = :third;
+select count(*) from taskq_private.lease where id = :third;
+select taskq.finish(id, token) from taskq_private.lease where id = :third;
 
 -- keep_key 0: free at the end.
 select taskq.submit('soon', key => 'k') as id \gset
@@ -85,8 +85,8 @@ select taskq.cancel_key('nowhere', 'k');
 select taskq.cancel_key('keys', null);
 
 -- Keys whose time is up are forgotten; those of a dropped queue, too.
-update taskq.key set taken_until = 'epoch' where taken_until is not null;
-select taskq._drop_keys();
-select count(*) from taskq.key where taken_until is not null;
+update taskq_private.key set taken_until = 'epoch' where taken_until is not null;
+select taskq_private.drop_keys();
+select count(*) from taskq_private.key where taken_until is not null;
 select taskq.drop_queue('keys', true), taskq.drop_queue('other', true), taskq.drop_queue('soon', true);
-select count(*) from taskq.key k where not exists (select from taskq._queues q where q.id = k.queue_id);
+select count(*) from taskq_private.key k where not exists (select from taskq_private.all_queues q where q.id = k.queue_id);

@@ -137,7 +137,7 @@ select backoff, count(distinct delay) > 50 as rise, count(*) filter (where delay
 
 -- What comes of it: within the jitter, never an error; the time of the call is allowed for.
 create temp table next_try as
-	select d.*, seconds(taskq._retry_at(name, attempt, 2147483647, clock_timestamp(), null) - now()) as actual, seconds(clock_timestamp() - now()) as now
+	select d.*, seconds(taskq_private.retry_at(name, attempt, 2147483647, clock_timestamp(), null) - now()) as actual, seconds(clock_timestamp() - now()) as now
 	from delay d where attempt in (1, 2, 3, 10, 50) or attempt > 50;
 select count(*) filter (where (actual is null) <> (attempt = 2147483647)) as dead_too_soon_or_late,
 	count(*) filter (where actual < delay * (1 - jitter::numeric) - 0.001) as too_soon,
@@ -151,7 +151,7 @@ create function old_task(retry text) returns bigint language plpgsql as $$
 declare
 	new constant bigint := taskq.submit('properties', max_attempts => 2147483647, retry => old_task.retry);
 begin
-	update taskq.task set attempt = 2147483645 where id = new;
+	update taskq_private.task set attempt = 2147483645 where id = new;
 	return new;
 end
 $$;
@@ -164,7 +164,7 @@ declare
 	result text;
 begin
 	while (select state from taskq.tasks where id = old) = 'pending' loop
-		update taskq.task set run_at = now() where id = old;
+		update taskq_private.task set run_at = now() where id = old;
 		select * into strict w from taskq.acquire('properties') where id = old;
 		execute ending into result using w.id, w.token, w.lease_until;
 		told := told || format('%s %s; ', w.attempt, result);
@@ -175,10 +175,10 @@ $$;
 select distinct wear_out(name, $$select taskq.fail($1, $2, 'x')$$) from policies;
 select distinct wear_out('default', e) from unnest(array[
 	$$select taskq.fail($1, $2, 'x', retry_in => '0')$$,
-	$$select taskq._lose_lease($1, $2, $3)$$]) as e;
+	$$select taskq_private.lose_lease($1, $2, $3)$$]) as e;
 -- Given back the last attempt stays the last; brought back it begins anew.
 select old_task('default') as id \gset
-update taskq.task set attempt = 2147483646 where id = :id;
+update taskq_private.task set attempt = 2147483646 where id = :id;
 select attempt, taskq.release(id, token) from taskq.acquire('properties');
 select attempt, taskq.fail(id, token, 'x') from taskq.acquire('properties');
 select taskq.retry(:id);

@@ -20,25 +20,25 @@ order by policy;
 -- Jitter stays within its bounds, and is there; the time the call takes is allowed for.
 select taskq.create_retry_policy('hour', 'fixed', base => '1 hour', max_delay => '1 hour', jitter => 0.1);
 select bool_and(d between interval '53 min' and interval '66 min') as within, count(distinct d) > 50 as varies
-from (select taskq._retry_at('hour', 1, 25, clock_timestamp(), null) - clock_timestamp() as d from generate_series(1, 100)) as x;
+from (select taskq_private.retry_at('hour', 1, 25, clock_timestamp(), null) - clock_timestamp() as d from generate_series(1, 100)) as x;
 
 -- Given up: attempts used up, or too old for another try.
-select taskq._retry_at('default', 25, 25, now(), null) is null as attempts_used_up,
-	taskq._retry_at('old', 1, 25, now(), null) is null as too_old,
-	taskq._retry_at('old', 1, 25, now(), '1 min') is not null as young_enough,
-	taskq._retry_at('none', 1, 1, now(), null) is null as none;
+select taskq_private.retry_at('default', 25, 25, now(), null) is null as attempts_used_up,
+	taskq_private.retry_at('old', 1, 25, now(), null) is null as too_old,
+	taskq_private.retry_at('old', 1, 25, now(), '1 min') is not null as young_enough,
+	taskq_private.retry_at('none', 1, 1, now(), null) is null as none;
 
 -- A delay that was asked for is taken, clamped.
-select taskq._retry_at('default', 1, 25, now(), '5 min') - now() between interval '5 min' and interval '6 min' as asked,
-	taskq._retry_at('default', 1, 25, now(), '-5 min') - now() < interval '1 min' as negative,
-	taskq._retry_at('default', 1, 25, now(), '170000000 years') - now() < interval '367 days' as huge;
+select taskq_private.retry_at('default', 1, 25, now(), '5 min') - now() between interval '5 min' and interval '6 min' as asked,
+	taskq_private.retry_at('default', 1, 25, now(), '-5 min') - now() < interval '1 min' as negative,
+	taskq_private.retry_at('default', 1, 25, now(), '170000000 years') - now() < interval '367 days' as huge;
 
 -- Policies apply by queue and by task.
 select taskq.create_queue('strict', retry => 'none');
 select taskq.submit('strict') as a, taskq.submit('strict', retry => 'fixed') as b, taskq.submit('strict', retry => 'fixed', max_attempts => 3) as c \gset
 select max_attempts from taskq.tasks where id in (:a, :b, :c) order by id;
 select count(*) from taskq.acquire('strict', 10);
-select l.id = :a as is_a, taskq.fail(l.id, l.token, 'x') from taskq.lease l order by l.id;
+select l.id = :a as is_a, taskq.fail(l.id, l.token, 'x') from taskq_private.lease l order by l.id;
 select t.run_at - a.ended_at between interval '2.5 s' and interval '5 s' as in_three_seconds
 	from taskq.tasks t join taskq.attempts a on a.task_id = t.id where t.id in (:b, :c);
 

@@ -6,48 +6,67 @@
 select rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolconnlimit, rolbypassrls
 from pg_roles where rolname like 'taskq\_%' order by rolname;
 
+-- Schema taskq has what a user may use, and nothing else.
+select case relkind when 'v' then 'view' else relkind::text end as kind, relname as name from pg_class where relnamespace = 'taskq'::regnamespace
+union all select case prokind when 'f' then 'function' when 'p' then 'procedure' else prokind::text end, proname
+	from pg_proc where pronamespace = 'taskq'::regnamespace
+union all select 'type', typname from pg_type where typnamespace = 'taskq'::regnamespace and typtype <> 'c' and typelem = 0
+union all select 'operator', oprname from pg_operator where oprnamespace = 'taskq'::regnamespace
+order by 1, 2;
+-- Objects of it that no role may use, or that no comment explains: none.
+select p.oid::regprocedure as unusable from pg_proc p
+	where pronamespace = 'taskq'::regnamespace and not exists (select from aclexplode(proacl) a where a.grantee <> proowner)
+union all select c.oid::regclass::text::regprocedure from pg_class c
+	where relnamespace = 'taskq'::regnamespace and not exists (select from aclexplode(relacl) a where a.grantee <> relowner);
+select p.oid::regprocedure as undocumented from pg_proc p
+	where pronamespace = 'taskq'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+union all select c.oid::regclass::text::regprocedure from pg_class c
+	where relnamespace = 'taskq'::regnamespace and obj_description(c.oid, 'pg_class') is null;
+
 -- Objects that do not belong to taskq_owner: none.
-select p.oid::regprocedure from pg_proc p where pronamespace = 'taskq'::regnamespace and proowner <> 'taskq_owner'::regrole;
-select c.oid::regclass from pg_class c where relnamespace = 'taskq'::regnamespace and relowner <> 'taskq_owner'::regrole;
-select nspowner::regrole from pg_namespace where nspname = 'taskq';
+create temp view ours as select oid as namespace from pg_namespace where nspname in ('taskq', 'taskq_private');
+select p.oid::regprocedure from pg_proc p join ours on pronamespace = namespace where proowner <> 'taskq_owner'::regrole;
+select c.oid::regclass from pg_class c join ours on relnamespace = namespace where relowner <> 'taskq_owner'::regrole;
+select t.oid::regtype from pg_type t join ours on typnamespace = namespace where typowner <> 'taskq_owner'::regrole;
+select nspname, nspowner::regrole from pg_namespace join ours on oid = namespace order by nspname;
 
 -- PUBLIC has nothing.
-select 'function' as kind, p.oid::regprocedure::text as object from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
-	where pronamespace = 'taskq'::regnamespace and a.grantee = 0
-union all select 'relation', c.oid::regclass::text from pg_class c, aclexplode(relacl) a
-	where relnamespace = 'taskq'::regnamespace and a.grantee = 0
-union all select 'type', t.oid::regtype::text from pg_type t, aclexplode(coalesce(typacl, acldefault('T', typowner))) a
-	where typnamespace = 'taskq'::regnamespace and a.grantee = 0 and typtype = 'e'
-union all select 'schema', 'taskq' from pg_namespace n, aclexplode(nspacl) a where nspname = 'taskq' and a.grantee = 0;
+select 'function' as kind, p.oid::regprocedure::text as object
+	from pg_proc p join ours on pronamespace = namespace, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0
+union all select 'relation', c.oid::regclass::text from pg_class c join ours on relnamespace = namespace, aclexplode(relacl) a
+	where a.grantee = 0
+union all select 'type', t.oid::regtype::text
+	from pg_type t join ours on typnamespace = namespace, aclexplode(coalesce(typacl, acldefault('T', typowner))) a
+	where a.grantee = 0 and typtype = 'e'
+union all select 'schema', nspname from pg_namespace n join ours on n.oid = namespace, aclexplode(nspacl) a where a.grantee = 0;
 
--- The matrix: a letter for each role that may call the function.
+-- The matrix: a letter for each role that may call the function.  Of the private
+-- functions, those that some role may call.
 create function who(oid) returns text language sql as $$
 	select string_agg(case when has_function_privilege(r, $1, 'execute') then l else '-' end, '' order by n)
 	from (values (1, 'taskq_admin', 'A'), (2, 'taskq_submitter', 'S'), (3, 'taskq_worker', 'W'), (4, 'taskq_reader', 'R'),
 		(5, 'taskq_bgw', 'B')) as roles (n, r, l)
 $$;
 select who(p.oid), proname as function from pg_proc p where pronamespace = 'taskq'::regnamespace order by proname collate "C";
+select who(p.oid), proname as private_function from pg_proc p where pronamespace = 'taskq_private'::regnamespace and who(p.oid) <> '-----'
+order by proname collate "C";
 
 -- Nobody but the owner touches a table; views are for readers.
-select c.relname, a.grantee::regrole, string_agg(a.privilege_type, ', ' order by a.privilege_type)
-from pg_class c, aclexplode(c.relacl) a
-where c.relnamespace = 'taskq'::regnamespace and a.grantee <> c.relowner and c.relname !~ '^history_\d'
-group by c.relname, a.grantee order by c.relname, a.grantee::regrole::text;
+select nspname, c.relname, a.grantee::regrole, string_agg(a.privilege_type, ', ' order by a.privilege_type)
+from pg_class c join ours on c.relnamespace = namespace join pg_namespace n on n.oid = namespace, aclexplode(c.relacl) a
+where a.grantee <> c.relowner
+group by nspname, c.relname, a.grantee order by nspname, c.relname, a.grantee::regrole::text;
 
--- The rest: the schema, and types.
-select 'schema' as kind, 'taskq' as object, a.grantee::regrole, a.privilege_type from pg_namespace n, aclexplode(n.nspacl) a
-	where nspname = 'taskq' and a.grantee <> n.nspowner
-union all select 'type', t.oid::regtype::text, a.grantee::regrole, a.privilege_type from pg_type t, aclexplode(typacl) a
-	where typnamespace = 'taskq'::regnamespace and a.grantee <> t.typowner
+-- The rest: the schemas, and types.
+select 'schema' as kind, nspname as object, a.grantee::regrole, a.privilege_type
+	from pg_namespace n join ours on n.oid = namespace, aclexplode(n.nspacl) a where a.grantee <> n.nspowner
+union all select 'type', t.oid::regtype::text, a.grantee::regrole, a.privilege_type
+	from pg_type t join ours on typnamespace = namespace, aclexplode(typacl) a where a.grantee <> t.typowner
 order by 1, 2, 3, 4;
 
--- Definer functions are pinned, and say what they do if they are public.
-select p.oid::regprocedure as unpinned from pg_proc p where pronamespace = 'taskq'::regnamespace and prosecdef
+-- Definer functions are pinned.
+select p.oid::regprocedure as unpinned from pg_proc p join ours on pronamespace = namespace where prosecdef
 	and not coalesce('search_path=pg_catalog, pg_temp' = any(proconfig), false);
-select p.oid::regprocedure as undocumented from pg_proc p where pronamespace = 'taskq'::regnamespace and proname !~ '^_'
-	and obj_description(p.oid, 'pg_proc') is null
-union all select c.oid::regclass::text::regprocedure from pg_class c where relnamespace = 'taskq'::regnamespace and relkind = 'v'
-	and relname !~ '^_' and obj_description(c.oid, 'pg_class') is null;
 
 -- Sessions of a member of each role.
 create role regress_submitter;
@@ -72,13 +91,14 @@ $$;
 select who, call, try(who, call) from
 	unnest(array['regress_nobody', 'regress_submitter', 'regress_worker', 'regress_reader']) with ordinality as w (who, n),
 	unnest(array['taskq.submit(''default'') > 0', '(select count(*) from taskq.acquire(''default''))', '(select count(*) >= 0 from taskq.tasks)',
-		'(select count(*) from taskq.task)', 'taskq.drop_queue(''x'')', 'taskq.arm()', 'nextval(''taskq.task_id'')',
-		'taskq._push_claim(1, null, null)', 'taskq._cancel_task(1, '''')', '(select count(*) > 0 from taskq.status())']) with ordinality as c (call, m)
+		'(select count(*) from taskq_private.task)', 'taskq.drop_queue(''x'')', 'taskq.arm()', 'nextval(''taskq_private.task_id'')',
+		'taskq_private.push_claim(1, null, null)', 'taskq_private.cancel_task(1, '''')', 'taskq_private.visible(''default'')',
+		'(select count(*) > 0 from taskq.status())']) with ordinality as c (call, m)
 order by w.n, c.m;
 
 -- The executor's role can only do the executor's work.
-select call, try('taskq_bgw', call) from unnest(array['taskq.submit(''default'')', '(select count(*) from taskq.task)', 'taskq.arm()',
-	'taskq._armed() is null or true', 'pg_read_file(''PG_VERSION'')']) as call;
+select call, try('taskq_bgw', call) from unnest(array['taskq.submit(''default'')', '(select count(*) from taskq_private.task)', 'taskq.arm()',
+	'taskq_private.armed() is null or true', 'taskq_private.visible(''default'')', 'pg_read_file(''PG_VERSION'')']) as call;
 
 -- Names in public and a hostile search_path catch nothing.
 create schema trap;
@@ -102,5 +122,7 @@ select taskq.drop_queue('trap', true);
 reset search_path;
 drop schema trap cascade;
 
+drop view ours;
+select taskq.finish(id, token) from taskq_private.lease;
 drop function try, who;
 drop role regress_submitter, regress_worker, regress_reader, regress_nobody;

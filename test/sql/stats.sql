@@ -20,8 +20,8 @@ select id, token from taskq.acquire('stats') \gset
 select taskq.fail(:id, :token, 'x', retry_in => '1 hour');
 select id from taskq.acquire('stats') \gset
 select taskq.cancel(:later);
-update taskq.task set start_by = 'epoch' where id = :late;
-select taskq._expire_task(:late);
+update taskq_private.task set start_by = 'epoch' where id = :late;
+select taskq_private.expire_task(:late);
 select * from shown;
 select taskq.retry(:dead);
 select * from shown;
@@ -58,11 +58,11 @@ commit;
 select pending from taskq.queue_stats('own');
 select taskq.drop_queue('own', force => true);
 
--- The cost does not grow with the backlog: rows and entries of taskq.task that a call looks at.
+-- The cost does not grow with the backlog: rows and entries of taskq_private.task that a call looks at.
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 30000) i), delay => '1 hour');
 create function looked_at() returns bigint language sql as $$
-	select (select coalesce(seq_tup_read, 0) from pg_stat_xact_user_tables where relid = 'taskq.task'::regclass)
-		+ pg_stat_get_xact_tuples_returned('taskq.task_dispatch'::regclass)
+	select (select coalesce(seq_tup_read, 0) from pg_stat_xact_user_tables where relid = 'taskq_private.task'::regclass)
+		+ pg_stat_get_xact_tuples_returned('taskq_private.task_dispatch'::regclass)
 $$;
 begin;
 select looked_at() as before \gset

@@ -28,13 +28,13 @@ insert into call (name, sql) values
 	('submit, keep', $$select case taskq.submit('transitions', key => $3) when $1 then 'it' else 'another' end$$),
 	('submit, replace', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'replace') when $1 then 'it' else 'another' end$$),
 	('submit, raise', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'raise') when $1 then 'it' else 'another' end$$),
-	('_lose_lease', $$select taskq._lose_lease($1, $2, l.lease_until) from taskq.lease l where l.id = $1$$),
+	('lose_lease', $$select taskq_private.lose_lease($1, $2, l.lease_until) from taskq_private.lease l where l.id = $1$$),
 	-- Here the clock is set first; not before, for the executor looks at clocks, too.
-	('_expire_leases', $$with late as (update taskq.lease set lease_until = 'epoch' where id = $1 returning id)
+	('expire_leases', $$with late as (update taskq_private.lease set lease_until = 'epoch' where id = $1 returning id)
 		select case count(*) when 0 then 'no lease' else 'late' end from late$$),
-	('_expire_starts', $$with late as (update taskq.start_limit set start_by = 'epoch' where id = $1 returning id)
+	('expire_starts', $$with late as (update taskq_private.start_limit set start_by = 'epoch' where id = $1 returning id)
 		select case count(*) when 0 then 'no limit' else 'late' end from late$$),
-	('_expire_task', $$select taskq._expire_task($1)$$);
+	('expire_task', $$select taskq_private.expire_task($1)$$);
 
 -- What comes before: how the task is submitted (NULL: it is not), and what is
 -- done to it.
@@ -60,21 +60,21 @@ insert into situation (name, submit, steps) values
 	('dead, key taken by another', '', '{acquire, fail for good, "submit, replace"}'),
 	('cancelled', '', '{cancel}'),
 	('cancelled, while it ran', '', '{acquire, cancel, release}'),
-	('expired', $$, start_within => '1 hour'$$, '{start_within is over, _expire_task}'),
+	('expired', $$, start_within => '1 hour'$$, '{start_within is over, expire_task}'),
 	('unknown', null, '{}');
 
 -- Steps that are no calls of ours.
 insert into call (name, sql, a_step_only) values
 	('another acquires', $$select 'it' from taskq.acquire('transitions')$$, true),
-	('start_within is over', $$update taskq.task set start_by = 'epoch' where id = $1 returning 'over'$$, true);
+	('start_within is over', $$update taskq_private.task set start_by = 'epoch' where id = $1 returning 'over'$$, true);
 
 -- Everything about a task that can be seen, and whether it stands in one place
 -- only, with its key.
 create function look(id bigint) returns jsonb language sql as $$
 	select to_jsonb(t) || jsonb_build_object('places',
-			(select count(*) from taskq.task x where x.id = t.id) + (select count(*) from taskq.lease x where x.id = t.id
-				and not exists (select from taskq.task y where y.id = x.id)) + (select count(*) from taskq._history x where x.id = t.id),
-			'has_key', exists (select from taskq.key k where k.id = t.id and k.taken_until is null))
+			(select count(*) from taskq_private.task x where x.id = t.id) + (select count(*) from taskq_private.lease x where x.id = t.id
+				and not exists (select from taskq_private.task y where y.id = x.id)) + (select count(*) from taskq_private.all_history x where x.id = t.id),
+			'has_key', exists (select from taskq_private.key k where k.id = t.id and k.taken_until is null))
 	from taskq.tasks t where t.id = look.id
 $$;
 
@@ -92,9 +92,9 @@ declare
 begin
 	execute (select c.sql from call c where c.name = try.name) into result using id, token, key;
 	-- The clock was set behind everybody's back.
-	perform taskq._fill_leases();
-	if name in ('_expire_leases', '_expire_starts') then
-		execute format('select taskq.%I()', name);
+	perform taskq_private.fill_leases();
+	if name in ('expire_leases', 'expire_starts') then
+		execute format('select taskq_private.%I()', name);
 	end if;
 	return coalesce(result, 'nothing');
 exception when others then
@@ -128,7 +128,7 @@ begin
 			foreach step in array s.steps loop
 				result := try(step, task, token, key);
 				if step = 'acquire' then
-					token := (select l.token from taskq.lease l where l.id = task);
+					token := (select l.token from taskq_private.lease l where l.id = task);
 				end if;
 				commit;
 			end loop;
@@ -136,7 +136,7 @@ begin
 			result := try(c.name, task, token, key);
 			commit;
 			insert into outcome values (s.n, c.n, result, before, look(task));
-			perform taskq._cancel_task(t.id, null) from taskq.tasks t
+			perform taskq_private.cancel_task(t.id, null) from taskq.tasks t
 				where t.queue = 'transitions' and t.state in ('pending', 'running');
 			commit;
 		end loop;

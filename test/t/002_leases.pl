@@ -110,12 +110,12 @@ for (['', 'the first'], [", '10 min'", 'one of 10 minutes', '9 min', '10 min'], 
 	@between = ('80 s', '90 s') unless @between;
 	is(sql(sprintf $beat, $id, $token, $extend_by, map { "'$_'" } @between), '1', "$which heartbeat extends by its time");
 }
-is(sql("select taskq._put_off($id)"), '', 'a lease that could not be ended is left alone');
+is(sql("select taskq_private.put_off($id)"), '', 'a lease that could not be ended is left alone');
 is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'and keeps its length');
 is(sql("select taskq.finish($id, $token)"), 't', 'its worker can finish');
 $id = sql("select taskq.submit('work', '{}')");
 (undef, $token) = acquire('first', '90 s');
-sql("select taskq._put_off($id)");
+sql("select taskq_private.put_off($id)");
 is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'one without a heartbeat, too');
 is(sql("select taskq.finish($id, $token)"), 't', 'and its worker can finish');
 
@@ -175,14 +175,14 @@ sub finish_there
 }
 
 # Others before and after it, so that its place becomes another's.
-sql('vacuum full taskq.lease');
+sql('vacuum full taskq_private.lease');
 sql("select count(taskq.submit('work', '{}')) from generate_series(1, 40)");
 sql("select count(*) from taskq.acquire('work', 20)");
 my @held = acquire_there();
 sql("select count(*) from taskq.acquire('work', 20)");
-sql('select count(taskq.finish(id, token)) from (select * from taskq.lease order by id limit 10) l');
-sql('vacuum full taskq.lease');
-sql('vacuum full taskq.task');
+sql('select count(taskq.finish(id, token)) from (select * from taskq_private.lease order by id limit 10) l');
+sql('vacuum full taskq_private.lease');
+sql('vacuum full taskq_private.task');
 is(finish_there(@held), 't', 'rows that were moved are found');
 
 @held = acquire_there();
@@ -200,10 +200,10 @@ sql("select count(taskq.submit('work', '{}')) from generate_series(1, 1000)");
 sql("select count(*) from taskq.acquire('work', 1000, worker => 'many')");
 @held = acquire_there();
 $session->query_safe("select * from taskq.heartbeat($held[0], $held[1])");
-sql('select count(taskq.finish(id, token)) from taskq.lease');
+sql('select count(taskq.finish(id, token)) from taskq_private.lease');
 wait_until('an empty file', sub {
-	sql('vacuum (truncate) taskq.lease');
-	return sql("select pg_relation_size('taskq.lease')") eq '0';
+	sql('vacuum (truncate) taskq_private.lease');
+	return sql("select pg_relation_size('taskq_private.lease')") eq '0';
 });
 is(finish_there(@held), 'f', 'a lease that lay behind the end of the file is none');
 
@@ -219,7 +219,7 @@ is(sql("select taskq.finish($again_id, $newer)"), 't', 'and finished');
 # As an index scan does, a look at the row's place removes the versions that nobody needs.
 @held = acquire_there();
 $session->query_safe("do \$\$ begin for i in 1 .. 3000 loop perform taskq.heartbeat($held[0], $held[1]); commit; end loop; end \$\$");
-cmp_ok(sql("select pg_relation_size('taskq.lease') / 8192"), '<=', 8, 'three thousand heartbeats fit into a few pages');
+cmp_ok(sql("select pg_relation_size('taskq_private.lease') / 8192"), '<=', 8, 'three thousand heartbeats fit into a few pages');
 is(finish_there(@held), 't', 'and the last one is found');
 $session->quit;
 
@@ -255,7 +255,7 @@ is(join(' ', grep { exists $stale{$_} } keys %again), '', 'with tokens that are 
 my $refused = 0;
 foreach my $old (keys %stale)
 {
-	next if sql("select token from taskq.lease where id = $stale{$old}") eq $old;
+	next if sql("select token from taskq_private.lease where id = $stale{$old}") eq $old;
 	$refused++;
 	is(sql("select taskq.finish($stale{$old}, $old)"), 'f', 'the token from before the crash is refused');
 }

@@ -44,7 +44,7 @@ sub all_ended_once
 {
 	my ($what, $n, $path, $attempts) = @_;
 
-	wait_query($node, 'postgres', 'select count(*) from taskq.task', '0');
+	wait_query($node, 'postgres', 'select count(*) from taskq_private.task', '0');
 	my @requests = $receiver->requests("/hang/1/$path");
 	my (%attempts, %keys);
 	foreach my $request (@requests)
@@ -59,7 +59,7 @@ sub all_ended_once
 	is(scalar(keys %attempts), $n, "$what: each was delivered");
 	is(scalar(grep { join(' ', @$_) ne $attempts } values %attempts), 0, "$what: in attempts $attempts");
 	is(scalar(grep { keys %$_ != 1 } values %keys), 0, "$what: with one Idempotency-Key");
-	is(sql('select count(*) from taskq.lease') + sql('select count(*) from taskq.task'), 0,
+	is(sql('select count(*) from taskq_private.lease') + sql('select count(*) from taskq_private.task'), 0,
 		"$what: nothing of them is left behind");
 	return @requests;
 }
@@ -107,7 +107,7 @@ foreach my $round (1 .. 5)
 	$receiver->wait_requests(20 * $round, '/hang/5/stop');
 	is(sql("select pg_terminate_backend($pid)"), 't', "terminated for the $round. time");
 }
-wait_query($node, 'postgres', 'select count(*) from taskq.task', '0');
+wait_query($node, 'postgres', 'select count(*) from taskq_private.task', '0');
 isnt(wait_executor($node), $pid, 'the executor has come back each time');
 my @requests = $receiver->requests('/hang/5/stop');
 is(scalar(@requests), 20 * 6, 'each task was sent again each time');
@@ -126,7 +126,7 @@ my $log_size = log_size($node);
 kill_process($killed[-1]);
 wait_log($node, qr/all server processes terminated; reinitializing/, $log_size);
 time_of_readiness();
-wait_query($node, 'postgres', 'select count(*) from taskq.task', '0');
+wait_query($node, 'postgres', 'select count(*) from taskq_private.task', '0');
 my %deliveries;
 $deliveries{ $_->{task} }++ foreach $receiver->requests('/ok/many');
 is(scalar(keys %deliveries), 4000, 'killed half-way through 4 000: all are delivered');

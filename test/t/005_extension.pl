@@ -99,6 +99,14 @@ is(executor_pid($node), $pid, 'the executor is the one that it was');
 cmp_ok(scalar(said($offset)), '<=', 6, 'and has not filled the log')
   or diag(join "\n", said($offset));
 
+# ---- beside a library of another version -----------------------------------------------
+
+my (undef, undef, $error) = $node->psql('postgres', q{begin;
+	update pg_catalog.pg_extension set extversion = '0.9' where extname = 'taskq';
+	select taskq.submit('default')});
+like($error, qr/extension taskq is of version 0\.9, its library of \d/, 'calls say that the versions differ');
+like($error, qr/HINT:  Install the library of version 0\.9/, 'and what to do');
+
 # ---- in a second database ------------------------------------------------------------------
 
 sql('create database second');
@@ -125,7 +133,7 @@ sub refuses
 {
 	my ($what, $setup, $cleanup, $expected) = @_;
 	my $traces = "select (select count(*) from pg_catalog.pg_roles where rolname like 'taskq%'),"
-	  . " (select count(*) from pg_catalog.pg_namespace where nspname = 'taskq'),"
+	  . " (select count(*) from pg_catalog.pg_namespace where nspname in ('taskq', 'taskq_private')),"
 	  . " (select count(*) from pg_catalog.pg_extension where extname = 'taskq')";
 
 	sql($setup);
@@ -150,8 +158,9 @@ refuses('executor role for clients', 'create role taskq_bgw login', $drop, 'TQ00
 refuses('executor role with members',
 	'create role taskq_bgw login connection limit 0; grant taskq_bgw to mallory', $drop, 'TQ007');
 refuses('schema', 'create schema taskq', 'drop schema taskq', '42P06');
-refuses('schema of somebody', 'create schema taskq authorization mallory; create table taskq.task (id int)',
-	'drop schema taskq cascade', '42P06');
+refuses('private schema', 'create schema taskq_private', 'drop schema taskq_private', '42P06');
+refuses('schema of somebody', 'create schema taskq_private authorization mallory; create table taskq_private.task (id int)',
+	'drop schema taskq_private cascade', '42P06');
 add_taskq($node, 'postgres');
 delivers('after all');
 

@@ -152,7 +152,7 @@ my $start = time();
 sql("commit prepared 'p'");
 while (time() < $start + 5 && $receiver->requests('/ok/swept/') < 8)
 {
-	sql('select taskq._wake_executor()');
+	sql('select taskq_private.wake_executor()');
 }
 cmp_ok(scalar($receiver->requests('/ok/swept/')), '==', 8, 'also when the executor looks while a sweep is under way');
 $reader->quit;
@@ -169,7 +169,7 @@ select from taskq.submit('default', '{}');
 prepare transaction 'other';
 rollback prepared 'other';
 select from taskq.submit('default', '{}');
-select count(*) from taskq.arm}), '1', 'its first submit has armed nothing, the next one does');
+select count(*) from taskq_private.arm}), '1', 'its first submit has armed nothing, the next one does');
 
 $node->stop;
 log_is_clean($node);

@@ -33,10 +33,10 @@ wait_state($node, $failed, 'dead');
 # A history of ten days, and a shipped queue that was changed.
 sql("select taskq.alter_queue('default', lease_for => '2 min')");
 sql("select taskq.create_queue('day' || n, keep_finished => n * interval '1 day') from generate_series(1, 10) n");
-sql('select taskq._make_history()');
+sql('select taskq_private.make_history()');
 sql("select taskq.submit('day' || n) from generate_series(1, 10) n");
 sql("select taskq.finish(id, token) from generate_series(1, 10) n, taskq.acquire('day' || n)");
-is(sql("select count(distinct tableoid) >= 10 from taskq.history where queue ~ '^day'"), 't', 'ended tasks stand in ten dated tables');
+is(sql("select count(distinct tableoid) >= 10 from taskq_private.history where queue ~ '^day'"), 't', 'ended tasks stand in ten dated tables');
 
 sql('select taskq.stop_executor()');
 my $ended = sql("select taskq.submit('kept', '{\"a\": 1}', kind => 'k')");
@@ -49,6 +49,9 @@ my $once_failed = sql("select taskq.submit('default', '{}')");
 sql("select taskq.fail(id, token, 'again', retry_in => '1 hour') from taskq.acquire('default')");
 my $due = sql("select taskq.submit('hook', '{\"d\": 4}')");
 my $delayed = sql("select taskq.submit_http('$url/delayed', delay => '2 s')");
+sql("select taskq.create_queue('outside', mode => 'push', url => '$url', executor => 'external')");
+sql("create role carrier; select taskq.grant_queue('outside', 'carrier', '{work}')");
+my $carried = sql("select taskq.submit('outside', '{}')");
 my $later = sql("select taskq.submit('default', run_at => 'infinity', priority => -3)");
 
 # ---- dump and restore --------------------------------------------------------------------
@@ -64,16 +67,16 @@ foreach my $query (
 	'select * from taskq.attempts order by task_id, attempt',
 	'select * from taskq.queues order by queue',
 	'select * from taskq.queue_grants',
-	'select * from taskq.retry_policy order by name',
+	'select * from taskq_private.retry_policy order by name',
 	"select * from taskq.response($sent)",
-	'select tableoid::regclass::text, id from taskq.history order by id',
-	'select * from taskq.history_rest order by id')
+	'select tableoid::regclass::text, id from taskq_private.history order by id',
+	'select * from taskq_private.history_rest order by id')
 {
 	my $before = sql($query);
 	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
 	is(sql($query, 'copy'), $before, "$query: is the same in the copy");
 }
-is(sql('select count(*) from taskq.tasks'), '19', 'all tasks are there')
+is(sql('select count(*) from taskq.tasks'), '20', 'all tasks are there')
   or diag(sql('select id, state from taskq.tasks order by id'));
 
 is(sql("set role clerk; select count(*) > 0, bool_and(queue = 'kept') from taskq.tasks", 'copy'), 't|t', 'rights on a queue are those of before');
@@ -86,6 +89,9 @@ wait_polls($node, 'copy');
 is(scalar($receiver->requests('/ok/')), 0, 'neither what is due nor what becomes due is sent from the copy');
 is(sql(q{select ok from taskq.status() where "check" = 'armed'}, 'copy'), 'f', 'status() says why');
 is(sql(q{select ok from taskq.status() where "check" = 'armed'}), 't', 'the original is armed');
+
+my $claim = "set role carrier; select id from taskq_private.push_claim(10, null, 'carrier')";
+is(sql($claim, 'copy'), '', 'nor does another program get anything to send');
 
 # ---- and lives ------------------------------------------------------------------------------
 
@@ -104,6 +110,7 @@ my $took = seconds(sub {
 	wait_state($node, $_, 'finished', 'copy') foreach $due, $delayed;
 });
 cmp_ok($took, '<', 10, sprintf('arm() finds what the restore brought (%.2f s)', $took));
+is(sql($claim, 'copy'), $carried, 'another program gets what it is to send');
 is(join(' ', sort map { $_->{path} } $receiver->requests('/ok/')), '/ok/delayed /ok/hook',
 	'armed, the copy sends');
 is(sql("select state from taskq.tasks where id = $due"), 'pending', 'its own, not those of the original');

@@ -66,7 +66,7 @@ $mix{die} = [ 1, "select count(*) from taskq.acquire('keys', 1, '100 ms');\n" ];
 $mix{rollback} = [ 1, "begin;\nselect count(taskq.finish(id, token)) from taskq.acquire('keys');\nrollback;\n" ];
 $mix{cancel} = [ 2, "\\set k random(1, 8)\nselect taskq.cancel_key('keys', 'k' || :k);\n" ];
 $mix{retry} = [ 1, <<'END'];
-do $$ begin perform taskq.retry(id) from (select id from taskq._history where queue = 'keys' and state in ('dead', 'cancelled')
+do $$ begin perform taskq.retry(id) from (select id from taskq_private.all_history where queue = 'keys' and state in ('dead', 'cancelled')
 	order by ended_at desc limit 3) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
 END
 $mix{purge} = [ 1, "select taskq.purge_queue('keys');\n" ];
@@ -101,12 +101,12 @@ wait_until('the queue to drain',
 	sub
 	{
 		sql("select count(taskq.finish(id, token)) from taskq.acquire('keys', 100)");
-		sql("select count(taskq.cancel(id)) from taskq.task where run_at > now() + interval '1 day'");
+		sql("select count(taskq.cancel(id)) from taskq_private.task where run_at > now() + interval '1 day'");
 		sql("select taskq.drop_queue('passing', force => true)");
-		return sql("select count(*) from taskq.task") eq '0';
+		return sql("select count(*) from taskq_private.task") eq '0';
 	});
 is_consistent($node, 'drained');
-is(sql("select count(*) from taskq.key where taken_until is null"), '0', 'no key is taken any more');
+is(sql("select count(*) from taskq_private.key where taken_until is null"), '0', 'no key is taken any more');
 
 # ---- 50 sessions, one key -----------------------------------------------------------------
 
@@ -117,16 +117,16 @@ sql('create table made (id bigint, mode text, at timestamptz)');
 %mix = map { ("submit_$_" => [ $_ eq 'replace' ? 1 : 8, <<"END"]) } @modes;
 do \$\$ declare new bigint; begin
 	new := taskq.submit('one', key => 'k', on_duplicate => '$_', start_within => '20 ms', max_attempts => 2);
-	if new = currval('taskq.task_id') then insert into made values (new, '$_', clock_timestamp()); end if;
+	if new = currval('taskq_private.task_id') then insert into made values (new, '$_', clock_timestamp()); end if;
 exception when sqlstate 'TQ003' then null; end \$\$;
 END
 $mix{finish} = [ 3, "select count(taskq.finish(id, token)) from taskq.acquire('one');\n" ];
 $mix{fail} = [ 3, "select count(taskq.fail(id, token, 'x', retry_in => '5 ms')) from taskq.acquire('one');\n" ];
 $mix{hold} = [ 1, "select count(*) from taskq.acquire('one');\n" ];
 $mix{cancel} = [ 1, "select taskq.cancel_key('one', 'k');\n" ];
-$mix{expire} = [ 1, "select taskq._expire_starts();\n" ];
+$mix{expire} = [ 1, "select taskq_private.expire_starts();\n" ];
 $mix{retry} = [ 2, <<'END'];
-do $$ begin perform taskq.retry(id) from (select id from taskq._history where queue = 'one' and state <> 'finished'
+do $$ begin perform taskq.retry(id) from (select id from taskq_private.all_history where queue = 'one' and state <> 'finished'
 	order by random() limit 1) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
 END
 
@@ -136,11 +136,11 @@ create table looks (live int, leases_alone int);
 create table stop ();
 create procedure watch() language plpgsql as $$
 declare
-	q constant int := (select id from taskq._queues where name = 'one');
+	q constant int := (select id from taskq_private.all_queues where name = 'one');
 begin
 	while not exists (select from stop) loop
-		insert into looks select (select count(*) from taskq.task where queue_id = q),
-			(select count(*) from taskq.lease l where queue_id = q and not exists (select from taskq.task t where t.id = l.id));
+		insert into looks select (select count(*) from taskq_private.task where queue_id = q),
+			(select count(*) from taskq_private.lease l where queue_id = q and not exists (select from taskq_private.task t where t.id = l.id));
 		commit;
 	end loop;
 end $$;
@@ -157,11 +157,11 @@ is(sql('select distinct live, leases_alone from looks order by 1, 2'), "0|0\n1|0
 is(sql('select count(*) filter (where live = 1) > 10, count(*) filter (where live = 0) > 0 from looks'), 't|t',
 	'and this was looked at often enough');
 # Which ways they took is left to chance, and on a busy machine that is not much of it.
-cmp_ok(sql("select count(distinct state) from taskq._history where queue = 'one'"), '>=', 2, 'they ended in several ways');
+cmp_ok(sql("select count(distinct state) from taskq_private.all_history where queue = 'one'"), '>=', 2, 'they ended in several ways');
 cmp_ok(sql('select count(distinct mode) from made'), '>=', 1, 'and others were made after them');
 # One that ended before another was made by keep or raise had ended keep_key before.
 is( sql(q{
-	select count(*) from made m join taskq._history h on h.queue = 'one' and h.id <> m.id
+	select count(*) from made m join taskq_private.all_history h on h.queue = 'one' and h.id <> m.id
 		and h.ended_at <= m.at and h.ended_at > m.at - interval '20 ms' where m.mode <> 'replace'}),
 	'0', 'the key of one that has ended was kept for keep_key');
 is_consistent($node, 'after that');
@@ -169,14 +169,14 @@ is_consistent($node, 'after that');
 # The same, seen at leisure: kept until its time is up, then free.
 sql("select taskq.cancel_key('one', 'k'), taskq.alter_queue('one', keep_key => '1 hour')");
 # One that is running ends with its lease.
-wait_query($node, 'postgres', "select count(*) = 0 from taskq.task where key = 'k'");
+wait_query($node, 'postgres', "select count(*) = 0 from taskq_private.task where key = 'k'");
 sql("select count(taskq.finish(id, token)) from (select taskq.submit('one', key => 'k', on_duplicate => 'replace')) x, taskq.acquire('one')");
-my $last = sql("select id from taskq.key where key = 'k'");
+my $last = sql("select id from taskq_private.key where key = 'k'");
 my $again = "select count(*) filter (where id = $last), count(*) from generate_series(1, 20), taskq.submit('one', key => 'k') as id";
 is(sql($again), '20|20', 'who submits the key of a task that has ended gets its id');
-sql("update taskq.key set taken_until = clock_timestamp() where id = $last");
+sql("update taskq_private.key set taken_until = clock_timestamp() where id = $last");
 is(sql($again), '0|20', 'until keep_key is over');
-is(sql("select count(*) from taskq.task where key = 'k'"), '1', 'and then there is one new task');
+is(sql("select count(*) from taskq_private.task where key = 'k'"), '1', 'and then there is one new task');
 
 # In a session that knows no queue yet, which is read in the middle of the call.
 sql("select taskq.submit('default') from generate_series(1, 3)");

@@ -248,13 +248,13 @@ sub check_reference
 	my %sections = sections('docs/sql.md');
 	my $readme = slurp_file("$top/README.md");
 	my @public = rows(<<'SQL');
-select proname, prokind::text, obj_description(oid, 'pg_proc'), (select string_agg(r, ' ' order by r)
+select proname, prokind::text, replace(obj_description(oid, 'pg_proc'), chr(10), ' '), (select string_agg(r, ' ' order by r)
 	from unnest(array['taskq_admin', 'taskq_reader', 'taskq_submitter', 'taskq_worker']) r where has_function_privilege(r, p.oid, 'execute'))
-from pg_proc p where pronamespace = 'taskq'::regnamespace and proname !~ '^_'
+from pg_proc p where pronamespace = 'taskq'::regnamespace
 union all
 select relname, 'v', '', (select string_agg(r, ' ' order by r)
 	from unnest(array['taskq_admin', 'taskq_reader', 'taskq_submitter', 'taskq_worker']) r where has_table_privilege(r, c.oid, 'select'))
-from pg_class c where relnamespace = 'taskq'::regnamespace and relkind = 'v' and relname !~ '^_'
+from pg_class c where relnamespace = 'taskq'::regnamespace and relkind = 'v'
 order by 1
 SQL
 

@@ -72,12 +72,12 @@ my $broken = sql("select taskq.submit('work')");
 my $fine = sql("select taskq.submit('work', priority => 5)");
 sql("select count(*) from taskq.acquire('work', 2, '100 ms')");
 my $offset = log_size($node);
-sql("delete from taskq.task where id = $broken");
+sql("delete from taskq_private.task where id = $broken");
 wait_query($node, 'postgres', "select state from taskq.tasks where id = $fine", 'pending');
 wait_log($node, qr/could not take back the lease of task $broken/, $offset);
 pass('is told in the log, and keeps no other from being taken back');
-is(sql("select lease_until > clock_timestamp() + interval '10 s' from taskq.lease where id = $broken"), 't', 'and tried again much later');
-sql("delete from taskq.lease where id = $broken");
+is(sql("select lease_until > clock_timestamp() + interval '10 s' from taskq_private.lease where id = $broken"), 't', 'and tried again much later');
+sql("delete from taskq_private.lease where id = $broken");
 
 # ---- tokens, often enough to meet a page border of the WAL -----------------------------------
 

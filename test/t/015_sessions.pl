@@ -105,7 +105,7 @@ begin
 			stack text;
 		begin
 			get diagnostics stack = pg_context;
-			if current_user operator(pg_catalog.=) any ('{taskq_owner,taskq_bgw}') or pg_catalog.strpos(stack, 'function taskq.') operator(pg_catalog.>) 0 then
+			if current_user operator(pg_catalog.=) any ('{taskq_owner,taskq_bgw}') or pg_catalog.strpos(stack, 'function taskq') operator(pg_catalog.>) 0 then
 				perform trap.spring(%L, stack);
 			end if;
 			return %s;
@@ -168,11 +168,11 @@ sub traps_are_untouched
 	sql($database, <<"END");
 create function public.careless() returns text language plpgsql security definer as \$\$ begin return lower('A'); end \$\$;
 alter function public.careless() owner to taskq_owner;
-create function taskq._careless() returns boolean language plpgsql as \$\$ begin return 1 = 2; end \$\$;
+create function taskq_private.careless() returns boolean language plpgsql as \$\$ begin return 1 = 2; end \$\$;
 create function public.careful() returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as \$\$ begin return lower('A'); end \$\$;
 alter function public.careful() owner to taskq_owner;
 END
-	for my $function ('public.careless()', 'taskq._careless()')
+	for my $function ('public.careless()', 'taskq_private.careless()')
 	{
 		my (undef, undef, $err) = $node->psql($database, "select $function");
 		like($err, qr/trap: .* was called by/, "traps: $function steps into one");
@@ -216,7 +216,7 @@ my @life = (
 	q{select count(*) from taskq.heartbeat_many(:'ids', :'tokens');},
 	q{select count(*) from taskq.finish_many(:'ids', :'tokens', '{1, 2}');},
 	q{select taskq.submit(:'queue', start_within => '1 hour') > 0 as submitted;},
-	q{update taskq.task set start_by = 'epoch' where start_by is not null;},
+	q{update taskq_private.task set start_by = 'epoch' where start_by is not null;},
 	q{select count(*) from taskq.acquire(:'queue');},
 	q{select state, count(*) from taskq.tasks where queue = :'queue' group by state order by state;},
 	q{select taskq.backoff('default', 5) = '16 s' as doubled;},
@@ -224,7 +224,7 @@ my @life = (
 	q{select taskq.submit_http('http://a.example/', '{"ü": null}', delay => '1 hour') as id \gset},
 	q{select taskq.cancel(:id, 'enough');},
 	q{select error from taskq.tasks where id = :id;},
-	q{select taskq._expire_leases() >= 0 as later, taskq._make_history();},
+	q{select taskq_private.expire_leases() >= 0 as later, taskq_private.make_history();},
 	q{select taskq.purge_queue(:'queue');},
 	q{select taskq.drop_queue(:'queue', force => true);});
 

@@ -126,12 +126,12 @@ foreach my $text ("select taskq.acquire('nowhere')", "select taskq.submit('work'
 	($out, $err) = client('app', "begin;\nset local role taskq_"
 		  . ($text =~ /acquire/ ? 'worker' : 'submitter') . ";\n$text;\nrollback;");
 	like($err, qr/ERROR:  (?!permission)/, "after an error: $text");
-	($out, $err) = client('app', "select current_user;\nselect count(*) from taskq.task;");
+	($out, $err) = client('app', "select current_user;\nselect count(*) from taskq_private.task;");
 	is($out, 'app', 'the next client is who it is');
 	like($err, qr/permission denied/, 'and may no more than before');
 }
 is(client('app', 'select pg_backend_pid()'), $backend, 'all by one connection');
-sql("select taskq.purge_queue('work'); select count(taskq.finish(id, token)) from taskq.lease");
+sql("select taskq.purge_queue('work'); select count(taskq.finish(id, token)) from taskq_private.lease");
 
 # ---- many clients, few connections ---------------------------------------------------------------
 
@@ -193,7 +193,7 @@ cmp_ok(sql('select count(*) from done where acquired_by <> finished_by'), '>', 1
 wait_until('the rest to be worked off', sub {
 	sql("insert into done select id, 0, 0, token from taskq.acquire('work', 1000) where taskq.finish(id, token)");
 	sql("select count(taskq.finish(id, token)) from taskq.acquire('keys', 1000)");
-	return sql('select count(*) from taskq.task') eq '0';
+	return sql('select count(*) from taskq_private.task') eq '0';
 });
 is(sql('select count(*) from submitted s where not exists (select from done d where d.id = s.id)'), '0', 'no task was lost');
 is(sql('select count(*) - count(distinct id) from done'), '0', 'none was finished twice');

@@ -122,8 +122,8 @@ is_offered($worker, 'COMMIT PREPARED of a submit', $at, $id);
 
 $id = prepare('p', "select taskq.submit('work', '1', key => 'k', start_within => '1 hour')");
 sql("rollback prepared 'p'");
-is( sql("select (select count(*) from taskq.task) + (select count(*) from taskq.lease) + (select count(*) from taskq.key)
-	+ (select count(*) from taskq.start_limit) + (select count(*) from taskq.tasks where id = $id)"),
+is( sql("select (select count(*) from taskq_private.task) + (select count(*) from taskq_private.lease) + (select count(*) from taskq_private.key)
+	+ (select count(*) from taskq_private.start_limit) + (select count(*) from taskq.tasks where id = $id)"),
 	'0', 'ROLLBACK PREPARED of a submit leaves no trace');
 is(error_of("select taskq.submit('work', '1', key => 'k')"), '', 'and its key is free');
 sql("select taskq.purge_queue('work')");
@@ -298,7 +298,7 @@ my $later = 300;
 sql("select count(taskq.submit('work', '1')), count(taskq.submit_http('" . $receiver->url('/ok/later') . "')) from generate_series(1, $later)");
 wait_until('the later ones to be worked off', sub {
 	sql("select count(taskq.finish(id, token)) from taskq.acquire('work', 50)");
-	return sql("select count(*) from taskq.task") eq '0';
+	return sql("select count(*) from taskq_private.task") eq '0';
 });
 $worker = hire();
 $at = do_at('select');

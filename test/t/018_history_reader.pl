@@ -41,28 +41,28 @@ sub bench
 
 sub expired_tables
 {
-	return sql("select count(*) from pg_class where relname in ($expired_names) and relnamespace = 'taskq'::regnamespace");
+	return sql("select count(*) from pg_class where relname in ($expired_names) and relnamespace = 'taskq_private'::regnamespace");
 }
 
 # ---- what has expired -------------------------------------------------------------------
 
-# Tables as taskq._make_history() made them in their time, with a row each, and a
+# Tables as taskq_private.make_history() made them in their time, with a row each, and a
 # row that found no table.
 wait_executor($node);
 sql('select taskq.arm()');
-wait_query($node, 'postgres', "select count(*) > 0 from pg_inherits where inhparent = 'taskq.history'::regclass");
+wait_query($node, 'postgres', "select count(*) > 0 from pg_inherits where inhparent = 'taskq_private.history'::regclass");
 foreach my $bucket (@expired, 'rest')
 {
 	my $year = '2020-01-01 00:00:00+00';
 	sql(<<"END") unless $bucket eq 'rest';
 set role taskq_owner;
-create table taskq.history_$bucket (like taskq.history);
-create index history_${bucket}_id on taskq.history_$bucket (id);
-alter table taskq.history attach partition taskq.history_$bucket for values in ($bucket);
+create table taskq_private.history_$bucket (like taskq_private.history including constraints);
+create index history_${bucket}_id on taskq_private.history_$bucket (id);
+alter table taskq_private.history attach partition taskq_private.history_$bucket for values in ($bucket);
 END
-	sql("insert into taskq.history_$bucket (bucket, id, state, priority, push, attempt, max_attempts, submitted_at, run_at,
+	sql("insert into taskq_private.history_$bucket (bucket, id, state, priority, push, attempt, max_attempts, submitted_at, run_at,
 			ended_at, queue)
-		select " . ($bucket eq 'rest' ? $expired[0] : $bucket) . ", nextval('taskq.task_id'), 'finished', 0, false, 1, 25,
+		select " . ($bucket eq 'rest' ? $expired[0] : $bucket) . ", nextval('taskq_private.task_id'), 'finished', 0, false, 1, 25,
 			'$year', '$year', '$year', 'default'");
 }
 is(sql("select count(*) from taskq.tasks where ended_at < '2021-01-01'"), '4', 'tasks that have expired are there');
@@ -86,7 +86,7 @@ my $offset = log_size($node);
 my $began = time();
 is(sql('select taskq.start_executor()'), 't', 'an executor begins with looking after the history');
 # That would be once a minute; here it is all the time.
-my $dropper = bench(1, "select taskq._drop_history();\n\\sleep 50 ms\n");
+my $dropper = bench(1, "select taskq_private.drop_history();\n\\sleep 50 ms\n");
 
 # Each call in a transaction of its own, with the time it took; and each client
 # with a queue of its own, or one might take away what another is about to acquire.
@@ -154,7 +154,7 @@ sql('select taskq.start_executor()');
 wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where ended_at < '2021-01-01'");
 is(expired_tables(), '0', 'and the executor drops what has expired');
 cmp_ok(sql("select count(*) from taskq.tasks where state in ('finished', 'dead')"), '>', 2 * $hold, 'that, and nothing else');
-is(sql('select count(*) from taskq.task'), '0', 'nothing was left undone');
+is(sql('select count(*) from taskq_private.task'), '0', 'nothing was left undone');
 is_consistent($node, 'in the end');
 
 $node->stop;

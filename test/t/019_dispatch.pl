@@ -219,7 +219,7 @@ sub very_many
 	my %kept = map { ($_ => 1) } @kept;
 	drains("$what, the last hundred rolled back to a savepoint", $worker, grep { !$kept{$_} } @back);
 	is(scalar(@given_back), 100, "$what, of which there were enough");
-	is( sql("select count(*) from taskq.lease l join taskq.queue q on q.id = l.queue_id
+	is( sql("select count(*) from taskq_private.lease l join taskq_private.queue q on q.id = l.queue_id
 			where q.name = '$queue' and taskq.finish(l.id, l.token)"),
 		scalar(@kept), "$what, and the others are kept");
 
@@ -296,16 +296,16 @@ drains('ROLLBACK PREPARED of it', undef, @ids);
 # As logical replication writes them, or a superuser.
 sub sweep
 {
-	wait_query($node, 'postgres', 'select taskq._sweep()');
+	wait_query($node, 'postgres', 'select taskq_private.sweep()');
 	return;
 }
 
 @ids = ids(sql(submit(3)));
-sql('create table kept_task as select * from taskq.task');
-sql('delete from taskq.task');
+sql('create table kept_task as select * from taskq_private.task');
+sql('delete from taskq_private.task');
 drains('deleted', undef);
 pass_by();
-sql('insert into taskq.task select * from kept_task');
+sql('insert into taskq_private.task select * from kept_task');
 drains('inserted behind the position, before a sweep', undef);
 sweep();
 drains('after it', undef, @ids);
@@ -317,9 +317,9 @@ drains('and a sweep that finds nothing', undef);
 for my $pruned (0, 1)
 {
 	@ids = ids(sql(submit(2)));
-	is(sql(q{begin; update taskq.task set payload = '"changed"';
-		select n_tup_hot_upd from pg_stat_xact_all_tables where relid = 'taskq.task'::regclass; commit}), '2', 'changed in their pages');
-	sql('vacuum taskq.task') if $pruned;
+	is(sql(q{begin; update taskq_private.task set payload = '"changed"';
+		select n_tup_hot_upd from pg_stat_xact_all_tables where relid = 'taskq_private.task'::regclass; commit}), '2', 'changed in their pages');
+	sql('vacuum taskq_private.task') if $pruned;
 	drains('and acquired' . ($pruned ? ' after a vacuum' : ''), undef, @ids);
 }
 
@@ -327,15 +327,15 @@ for my $pruned (0, 1)
 
 @ids = ids(sql(submit(5)));
 drains_one('before VACUUM FULL', shift @ids);
-sql('vacuum full taskq.task');
+sql('vacuum full taskq_private.task');
 push @ids, ids(sql(submit(2)));
 drains('after VACUUM FULL', undef, @ids);
 @ids = ids(sql(submit(5)));
-is(join(' ', ids(sql("begin; truncate taskq.task; ${\acquire(1)}; rollback"))), '', 'TRUNCATE');
+is(join(' ', ids(sql("begin; truncate taskq_private.task; ${\acquire(1)}; rollback"))), '', 'TRUNCATE');
 push @ids, ids(sql(submit(1)));
 drains('rolled back', undef, @ids);
 @ids = ids(sql(submit(5)));
-is(scalar(ids(sql("begin; ${\acquire(5)}; truncate taskq.task; rollback"))), 5, 'acquired, and then TRUNCATE');
+is(scalar(ids(sql("begin; ${\acquire(5)}; truncate taskq_private.task; rollback"))), 5, 'acquired, and then TRUNCATE');
 drains('rolled back, too', undef, @ids);
 
 sub drains_one
@@ -359,13 +359,13 @@ $worker->quit;
 my $dead = 500_000;
 $queue = 'load';
 sql("select taskq.create_queue('load', keep_finished => '0')");
-sql("insert into taskq.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority)
+sql("insert into taskq_private.task (id, submitted_at, run_at, queue_id, attempt, max_attempts, priority)
 	select -n, now(), timestamptz '2019-01-01' + n * interval '1 s', q.id, 0, 1, 0
-	from generate_series(1, $dead) n, taskq.queue q where q.name = 'load'");
-sql('delete from taskq.task where id < 0');
+	from generate_series(1, $dead) n, taskq_private.queue q where q.name = 'load'");
+sql('delete from taskq_private.task where id < 0');
 # Who meets them in the index marks them.
 sql("set enable_seqscan = off; set enable_bitmapscan = off;
-	select count(*) from taskq.task where queue_id = (select id from taskq.queue where name = 'load') and priority = 0");
+	select count(*) from taskq_private.task where queue_id = (select id from taskq_private.queue where name = 'load') and priority = 0");
 # Nothing is remembered after a restart.
 $worker->quit;
 $node->restart;
@@ -391,11 +391,11 @@ $gate->query_safe('select pg_advisory_unlock(1)');
 ok($submitters->finish, 'tasks are submitted') or diag($err);
 ok($reader->finish, 'while one is acquired') or diag($problems);
 $gate->quit;
-push @ids, ids(sql("select t.id from taskq.task t join taskq.queue q on q.id = t.queue_id where q.name = 'load' and t.id <> $ids[0]"));
+push @ids, ids(sql("select t.id from taskq_private.task t join taskq_private.queue q on q.id = t.queue_id where q.name = 'load' and t.id <> $ids[0]"));
 is(scalar(@ids), 1 + $clients * $each, 'all are there');
 my ($first) = ids($taken);
 drains('late ones while somebody reads', undef, grep { $_ != $first } @ids);
-is(sql("select count(*) from taskq.lease where taskq.finish(id, token)"), 1, 'and the one that was acquired meanwhile');
+is(sql("select count(*) from taskq_private.lease where taskq.finish(id, token)"), 1, 'and the one that was acquired meanwhile');
 is_consistent($node, 'after that, too');
 
 # ---- a sweep while others submit -----------------------------------------------------------------
@@ -404,20 +404,20 @@ is_consistent($node, 'after that, too');
 # and unread; but before the sweep gets to it, which takes long for the same reason,
 # the position passes it.
 sql("select taskq.submit('load')");
-sql('create table unread_task as select * from taskq.task');
-sql('delete from taskq.task');
+sql('create table unread_task as select * from taskq_private.task');
+sql('delete from taskq_private.task');
 drains('deleted, too', undef);
 $worker = session();
 # The first call in a session takes longer.
 $worker->query_safe("begin; ${\submit(1)}; rollback");
-my $sweep = 'select taskq._sweep()';
+my $sweep = 'select taskq_private.sweep()';
 my $after_sweep = 'select pg_advisory_lock_shared(2)';
 
 # True if the submit came while the sweep was under way.
 sub submit_in_sweep
 {
 	sql("update unread_task set run_at = clock_timestamp()");
-	@ids = ids(sql('insert into taskq.task select * from unread_task returning id'));
+	@ids = ids(sql('insert into taskq_private.task select * from unread_task returning id'));
 	$gate = session();
 	$gate->query_safe('select pg_advisory_lock(1), pg_advisory_lock(2)');
 	my $sweeper = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
@@ -506,7 +506,7 @@ foreach my $n (1 .. $claims)
 	$tokens{$token}++;
 	$node->start;
 	# Where the claim was not lost, the task is given back.
-	sql("select taskq.release(l.id, l.token) from taskq.lease l");
+	sql("select taskq.release(l.id, l.token) from taskq_private.lease l");
 }
 is(scalar(keys %tokens), $claims, 'tokens before and after crashes are all different');
 drains('after crashes', undef, @ids);

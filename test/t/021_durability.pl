@@ -88,7 +88,7 @@ while (my ($where, $statement) = splice @with, 0, 2)
 	is(state_of($id), 'running 1', "what is written $where keeps the acquire");
 	is(sql("select (select count(*) from effect) + (select count(*) from taskq.tasks where queue = 'other')"), '1', 'and itself')
 	  unless $where =~ /call/;
-	sql("select taskq.finish(id, token) from taskq.lease");
+	sql("select taskq.finish(id, token) from taskq_private.lease");
 }
 sql('truncate effect');
 $id = submit();
@@ -100,28 +100,28 @@ like(state_of($id), qr/^(pending 0|running 1)$/, 'what is rolled back keeps noth
 
 $id = submit('loose');
 sql("set taskq.acquire_sync = on; select count(*) from taskq.acquire('loose')");
-is(sql("select taskq.finish(id, token) from taskq.lease where id = $id"), 't', 'finished');
+is(sql("select taskq.finish(id, token) from taskq_private.lease where id = $id"), 't', 'finished');
 crash();
 is(state_of($id), 'running 1', 'without durable_finish a finish may be lost');
-is(sql("select taskq.finish(id, token) from taskq.lease where id = $id"), 't', 'and done again');
+is(sql("select taskq.finish(id, token) from taskq_private.lease where id = $id"), 't', 'and done again');
 sql('select pg_switch_wal()');
 
 $id = submit('loose');
 sql("set taskq.acquire_sync = on; select count(*) from taskq.acquire('loose')");
-sql("begin; insert into effect values (1, 1); select taskq.finish(id, token) from taskq.lease where id = $id; commit");
+sql("begin; insert into effect values (1, 1); select taskq.finish(id, token) from taskq_private.lease where id = $id; commit");
 crash();
 is(state_of($id), 'finished 1', 'an effect in its transaction keeps it');
 
 my ($loose, $firm) = (submit('loose'), submit());
 sql("set taskq.acquire_sync = on; select count(*) from taskq.acquire('loose') a, taskq.acquire('default') b");
-sql("select count(*) from taskq.finish_many((select array_agg(id order by id) from taskq.lease), (select array_agg(token order by id) from taskq.lease))");
+sql("select count(*) from taskq.finish_many((select array_agg(id order by id) from taskq_private.lease), (select array_agg(token order by id) from taskq_private.lease))");
 crash();
 is(state_of($loose) . ', ' . state_of($firm), 'finished 1, finished 1', 'so does the finish of a task of another queue');
 
 $id = submit();
 my $second = submit();
 sql("set taskq.acquire_sync = on; select count(*) from taskq.acquire('default')");
-sql("select count(*) from taskq.finish_and_acquire('default', (select array_agg(id) from taskq.lease), (select array_agg(token) from taskq.lease))");
+sql("select count(*) from taskq.finish_and_acquire('default', (select array_agg(id) from taskq_private.lease), (select array_agg(token) from taskq_private.lease))");
 crash();
 is(state_of($id) . ', ' . state_of($second), 'finished 1, running 1', 'finish_and_acquire() is as durable as finish()');
 

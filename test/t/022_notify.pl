@@ -73,12 +73,12 @@ sql("select taskq.purge_queue('a')");
 notified(q{select taskq.submit('b "quoted"')}, 'a queue with a difficult name is notified', 'taskq_b "quoted"');
 notified("select taskq.submit('a', delay => '300 ms')", 'a delayed task is notified when it is due', 'taskq_a');
 is(sql("select count(*) from taskq.acquire('a')"), '1', 'and can be acquired then');
-notified("select taskq.release(id, token) from taskq.lease", 'a task given back is notified', 'taskq_a');
+notified("select taskq.release(id, token) from taskq_private.lease", 'a task given back is notified', 'taskq_a');
 sql("select count(*) from taskq.acquire('a')");
-notified("select taskq.fail(id, token, 'x', retry_in => '200 ms') from taskq.lease", 'a retry is notified', 'taskq_a');
+notified("select taskq.fail(id, token, 'x', retry_in => '200 ms') from taskq_private.lease", 'a retry is notified', 'taskq_a');
 notified("select count(*) from taskq.acquire('a', lease_for => '200 ms')", 'a lost lease is notified', 'taskq_a')
   if reconfigure($node, 'taskq.poll_interval' => '100 ms') || 1;
-sql("select taskq.cancel(id) from taskq.task");
+sql("select taskq.cancel(id) from taskq_private.task");
 my $dead = sql("select id from taskq.tasks where state = 'cancelled' and queue = 'a' limit 1");
 notified("select taskq.retry($dead)", 'a task brought back is notified', 'taskq_a');
 notified("begin; select taskq.submit('a'); prepare transaction 'p'; commit prepared 'p'",

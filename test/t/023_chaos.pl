@@ -93,7 +93,7 @@ my %mix = (
 		  . "\\if :m > 0 and :m % 2 = 0\ncommit prepared ':m';\n\\elif :m > 0\nrollback prepared ':m';\n\\endif\n\\endif\n" ],
 	cancel_key => [ 2, "\\set k random(1, 20)\nselect taskq.cancel_key('chaos', 'k' || :k);\n" ],
 	retry => [ 2, <<'END' ],
-do $$ begin perform taskq.retry(id) from (select id from taskq._history where queue = 'chaos' and state in ('dead', 'cancelled')
+do $$ begin perform taskq.retry(id) from (select id from taskq_private.all_history where queue = 'chaos' and state in ('dead', 'cancelled')
 	order by ended_at desc limit 3) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
 END
 	# A statement that is cancelled in the middle of it.
@@ -208,23 +208,23 @@ wait_until('the queue to drain',
 	{
 		my $drain = $work =~ s/:n/1000/r;
 		sql($drain);
-		return sql('select count(*) from taskq.task') eq '0';
+		return sql('select count(*) from taskq_private.task') eq '0';
 	}, 60);
 note(sql("select format('%s tasks made, %s claims, %s done', (select count(distinct id) from made), (select count(*) from claims), (select count(*) from done))"));
-note(sql("select string_agg(state || ' ' || n, ', ') from (select state::text, count(*) as n from taskq._history group by 1 order by 1) x"));
+note(sql("select string_agg(state || ' ' || n, ', ') from (select state::text, count(*) as n from taskq_private.all_history group by 1 order by 1) x"));
 
 sql('create index on claims (id); create index on given (token); analyze');
-is( sql('select count(*) from (select distinct id from made) m full join taskq._history h using (id) where m.id is null or h.id is null'),
+is( sql('select count(*) from (select distinct id from made) m full join taskq_private.all_history h using (id) where m.id is null or h.id is null'),
 	'0', 'whose submit was committed has ended, and nothing else');
-is(sql('select count(*) - count(distinct id) from taskq._history'), '0', 'each once');
-is( sql("select count(*) from taskq._history full join (select id, count(*) as times from done group by id) d using (id)"
+is(sql('select count(*) - count(distinct id) from taskq_private.all_history'), '0', 'each once');
+is( sql("select count(*) from taskq_private.all_history full join (select id, count(*) as times from done group by id) d using (id)"
 		  . " where coalesce(times, 0) <> coalesce(state = 'finished', false)::int"),
 	'0', 'what is finished was done once, what is not was not done');
 is(sql('select count(*) - count(distinct token) from claims'), '0', 'no token was given twice');
 is( sql('select count(*) from claims a join claims b on b.id = a.id and b.token <> a.token and b.at > a.at and b.at < a.until'
 		  . ' where not exists (select from given g where g.token = a.token)'),
 	'0', 'nobody was given a task that somebody else held');
-is(sql('select count(*) from taskq.task'), '0', 'nothing is pending');
+is(sql('select count(*) from taskq_private.task'), '0', 'nothing is pending');
 is(sql("select pending from taskq.queue_stats('chaos')"), '0', 'and the count of it says so');
 is_consistent($node, 'at the end');
 

@@ -29,7 +29,7 @@ sub pass_through
 		  . "select taskq.purge_queue('default')");
 }
 
-my $vacuums = q{select vacuum_count from pg_stat_user_tables where schemaname = 'taskq' and relname = };
+my $vacuums = q{select vacuum_count from pg_stat_user_tables where schemaname = 'taskq_private' and relname = };
 
 sub vacuums
 {
@@ -47,7 +47,7 @@ my $old = $node->background_psql('postgres');
 $old->query_safe('begin isolation level repeatable read; select count(*) from taskq.tasks');
 pass_through($many);
 wait_query($node, 'postgres',
-	"select n_dead_tup >= $many from pg_stat_user_tables where schemaname = 'taskq' and relname = 'task'");
+	"select n_dead_tup >= $many from pg_stat_user_tables where schemaname = 'taskq_private' and relname = 'task'");
 # Two looks at the number of dead rows: the executor's transactions go on meanwhile.
 wait_polls($node) for 1 .. 10;
 is(vacuums('task'), 0, 'nothing is vacuumed while an old snapshot needs the rows');
@@ -56,14 +56,14 @@ $old->quit;
 wait_query($node, 'postgres', "select (${vacuums}'task') > 0");
 pass('when it has gone, they are');
 wait_query($node, 'postgres',
-	"select n_dead_tup < $many from pg_stat_user_tables where schemaname = 'taskq' and relname = 'task'");
+	"select n_dead_tup < $many from pg_stat_user_tables where schemaname = 'taskq_private' and relname = 'task'");
 wait_query($node, 'postgres', q{select count(*) = 0 from pg_stat_activity where backend_type = 'taskq vacuum'});
 pass('and the process has left');
 
 # ---- space is used again -------------------------------------------------------------------
 
 my $size = q{select sum(pg_relation_size(c.oid)) from pg_class c
-	where relnamespace = 'taskq'::regnamespace and relname in ('task', 'task_pkey', 'task_dispatch')};
+	where relnamespace = 'taskq_private'::regnamespace and relname in ('task', 'task_pkey', 'task_dispatch')};
 my $before = sql($size);
 for my $round (1 .. 3)
 {

@@ -59,7 +59,7 @@ my %told = map { $_ => 1 } $stdout =~ /^  (--[a-z-]+)/mg;
 my %described = map { s/\\//gr => 1 } slurp_file('worker/taskq-worker.1') =~ /^\.BI? "?(\\-\\-[a-z\\-]+)/mg;
 is(join(' ', sort keys %described), join(' ', sort keys %told), 'the manual describes the same options');
 ($status, $stdout) = run_worker('--version');
-like($stdout, qr/^taskq-worker \d+\.\d+\.\d+\n\z/, '--version');
+like($stdout, qr/^taskq-worker \d+(?:\.\d+)+\n\z/, '--version');
 foreach my $case (
 	[[], '--database is missing'],
 	[[ '--database', 'x', '--max-inflight', '0' ], 'max-inflight: "0" is not a number from 1 to 1000'],
@@ -161,7 +161,7 @@ wait_state($node, $id, 'cancelled');
 my $lock = $node->background_psql('postgres');
 $id = submit('/slow/700');
 $receiver->wait_requests(1, '/slow/700');
-$lock->query_safe("begin; lock table taskq.lease in access exclusive mode");
+$lock->query_safe("begin; lock table taskq_private.lease in access exclusive mode");
 $other->signal('TERM');
 wait_query($node, 'postgres',
 	"select count(*) > 0 from pg_stat_activity where usename = 'sender' and wait_event_type = 'Lock'");
@@ -172,7 +172,7 @@ $lock->quit;
 
 # ---- rights -----------------------------------------------------------------------------------------
 
-sql("create role stranger login; grant usage on schema taskq to stranger");
+sql("create role stranger login; grant usage on schema taskq_private to stranger");
 $worker = TaskqTest::Worker->start($node, 'stranger');
 TaskqTest::wait_until('three attempts', sub {
 	return 3 <= (() = log_since($node, 0) =~ /ERROR:  permission denied for function/g);

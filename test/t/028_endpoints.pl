@@ -198,7 +198,7 @@ foreach my $executor ('builtin', 'external')
 	cmp_ok($at[-1] - $at[0], '>', 0.48, 'no faster than its rate');
 	cmp_ok($at[-1] - $at[0], '<', 2.5, 'nor much slower');
 }
-wait_query($node, 'postgres', 'select count(*) = 0 from taskq.lease');
+wait_query($node, 'postgres', 'select count(*) = 0 from taskq_private.lease');
 is(sql("select count(*) from taskq.attempts a join taskq.tasks t on t.id = a.task_id where t.queue ~ '^(two|slowly)'"), 0,
 	'who is held back uses up no attempt');
 
@@ -310,12 +310,12 @@ foreach my $executor (@both)
 my (undef, undef, $refusal) = $node->psql('postgres', "select taskq.submit_http(endpoint => 'picky', method => 'TRACE')");
 like($refusal, qr/invalid method/, 'TRACE, which would show what is sent, is refused');
 sql('create role viewer login');
-sql("select taskq.grant_queue('default', 'viewer', '{view}')");
-is(sql('set role viewer; select count(s) from generate_series(1, 20000) g, lateral taskq._endpoint_state(g) s where s.failures > 0'), 0,
+sql("select taskq.grant_queue('default', 'viewer', '{view, work}')");
+is(sql('set role viewer; select count(s) from generate_series(1, 20000) g, lateral taskq_private.endpoint_state(g) s where s.failures > 0'), 0,
 	'who may view another queue learns nothing of endpoints');
 create('quiet', "secret => '" . secret($secrets[0]) . "', headers => '{\"X-Key\": \"S3CR3T_2\"}'");
 sql('create role admin login; grant taskq_admin, taskq_reader, taskq_submitter, taskq_worker to admin');
-foreach my $query ('table taskq.endpoint_secret', 'select secret from taskq.endpoint_secret', 'copy taskq.endpoint_secret to stdout')
+foreach my $query ('table taskq_private.endpoint_secret', 'select secret from taskq_private.endpoint_secret', 'copy taskq_private.endpoint_secret to stdout')
 {
 	my ($status, $stdout, $stderr) = $node->psql('postgres', "set role admin; $query");
 	like($stderr, qr/permission denied for table endpoint_secret/, "an admin may not: $query");
@@ -350,7 +350,7 @@ $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr
 sub copy_sql { return $node->safe_psql('copy', $_[0]) }
 is(copy_sql("select string_agg(endpoint, ' ' order by endpoint) from taskq.endpoints where secrets_missing"),
 	'again quiet', 'endpoints lack what a dump does not hold');
-copy_sql('update taskq.task set run_at = now() - interval \'1 s\'');
+copy_sql('update taskq_private.task set run_at = now() - interval \'1 s\'');
 copy_sql('select taskq.arm(), taskq.start_executor()');
 wait_state($node, $plain, 'finished', 'copy');
 is(copy_sql("select state, attempt from taskq.tasks where id = $signed"), 'pending|0', 'what cannot be signed is not sent');

@@ -116,7 +116,7 @@ sql("select taskq.finish(a.id, a.token, p.payload) from taskq.acquire('default',
 sql("select taskq.progress(a.id, a.token, 0.5, p.error) from taskq.acquire('default', 1) a, (select * from planted limit 1) p");
 # The writing of results fails at first.
 my $lock = $node->background_psql('postgres');
-$lock->query_safe('begin; lock table taskq.attempt in exclusive mode');
+$lock->query_safe('begin; lock table taskq_private.attempt in exclusive mode');
 wait_polls($node);
 $lock->query_safe('commit');
 $lock->quit;
@@ -137,14 +137,14 @@ is(join(' ', map { /^.*?($marks).*$/o ? substr($_, 0, 300) : () } split /\n/, lo
 my $executor = wait_executor($node);
 my @explained = log_since($node) =~ /^(.* plan:\n.*)$/mg;
 isnt(scalar(grep { /from planted/ } @explained), 0, 'auto_explain sees the statements of clients');
-is(join("\n", grep { /taskq\._(create|alter|own|set)_endpoint|taskq\._rotate_secret|\[$executor\]/ } @explained), '', 'and none of taskq\'s own');
+is(join("\n", grep { /taskq_private\.(create|alter|own|set)_endpoint|taskq_private\.rotate_secret|\[$executor\]/ } @explained), '', 'and none of taskq\'s own');
 unlike($worker->log, qr/$marks/, 'nor the worker\'s');
 is(sql("select count(*) from pg_stat_statements where query ~ '$marks'"), '0', 'nor the statistics of statements');
 is(sql("select count(*) from taskq.attempts where concat(error, class, worker) ~ '$marks' and error <> (select error from planted limit 1)"), '0',
 	'nor an error');
 is(sql("select count(*) from taskq.attempts where detail::text ~ '$marks' and class is not null"), '0', 'nor a detail of an exchange');
 is(sql("select count(*) from taskq.status() s where s::text ~ '$marks'"), '0', 'nor status()');
-is(sql("select count(*) from pg_stats s where s::text ~ '$marks' and schemaname = 'taskq' and tablename in ('endpoint', 'endpoint_secret')"), '0',
+is(sql("select count(*) from pg_stats s where s::text ~ '$marks' and schemaname = 'taskq_private' and tablename in ('endpoint', 'endpoint_secret')"), '0',
 	'nor the planner\'s statistics');
 my $notified = $listener->query('select 1');
 like($notified, qr/Asynchronous notification/, 'sessions were notified');

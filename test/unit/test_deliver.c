@@ -18,64 +18,75 @@
 
 static int port;
 
-/* ---- the fake host -------------------------------------------------------- */
+/* ---- the fake process ----------------------------------------------------- */
 
-typedef struct fake_host
+typedef struct fake_process
 {
 	int64_t now;
-	int wake; /* what the next wait answers */
+	bool wake; /* what the next wait answers */
 	bool stopping;
 	int64_t waited; /* timeout of the last wait */
 	int lines;
 	char line[200]; /* the last one logged */
-} fake_host;
+	int armed_calls;
+	bool armed; /* as it was told last */
+} fake_process;
 
-static fake_host the_host;
+static fake_process the_process;
 
 static int64_t
-host_now(void *self)
+process_now(void *self)
 {
-	return ((fake_host *) self)->now;
+	return ((fake_process *) self)->now;
 }
 
 static int64_t
-host_wall(void *self)
+process_wall(void *self)
 {
 	(void) self;
 	return 784111777;
 }
 
 /* Real time passes only as long as the engine has something to wait for. */
-static int
-host_wait(void *self, int fd, int64_t timeout_ms)
+static bool
+process_wait(void *self, int fd, int64_t timeout_ms)
 {
-	fake_host *h = self;
-	struct pollfd p = {fd, POLLIN, 0};
-	int wake = h->wake;
+	fake_process *p = self;
+	struct pollfd fds = {fd, POLLIN, 0};
+	bool wake = p->wake;
 
-	h->waited = timeout_ms;
-	h->wake = 0;
-	if (poll(&p, 1, timeout_ms > 2 ? 2 : (int) timeout_ms) > 0)
-		wake |= TQ_WAKE_IO;
+	p->waited = timeout_ms;
+	p->wake = false;
+	(void) poll(&fds, 1, timeout_ms > 2 ? 2 : (int) timeout_ms);
 	return wake;
 }
 
 static bool
-host_stopping(void *self)
+process_stopping(void *self)
 {
-	return ((fake_host *) self)->stopping;
+	return ((fake_process *) self)->stopping;
 }
 
 static void
-host_log(void *self, const char *line)
+process_armed(void *self, bool armed)
 {
-	fake_host *h = self;
+	fake_process *p = self;
 
-	h->lines++;
-	snprintf(h->line, sizeof(h->line), "%s", line);
+	p->armed_calls++;
+	p->armed = armed;
 }
 
-static const tq_host host = {host_now, host_wall, host_wait, host_stopping, host_log, &the_host};
+static void
+process_log(void *self, const char *line)
+{
+	fake_process *p = self;
+
+	p->lines++;
+	snprintf(p->line, sizeof(p->line), "%s", line);
+}
+
+static const tq_process process = {process_now, process_wall, process_wait, process_stopping,
+								   process_armed, process_log, &the_process};
 
 /* ---- the fake store ------------------------------------------------------- */
 
@@ -90,8 +101,12 @@ typedef struct fake_store
 	int64_t next_id;
 	int64_t lose; /* id whose lease is lost at the next extend */
 	bool fail_claim;
+	tq_arming arming;
 	bool fail_report;
-	int64_t busy; /* id of which somebody has the task in hand; -1: none */
+	int64_t busy;      /* id of a task that another session holds; -1: none */
+	int64_t refuse;    /* id of a result that cannot be stored with what the receiver sent; -1 */
+	bool refuse_bare;  /* nor without */
+	int fail_alone_at; /* after so many reports of one result they fail; -1 */
 	bool fail_extend;
 	bool fail_release;
 
@@ -106,6 +121,9 @@ typedef struct fake_store
 	tq_outcome outcome;      /* of the last result */
 	tq_class cls;
 	int status;
+	int refusals;
+	bool bare; /* the last result that was stored had nothing of what the receiver sent */
+	char error[100];
 	int extends;
 	int extend_size;
 	int64_t extended_token;
@@ -136,51 +154,73 @@ make_task(fake_store *s)
 	return t;
 }
 
-static int
-store_claim(void *self, int max, tq_task **tasks, tq_due *due)
+static tq_store_status
+store_claim(void *self, int max, tq_claim *claim)
 {
 	fake_store *s = self;
-	int n;
 
 	s->claims++;
 	s->claim_max = max;
 	if (s->fail_claim)
-		return -1;
-	for (n = 0; n < max && s->available > 0; n++, s->available--)
-		tasks[n] = make_task(s);
-	due->next_ms = s->next_due_ms;
-	due->limited = s->limited;
-	s->claimed += n;
-	return n;
+		return TQ_STORE_LATER;
+	for (; claim->n < max && s->available > 0; claim->n++, s->available--)
+		claim->tasks[claim->n] = make_task(s);
+	claim->next_ms = s->next_due_ms;
+	claim->limited = s->limited;
+	claim->arming = s->arming;
+	s->claimed += claim->n;
+	return TQ_STORE_DONE;
 }
 
-static int
+static bool
+is_bare(const tq_response *r)
+{
+	return r->headers == NULL && r->body == NULL && r->truncated;
+}
+
+/* As a transaction of all of them goes. */
+static tq_store_status
+report_status(fake_store *s, const tq_result *results, int n)
+{
+	int i;
+
+	if (s->fail_report || (n == 1 && s->fail_alone_at >= 0 && s->fail_alone_at-- == 0))
+		return TQ_STORE_LATER;
+	for (i = 0; i < n; i++)
+		if (results[i].id == s->refuse && (s->refuse_bare || !is_bare(results[i].response)))
+			return TQ_STORE_REFUSED;
+	return TQ_STORE_DONE;
+}
+
+static tq_store_status
 store_report(void *self, tq_result *results, int n)
 {
 	fake_store *s = self;
+	tq_store_status status = report_status(s, results, n);
 	int i;
 
 	s->reports++;
 	s->report_size = n;
-	if (s->fail_report)
-		return -1;
-	for (i = 0; i < n; i++)
+	s->refusals += status == TQ_STORE_REFUSED;
+	for (i = 0; status == TQ_STORE_DONE && i < n; i++)
 	{
-		if (results[i].token != results[i].id + 100000 || results[i].response == NULL)
+		const tq_response *r = results[i].response;
+
+		if (results[i].token != results[i].id + 100000 || r == NULL)
 			exit(1);
-		s->report_of[results[i].id]++;
 		results[i].busy = results[i].id == s->busy;
+		s->report_of[results[i].id]++;
+		s->reported += !results[i].busy;
 		s->outcome = results[i].outcome;
-		s->cls = results[i].response->cls;
-		s->status = results[i].response->status;
+		s->cls = r->cls;
+		s->status = r->status;
+		s->bare = is_bare(r);
+		snprintf(s->error, sizeof(s->error), "%.99s", r->error);
 	}
-	s->reported += n;
-	for (i = 0; i < n; i++)
-		s->reported -= results[i].busy;
-	return 0;
+	return status;
 }
 
-static int
+static tq_store_status
 store_extend(void *self, tq_lease *leases, int n)
 {
 	fake_store *s = self;
@@ -189,16 +229,16 @@ store_extend(void *self, tq_lease *leases, int n)
 	s->extends++;
 	s->extend_size = n;
 	if (s->fail_extend)
-		return -1;
+		return TQ_STORE_LATER;
 	for (i = 0; i < n; i++)
 	{
 		leases[i].lost = leases[i].id == s->lose;
 		s->extended_token = leases[i].token;
 	}
-	return 0;
+	return TQ_STORE_DONE;
 }
 
-static int
+static tq_store_status
 store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	fake_store *s = self;
@@ -207,7 +247,7 @@ store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 	s->releases++;
 	s->release_size = n;
 	s->release_delay_ms = delay_ms;
-	return s->fail_release ? -1 : 0;
+	return s->fail_release ? TQ_STORE_LATER : TQ_STORE_DONE;
 }
 
 static const tq_store store = {store_claim, store_report, store_extend, store_release, &the_store};
@@ -223,10 +263,11 @@ start(int max_inflight, const char *path)
 	char err[100];
 	tq_deliver *d;
 
-	memset(&the_host, 0, sizeof(the_host));
+	memset(&the_process, 0, sizeof(the_process));
 	memset(&the_store, 0, sizeof(the_store));
-	the_store.busy = -1;
-	the_host.now = 1000000;
+	the_store.busy = the_store.refuse = -1;
+	the_store.fail_alone_at = -1;
+	the_process.now = 1000000;
 	the_store.lease_ms = 60000;
 	the_store.next_due_ms = -1;
 	the_store.lose = -1;
@@ -235,7 +276,7 @@ start(int max_inflight, const char *path)
 	else
 		snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.1:%d%s", port, path);
 	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
-	d = tq_deliver_new(&config, &store, &host);
+	d = tq_deliver_new(&config, &store, &process);
 	tq_egress_free(&egress);
 	if (d == NULL)
 		exit(1);
@@ -252,7 +293,7 @@ turns(tq_deliver *d, int n)
 static void
 pass(tq_deliver *d, int64_t ms)
 {
-	the_host.now += ms;
+	the_process.now += ms;
 	tq_deliver_turn(d, 1000);
 }
 
@@ -307,7 +348,7 @@ test_refill_timing(void)
 	the_store.instant = 2;
 	turns(d, 3);
 	is_int(the_store.claims, 1, "a few free slots wait");
-	ok(the_host.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
+	ok(the_process.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
 	pass(d, TQ_REPORT_DELAY_MS - 1);
 	is_int(the_store.claims, 1, "not for long");
 	pass(d, 1);
@@ -348,7 +389,7 @@ test_report_timing(void)
 	the_store.available = 10;
 	turns(d, 3);
 	is_int(the_store.reports, 0, "a few results wait");
-	ok(the_host.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
+	ok(the_process.waited <= TQ_REPORT_DELAY_MS, "and nobody sleeps over them");
 	pass(d, TQ_REPORT_DELAY_MS - 1);
 	is_int(the_store.reports, 0, "not for long");
 	pass(d, 1);
@@ -386,7 +427,8 @@ test_busy_results(void)
 	tq_deliver_wake(d);
 	turns(d, 2);
 	is_int(the_store.report_size, 101, "others do not wait for it");
-	the_store.busy = -1;
+	the_store.busy = the_store.refuse = -1;
+	the_store.fail_alone_at = -1;
 	pass(d, TQ_REPORT_BUSY_MS);
 	pass(d, TQ_REPORT_BUSY_MS);
 	is_int(tq_deliver_inflight(d), 0, "at last it is written");
@@ -400,34 +442,33 @@ test_when_to_claim(void)
 
 	turns(d, 3);
 	is_int(the_store.claims, 1, "one at the start");
-	ok(the_host.waited == 1000, "then it waits as long as it may");
+	ok(the_process.waited == 1000, "then it waits as long as it may");
 	pass(d, 9999);
 	is_int(the_store.claims, 1, "none before the poll interval");
-	ok(the_host.waited <= 1, "which bounds the wait");
+	ok(the_process.waited <= 1, "which bounds the wait");
 	pass(d, 1);
 	is_int(the_store.claims, 2, "one after it");
 
-	the_host.wake = TQ_WAKE_TASKS;
+	the_process.wake = true;
 	turns(d, 2);
 	is_int(the_store.claims, 3, "one when woken");
-	the_host.wake = TQ_WAKE_IO;
 	turns(d, 2);
-	is_int(the_store.claims, 3, "none for readiness");
+	is_int(the_store.claims, 3, "none without");
 
 	the_store.next_due_ms = 300;
 	tq_deliver_wake(d);
 	turns(d, 2);
 	is_int(the_store.claims, 4, "woken by its owner");
-	ok(the_host.waited <= 300, "the next task due bounds the wait");
+	ok(the_process.waited <= 300, "the next task due bounds the wait");
 	the_store.next_due_ms = -1;
 	pass(d, 299);
 	is_int(the_store.claims, 4, "not before that");
 	pass(d, 1);
 	is_int(the_store.claims, 5, "but then");
 	tq_deliver_turn(d, 17);
-	is_int(the_host.waited, 17, "the caller bounds the wait");
+	is_int(the_process.waited, 17, "the caller bounds the wait");
 	tq_deliver_turn(d, -1);
-	is_int(the_host.waited, 0, "and never makes it negative");
+	is_int(the_process.waited, 0, "and never makes it negative");
 	tq_deliver_free(d);
 }
 
@@ -446,28 +487,28 @@ test_failing_report(void)
 	pass(d, 5);
 	the_store.available = 20;
 	is_int(the_store.reports, 1, "a report is tried");
-	is_int(the_host.lines, 1, "one line tells that it failed");
-	is_str(the_host.line, "could not report results, will try again until it works",
+	is_int(the_process.lines, 1, "one line tells that it failed");
+	is_str(the_process.line, "could not report results, will try again until it works",
 		   "which says so");
 	for (i = 0; i < 8; i++)
 	{
 		tq_deliver_wake(d);
 		pass(d, back_off - 1);
 		is_int(the_store.reports, 1 + i, "not before %d ms", (int) back_off);
-		ok(the_host.waited <= 1, "the back-off bounds the wait");
+		ok(the_process.waited <= 1, "the back-off bounds the wait");
 		pass(d, 1);
 		is_int(the_store.reports, 2 + i, "but then");
 		is_int(the_store.report_size, 10, "the same batch");
 		back_off = back_off * 2 < 5000 ? back_off * 2 : 5000;
 	}
 	is_int(the_store.claims, before, "nothing is claimed meanwhile");
-	is_int(the_host.lines, 1, "and nothing more is said");
+	is_int(the_process.lines, 1, "and nothing more is said");
 
 	the_store.fail_report = false;
 	pass(d, 5000);
 	is_int(the_store.reported, 10, "at last");
-	is_int(the_host.lines, 2, "one line tells that it works");
-	is_str(the_host.line, "the task store works again", "which says so");
+	is_int(the_process.lines, 2, "one line tells that it works");
+	is_str(the_process.line, "the task store works again", "which says so");
 	for (i = 0; i < 100; i++)
 		pass(d, 1);
 	is_int(the_store.reported, 30, "the rest follows");
@@ -486,7 +527,7 @@ test_failing_claim(void)
 	the_store.fail_claim = true;
 	turns(d, 3);
 	is_int(the_store.claims, 1, "a claim fails");
-	is_int(the_host.lines, 1, "one line");
+	is_int(the_process.lines, 1, "one line");
 	pass(d, 100);
 	is_int(the_store.claims, 2, "again after 100 ms");
 	pass(d, 199);
@@ -503,7 +544,7 @@ test_failing_claim(void)
 	the_store.available = 1;
 	pass(d, 5000);
 	is_int(the_store.claimed, 1, "it works again");
-	is_int(the_host.lines, 2, "and says so");
+	is_int(the_process.lines, 2, "and says so");
 	tq_deliver_free(d);
 }
 
@@ -522,7 +563,7 @@ test_extension(void)
 	is_int(tq_deliver_inflight(d), 3, "two older, one younger");
 	pass(d, 14999);
 	is_int(the_store.extends, 0, "not before half of the lease");
-	ok(the_host.waited <= 1, "which bounds the wait");
+	ok(the_process.waited <= 1, "which bounds the wait");
 	pass(d, 1);
 	is_int(the_store.extends, 1, "at its half");
 	is_int(the_store.extend_size, 2, "those that have used over a third");
@@ -539,7 +580,7 @@ test_extension(void)
 	the_store.fail_extend = true;
 	pass(d, 30000);
 	is_int(the_store.extends, 3, "an extension fails");
-	is_int(the_host.lines, 1, "one line");
+	is_int(the_process.lines, 1, "one line");
 	pass(d, 99);
 	is_int(the_store.extends, 3, "it is not tried again at once");
 	pass(d, 1);
@@ -550,7 +591,7 @@ test_extension(void)
 	is_int(tq_deliver_inflight(d), 3, "and nothing is claimed meanwhile");
 	the_store.fail_extend = false;
 	pass(d, 200);
-	is_int(the_host.lines, 2, "until it works");
+	is_int(the_process.lines, 2, "until it works");
 	is_int(tq_deliver_inflight(d), 4, "and then it is");
 	tq_deliver_free(d);
 }
@@ -618,7 +659,7 @@ test_drain(void)
 	tq_deliver_wake(d);
 	turns(d, 1);
 	the_store.available = 10;
-	the_host.stopping = true;
+	the_process.stopping = true;
 	before = clock_ms();
 	ok(!tq_deliver_turn(d, 1000), "the loop is through");
 	ok(clock_ms() - before < 50, "at once");
@@ -634,7 +675,7 @@ test_drain(void)
 
 	d = start(8, "/mute");
 	turns(d, 1);
-	the_host.stopping = true;
+	the_process.stopping = true;
 	ok(!tq_deliver_turn(d, 1000), "an idle loop ends, too");
 	is_int(the_store.reports + the_store.releases, 0, "without a call");
 	tq_deliver_free(d);
@@ -654,7 +695,7 @@ test_drain_of_failing_store(void)
 	tq_deliver_wake(d);
 	turns(d, 1);
 	pass(d, 5);
-	the_host.stopping = true;
+	the_process.stopping = true;
 	ok(!tq_deliver_turn(d, 1000), "it does not insist");
 	is_int(the_store.reports, 2, "one more report");
 	is_int(the_store.releases, 1, "one release");
@@ -700,14 +741,30 @@ configure(tq_deliver *d, int max_per_host)
 	tq_egress_free(&egress);
 }
 
-/* Tasks for one host that hangs, and then one for another. */
+/* Until the server has read all that was sent to it before: it serves one after the other. */
 static void
-test_lines(void)
+let_server_catch_up(void)
 {
-	int before = atomic_load(&server_seen->requests);
-	tq_deliver *d = start(10, "/mute");
+	tq_deliver *d = start(1, "/ok");
 	int i;
 
+	the_store.available = 1;
+	for (i = 0; i < 10000 && the_store.reported == 0; i++)
+		pass(d, 1);
+	tq_deliver_free(d);
+}
+
+/* Tasks for one host that hangs, and then one for another. */
+static void
+test_hosts(void)
+{
+	tq_deliver *d;
+	int before;
+	int i;
+
+	let_server_catch_up();
+	before = atomic_load(&server_seen->requests);
+	d = start(10, "/mute");
 	configure(d, 2);
 	the_store.available = 2000;
 	for (i = 0; i < 1000; i++)
@@ -733,14 +790,14 @@ test_lines(void)
 		pass(d, 1);
 	is_int(atomic_load(&server_seen->requests) - before, 3,
 		   "one that is given up under way makes room for the next");
-	the_host.stopping = true;
+	the_process.stopping = true;
 	ok(!tq_deliver_turn(d, 1000), "stopped");
 	is_int(the_store.release_size, 1998, "what waits is given back");
 	tq_deliver_free(d);
 }
 
 static void
-test_full_lines(void)
+test_full(void)
 {
 	tq_deliver *d = start(10, "/mute");
 	int i;
@@ -808,6 +865,161 @@ test_limited(void)
 	tq_deliver_free(d);
 }
 
+/* ---- results that the store refuses --------------------------------------- */
+
+/* Until all are through, or a second has passed. */
+static void
+deliver_all(tq_deliver *d)
+{
+	int i;
+
+	for (i = 0; i < 1000 && (i < 10 || tq_deliver_inflight(d) > 0); i++)
+		pass(d, 1);
+}
+
+static void
+each_reported_once(int n, int but)
+{
+	bool once = true;
+	int i;
+
+	for (i = 0; i < n; i++)
+		once = once && (i == but || the_store.report_of[i] == 1);
+	ok(once, "each other one is stored once");
+}
+
+static void
+test_refused_answer(void)
+{
+	tq_deliver *d = start(10, "/503");
+
+	the_store.available = 5;
+	the_store.refuse = 4;
+	deliver_all(d);
+	is_int(the_store.reported, 5, "all are stored");
+	each_reported_once(5, -1);
+	ok(the_store.bare, "the one that was refused without what the receiver sent");
+	is_str(the_store.error, "the response could not be stored", "which it says");
+	is_int(the_store.status, 503, "but with its status");
+	is_int(the_store.outcome.retry_after_ms, 7000, "and its outcome");
+	is_int(the_process.lines, 0, "nothing is logged");
+	tq_deliver_free(d);
+}
+
+static void
+test_refused_for_ever(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	the_store.available = 30;
+	the_store.refuse = 2;
+	the_store.refuse_bare = true;
+	deliver_all(d);
+	is_int(the_store.reported, 29, "the others are stored, and those that come later");
+	each_reported_once(30, 2);
+	is_int(the_store.refusals, 3, "it is tried with the others, alone, and bare");
+	is_int(the_process.lines, 1, "one line");
+	is_str(the_process.line,
+		   "cannot store the result of task 2, which runs again when its lease expires",
+		   "says what becomes of it");
+	is_int(tq_deliver_inflight(d), 0, "it is not held any more");
+	is_int(the_store.releases, 0, "nor given back: its attempt is used up when the lease expires");
+	pass(d, 60000);
+	is_int(the_store.extends, 0, "which is not extended");
+	tq_deliver_free(d);
+}
+
+/* The database goes away while results are reported one by one. */
+static void
+test_refused_and_failing(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	the_store.available = 5;
+	the_store.refuse = 1;
+	the_store.fail_alone_at = 4;
+	turns(d, 2);
+	pass(d, TQ_REPORT_DELAY_MS);
+	is_int(the_store.reported, 3, "what was stored before");
+	is_int(tq_deliver_inflight(d), 2, "is not held any more, but the rest");
+	is_int(the_process.lines, 1, "one line");
+	pass(d, 99);
+	is_int(the_store.reports, 6, "it backs off");
+	pass(d, 1);
+	is_int(the_store.reported, 5, "then the rest is stored");
+	is_int(the_store.report_size, 2, "together");
+	each_reported_once(5, -1);
+	is_int(the_process.lines, 2, "and it works again");
+	tq_deliver_free(d);
+}
+
+/* It goes away when a result was refused once, and is reported bare. */
+static void
+test_refused_bare_and_failing(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	the_store.available = 3;
+	the_store.refuse = 1;
+	the_store.fail_alone_at = 2;
+	the_store.busy = 0;
+	turns(d, 2);
+	pass(d, TQ_REPORT_DELAY_MS);
+	is_int(tq_deliver_inflight(d), 3, "a busy one is kept, too");
+	the_store.refuse_bare = true;
+	the_store.busy = -1;
+	pass(d, 100);
+	is_int(the_store.reported, 2, "the others are stored");
+	is_int(the_store.refusals, 4, "bare it was refused, with others and alone");
+	is_int(tq_deliver_inflight(d), 0, "and is given up");
+	tq_deliver_free(d);
+}
+
+static void
+test_drain_of_refused(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	the_store.available = 5;
+	the_store.refuse = 0;
+	the_store.refuse_bare = true;
+	turns(d, 1);
+	the_process.stopping = true;
+	ok(!tq_deliver_turn(d, 1000), "the loop ends");
+	is_int(the_store.reported, 4, "and what can be stored is");
+	tq_deliver_free(d);
+}
+
+/* ---- arming ----------------------------------------------------------------- */
+
+static void
+claim_with(tq_deliver *d, tq_arming arming)
+{
+	the_store.arming = arming;
+	tq_deliver_wake(d);
+	turns(d, 1);
+}
+
+static void
+test_arming(void)
+{
+	tq_deliver *d = start(10, NULL);
+
+	claim_with(d, TQ_ARMING_UNKNOWN);
+	is_int(the_process.armed_calls, 0, "nothing is known at first");
+	claim_with(d, TQ_DISARMED);
+	claim_with(d, TQ_DISARMED);
+	is_int(the_process.armed_calls, 1, "the process is told once");
+	ok(!the_process.armed, "that the database is not armed");
+	claim_with(d, TQ_ARMING_UNKNOWN);
+	is_int(the_process.armed_calls, 1, "not when the store did not look");
+	the_store.available = 1;
+	claim_with(d, TQ_ARMING_UNKNOWN);
+	is_int(the_process.armed_calls, 2, "but when it changes");
+	ok(the_process.armed, "a task tells, too");
+	tq_deliver_free(d);
+}
+
 int
 main(void)
 {
@@ -827,10 +1039,16 @@ main(void)
 	test_drain();
 	test_drain_of_failing_store();
 	test_configure();
-	test_lines();
-	test_full_lines();
+	test_hosts();
+	test_full();
 	test_long_wait();
 	test_limited();
+	test_refused_answer();
+	test_refused_for_ever();
+	test_refused_and_failing();
+	test_refused_bare_and_failing();
+	test_drain_of_refused();
+	test_arming();
 	server_stop();
 	return done();
 }

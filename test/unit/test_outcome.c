@@ -141,11 +141,48 @@ test_classes(void)
 	is_str(tq_class_name((tq_class) 99), "internal", "no such class");
 }
 
+static void
+test_class_names(void)
+{
+	int cls;
+
+	for (cls = TQ_CLASS_HTTP; cls <= TQ_CLASS_INTERNAL; cls++)
+		is_int(tq_class_of_name(tq_class_name(cls)), cls, "%s there and back", tq_class_name(cls));
+	is_int(tq_class_of_name("lease_lost"), TQ_CLASS_INTERNAL, "a name that is none of a class");
+	is_int(tq_class_of_name(""), TQ_CLASS_INTERNAL, "nor is none");
+}
+
+static void
+test_health(void)
+{
+	static const int good[] = {100, 200, 204, 301, 400, 401, 404, 408, 410, 428, 430, 499};
+	static const int bad[] = {429, 500, 502, 503, 504, 599, 600, 999};
+	static const tq_class unknown[] = {TQ_CLASS_HTTP, TQ_CLASS_TOO_LARGE, TQ_CLASS_EGRESS_DENIED,
+									   TQ_CLASS_INVALID, TQ_CLASS_CANCELLED, TQ_CLASS_INTERNAL};
+	static const tq_class failed[] = {TQ_CLASS_DNS, TQ_CLASS_CONNECT, TQ_CLASS_TLS,
+									  TQ_CLASS_TIMEOUT, TQ_CLASS_RESET, TQ_CLASS_PROTOCOL};
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		is_int(tq_health_of(TQ_CLASS_HTTP, good[i]), TQ_HEALTH_GOOD, "status %d", good[i]);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		is_int(tq_health_of(TQ_CLASS_HTTP, bad[i]), TQ_HEALTH_BAD, "status %d", bad[i]);
+	for (i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+		is_int(tq_health_of(unknown[i], 0), TQ_HEALTH_UNKNOWN, "%s without a status",
+			   tq_class_name(unknown[i]));
+	for (i = 0; i < sizeof(failed) / sizeof(failed[0]); i++)
+		is_int(tq_health_of(failed[i], 0), TQ_HEALTH_BAD, "%s", tq_class_name(failed[i]));
+	is_int(tq_health_of(TQ_CLASS_RESET, 200), TQ_HEALTH_GOOD, "a status counts more than the end");
+	is_int(tq_health_of(TQ_CLASS_RESET, 503), TQ_HEALTH_BAD, "either way");
+}
+
 int
 main(void)
 {
 	test_verdicts();
 	test_retry_after();
 	test_classes();
+	test_class_names();
+	test_health();
 	return done();
 }

@@ -1,167 +1,9 @@
 /*
  * test_request.c
- *		Which URLs, methods and headers a task may have.
+ *		Which methods and headers a request may have.
  */
-#include <curl/curl.h>
-#include <string.h>
-
-#include "core/http.h"
+#include "core/request.h"
 #include "unit.h"
-
-static const char *const good_urls[] = {
-	"http://example.com",
-	"https://example.com/",
-	"HTTP://EXAMPLE.COM/x",
-	"http://example.com:8080/a/b?c=d&e=f#g",
-	"http://example.com./",
-	"http://127.0.0.1/",
-	"http://2130706433/",
-	"http://0x7f.1/",
-	"http://0177.0.0.1/",
-	"http://0/",
-	"http://[::1]/",
-	"http://[::ffff:127.0.0.1]:81/",
-	"http://xn--bcher-kva.example/",
-	"http://example.com?q",
-	"http://example.com/@user",
-	"http://example.com/a:b",
-	"http://example.com:65535/",
-	"http://a_b.example/",
-	"http://example.com/%0d%0a",
-	"http://example.com/\xc3\xbc",
-};
-static const struct
-{
-	const char *url;
-	const char *problem;
-} bad_urls[] = {
-	{"", "URL does not begin with http:// or https://"},
-	{"example.com", "URL does not begin with http:// or https://"},
-	{"ftp://example.com/", "URL does not begin with http:// or https://"},
-	{"file:///etc/passwd", "URL does not begin with http:// or https://"},
-	{"gopher://example.com/", "URL does not begin with http:// or https://"},
-	{"javascript:alert(1)", "URL does not begin with http:// or https://"},
-	{"http:/example.com", "URL does not begin with http:// or https://"},
-	{"http:example.com", "URL does not begin with http:// or https://"},
-	{"//example.com", "URL does not begin with http:// or https://"},
-	{"http:\\\\example.com", "URL does not begin with http:// or https://"},
-	{"http://", "URL has no host"},
-	{"http:///x", "URL has no host"},
-	{"http:////example.com", "URL has no host"},
-	{"http://?q", "URL has no host"},
-	{"http://:80/", "URL has no host"},
-	{"http://#", "URL has no host"},
-#if LIBCURL_VERSION_NUM >= 0x081700
-	{"http://./", "URL is malformed"},
-#else
-	{"http://./", "URL has no host"},
-#endif
-	{"http://user@example.com/", "URL has user information"},
-	{"http://user:pass@example.com/", "URL has user information"},
-	{"http://@example.com/", "URL has user information"},
-	{"http://:@example.com/", "URL has user information"},
-	{"http://ok.test\\@10.0.0.5/", "URL has user information"},
-	{"http://ok.test@10.0.0.5#@x", "URL has user information"},
-	{"http://example.com/ x", "URL has a blank"},
-	{" http://example.com/", "URL has a blank"},
-	{"http://exa mple.com/", "URL has a blank"},
-	{"http://example.com/\r\nX: y", "URL has a control character"},
-	{"http://example.com/\t", "URL has a control character"},
-	{"http://example.com/\x7f", "URL has a control character"},
-	{"\x01http://example.com/", "URL has a control character"},
-	{"http://example.com:65536/", "URL has a bad port"},
-	{"http://example.com:0/", "URL has a bad port"},
-	{"http://example.com:00000/", "URL has a bad port"},
-	{"http://example.com:+80/", "URL has a bad port"},
-	{"http://example.com:8x/", "URL has a bad port"},
-	{"http://example.com:-1/", "URL has a bad port"},
-	{"http://[fe80::1%25eth0]/", "URL has an IPv6 zone"},
-	{"http://b\xc3\xbc"
-	 "cher.example/",
-	 "host name in URL is not ASCII: use its xn-- form"},
-};
-
-/* Refused; the reason is curl's and no matter. */
-static const char *const odd_urls[] = {
-	"http://exa%00mple.com/",
-	"http://exa%0ample.com/",
-	"http://a|b/%",
-	"http://[::1/",
-	"http://[1:2:3/",
-	"http://[zz::1]/",
-	"http://ex<am>ple/",
-	"http://a\\b/",
-	"http://[]/",
-	"http://%b\xc3\xbc/",
-	"http://a,b/",
-	"http://example.com:80:80/",
-	"http://[::1]x/",
-};
-
-static void
-test_urls(void)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(good_urls) / sizeof(good_urls[0]); i++)
-		is_str(tq_url_invalid(good_urls[i]), NULL, "%s", good_urls[i]);
-	for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++)
-		is_str(tq_url_invalid(bad_urls[i].url), bad_urls[i].problem, "bad URL %d", (int) i);
-	for (i = 0; i < sizeof(odd_urls) / sizeof(odd_urls[0]); i++)
-		if (!ok(tq_url_invalid(odd_urls[i]) != NULL, "odd URL %d", (int) i))
-			note("%s", odd_urls[i]);
-}
-
-static void
-test_url_lengths(void)
-{
-	char url[70000];
-
-	memset(url, 'a', sizeof(url));
-	memcpy(url, "http://x/", 9);
-	url[8192] = '\0';
-	is_str(tq_url_invalid(url), NULL, "8192 bytes");
-	url[8192] = 'a';
-	url[8193] = '\0';
-	is_str(tq_url_invalid(url), "URL is too long", "8193 bytes");
-
-	memset(url, 'a', sizeof(url));
-	memcpy(url, "http://", 7);
-	url[7 + 255] = '\0';
-	is_str(tq_url_invalid(url), NULL, "a host of 255 bytes");
-	url[7 + 255] = 'a';
-	url[7 + 256] = '\0';
-	ok(tq_url_invalid(url) != NULL, "a host of 256 bytes");
-	url[7 + 256] = 'a';
-	url[65000] = '\0';
-	is_str(tq_url_invalid(url), "URL is too long", "a host of 65 kB");
-}
-
-static void
-test_paths(void)
-{
-	static const char *const good[] = {
-		"/", "/a", "/a/", "//", "/.a", "/a..b/...", "/%2ea", "/a?b/../c", "?", "?a=/../", "/a%20b"};
-	static const char *const bad[] = {
-		"", "a", "@evil.example/", ":80/", "/.", "/..", "/../a", "/a/..", "/a/./b", "/a/../b",
-		"/a/%2e%2E/b", "/.%2e", "/%2e", "/..?a", "/a/..?b", "//../a", "/a#b", "/a\\b", "/a b",
-		"/..%2fa", "/%2e%2e%2Fa", "/..;/a", "/.;", "/a%5C..%5cb",
-		"/a\r\nX: y", "/\x7f", "/\xc3\xa4"};
-	char longest[8200];
-	size_t i;
-
-	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		is_str(tq_path_invalid(good[i]), NULL, "path %s", good[i]);
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ok(tq_path_invalid(bad[i]) != NULL, "bad path %d", (int) i);
-	memset(longest, 'a', sizeof(longest));
-	memcpy(longest, "/?", 2);
-	longest[8192] = '\0';
-	is_str(tq_path_invalid(longest), NULL, "a path of 8192 bytes");
-	longest[8192] = 'a';
-	longest[8193] = '\0';
-	is_str(tq_path_invalid(longest), "path is too long", "of 8193, with its query");
-}
 
 static void
 test_methods(void)
@@ -207,13 +49,31 @@ test_headers(void)
 		is_str(tq_header_invalid(reserved[i], "v"), "header may not be set", "%s", reserved[i]);
 }
 
+static void
+test_owners(void)
+{
+	static const char *const ours[] = {
+		"User-Agent", "X-Task-Id", "x-task-queue", "X-TASK-ATTEMPT", "Idempotency-Key",
+		"Webhook-Id", "webhook-timestamp", "webhook-signature"};
+	static const char *const theirs[] = {"Accept", "X-Task", "X-Task-Ids", "Hos", "Hosts", ""};
+	size_t i;
+
+	is_int(tq_header_owner_of("transfer-encoding"), TQ_HEADER_ENGINE, "the engine's");
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+	{
+		is_int(tq_header_owner_of(ours[i]), TQ_HEADER_TASKQ, "%s is taskq's", ours[i]);
+		is_str(tq_header_invalid(ours[i], "v"), NULL, "which is sent");
+	}
+	for (i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
+		is_int(tq_header_owner_of(theirs[i]), TQ_HEADER_SUBMITTER, "\"%s\" is the submitter's",
+			   theirs[i]);
+}
+
 int
 main(void)
 {
-	test_urls();
-	test_url_lengths();
-	test_paths();
 	test_methods();
 	test_headers();
+	test_owners();
 	return done();
 }

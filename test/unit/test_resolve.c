@@ -252,6 +252,13 @@ address(const outcome *o, int i)
 	return text;
 }
 
+static void
+is_failure(const outcome *o, tq_class cls, const char *name)
+{
+	if (is_int(o->result.naddrs, 0, "%s", name))
+		is_int(o->result.failure, cls, "%s: its class", name);
+}
+
 /* ---- tests ---------------------------------------------------------------- */
 
 static void
@@ -263,7 +270,7 @@ test_literals(void)
 	o = look_up("2606:4700::1111");
 	is_str(address(&o, 0), "2606:4700::1111", "IPv6");
 	o = look_up("127.0.0.1");
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "loopback is refused");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "loopback is refused");
 	is_str(o.result.reason, "loopback", "with the rule");
 	o = look_up("::ffff:127.0.0.1");
 	is_str(o.result.reason, "loopback", "in disguise too");
@@ -275,37 +282,37 @@ test_answers(void)
 {
 	outcome o = look_up("public.test");
 
-	is_int(o.result.cls, TQ_CLASS_HTTP, "a public name");
+	ok(o.result.naddrs > 0, "a public name");
 	is_int(o.result.naddrs, 1, "one address");
 	is_str(address(&o, 0), "1.1.1.1", "the right one");
 
 	o = look_up("both.test");
 	is_int(o.result.naddrs, 2, "both families");
 	o = look_up("private.test");
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "a private answer");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "a private answer");
 	is_str(o.result.reason, "private", "with the rule");
 	o = look_up("mapped.test");
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "a mapped answer");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "a mapped answer");
 	o = look_up("mixed.test");
 	is_int(o.result.naddrs, 1, "a mixed answer keeps what is public");
 	is_str(address(&o, 0), "1.1.1.1", "which is this");
 	o = look_up("many.test");
 	is_int(o.result.naddrs, TQ_MAX_ADDRESSES, "many addresses are cut");
 	o = look_up("nx.test");
-	is_int(o.result.cls, TQ_CLASS_DNS, "no such name");
+	is_failure(&o, TQ_CLASS_DNS, "no such name");
 	ok(o.result.reason != NULL, "with a reason");
 	o = look_up("none.test");
-	is_int(o.result.cls, TQ_CLASS_DNS, "a name without addresses");
+	is_failure(&o, TQ_CLASS_DNS, "a name without addresses");
 	o = look_up("servfail.test");
-	is_int(o.result.cls, TQ_CLASS_DNS, "a server that fails");
+	is_failure(&o, TQ_CLASS_DNS, "a server that fails");
 	o = look_up("loop.test");
-	is_int(o.result.cls, TQ_CLASS_DNS, "an alias of itself");
+	is_failure(&o, TQ_CLASS_DNS, "an alias of itself");
 	o = look_up("garbage.test");
-	ok(o.result.cls != TQ_CLASS_HTTP, "an answer that is none");
+	is_int(o.result.naddrs, 0, "an answer that is none");
 	o = look_up("..");
-	ok(o.result.cls != TQ_CLASS_HTTP, "no name at all");
+	is_int(o.result.naddrs, 0, "no name at all");
 	o = look_up("a-label-that-is-longer-than-sixty-three-bytes-is-not-a-label-in-dns.test");
-	ok(o.result.cls != TQ_CLASS_HTTP, "a label that is too long");
+	is_int(o.result.naddrs, 0, "a label that is too long");
 }
 
 static void
@@ -313,7 +320,7 @@ test_hosts_file(void)
 {
 	outcome o = look_up("localhost");
 
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "localhost is refused");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "localhost is refused");
 }
 
 static void
@@ -336,15 +343,15 @@ test_cache(void)
 
 	/* The rules of now, not those of then. */
 	o = look_up("private.test");
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "private");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "private");
 	tq_egress_allow(&open, "10.0.0.0/8", err, sizeof(err));
 	tq_resolver_set_egress(resolver, &open);
 	before = questions;
 	o = look_up("private.test");
-	is_int(o.result.cls, TQ_CLASS_HTTP, "opened");
+	ok(o.result.naddrs > 0, "opened");
 	tq_resolver_set_egress(resolver, &none);
 	o = look_up("private.test");
-	is_int(o.result.cls, TQ_CLASS_EGRESS_DENIED, "closed again");
+	is_failure(&o, TQ_CLASS_EGRESS_DENIED, "closed again");
 	is_int(questions, before, "all from the cache");
 	tq_resolver_set_egress(resolver, &rules);
 	tq_egress_free(&open);
@@ -394,7 +401,7 @@ test_mute(int port)
 	/* c-ares 1.30 and later knows how fast a server was, and gives up the sooner. */
 	ok(took > (ARES_VERSION >= 0x011e00 ? 400 : 4900) && took < 7000, "ends in time (%d ms)",
 	   (int) took);
-	is_int(o.result.cls, TQ_CLASS_TIMEOUT, "as a timeout");
+	is_failure(&o, TQ_CLASS_TIMEOUT, "as a timeout");
 
 	/* Its query is still with c-ares; who comes now gets one of his own. */
 	before = questions;

@@ -1,0 +1,54 @@
+-- The views, with a task in each state.
+\set VERBOSITY terse
+set timezone = 'UTC';
+-- The executor itself stays out of it.
+select taskq.stop_executor(), taskq.arm();
+select taskq.create_queue('views', lease_for => '10 min', retry => 'default'), taskq.create_queue('seen', 'push', 'https://a.example/', retry => 'default');
+
+-- tasks
+select taskq.submit('views', '1', key => 'later', kind => 'sort', priority => 3, run_at => '2100-01-01') as pending,
+	taskq.submit('views', '2', priority => -16) as running \gset
+select token from taskq.acquire('views', worker => 'w') \gset
+select taskq.progress(:running, :token, 0.5, 'half');
+select taskq.submit('views', '3', priority => -16) as finished \gset
+select taskq.finish(id, token, '[3]') from taskq.acquire('views');
+select taskq.submit('views', '4', priority => -16, max_attempts => 2) as dead \gset
+select taskq.fail(id, token, 'first', '{"d": 1}', retry_in => '0') from taskq.acquire('views', worker => 'v');
+select taskq.fail(id, token, 'last') from taskq.acquire('views', worker => 'v');
+select taskq.submit('views', '5') as cancelled \gset
+select taskq.cancel(:cancelled, 'no'), taskq.cancel(:running);
+select taskq.submit('views', '6', start_within => '1 ms') as expired, pg_sleep(0.01) \gset
+select count(*) from taskq.acquire('views');
+select queue, key, kind, state, priority, attempt, max_attempts, cancel_requested as stop, fraction, message, worker, payload, result, error
+	from taskq.tasks where queue = 'views' order by id;
+select state, run_at = '2100-01-01' as later, submitted_at <= now() as submitted, started_at is not null as started, ended_at is not null as ended,
+	lease_until > now() as leased
+	from taskq.tasks where queue = 'views' order by id;
+
+-- attempts, of live and of ended tasks
+select attempt, started_at <= ended_at as ended, worker, class, error, detail, status, elapsed from taskq.attempts where task_id = :dead
+order by attempt;
+select taskq.submit('seen', '7') as sent \gset
+select count(*) from taskq_private.push_claim(1, null, null);
+select taskq_private.push_report(id, token, 'retry', 'http', 503, null, null, false, '400 ms', null, null,
+	'{"dns": "1 ms", "connect": "2 ms", "tls": "3 ms", "first_byte": "300 ms"}') from taskq_private.lease where id = :sent;
+select attempt, worker, class, error, status, elapsed, dns, connect, tls, first_byte from taskq.attempts where task_id = :sent;
+select state, method, url, payload, error from taskq.tasks where id = :sent;
+select taskq.cancel(:sent);
+select attempt, class, status, elapsed, dns, connect, tls, first_byte from taskq.attempts where task_id = :sent;
+
+-- workers
+select worker, queue, running, oldest_start <= now() as started, next_lease_end > now() + interval '5 min' as leased
+	from taskq.workers where queue = 'views';
+select taskq.finish(:running, :token);
+select count(*) from taskq.workers where queue = 'views';
+
+-- queues, policies
+select taskq.pause_queue('seen');
+select queue, mode, url, paused, pause_reason, executor from taskq.queues where queue in ('views', 'seen') order by queue;
+select name, backoff, base, factor, max_delay, jitter, max_attempts, delays from taskq.retry_policies where built_in order by name;
+
+-- A dropped queue leaves its ended tasks to be seen.
+select taskq.drop_queue('views', true), taskq.drop_queue('seen', true);
+select state, count(*) from taskq.tasks where queue = 'views' group by state order by state;
+select taskq.disarm(), taskq.start_executor();
