@@ -40,9 +40,14 @@ ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation
 	pairs_pending pairs_running pairs_ended
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
-	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum 025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry
+	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \
+	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry
+# Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
+LOUD = 012_concurrency 023_chaos
+QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret
-UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts test_deliver test_protocol test_rate test_circuit test_text test_task
+UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
+	test_deliver test_protocol test_rate test_circuit test_text test_task
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)

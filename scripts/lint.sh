@@ -151,7 +151,8 @@ private_config=$config
 copy=$(mktemp -d "${TMPDIR:-/tmp}/taskq-lint.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 trap 'exit 130' HUP INT TERM
-tar --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build --exclude=./tmp_check -cf - . |
+tar --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build --exclude=./tmp_check \
+	--exclude=./results --exclude=./output_iso --exclude='./regression.*' -cf - . |
 	tar -C "$copy" -xf -
 cd "$copy" || exit 1
 

@@ -6,8 +6,14 @@
 #
 # Started by test.sh as an unprivileged user in the copy of the source tree
 # that lies in DIRECTORY.  Every test program prints TAP; one line a program
-# is shown, at the end what those that failed printed about it.  Leaves
-# "PASSED FAILED" in DIRECTORY/totals.
+# is shown when it ends, after all of them what those that failed printed.
+# Leaves "PASSED FAILED" in DIRECTORY/totals.
+#
+# Most programs wait more than they compute, so several run at a time: one more
+# than there are cores.  None shares a server, a directory or a port with
+# another.  What only computes has the lowest priority, so that it takes nothing
+# from those that measure time; and those that load the machine on purpose, LOUD
+# in the Makefile, are over before the others begin.
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -17,15 +23,32 @@ work=$1
 config=$2
 purpose=$3
 logs=$work/logs
-passed=0
-failed=0
-failing=()
+# A line for each program: PASSED FAILED LOG.
+results=$work/results
 mkdir "$logs"
+: >"$results"
 
 # How long one program may take.
 limit=600
 
-# program SUITE NAME COMMAND…: runs it, counts, shows a line.
+# How many run at a time, without computing_suites, which is this process.
+slots=${SLOTS:-$(($(nproc) + 1))}
+computing=0
+
+# beside COMMAND…: runs it in the background as soon as there is room.
+beside()
+{
+	wait_below "$slots"
+	"$@" &
+}
+
+# Waits until fewer than that many run.
+wait_below()
+{
+	while [ "$(jobs -pr | grep -cvx "$computing")" -ge "$1" ]; do wait -n; done
+}
+
+# program SUITE NAME COMMAND…: runs it, counts, shows a line.  Fails if it did.
 program()
 {
 	local suite=$1 name=$2 log=$logs/$1-$2.log start=$EPOCHREALTIME status=0 p f s
@@ -36,16 +59,17 @@ program()
 	count "$suite" "$name" "$p" "$f" "$s" "$start" "$log"
 }
 
+# Processes in the background do this, too: each writes one line at once.
 count()
 {
 	local suite=$1 name=$2 p=$3 f=$4 s=$5 start=$6 log=$7 verdict
-	passed=$((passed + p))
-	failed=$((failed + f))
 	verdict="$p passed"
 	[ "$s" -eq 0 ] || verdict+=", $s skipped"
-	[ "$f" -eq 0 ] || { verdict+=", $f FAILED"; failing+=("$log"); }
+	[ "$f" -eq 0 ] || verdict+=", $f FAILED"
+	say "$p $f $log" >>"$results"
 	printf '%-10s %-24s %-34s %6.1f s\n' "$suite" "$name" "$verdict" \
 		"$(awk "BEGIN { print $EPOCHREALTIME - $start }")"
+	[ "$f" -eq 0 ]
 }
 
 # A suite of which nothing ran is a failure.
@@ -60,17 +84,13 @@ list()
 	make -s --no-print-directory PG_CONFIG="$private_config" "print-$1"
 }
 
-# A step that must succeed before anything else can: one test of its own.
+# A step that must succeed before others can: one test of its own.  Fails if it did.
 prepare()
 {
-	local name=$1 log=$logs/prepare-$1.log start=$EPOCHREALTIME
+	local name=$1 log=$logs/prepare-$1.log start=$EPOCHREALTIME ok=1
 	shift
-	if "$@" >"$log" 2>&1; then
-		count prepare "$name" 1 0 0 "$start" "$log"
-	else
-		count prepare "$name" 0 1 0 "$start" "$log"
-		finish
-	fi
+	"$@" >"$log" 2>&1 || ok=0
+	count prepare "$name" "$ok" $((1 - ok)) 0 "$start" "$log"
 }
 
 build()
@@ -82,7 +102,7 @@ unit_suite()
 {
 	local test
 	for test in $(list UNIT); do
-		program unit "$test" "build/unit/$test"
+		beside program unit "$test" "build/unit/$test"
 	done
 	[ -n "$(list UNIT)" ] || nothing_ran unit
 }
@@ -92,10 +112,15 @@ unit_again()
 {
 	local suite=$1 cflags=$2 test
 	shift 2
-	prepare "$suite" private_make -j2 unit UNIT_DIR="build/$suite" UNIT_CFLAGS="$cflags"
+	prepare "$suite" private_make -j2 unit UNIT_DIR="build/$suite" UNIT_CFLAGS="$cflags" || return
 	for test in $(list UNIT); do
-		program "$suite" "$test" "$@" "build/$suite/$test"
+		beside program "$suite" "$test" "$@" "build/$suite/$test"
 	done
+}
+
+lint_suite()
+{
+	program lint checks scripts/lint.sh "$private_config"
 }
 
 # The protocol of dispatch.c, of which spin visits every state.
@@ -107,66 +132,95 @@ model_suite()
 # What arrives from outside and is taken apart by hand.
 fuzz_suite()
 {
-	prepare fuzz private_make -j2 fuzz
+	prepare fuzz private_make -j2 fuzz || return
 	# shellcheck disable=SC2046
 	program fuzz targets test/fuzz/run.sh $(list FUZZ)
+}
+
+# Needs no server, and as many cores as it can get.  With a low priority it takes
+# longer on a machine that has other things to do.
+computing_suites()
+{
+	local limit=1800
+	renice -n 10 "$BASHPID" >/dev/null
+	lint_suite
+	model_suite
+	fuzz_suite
 }
 
 installed_suites()
 {
 	export PGHOST=$work/socket PGUSER=postgres
-	prepare server start_server "$work/data" "$PGHOST" "$(cat test/lib/server.conf)"
+	prepare server start_server "$work/data" "$PGHOST" "$(cat test/lib/server.conf)" || return
 	installed_suite regress REGRESS ISOLATION
 	installed_suite isolation ISOLATION REGRESS
 	prepare shutdown stop_server "$work/data"
-	unset PGHOST PGUSER
 }
 
 # installed_suite SUITE LIST OTHER: installcheck, the way every user runs it.
 installed_suite()
 {
-	local before=$failed
 	[ -n "$(list "$2")" ] || { nothing_ran "$1"; return; }
 	rm -rf regression.diffs
 	program "$1" installcheck make -s --no-print-directory installcheck \
-		PG_CONFIG="$private_config" with_llvm=no "$3=" TAP=
-	[ "$failed" -eq "$before" ] ||
+		PG_CONFIG="$private_config" with_llvm=no "$3=" TAP= ||
 		cat regression.diffs output_iso/regression.diffs >>"$logs/$1-installcheck.log" 2>/dev/null
 }
 
+# initdb takes longer than copying what it makes: see TaskqNode.pm.
+make_template()
+{
+	"$(dirname "$private_config")/initdb" -D "$INITDB_TEMPLATE" -A trust -N --lc-messages=C
+}
+
+# One file, the way every user runs it, but that its servers lie in a directory of its own.
+tap_program()
+{
+	local test=$1 dir=$work/tap/$1
+	mkdir -p "$dir"
+	program tap "$test" make -s --no-print-directory installcheck PG_CONFIG="$private_config" CURDIR="$dir" \
+		with_llvm=no REGRESS= ISOLATION= TAP="$test" PROVE_FLAGS='--verbose --merge' ||
+		tail -n 200 "$dir"/tmp_check/log/* >>"$logs/tap-$test.log" 2>/dev/null
+}
+
+# tap_suite TEST…
 tap_suite()
 {
-	local test before
-	for test in $(list TAP); do
-		before=$failed
-		program tap "$test" make -s --no-print-directory installcheck PG_CONFIG="$private_config" \
-			with_llvm=no REGRESS= ISOLATION= TAP="$test" PROVE_FLAGS='--verbose --merge'
-		[ "$failed" -eq "$before" ] ||
-			tail -n 200 tmp_check/log/* >>"$logs/tap-$test.log" 2>/dev/null
+	local test
+	export INITDB_TEMPLATE=$work/template PG_TEST_PORT_DIR=$work/ports
+	[ -e "$INITDB_TEMPLATE" ] || prepare initdb make_template || return
+	for test in "$@"; do
+		beside tap_program "$test"
 	done
 	[ -n "$(list TAP)" ] || nothing_ran tap
 }
 
+# What is running ends first.
 finish()
 {
-	local log
-	for log in ${failing[@]+"${failing[@]}"}; do
+	local p f log
+	wait
+	while read -r p f log; do
+		[ "$f" -gt 0 ] || continue
 		printf '\n==== %s\n' "$(basename "$log" .log)"
 		grep -v '^ok ' "$log"
-	done
-	say "$passed $failed" >"$work/totals"
+	done <"$results"
+	awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$results" >"$work/totals"
 	exit 0
 }
 
 private_config=$(make_server_tree "$work/pg" "$config")
 say "taskq $(list TASKQ_VERSION), $("$config" --version)"
-prepare build build
-program lint checks scripts/lint.sh "$private_config"
+prepare build build || finish
+computing_suites &
+computing=$!
+# shellcheck disable=SC2046
+tap_suite $(list LOUD)
+wait_below 1
+beside installed_suites
 unit_suite
-model_suite
-fuzz_suite
-installed_suites
-tap_suite
+# shellcheck disable=SC2046
+tap_suite $(list QUIET)
 if [ "$purpose" = all ]; then
 	unit_again sanitize '-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
 	unit_again valgrind '-O1 -g' valgrind -q --error-exitcode=99 --leak-check=full

@@ -24,6 +24,8 @@ use Time::HiRes qw(time usleep);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
+use TaskqNode;
+
 our @EXPORT = qw(
   taskq_node add_taskq wait_until wait_query wait_state wait_executor wait_polls wait_log
   executor_pid kill_process wait_process_gone kill_server refused_port
@@ -34,11 +36,12 @@ our @EXPORT = qw(
 #   conf => further lines for postgresql.conf
 #   preload => 0: without shared_preload_libraries
 #   extension => 0: without CREATE EXTENSION
+#   sessions => 'new': a new session for each call, see TaskqNode.pm
 #   init => further parameters of init(), in an array
 sub taskq_node
 {
 	my ($name, %params) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = TaskqNode->adopt(PostgreSQL::Test::Cluster->new($name), sessions => $params{sessions});
 
 	$node->init(@{ $params{init} // [] });
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'")

@@ -229,7 +229,7 @@ sub very_many
 
 # ---- with shared memory ---------------------------------------------------------------
 
-$node = taskq_node('main', conf => $quiet);
+$node = taskq_node('main', conf => $quiet, sessions => 'new');
 sql("select taskq.create_queue('work', keep_finished => '0')");
 my $worker = session();
 late_and_back('one queue', $worker);
@@ -515,7 +515,7 @@ $node->stop;
 
 # ---- without shared memory ---------------------------------------------------------------------------
 
-$node = taskq_node('alone', preload => 0, conf => $quiet);
+$node = taskq_node('alone', preload => 0, conf => $quiet, sessions => 'new');
 sql("select taskq.create_queue('work', keep_finished => '0')");
 $worker = session();
 late_and_back('without preload', $worker);
