@@ -20,7 +20,7 @@ include src/core/modules.mk
 BASE = arg catalog database durability process settings shmem sql xact
 TABLES = arming backlog grant key queue queue_calls rows state token
 HINTS = counts dispatch idle lanes leases sweep wakeup
-LIFE = acquire batch cancel due expire finish history lease pending queue_stats result submit wait
+LIFE = acquire batch cancel due expire finish history lease pending queue_stats result retry submit wait
 PUSH = answer endpoint headers protocol request signature submit_http
 PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
 

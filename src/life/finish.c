@@ -62,7 +62,7 @@ static Statement select_retry_at = {
 	NULL,
 };
 
-void
+static void
 task_of(int64 id, Row *task)
 {
 	if (!row_read(HOT_TASK, id, task))

@@ -20,9 +20,6 @@ typedef struct Failure
 	const Answer *answer; /* or NULL */
 } Failure;
 
-/* The task row that belongs to a lease that the caller has deleted. */
-extern void task_of(int64 id, Row *task);
-
 extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
 
 /* Many at once; results: jsonb, 0 where there is none. */

@@ -1,6 +1,6 @@
 /*
  * result.c
- *		What became of a task: result(), response(), retry().
+ *		What became of a task: result(), response().
  */
 #include "postgres.h"
 
@@ -16,18 +16,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-static Statement revive = {
-	"select taskq_private.retry($1, $2)",
-	2,
-	{INT8OID, TIMESTAMPTZOID},
-	NULL,
-};
-static Statement select_queue_of_ended = {
-	"select h.queue from taskq_private.all_history h where h.id = $1",
-	1,
-	{INT8OID},
-	NULL,
-};
 static Statement select_result = {
 	"select r.queue, r.state, r.result, r.error, r.ended_at from taskq_private.result($1) r",
 	1,
@@ -47,25 +35,6 @@ static bool
 may_by_name(Datum queue, bool isnull, int privileges)
 {
 	return !isnull && queue_may(queue_of_row(DatumGetTextPP(queue)), privileges);
-}
-
-PG_FUNCTION_INFO_V1(taskq_retry);
-Datum
-taskq_retry(PG_FUNCTION_ARGS)
-{
-	Datum values[2] = {Int64GetDatum(arg_id(fcinfo, 0, "id"))};
-	char nulls[3] = "  ";
-	Datum result;
-	bool isnull;
-
-	client_call("taskq.retry()");
-	if (!sql_as_owner(&select_queue_of_ended, values, NULL, &result, &isnull, 1) ||
-		!may_by_name(result, isnull, PRIVILEGE_CONTROL))
-		PG_RETURN_BOOL(false);
-	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
-	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
-	PG_RETURN_BOOL(sql_as_owner(&revive, values, nulls, &result, &isnull, 1) &&
-				   DatumGetBool(result));
 }
 
 #define MAX_LOOK_COLUMNS 6

@@ -100,8 +100,7 @@ two_times(void)
 			 errhint("Pass one of them.")));
 }
 
-/* A time gone by is now: the order among due tasks is that of submission. */
-static TimestampTz
+TimestampTz
 not_before(TimestampTz at, TimestampTz now)
 {
 	return Max(at, now);
@@ -508,16 +507,4 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
-}
-
-/* For retry(), which has inserted the task row. */
-PG_FUNCTION_INFO_V1(taskq_made_pending);
-Datum
-taskq_made_pending(PG_FUNCTION_ARGS)
-{
-	Row task;
-
-	task_of(PG_GETARG_INT64(0), &task);
-	pending_made(&task);
-	PG_RETURN_VOID();
 }

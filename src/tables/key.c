@@ -25,6 +25,16 @@ fill(Row *row, const Queue *queue, text *key, int64 id)
 	row_set(row, KEY_ID, Int64GetDatum(id));
 }
 
+/* Whether the key of that row may become the key of task id. */
+static bool
+may_take_over(const Row *row, int64 id, bool of_ended)
+{
+	if (row->nulls[KEY_TAKEN_UNTIL])
+		return false; /* the task that has it lives */
+	return of_ended || ROW_INT64(row, KEY_ID) == id ||
+		   ROW_TIME(row, KEY_TAKEN_UNTIL) <= GetCurrentTimestamp();
+}
+
 /* One try.  *holder is as key_take() returns it; false: look again. */
 static bool
 try_to_take(HotRelation *r, const Queue *queue, text *key, int64 id, bool of_ended, int64 *holder)
@@ -37,8 +47,7 @@ try_to_take(HotRelation *r, const Queue *queue, text *key, int64 id, bool of_end
 		return true;
 	if (!row_fetch_key(r, queue->id, key, &row))
 		return false; /* whoever had it is gone */
-	if (row.nulls[KEY_TAKEN_UNTIL] ||
-		(!of_ended && ROW_TIME(&row, KEY_TAKEN_UNTIL) > GetCurrentTimestamp()))
+	if (!may_take_over(&row, id, of_ended))
 	{
 		*holder = ROW_INT64(&row, KEY_ID);
 		return true;

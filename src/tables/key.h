@@ -10,7 +10,8 @@
 
 /*
  * Takes the key for task id.  0: done; else the id of the task that has it.  The key
- * of a task that has ended is taken over when its time is up, or, if of_ended, at once.
+ * of a task that has ended is taken over when its time is up, or at once: if of_ended, and
+ * by that task itself when it comes back.
  */
 extern int64 key_take(const Queue *queue, text *key, int64 id, bool of_ended);
 

@@ -105,7 +105,7 @@ sub put_off
 	my ($task) = @_;
 
 	sql("create temp table kept as select * from taskq_private.key where id = $task; delete from taskq_private.key where id = $task;"
-		  . " update taskq_private.lease set lease_until = 'epoch' where id = $task; select taskq_private.leases_changed();"
+		  . " update taskq_private.lease set started_at = timestamptz 'epoch' - (lease_until - started_at), lease_until = 'epoch' where id = $task; select taskq_private.leases_changed();"
 		  . " select taskq_private.take_back_leases(); insert into taskq_private.key select * from kept");
 	is( sql("select lease_until between clock_timestamp() + interval '50 s' and clock_timestamp() + interval '1 min'"
 			  . " from taskq_private.lease where id = $task"),

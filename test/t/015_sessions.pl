@@ -27,7 +27,7 @@ sub sql
 # ---- the core of the suite ------------------------------------------------------------
 
 # With transitions before batch, which leaves many tasks to look through.
-my @core = qw(retry transitions life keys batch control);
+my @core = qw(retry transitions tasks keys batch queues results);
 
 # One test for each file of the suite: its output in that database, in sessions
 # that start with those options, is the same as ever.
