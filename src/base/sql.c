@@ -70,7 +70,8 @@ copy_row(MemoryContext target, Datum *result, bool *isnull, int ncols)
 /*
  * The caller's search_path must not reach the statement.  auto_explain must not log
  * it: since PostgreSQL 16 it logs parameters, and secrets are among them.  The executor
- * pins more: see process/executor.c.
+ * pins more (process/executor.c), and programs over libpq other settings
+ * (client/connection.c).
  */
 static void
 pin_settings(void)

@@ -87,15 +87,6 @@ forget(int64 id, TimestampTz from, TimestampTz to)
 	hint_unlock(&leases_table, &k->entry);
 }
 
-void
-leases_correct(int64 id, const Row *lease)
-{
-	if (lease == NULL)
-		forget(id, DT_NOBEGIN, GetCurrentTimestamp());
-	else
-		set_until(ROW_INT32(lease, LEASE_QUEUE_ID), id, ROW_TIME(lease, LEASE_UNTIL));
-}
-
 /* ---- what this transaction changes --------------------------------------------- */
 
 typedef struct Change
@@ -208,6 +199,15 @@ is_ended_here(int64 id)
 			return true;
 	}
 	return false;
+}
+
+void
+leases_correct(int64 id, const Row *lease)
+{
+	if (lease != NULL)
+		set_until(ROW_INT32(lease, LEASE_QUEUE_ID), id, ROW_TIME(lease, LEASE_UNTIL));
+	else if (!is_ended_here(id))
+		forget(id, DT_NOBEGIN, GetCurrentTimestamp());
 }
 
 /*

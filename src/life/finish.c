@@ -17,7 +17,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"

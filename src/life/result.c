@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#include "base/arg.h"
 #include "base/sql.h"
 #include "life/result.h"
 #include "tables/grant.h"

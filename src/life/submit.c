@@ -27,7 +27,6 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
-#include "life/finish.h"
 #include "life/pending.h"
 #include "life/submit.h"
 #include "tables/arming.h"

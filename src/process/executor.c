@@ -25,7 +25,6 @@
 #include <time.h>
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "libpq/pqsignal.h"
@@ -163,7 +162,10 @@ typedef struct Pin
 	const char *value;
 } Pin;
 
-/* What the statements of this process depend on.  Those this server does not know are skipped. */
+/*
+ * What the statements of this process depend on.  Settings that this server does not know are
+ * skipped.  Two shorter lists stand in base/sql.c and client/connection.c.
+ */
 static const Pin pins[] = {
 	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},

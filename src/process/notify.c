@@ -11,21 +11,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "pgstat.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 #include "base/database.h"
 #include "base/durability.h"

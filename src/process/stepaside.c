@@ -27,7 +27,6 @@
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
-#include "utils/resowner.h"
 
 #include "base/catalog.h"
 #include "base/compat.h"
