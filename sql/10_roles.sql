@@ -1,5 +1,5 @@
--- Roles and the schemas.  Roles belong to the cluster: the first database that
--- installs taskq makes them, others find them, DROP EXTENSION leaves them.
+-- Roles and schemas.  Roles belong to the cluster: the first database that installs
+-- taskq creates them, other databases find them, and DROP EXTENSION leaves them.
 
 \echo Use "CREATE EXTENSION taskq" to load this file. \quit
 
@@ -23,7 +23,7 @@ begin
 			execute pg_catalog.format('create role %I %s %s nosuperuser nocreatedb nocreaterole noreplication nobypassrls password null %s',
 				wanted.name,
 				case when wanted.login then 'login' else 'nologin' end,
-				-- The owner needs what it is granted in 90_grants.sql.
+				-- taskq_owner uses the privileges that 90_grants.sql grants it.
 				case when wanted.name = 'taskq_owner' then 'inherit' else 'noinherit' end,
 				case when wanted.login then 'connection limit 0' else '' end);
 			execute pg_catalog.format('comment on role %I is %L', wanted.name, wanted.remark);
@@ -36,8 +36,8 @@ begin
 		then
 			raise exception using errcode = 'TQ007',
 				message = pg_catalog.format('role "%s" exists with other attributes than taskq gives it', wanted.name),
-				detail = 'taskq would hand its tables or its executor to a role that somebody else controls.',
-				hint = 'Find out who made the role, then drop or rename it and install taskq again.';
+				detail = 'Another user may control the role, and with it the tables or the executor of taskq.',
+				hint = 'Find out what the role is used for, drop or rename it, and install taskq again.';
 		end if;
 		if wanted.name in ('taskq_owner', 'taskq_bgw') and exists (
 			select from pg_catalog.pg_auth_members m

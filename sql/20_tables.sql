@@ -1,11 +1,11 @@
--- Private tables.  A live task is one row of task, which holds what was
--- submitted, and while it runs one row of lease: without that it is pending.  No
--- column says so a second time.  A claim inserts the lease row and nothing else,
--- so it touches no index but that of a narrow table, and expired leases are found
--- among the running tasks alone.  An ended task is one row of history.
+-- Private tables.  A live task is one row of task, with what was submitted, and while
+-- it runs also one row of lease.  A task without a lease is pending; no column repeats
+-- that.  A claim inserts the row of lease and nothing else: it touches only the index
+-- of a narrow table, and expired leases are found among the running tasks.  An ended
+-- task is one row of history.
 --
--- No foreign keys, triggers or row security on these: see the C code that
--- writes them directly (src/rows.c).
+-- These tables have no foreign keys, triggers or row security, because C code writes
+-- them directly: see rows.c.
 
 create type taskq.state as enum ('pending', 'running', 'finished', 'dead', 'cancelled', 'expired');
 comment on type taskq.state is
@@ -18,9 +18,9 @@ comment on type taskq.state is
 	'expired: it was not started in time, see start_within of submit().';
 
 create sequence taskq_private.task_id as bigint;
-create sequence taskq_private.queue_id as int start 100;	-- below: queues that exist from the start
+create sequence taskq_private.queue_id as int start 100;	-- smaller ids: queues that exist from the start
 
--- Tokens are handed out in blocks, see src/token.c.
+-- Tokens are taken in blocks: see token.c.
 create sequence taskq_private.token_block as bigint;
 
 create table taskq_private.queue (
@@ -37,7 +37,7 @@ create table taskq_private.queue (
 	created_at timestamptz not null,
 	durable_finish boolean not null,
 	executor text not null constraint queue_executor check (executor in ('builtin', 'external')),	-- of push tasks
-	pause_reason text				-- why it is paused, if nobody has asked for it
+	pause_reason text				-- why taskq has paused it; NULL: pause_queue() did
 );
 
 -- What makes a push queue an endpoint: see 60_endpoints.sql.
@@ -50,18 +50,19 @@ create table taskq_private.endpoint (
 	rate real						-- requests a second
 );
 
--- What nobody may read.  Not in dumps: a restored endpoint sends nothing until
--- its secrets have been given to it again.
+-- Headers and secrets of endpoints, which no role may read.  A dump does not hold
+-- them: a restored endpoint sends nothing until alter_endpoint() or rotate_secret()
+-- has given them again.
 create table taskq_private.endpoint_secret (
 	queue_id int not null constraint endpoint_secret_pkey primary key,
 	headers jsonb,
 	secret bytea,
-	old_secret bytea,				-- signs, too, until then
+	old_secret bytea,				-- requests are signed with both until old_until
 	old_until timestamptz
 );
 
--- Rights of single roles on single queues, beside those of the extension's own
--- roles, which hold for every queue: see 90_grants.sql and src/grant.c.
+-- Privileges of a role on a single queue.  The roles of taskq itself have theirs on
+-- every queue: see 90_grants.sql and grant.c.
 create table taskq_private.queue_grant (
 	queue_id int not null,
 	role regrole not null,
@@ -82,23 +83,23 @@ create table taskq_private.retry_policy (
 	delays interval[]
 );
 
--- What was submitted.  Not updated while the task waits or runs; a failed
--- attempt updates attempt and run_at.
+-- Live tasks, as they were submitted.  A claim and a heartbeat do not update the row;
+-- a failed attempt updates attempt and run_at.
 create table taskq_private.task (
 	id bigint not null constraint task_pkey primary key,
 	submitted_at timestamptz not null,
 	run_at timestamptz not null,
 	queue_id int not null,
-	attempt int not null,			-- attempts used up
+	attempt int not null,			-- the number of attempts used up
 	max_attempts int not null,
 	priority smallint not null constraint task_priority check (priority between -16 and 15),
-	payload jsonb,					-- here, so that a plain task's row has no NULL before its last column
-	revived_at timestamptz,			-- when retry() started its present life
-	start_by timestamptz,			-- expires unless it has started by then; NULL once it has
+	payload jsonb,					-- stands here so that the row of a plain task has no NULL before its last column
+	revived_at timestamptz,			-- when retry() last made it pending; its age counts from then
+	start_by timestamptz,			-- it expires if it has not started by then; NULL once it has started
 	timeout interval,
 	key text,
 	kind text,
-	retry text,						-- policy; NULL: the queue's
+	retry text,						-- retry policy; NULL: that of the queue
 	method text,					-- method to body: HTTP tasks only
 	url text,
 	headers jsonb,
@@ -113,12 +114,12 @@ create table taskq_private.lease (
 	token bigint not null,
 	started_at timestamptz not null,
 	lease_until timestamptz not null,
-	lease_us bigint,				-- its length, for heartbeats that name none; NULL before the first: lease_until - started_at
+	lease_us bigint,				-- length, for heartbeats without extend_by; NULL before the first: lease_until - started_at
 	queue_id int not null,
-	attempt int not null,			-- the number of this try
+	attempt int not null,			-- the number of this attempt
 	cancel_requested boolean not null,
 	deadline timestamptz,			-- heartbeats do not extend past it
-	fraction real,					-- fraction, message: told by progress()
+	fraction real,					-- fraction, message: from progress()
 	worker text,
 	cancel_reason text,
 	message text
@@ -135,8 +136,8 @@ create table taskq_private.key (
 
 create index key_expiry on taskq_private.key (taken_until);
 
--- Tasks to be looked at when the time for their start has passed; a row stays
--- until then, whatever becomes of the task.
+-- The times by which tasks must have started.  A row stays until that time, even if
+-- its task has started or ended before.
 create table taskq_private.start_limit (
 	start_by timestamptz not null,
 	id bigint not null
@@ -144,14 +145,14 @@ create table taskq_private.start_limit (
 
 create index start_limit_order on taskq_private.start_limit (start_by);
 
--- Failed tries of live tasks; they move into history with their task.
+-- Failed attempts of live tasks.  When a task ends they move into its row of history.
 create table taskq_private.attempt (
 	task_id bigint not null,
 	attempt int not null,
 	started_at timestamptz not null,
 	ended_at timestamptz not null,
 	worker text,
-	class text,						-- HTTP: how far the exchange came
+	class text,						-- how far an HTTP exchange came, or lease_lost
 	error text,
 	detail jsonb,
 	status int,						-- status to elapsed: the HTTP answer
@@ -159,21 +160,21 @@ create table taskq_private.attempt (
 	body bytea,
 	truncated boolean,
 	elapsed interval,
-	times jsonb						-- HTTP: dns, connect, tls, first_byte, as far as it came
+	times jsonb						-- of the HTTP exchange: dns, connect, tls, first_byte, as far as it came
 );
 
 create index attempt_task on taskq_private.attempt (task_id, attempt);
 
--- Ended tasks, arranged by the day (keep of more than 31 days: the month) on
--- which they may go, so that expiry drops a table and deletes no row.  The
--- dated tables are made ahead by maintenance (72_duties.sql) and hold the
--- only indexes; what ends on a day that has no table yet goes to history_rest.
+-- Ended tasks.  One table holds those that expire on the same day, or in the same month
+-- if they are kept for more than 31 days: so expiry drops a table instead of deleting
+-- rows.  make_history() in 72_duties.sql makes these dated tables ahead, and only they
+-- have indexes.  A task whose table does not exist yet goes to history_rest.
 create table taskq_private.history (
-	bucket int not null,			-- yyyymmdd or yyyymm of expiry, UTC
+	bucket int not null,			-- yyyymmdd or yyyymm of the expiry, UTC
 	id bigint not null,
 	state taskq.state not null,
 	priority smallint not null constraint history_priority check (priority between -16 and 15),
-	push boolean not null,			-- the mode of its queue
+	push boolean not null,			-- whether its queue was a push queue
 	attempt int not null,
 	max_attempts int not null,
 	submitted_at timestamptz not null,
@@ -188,7 +189,7 @@ create table taskq_private.history (
 	retry text,
 	result jsonb,
 	error text,
-	payload jsonb,					-- payload to body: not of finished tasks
+	payload jsonb,					-- payload to body: NULL for finished tasks
 	method text,
 	url text,
 	headers jsonb,
@@ -198,24 +199,26 @@ create table taskq_private.history (
 	response_body bytea,
 	truncated boolean,
 	elapsed interval,
-	attempts jsonb					-- its failed tries
+	attempts jsonb					-- the failed attempts
 ) partition by list (bucket);
 
 create table taskq_private.history_rest (like taskq_private.history including constraints);
 create index history_rest_id on taskq_private.history_rest (id);
 
+-- Every ended task that is kept.
 create view taskq_private.all_history as
 	select * from taskq_private.history
 	union all
 	select * from taskq_private.history_rest;
 
--- For which database this queue sends.  One row, written by the first
+-- The database from which requests are sent.  One row, written by the first
 -- create_queue() or submit(): see 74_arming.sql.
 create table taskq_private.arm (
 	system_identifier bigint not null,
 	database oid not null
 );
 
+-- What a dump holds: everything but endpoint_secret.
 select pg_catalog.pg_extension_config_dump('taskq_private.task_id', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.queue_id', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.token_block', '');

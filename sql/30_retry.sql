@@ -1,13 +1,13 @@
--- Retry policies: which delay follows a failed attempt, and when to give up.
--- This file is the only place where that is decided.
+-- Retry policies: which delay follows a failed attempt, and when a task is dead.
+-- Both are decided in this file alone.
 
 create function taskq_private.interval_seconds(i interval) returns double precision
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select extract(epoch from i)::double precision $$;
 
--- Made policies and the shipped ones.  A shipped one is a row here and not in
--- the table, so that a dump never brings a second copy of it back.
+-- Policies that were created, and those that exist from the start.  The latter are rows
+-- of this view and not of the table, so that a dump does not restore a second copy.
 create view taskq_private.all_retry_policies as
 	select name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays, false as built_in
 	from taskq_private.retry_policy
@@ -53,7 +53,7 @@ begin
 		seconds := base * n;
 	else
 		exponent := case p.backoff when 'power' then n else least(n - 1, coalesce(p.max_doublings, n - 1)) end;
-		-- Judged by logarithms first: the power itself could overflow.
+		-- Compare logarithms first: the power itself could overflow.
 		if base <= 0 then
 			seconds := 0;
 		elsif exponent * ln(p.factor::double precision) >= ln(greatest(cap, 1e-6)) - ln(base) then
@@ -75,9 +75,10 @@ comment on function taskq.backoff is
 	'attempt: the number of the attempt that failed, from 1.\n'
 	'Errors: TQ004 for an unknown policy, or an attempt below 1.';
 
--- When the task is to be tried again after a failure of attempt, or NULL:
--- never, it is dead.  born is when its present life began.
-create function taskq_private.retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval) returns timestamptz
+-- When the next attempt is due after attempt number "attempt" has failed.  NULL: never,
+-- the task is dead.  born: the time from which its age counts.
+create function taskq_private.retry_at(policy text, attempt int, max_attempts int, born timestamptz, retry_in interval)
+returns timestamptz
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -90,7 +91,7 @@ begin
 	if attempt >= max_attempts then
 		return null;
 	end if;
-	-- A policy that was dropped meanwhile leaves the shipped one.
+	-- If the policy was dropped, the policy default is used.
 	select * into p from taskq_private.all_retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
 	if retry_in is not null then
 		seconds := least(greatest(taskq_private.interval_seconds(retry_in), 0), 366 * 86400);
@@ -124,13 +125,13 @@ begin
 		when factor is null or not (factor >= 1 and factor <= 100) then 'factor must be between 1 and 100'
 		when max_delay is null or max_delay < interval '0' or max_delay > longest then 'max_delay must be between 0 and 366 days'
 		when max_doublings < 0 then 'max_doublings must not be negative'
-		when max_doublings is not null and backoff <> 'exponential' then 'max_doublings goes with backoff exponential only'
+		when max_doublings is not null and backoff <> 'exponential' then 'max_doublings is only allowed with backoff exponential'
 		when jitter is null or not (jitter >= 0 and jitter <= 1) then 'jitter must be between 0 and 1'
 		when max_attempts is null or max_attempts < 1 then 'max_attempts must be at least 1'
 		when max_age <= interval '0' or max_age > interval '36600 days' then 'max_age must be more than 0 and at most 36600 days'
 		when backoff = 'schedule' and (delays is null or array_ndims(delays) is distinct from 1
 			or cardinality(delays) not between 1 and 1000) then 'delays must hold 1 to 1000 intervals'
-		when backoff <> 'schedule' and delays is not null then 'delays go with backoff schedule only'
+		when backoff <> 'schedule' and delays is not null then 'delays are only allowed with backoff schedule'
 		when exists (select from unnest(delays) d where d is null or d < interval '0' or d > longest)
 			then 'each of delays must be between 0 and 366 days'
 	end;
@@ -140,7 +141,7 @@ begin
 	end if;
 	if exists (select from taskq_private.all_retry_policies p where p.name = create_retry_policy.name) then
 		raise exception using errcode = 'TQ004', message = format('retry policy "%s" exists already', name),
-			detail = 'Policies that tasks may be using are not replaced.', hint = 'Choose another name.';
+			detail = 'Tasks may be using the policy, so it is not replaced.', hint = 'Choose another name.';
 	end if;
 	insert into taskq_private.retry_policy
 		values (name, backoff, base, factor, max_delay, max_doublings, jitter, max_attempts, max_age, delays);
@@ -183,12 +184,12 @@ begin
 	perform taskq_private.check_name(name, 'retry policy');
 	if exists (select from taskq_private.all_retry_policies p where p.name = drop_retry_policy.name and p.built_in) then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" cannot be dropped', name),
-			detail = 'It is shipped with the extension.', hint = 'Leave it unused instead.';
+			detail = 'The policy exists from the start.', hint = 'Leave it unused instead.';
 	end if;
 	select q.name into used_by from taskq_private.all_queues q where q.retry = drop_retry_policy.name limit 1;
 	if found then
 		raise exception using errcode = 'TQ009', message = format('retry policy "%s" is in use', name),
-			detail = format('It is the policy of queue "%s".', used_by), hint = 'Give that queue another one with taskq.alter_queue().';
+			detail = format('It is the policy of queue "%s".', used_by), hint = 'Give the queue another policy with taskq.alter_queue().';
 	end if;
 	delete from taskq_private.retry_policy p where p.name = drop_retry_policy.name;
 	return found;

@@ -1,12 +1,14 @@
--- Queues: made, seen and dropped here; src/queue.c reads them for a session.
+-- Queues: creating, showing, changing and dropping them.  queue.c reads them for a session.
 
+-- Every session reads the queues, retry policies and privileges again.
 create function taskq_private.queues_changed() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_queues_changed';
 
--- The URL, which must be one that a task may have, with its host in ASCII.
+-- Returns the url with its host in ASCII.  TQ004 if a task may not have it.
 create function taskq_private.check_url(url text) returns text
 language c volatile as 'MODULE_PATHNAME', 'taskq_check_url';
 
+-- TQ004 for a bad name; what: the kind of object, for the message.
 create function taskq_private.check_name(name text, what text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -26,9 +28,9 @@ begin
 end
 $$;
 
--- Made queues and those that exist from the start.  A shipped one is a row
--- here, and in the table only once it was changed: a dump never brings a
--- second copy of it back.
+-- Queues that were created, and those that exist from the start.  The latter are rows
+-- of this view, and of the table only after a change, so that a dump does not restore a
+-- second copy.
 create view taskq_private.all_queues as
 	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
 		executor, pause_reason
@@ -39,7 +41,8 @@ create view taskq_private.all_queues as
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
--- Whether the caller may view the tasks of a queue; of one that was dropped only an admin may.
+-- Whether the caller may view the tasks of a queue.  Those of a dropped queue only an
+-- administrator may view.
 create function taskq_private.visible(queue text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
 
@@ -56,7 +59,7 @@ comment on view taskq.queues is
 	'created_at: NULL for a queue that exists from the start and was not changed.\n'
 	'The other columns are the arguments of create_queue().';
 
--- What is wrong with a queue's settings, or NULL.
+-- What is wrong with the settings of a queue, or NULL.
 create function taskq_private.queue_fault(mode text, url text, lease_for interval, retry text, keep_finished interval,
 	keep_dead interval, keep_key interval, executor text) returns text
 language sql stable
@@ -112,7 +115,7 @@ begin
 				false, clock_timestamp(), coalesce(durable_finish, true), executor);
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
-			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the queue that is there.';
+			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the existing queue.';
 	end;
 	perform taskq_private.arm_if_new();
 	perform taskq_private.queues_changed();
@@ -134,9 +137,9 @@ comment on function taskq.create_queue is
 	'executor: push only, builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
 	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
 
--- Every call by a client holds a lock on this table until its transaction
--- ends: once this returns none is under way, and none begins.  Taken before
--- any row, as they do, so nobody waits in a circle.
+-- Waits until no other transaction uses the queues, and keeps new ones out: every call by
+-- a client holds a lock on this table until its transaction ends.  TQ009 after 2 s.  Those
+-- calls lock the table before any row, and so does this one: no deadlock is possible.
 create function taskq_private.lock_queues(queue text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -173,7 +176,7 @@ begin
 			detail = 'Dropping it would end them.',
 			hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
-	-- In the order in which submit_many() takes keys.
+	-- By key, the order in which submit_many() takes keys: so no deadlock is possible.
 	perform taskq_private.cancel_task(t.id, 'queue dropped')
 		from (select t.id from taskq_private.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
 	delete from taskq_private.key k where k.queue_id = q.id;
@@ -194,7 +197,8 @@ comment on function taskq.drop_queue is
 	'Errors: TQ004 for a bad name; TQ009 for live tasks, for the queues default and http, and if a transaction that has '
 	'used any queue of this database stays open for more than 2 s.';
 
--- The row of a queue, for a change.
+-- Locks and returns the row of a queue, for a change.  A queue that exists from the start
+-- gets its row here.
 create function taskq_private.own_queue(queue text) returns taskq_private.queue
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -214,7 +218,7 @@ begin
 	if not found then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
 			detail = 'No queue of that name was created in this database.',
-			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all queues.';
 	end if;
 	return q;
 end
@@ -258,7 +262,7 @@ begin
 	if exists (select from taskq_private.endpoint e where e.queue_id = q.id) then
 		if q.mode <> 'push' then
 			raise exception using errcode = 'TQ009', message = format('queue "%s" is an endpoint', queue),
-				detail = 'The tasks of an endpoint are sent.', hint = 'Make a pull queue of another name.';
+				detail = 'The tasks of an endpoint are sent.', hint = 'Create a pull queue with another name.';
 		end if;
 		perform taskq_private.endpoint_url(q.url);
 		if url is not null then
@@ -267,7 +271,7 @@ begin
 	end if;
 	if q.mode <> old_mode and exists (select from taskq_private.task t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
-			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or make another queue.';
+			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or create another queue.';
 	end if;
 	update taskq_private.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor) =
 			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor)
@@ -289,8 +293,8 @@ comment on function taskq.alter_queue is
 	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ009 if mode is given and the queue has live tasks, is an endpoint, '
 	'or is in use.';
 
--- pause_queue() to purge_queue() look whether the caller may control the queue,
--- then do as taskq_owner what stands in the private functions: src/front.c.
+-- The public functions pause_queue(), resume_queue() and purge_queue() check that the
+-- caller may control the queue.  Then they run the private functions as taskq_owner.
 
 create function taskq_private.pause(queue text, paused boolean) returns boolean
 language plpgsql volatile
@@ -327,6 +331,7 @@ comment on function taskq.resume_queue is
 	'Returns false if the queue was not paused.\n'
 	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
 
+-- Cancels a task if it is pending.
 create function taskq_private.purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
 
@@ -337,7 +342,7 @@ as $$
 declare
 	purged bigint;
 begin
-	-- In the order in which submit_many() takes keys.
+	-- By key, the order in which submit_many() takes keys: so no deadlock is possible.
 	select count(*) filter (where taskq_private.purge_task(t.id)) into purged
 		from (select t.id from taskq_private.task t where t.queue_id = purge.queue_id order by t.key collate "C", t.id) as t;
 	return purged;

@@ -1,6 +1,5 @@
--- The life of a task: submit, acquire, heartbeat, finish, fail, release, cancel.
--- All in C; what happens in which case stands in src/submit.c, src/acquire.c
--- and src/finish.c.
+-- The life of a task: submit, acquire, heartbeat, finish, fail, release, cancel.  All of
+-- it is in C: see submit.c, acquire.c, lease.c and finish.c.
 
 create function taskq.submit(queue text, payload jsonb default null, key text default null, priority int default 0,
 	run_at timestamptz default null, delay interval default null, start_within interval default null,
@@ -154,7 +153,7 @@ comment on function taskq.cancel is
 	'is of a queue on which the caller has neither the privilege submit nor control.\n'
 	'Errors: TQ004 bad argument; 25006 on a standby or in a read-only transaction.';
 
--- Ends a live task as cancelled whatever its worker does.
+-- Cancels a live task at once, even if it is running: its worker loses the lease.
 create function taskq_private.cancel_task(id bigint, reason text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_cancel_task';
 

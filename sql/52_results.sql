@@ -1,7 +1,7 @@
 -- What became of a task: results and answers, waiting for them, and retry().
 
--- retry(), result() and response() look whether the caller may know of the
--- task, then do as taskq_owner what stands in the private functions: src/life/result.c.
+-- The public functions result() and response() check that the caller may see the task.
+-- Then they run the private functions as taskq_owner.
 
 create function taskq.retry(id bigint, run_at timestamptz default null) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_retry';

@@ -1,16 +1,17 @@
--- Endpoints: push queues with a destination of their own, and what protects it
--- and is nobody else's to know.  Being a queue, an endpoint is paused, granted,
--- purged and dropped as one; its url stands with the queue.  src/endpoint.c holds
--- back what may not be sent yet, src/signature.c signs.
+-- Endpoints: push queues with a destination of their own, with headers and secrets that
+-- no role may read, and with limits that protect the destination.  An endpoint is a
+-- queue: it is paused, granted, purged and dropped as one, and its url stands in the row
+-- of the queue.  endpoint.c holds back what may not be sent yet, signature.c signs.
 
--- Both raise TQ004.
+-- TQ004 for headers that a request may not have.
 create function taskq_private.check_headers(headers jsonb) returns void
 language c volatile as 'MODULE_PATHNAME', 'taskq_check_headers';
 
+-- The bytes of a secret that was given as text; TQ004 if it is none.
 create function taskq_private.read_secret(secret text) returns bytea
 language c volatile as 'MODULE_PATHNAME', 'taskq_read_secret';
 
--- In its ASCII form.
+-- Returns the url of an endpoint with its host in ASCII.  TQ004 if it cannot have it.
 create function taskq_private.endpoint_url(url text) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -26,7 +27,7 @@ begin
 end
 $$;
 
--- Puts what was given into the rows of an endpoint; NULL leaves as it is.
+-- Changes the settings of an endpoint; an argument that is NULL leaves its setting as it is.
 create function taskq_private.set_endpoint(queue_id int, headers jsonb, timeout interval, max_running int, rate real, secret text)
 returns void
 language plpgsql volatile
@@ -66,7 +67,7 @@ begin
 end
 $$;
 
--- The id of the queue that is an endpoint of that name.
+-- Locks the row of an endpoint's queue and returns its id; TQ005 if the queue is no endpoint.
 create function taskq_private.own_endpoint(endpoint text) returns int
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -77,14 +78,15 @@ begin
 	if not exists (select from taskq_private.endpoint e where e.queue_id = q.id) then
 		raise exception using errcode = 'TQ005', message = format('queue "%s" is not an endpoint', endpoint),
 			detail = 'It has no destination of its own.',
-			hint = 'taskq.create_endpoint() creates endpoints; taskq.endpoints shows all there are.';
+			hint = 'taskq.create_endpoint() creates endpoints; taskq.endpoints shows all endpoints.';
 	end if;
 	return q.id;
 end
 $$;
 
--- create_endpoint(), alter_endpoint() and rotate_secret() have these done as
--- taskq_owner, and keep the statement out of the log when it fails: src/front.c.
+-- The public functions create_endpoint(), alter_endpoint() and rotate_secret() run the
+-- private ones as taskq_owner.  If one fails, they keep its statement out of the log,
+-- because it may hold a secret.
 
 create function taskq_private.create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
 	secret text, retry text, executor text) returns void
@@ -204,15 +206,16 @@ comment on function taskq.verify_signature is
 	'A valid request may still be a repeated one: webhook-id is the same in all attempts of a task.\n'
 	'Errors: TQ004 for a bad secret or tolerance.';
 
--- Forgets what speaks against sending to an endpoint.
+-- Closes the circuit of an endpoint and ends a Retry-After.
 create function taskq_private.reset_endpoint(queue_id int) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_reset_endpoint';
 
--- circuit: closed, open, or half-open; failures: in a row; nothing is sent before next_start.
+-- circuit: closed, open or half-open.  failures: the number in a row.  next_start: nothing
+-- is sent before this time.
 create function taskq_private.endpoint_state(queue_id int, out circuit text, out failures int, out next_start timestamptz)
 language c stable strict as 'MODULE_PATHNAME', 'taskq_endpoint_state';
 
--- With whether all is there that its requests have to carry.
+-- missing: which of headers and secret a dump did not restore; nothing is sent without them.
 create view taskq_private.endpoint_settings as
 	select e.queue_id, e.header_names, e.signed, e.timeout, e.max_running, e.rate,
 		case when s.old_secret is not null and s.old_until > clock_timestamp() then s.old_until end as old_secret_until,

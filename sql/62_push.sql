@@ -1,8 +1,9 @@
--- The protocol between those who send push tasks and the database: the executor,
--- which gives no name as worker and has the queues that are builtin; and others,
--- which have those that are external and that they may work on, of the queues
--- they name (NULL: all).  src/core/protocol.h has the other side.
+-- The protocol between a sender of push tasks and the database.  The executor passes NULL
+-- as worker and serves the queues whose executor is builtin.  An external worker passes
+-- its name and serves, of the queues that it names (NULL: all), those whose executor is
+-- external and on which it has the privilege work.  src/core/protocol.h is the other side.
 
+-- The names of the queues that an external worker serves.
 create function taskq_private.push_queues(queues text[]) returns setof text
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_queues';
 
@@ -10,24 +11,28 @@ create function taskq_private.push_claim(max_tasks int, queues text[], worker te
 returns table (id bigint, token bigint, lease_ms bigint, timeout_ms bigint, method text, url text, headers text[], body bytea)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 
--- Milliseconds until a task is due that is not yet, or may be sent that may not;
--- limited: some are due, but their endpoints have all under way that they may;
--- armed: whether the database is, NULL when nothing was submitted in it yet.
+-- next_ms: milliseconds until the next task becomes due, or until a due task of an
+-- endpoint may be sent.  limited: tasks are due, but their endpoints have max_running
+-- requests under way.  armed: whether the database is; NULL: nothing was submitted in it yet.
 create function taskq_private.push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean, out armed boolean)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
+-- The outcome of one request.  verdict: success, retry or permanent.  false: the lease is lost.
 create function taskq_private.push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
 	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 
+-- Extends leases.  Returns the ids of those that are lost.
 create function taskq_private.push_extend(ids bigint[], tokens bigint[]) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';
 
--- The ids of those that somebody else has in hand just now.
+-- Gives tasks back that were not sent.  Returns the ids of those that another session has
+-- locked; try them again later.
 create function taskq_private.push_release(ids bigint[], tokens bigint[], delay interval) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_release';
 
--- An endpoint has answered 410 Gone to a task; false: somebody has its row in hand.
+-- Pauses an endpoint that has answered 410 Gone to a task.  false: another session has
+-- locked its row; try again later.
 create function taskq_private.pause_gone(queue_id int, task_id bigint) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

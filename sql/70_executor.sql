@@ -32,10 +32,11 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_executor_state'
 create function taskq_private.poke_launcher() returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_poke_launcher';
 
+-- At commit the executor is woken.
 create function taskq_private.wake_executor() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_wake_executor';
 
--- A sweep follows the commit: see 72_duties.sql.
+-- At commit the executor is told to sweep: see sweep() in 72_duties.sql.
 create function taskq_private.sweep_soon() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep_soon';
 

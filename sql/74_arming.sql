@@ -1,15 +1,15 @@
--- Arming: a queue sends only in the database it was armed in, so that a dump
--- restored elsewhere, or a copied database, fires nothing by itself.
+-- Arming: requests are sent only from the database that was armed, so that a restored dump
+-- or a copied database sends nothing by itself.
 
 create function taskq_private.system_identifier() returns bigint
 language c stable strict as 'MODULE_PATHNAME', 'taskq_system_identifier';
 
--- NULL: nothing was submitted here yet.
+-- Whether requests are sent from this database; NULL: nothing was submitted here yet.
 create function taskq_private.armed() returns boolean
 language c stable parallel unsafe as 'MODULE_PATHNAME', 'taskq_armed';
 
--- Whether this may be a copy, perhaps not complete yet: nobody has armed it, or
--- somebody elsewhere.  One that was only disarmed is none.
+-- Whether this may be a copy that is perhaps not complete yet: it was never armed, or the
+-- row of arm names another database.  After disarm() it is not one.
 create function taskq_private.copied() returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ as $$
 	select taskq_private.queues_changed();
 	select taskq_private.wake_executor();
 	select taskq_private.poke_launcher();
-	-- Nobody has told of the rows that a restore brought.
+	-- No commit has announced the tasks that a restore has brought.
 	select taskq_private.sweep_soon();
 	select taskq_private.make_history_soon();
 $$;

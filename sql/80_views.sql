@@ -1,5 +1,5 @@
--- Views over the private tables, and queue_stats().  The views of queues, endpoints and
--- retry policies stand in the parts that make these.
+-- Views of tasks, and queue_stats().  The views of queues, endpoints, retry policies and
+-- privileges stand in the parts that create these.
 
 create view taskq.tasks with (security_barrier) as
 	select t.id, q.name as queue, t.key, t.kind,

@@ -1,6 +1,6 @@
 -- status(): why nothing is sent or acquired.
 
--- The oldest task that is due, by a look at the head of each lane.
+-- Since when the oldest due task has been due: looks at the first task of each priority.
 create function taskq_private.oldest_due() returns timestamptz
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -13,7 +13,7 @@ as $$
 	where head.run_at <= clock_timestamp()
 $$;
 
--- Who keeps VACUUM from removing dead rows, longest first.
+-- What keeps VACUUM from removing dead rows, the oldest first.
 create function taskq_private.xmin_holders() returns table (holder text, xmin_age int)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -30,9 +30,9 @@ as $$
 	order by xmin_age desc
 $$;
 
--- The last failed attempt of a live task, or the last death among the newest
--- thousand tasks that have ended.  What a worker reports is for those who may
--- see tasks; what the executor itself says of an exchange is for everybody.
+-- The last failed attempt of a live task, or the last dead task among the thousand newest
+-- ended ones.  What a worker has reported is only for roles that may view the task; what the
+-- executor says about an exchange is for everybody.
 create function taskq_private.last_failure() returns table (task_id bigint, ended_at timestamptz, class text, reason text, dead boolean)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -48,7 +48,7 @@ as $$
 	order by f.ended_at desc limit 1
 $$;
 
--- Endpoints that nothing is sent to at present.
+-- Endpoints to which nothing is sent at present.
 create function taskq_private.held_endpoints() returns table (endpoint text, reason text, hint text)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -84,7 +84,7 @@ begin
 	"check" := 'preloaded';
 	ok := e.preloaded;
 	detail := case when ok then 'The library is preloaded.'
-		else 'The library is not preloaded: tasks are found by polling, and no executor starts by itself.' end;
+		else 'The library is not preloaded: tasks are found by polling, and the executor does not start by itself.' end;
 	hint := case when not ok then 'Add taskq to shared_preload_libraries and restart the server.' end;
 	return next;
 
@@ -95,13 +95,13 @@ begin
 		when e.obstacle is not null then format('No executor runs: %s.', e.obstacle)
 		when e.held_aside then 'The executor is stopped in this database.'
 		when e.retry_at > clock_timestamp()
-			then format('The executor has failed %s times and is started again at %s.', e.failures, e.retry_at)
+			then format('The executor has failed %s times and will be started again at %s.', e.failures, e.retry_at)
 		when not e.preloaded then 'No executor was started since the server started.'
 		else 'No executor runs.' end;
 	hint := case
 		when ok then null
 		when e.obstacle is not null then e.hint
-		when e.retry_at > clock_timestamp() then 'The server log tells why.'
+		when e.retry_at > clock_timestamp() then 'See the server log for the reason.'
 		else 'Call taskq.start_executor().' end;
 	return next;
 
@@ -112,7 +112,7 @@ begin
 		when armed then 'Requests are sent from this database.'
 		when not armed then 'This database was disarmed, or it is a copy of the one that was armed: no request is sent.'
 		else 'Nothing was submitted in this database yet; the first submit arms it.' end;
-	hint := case when not ok then 'Call taskq.arm() if requests shall be sent from here.' end;
+	hint := case when not ok then 'Call taskq.arm() if requests are to be sent from here.' end;
 	return next;
 
 	"check" := 'paused queues';
@@ -128,8 +128,8 @@ begin
 	select * into held from taskq_private.held_endpoints() limit 1;
 	ok := held.endpoint is null;
 	detail := case when not ok then format('"%s": %s.', held.endpoint, held.reason)
-		when not e.preloaded then 'Circuits are not known: without shared_preload_libraries who sends keeps them to himself.'
-		else 'Nothing keeps an endpoint from being sent to.' end;
+		when not e.preloaded then 'Circuits are not known: without shared_preload_libraries each sender only knows its own.'
+		else 'Nothing holds the requests to an endpoint back.' end;
 	hint := held.hint;
 	return next;
 
@@ -137,20 +137,20 @@ begin
 	due := taskq_private.oldest_due();
 	ok := coalesce(due > clock_timestamp() - interval '1 minute', true);
 	detail := case when due is null then 'No task is due.' else format('A task has been due since %s.', due) end;
-	hint := case when not ok then 'Pull tasks wait for workers, push tasks for the executor or, of external queues, for taskq-worker: '
-		'see the checks above and taskq.tasks.' end;
+	hint := case when not ok then 'Pull tasks wait for workers; push tasks wait for the executor, those of external queues for '
+		'taskq-worker. See the checks above and taskq.tasks.' end;
 	return next;
 
 	"check" := 'last error';
 	select * into failed from taskq_private.last_failure();
 	ok := failed.task_id is null;
 	detail := case when ok then 'No recent attempt has failed.'
-		else format('Task %s %s at %s: %s.', failed.task_id,
-			case when failed.dead then 'died' else 'failed and will be tried again' end, failed.ended_at, failed.reason) end;
+		else format(case when failed.dead then 'Task %s died at %s: %s.' else 'Task %s failed at %s and will be tried again: %s.' end,
+			failed.task_id, failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('If it is to be reached, change %s, reload the configuration, and call taskq.retry(%s). '
-				'What taskq-worker sends goes by its options.',
+			then format('To allow the address, change %s, reload the configuration, and call taskq.retry(%s). '
+				'taskq-worker has options for this instead.',
 				case when failed.reason like '%list of hosts' then 'taskq.http_hosts'
 					when failed.reason like '%list of ports' then 'taskq.http_ports'
 					when failed.reason like '%deny list' then 'taskq.http_deny'
@@ -161,9 +161,9 @@ begin
 	"check" := 'xmin holders';
 	select * into holder from taskq_private.xmin_holders() limit 1;
 	ok := coalesce(holder.xmin_age < 1000000, true);
-	detail := case when holder.holder is null then 'Nobody holds dead rows back.'
-		else format('%s holds back the rows that died in the last %s transactions.', holder.holder, holder.xmin_age) end;
-	hint := case when not ok then 'End that session, transaction or slot: tables grow meanwhile.' end;
+	detail := case when holder.holder is null then 'Nothing keeps dead rows from being removed.'
+		else format('The %s keeps rows that died in the last %s transactions from being removed.', holder.holder, holder.xmin_age) end;
+	hint := case when not ok then 'End that session, transaction or slot: until then the tables grow.' end;
 	return next;
 end
 $$;

@@ -3,8 +3,8 @@
 
 -- What a privilege on queues consists of.  The extension's own roles have a
 -- privilege on every queue.  A role named in taskq_private.queue_grant has it on
--- that queue alone: it gets the same rights here, and src/grant.c decides whether
--- it may use them on the queue at hand.
+-- that queue alone: it gets the same rights here, and grant.c decides whether it
+-- may use them on the queue at hand.
 create view taskq_private.entitlements as
 	select privilege, format(action, object) as right_
 	from (values
@@ -26,7 +26,7 @@ create view taskq_private.entitlements as
 		('{view}', 'execute on routine taskq_private.%s', '{visible, endpoint_state}')
 	) as e (privileges, action, objects), unnest(privileges) as privilege, unnest(objects) as object;
 
--- Makes a role's rights those that its rows in queue_grant need.
+-- Grants a role the rights that its rows of queue_grant need, and revokes all others.
 create function taskq_private.entitle(role regrole) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -48,7 +48,7 @@ begin
 end
 $$;
 
--- The queue, the role and the privileges that grant_queue() and revoke_queue() were given.
+-- Checks the arguments of grant_queue() and revoke_queue().
 create function taskq_private.check_grant(queue text, role text, privileges text[], out queue_id int, out grantee regrole)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -62,19 +62,19 @@ begin
 	if queue_id is null then
 		raise exception using errcode = 'TQ001', message = format('queue "%s" does not exist', queue),
 			detail = 'No queue of that name was created in this database.',
-			hint = 'taskq.create_queue() creates it; taskq.queues shows all there are.';
+			hint = 'taskq.create_queue() creates it; taskq.queues shows all queues.';
 	end if;
 	wrong := case
 		when role is null or grantee is null then format('role "%s" does not exist', role)
-		when role ~ '^taskq_' then format('role "%s" has its rights on every queue', role)
+		when role ~ '^taskq_' then format('role "%s" has its privileges on every queue', role)
 		when coalesce(cardinality(privileges), 0) = 0 then 'privileges must not be empty'
 		when not privileges <@ array['submit', 'work', 'view', 'control'] or array_position(privileges, null) is not null
 			then 'privileges must be among submit, work, view and control' end;
 	if wrong is not null then
-		raise exception using errcode = 'TQ004', message = wrong, detail = 'No right was changed.',
+		raise exception using errcode = 'TQ004', message = wrong, detail = 'No privilege was changed.',
 			hint = 'See the comment of taskq.grant_queue().';
 	end if;
-	-- One at a time: they change the same catalog rows.
+	-- One session at a time, because all change the same rows of the catalog.
 	lock table taskq_private.queue_grant in share row exclusive mode;
 end
 $$;
@@ -120,7 +120,7 @@ comment on function taskq.revoke_queue is
 	'queue, role, privileges: as in grant_queue().\n'
 	'Errors: TQ001 unknown queue; TQ004 unknown role or privilege, or a role of taskq.';
 
--- For drop_queue().
+-- For drop_queue(): forgets the privileges on a queue.
 create function taskq_private.drop_grants(queue_id int) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -131,7 +131,7 @@ begin
 	lock table taskq_private.queue_grant in share row exclusive mode;
 	with gone as (delete from taskq_private.queue_grant g where g.queue_id = drop_grants.queue_id returning g.role)
 		select array_agg(distinct gone.role) into grantees from gone;
-	-- A role that was dropped with DROP OWNED leaves its rows.
+	-- Rows of a role that was dropped after DROP OWNED are still here; skip such roles.
 	perform taskq_private.entitle(r.oid) from pg_roles r where r.oid = any (grantees::oid[]);
 end
 $$;
@@ -178,7 +178,7 @@ alter schema taskq_private owner to taskq_owner;
 -- For the xmin holders in status().
 grant pg_read_all_stats to taskq_owner;
 
--- The extension's own roles, on every queue.
+-- What the roles of taskq may do on every queue.
 do $$
 declare
 	e record;

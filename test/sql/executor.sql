@@ -1,4 +1,4 @@
--- The executor of a database: started, stopped, and what is known of it.
+-- The executor of a database: start, stop, state.
 \set VERBOSITY terse
 
 -- It runs; to start it again changes nothing.
@@ -9,7 +9,7 @@ select taskq.start_executor();
 select pid = :pid as same from taskq_private.executor_state();
 select usename, backend_type, datname = current_database() as here, client_addr from pg_stat_activity where pid = :pid;
 
--- Stopped: gone when the call returns, and nobody starts it but start_executor().
+-- Stopped: it is gone when the call returns, and only start_executor() starts it again.
 select taskq.stop_executor(), taskq.stop_executor() as again;
 select count(*) from pg_stat_activity where pid = :pid;
 select pid, held_aside, failures, obstacle from taskq_private.executor_state();
@@ -21,7 +21,7 @@ select pid is null as stays_stopped from taskq_private.executor_state();
 select taskq.start_executor();
 select pid <> :pid as another, held_aside from taskq_private.executor_state();
 
--- Not by everybody.
+-- A reader may neither stop nor start it.
 create role regress_reader in role taskq_reader;
 set role regress_reader;
 select taskq.stop_executor();

@@ -1,4 +1,4 @@
--- status(): each check, as it should be and as it should not.
+-- status(): each check, when all is well and when it is not.
 \set VERBOSITY terse
 set timezone = 'UTC';
 set datestyle = 'ISO';
@@ -21,7 +21,7 @@ select count(taskq.stop_executor());
 select * from checked('executor');
 select count(taskq.start_executor());
 
--- armed: by nobody yet, here, elsewhere or not at all
+-- armed: not yet, here, in another database, disarmed
 begin;
 delete from taskq_private.arm;
 select * from checked('armed');
@@ -32,7 +32,7 @@ select * from checked('armed');
 rollback;
 select * from checked('armed');
 
--- paused queues, those first that nobody has asked to be paused
+-- paused queues: those that taskq has paused by itself come first
 select taskq.create_queue('status'), taskq.create_queue('other');
 select * from checked('paused queues');
 select taskq.pause_queue('status'), taskq.pause_queue('other');
@@ -49,7 +49,7 @@ update taskq_private.task set run_at = now() - interval '2 min' where id = :id;
 select * from checked('oldest due task');
 rollback;
 
--- last error: of a live task, of a dead one; of what a worker reports only that it did
+-- last error: of a live task and of a dead one; what a worker has reported is not shown
 select taskq.submit('status', priority => -16) as failing \gset
 select taskq.fail(id, token, 'secret', retry_in => '0') from taskq.acquire('status');
 select * from checked('last error');

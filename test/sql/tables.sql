@@ -1,4 +1,4 @@
--- Private tables: what they refuse, what hangs on them, and what a dump holds.
+-- Private tables: constraints, what is attached to them, and what a dump holds.
 \set VERBOSITY terse
 
 create temp view our_tables as select oid as relid, relname, relkind, reloptions from pg_class
@@ -47,7 +47,7 @@ create temp view history_columns as select attrelid, array_agg((attname, atttypi
 select count(*) > 1 as several, count(distinct columns) as kinds from history_columns join pg_class on oid = attrelid
 	where relnamespace = 'taskq_private'::regnamespace and relkind in ('r', 'p') and relname ~ '^history';
 
--- A priority that no lane exists for: in no table of tasks, and not in one that was made later.
+-- A priority outside -16 to 15, in each table of tasks, also in those that are made later.
 create temp table ended (like taskq_private.history);
 insert into ended (bucket, id, state, priority, push, attempt, max_attempts, submitted_at, run_at, ended_at, queue)
 	values (taskq_private.bucket(now(), '1 day'), 0, 'dead', 16, false, 1, 1, now(), now(), now(), 'tables');
