@@ -157,7 +157,7 @@ typedef struct Running
 {
 	int32 queue_id;
 	int count;
-	Known *seen; /* NULL: only counted */
+	Known *seen;
 	int max;
 } Running;
 
@@ -169,22 +169,12 @@ see_running(const void *entry, void *arg)
 
 	if (k->queue_id != running->queue_id)
 		return;
-	if (running->seen != NULL && running->count == running->max)
+	if (running->count == running->max)
 	{
 		running->max *= 2;
 		running->seen = repalloc(running->seen, running->max * sizeof(Known));
 	}
-	if (running->seen != NULL)
-		running->seen[running->count] = *k;
-	running->count++;
-}
-
-static void
-count_lease(const Row *lease, void *arg)
-{
-	Running *running = arg;
-
-	running->count += ROW_INT32(lease, LEASE_QUEUE_ID) == running->queue_id;
+	running->seen[running->count++] = *k;
 }
 
 /* Whether this transaction has ended the lease, which may still be undone. */
@@ -237,20 +227,55 @@ forget_without_row(int32 queue_id)
 	pfree(running.seen);
 }
 
-/* How many tasks this transaction has claimed, less those that it has ended. */
-static int
-count_own(int32 queue_id)
+/* A LeaseCounter and its argument. */
+typedef struct Counting
 {
-	int own = 0;
+	LeaseCounter count;
+	void *arg;
+} Counting;
 
+static void
+count_known(const void *entry, void *arg)
+{
+	const Counting *counting = arg;
+
+	counting->count(((const Known *) entry)->queue_id, 1, counting->arg);
+}
+
+static void
+count_row(const Row *lease, void *arg)
+{
+	const Counting *counting = arg;
+
+	counting->count(ROW_INT32(lease, LEASE_QUEUE_ID), 1, counting->arg);
+}
+
+void
+leases_count(LeaseCounter count, void *arg)
+{
+	Counting counting = {count, arg};
+
+	if (!is_known(database_mine()))
+	{
+		row_for_each(HOT_LEASE, count_row, &counting);
+		return;
+	}
+	hint_for_each(&leases_table, count_known, &counting);
 	for (int i = 0; i < xact_count(&changes); i++)
 	{
 		const Change *c = xact_note_at(&changes, i);
 
-		if (c->queue_id == queue_id)
-			own += c->running;
+		count(c->queue_id, c->running, arg);
 	}
-	return own;
+}
+
+static void
+count_of_queue(int32 queue_id, int change, void *arg)
+{
+	Running *running = arg;
+
+	if (queue_id == running->queue_id)
+		running->count += change;
 }
 
 int
@@ -258,15 +283,10 @@ leases_count_running(int32 queue_id, bool exactly)
 {
 	Running running = {.queue_id = queue_id};
 
-	if (!is_known(database_mine()))
-	{
-		row_for_each(HOT_LEASE, count_lease, &running);
-		return running.count;
-	}
-	if (exactly)
+	if (exactly && is_known(database_mine()))
 		forget_without_row(queue_id);
-	hint_for_each(&leases_table, see_running, &running);
-	return running.count + count_own(queue_id);
+	leases_count(count_of_queue, &running);
+	return running.count;
 }
 
 /* ---- which have run out ------------------------------------------------------------ */

@@ -22,6 +22,14 @@ extern void leases_unknown(void);
 extern void leases_correct(int64 id, const Row *lease);
 
 /*
+ * Calls count() so that the changes of a queue add up to the number of its running tasks, those
+ * that this transaction has claimed included.  Reads the table of leases only if shared memory
+ * does not know them all.
+ */
+typedef void (*LeaseCounter)(int32 queue_id, int change, void *arg);
+extern void leases_count(LeaseCounter count, void *arg);
+
+/*
  * How many tasks of the queue are running, those that this transaction has claimed included;
  * exactly: each is looked for in its table, which costs as much as there are.
  */
