@@ -78,18 +78,10 @@ raise_finished(int64 id)
 			 errhint("Submit a new task.")));
 }
 
-/* The queue of that name, if it can have the task. */
-static const Queue *
-queue_for(int64 id, text *name, bool push)
+/* TQ009 if the queue is of another mode than the queue to which the task was submitted. */
+static void
+require_mode(int64 id, const Queue *queue, bool push)
 {
-	const Queue *queue = queue_of_row(name);
-
-	if (queue == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
-				 errmsg("queue \"%s\" does not exist", text_to_cstring(name)),
-				 errdetail("Task " INT64_FORMAT " was in it.", id),
-				 errhint("Create the queue again with taskq.create_queue().")));
 	if (queue->push != push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
@@ -97,7 +89,16 @@ queue_for(int64 id, text *name, bool push)
 				 errdetail("Task " INT64_FORMAT " was submitted to a %s queue.", id,
 						   push ? "push" : "pull"),
 				 errhint("Submit a new task.")));
-	return queue;
+}
+
+static void
+raise_no_queue(int64 id, const text *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
+			 errmsg("queue \"%s\" does not exist", text_to_cstring(name)),
+			 errdetail("Task " INT64_FORMAT " was in it.", id),
+			 errhint("Create the queue again with taskq.create_queue().")));
 }
 
 static void
@@ -166,7 +167,11 @@ taskq_retry(PG_FUNCTION_ARGS)
 	if (!may_retry(id) ||
 		!sql_as_owner(&take_from_history, &argument, NULL, taken, isnull, TAKEN_NCOLUMNS))
 		PG_RETURN_BOOL(false);
-	queue = queue_for(id, DatumGetTextPP(taken[TAKEN_QUEUE]), DatumGetBool(taken[TAKEN_PUSH]));
+	queue = queue_of_row(DatumGetTextPP(taken[TAKEN_QUEUE]));
+	if (queue == NULL)
+		raise_no_queue(id, DatumGetTextPP(taken[TAKEN_QUEUE]));
+	else
+		require_mode(id, queue, DatumGetBool(taken[TAKEN_PUSH]));
 	now = GetCurrentTimestamp();
 	run_at = PG_ARGISNULL(1) ? now : not_before(PG_GETARG_TIMESTAMPTZ(1), now);
 	make_task(&task, id, queue, taken, isnull);

@@ -47,7 +47,7 @@ extern void submission_init(Submission *s, FunctionCallInfo fcinfo, const Submit
 extern void submission_set_content(Submission *s, int column, Datum value, bool isnull,
 								   const char *name);
 
-/* When a task becomes due: a time gone by is now, so that due tasks keep the order of submission. */
+/* When a task becomes due: a time gone by is now, so due tasks keep the order of submission. */
 extern TimestampTz not_before(TimestampTz at, TimestampTz now);
 
 /* Inserts the task, or finds the one that has the key.  Returns its id. */

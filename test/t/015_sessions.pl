@@ -15,7 +15,8 @@ use Test::More;
 use TaskqTest;
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
-my $node = taskq_node('main', conf => "max_connections = 30\nfsync = off");
+# The settings of a database hold for new sessions.
+my $node = taskq_node('main', conf => "max_connections = 30\nfsync = off", sessions => 'new');
 
 sub sql
 {
@@ -224,7 +225,7 @@ my @life = (
 	q{select taskq.submit_http('http://a.example/', '{"ü": null}', delay => '1 hour') as id \gset},
 	q{select taskq.cancel(:id, 'enough');},
 	q{select error from taskq.tasks where id = :id;},
-	q{select taskq_private.take_back_leases() >= 0 as later, taskq_private.make_history();},
+	q{select taskq_private.expire_starts() >= 0 as later, taskq_private.make_history();},
 	q{select taskq.purge_queue(:'queue');},
 	q{select taskq.drop_queue(:'queue', force => true);});
 
