@@ -150,7 +150,7 @@ begin_work(Duty *duty)
 		duty->asked = duty->asked || database_take_want(database_mine(), duty->wants);
 }
 
-/* A duty that has failed is called again after its period; if it was asked for, at the next poll. */
+/* A duty that has failed is called again after its period, or, if asked for, at the next poll. */
 static void
 perform_duty(Duty *duty)
 {
