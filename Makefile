@@ -122,13 +122,16 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 
 FUZZ_DIR = build/fuzz
 FUZZ_CORE = egress names outcome request signature url
+FUZZ_CC = clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-sanitize-recover=all -Isrc -Itest/fuzz $(CURL_CFLAGS)
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 
-$(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=src/core/%.c)
+$(FUZZ_DIR)/core/%.o: src/core/%.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -Isrc -Itest/fuzz $(CURL_CFLAGS) -o $@ $(filter %.c,$^) $(CURL_LIBS)
+	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+$(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=$(FUZZ_DIR)/core/%.o)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(filter %.o,$^) $(CURL_LIBS)
 
 # ---- the standalone side: see worker/Makefile --------------------------------
 
