@@ -126,6 +126,8 @@ is(scalar(my @sent = $receiver->requests('/ok/many')), 520, '520 tasks, each sen
 
 # ---- the database goes away --------------------------------------------------------------------
 
+# The lease lasts as long as a restart may take.
+sql("select taskq.alter_queue('outside', lease_for => '1 min')");
 $id = submit('/slow/1500');
 $receiver->wait_requests(1, '/slow/1500');
 # A crash may undo a claim of which the log has not reached the disk yet: this commit waits for it.
@@ -136,6 +138,7 @@ $node->start;
 $worker->wait_log(qr/connection lost.*connected to database/s);
 wait_state($node, $id, 'finished');
 is(scalar(my @slow = $receiver->requests('/slow/1500')), 1, 'a result that came while the database was down is reported');
+sql("select taskq.alter_queue('outside', lease_for => '2 s')");
 is(sql("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'sender'"), '1', 'it has one session');
 wait_state($node, submit('/ok/again'), 'finished');
 pass('and works on after that was ended');
