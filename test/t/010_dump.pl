@@ -118,6 +118,20 @@ is(sql('select taskq.start_executor()'), 't', 'and the original');
 wait_state($node, $_, 'finished') foreach $due, $delayed;
 is(scalar($receiver->requests('/ok/')), 4, 'its own');
 
+# ---- tables of history, which no copy makes ---------------------------------------------------
+
+sql('create database empty');
+sql('create extension taskq', 'empty');
+wait_executor($node, 'empty');
+wait_polls($node, 'empty');
+my $tables = q{select count(*) > 0 from pg_inherits where inhparent = 'taskq_private.history'::regclass};
+is(sql($tables, 'empty'), 'f', 'a database that was not armed has none');
+$took = seconds(sub {
+	sql('select taskq.arm()', 'empty');
+	wait_query($node, 'empty', $tables);
+});
+cmp_ok($took, '<', 20, sprintf('arm() has them made at once (%.2f s)', $took));
+
 $node->stop;
 log_is_clean($node);
 done_testing();
