@@ -2,7 +2,7 @@
 #		Builds, installs and tests taskq.
 #
 # all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
-# server.  test, test-all, lint, demo, bench and soak work in private copies and need
+# server.  test, test-all, test-versions, lint, demo, bench and soak work in private copies and need
 # nothing prepared, so this file must be readable where no server headers are
 # installed yet.
 #
@@ -17,39 +17,46 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
-BASE = arg catalog database durability process settings shmem sql xact
-TABLES = arming backlog grant key queue queue_calls rows state token
-HINTS = counts dispatch idle lanes leases sweep wakeup
-LIFE = acquire batch cancel due expire finish history lease pending queue_stats result retry submit wait
+BASE = arg catalog database durability jsontext process settings shmem sql subxact xact zone
+TABLES = append apply_config arming attached backlog dropped extended flow_limit grant group_id group_scan key limit_calls queue queue_calls rows \
+	start_limit state subscribers token
+HINTS = counts dispatch flow groups idle lanes leases listing offers own permits running sweep wakeup
+LIFE = acquire add_follow_up alone batch cancel claim due empty end expire find finish follow_up group_stats history kept lease limits \
+	line outcome pass pending publish queue_stats reschedule result retry schedule serve status submit template times turns wait
 PUSH = answer endpoint headers protocol request signature submit_http
-PROCESS = duties executor identity launcher notify start_stop stepaside store transaction vacuum
+PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
 	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
 
 # In the order in which they become the install script.
 SQL_PARTS = $(SQL:%=sql/%.sql)
-SQL = 10_roles 20_tables 30_retry 40_queues 50_tasks 52_results 60_endpoints 62_push \
-	70_executor 72_duties 74_arming 80_views 82_status 90_grants
+SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_results 54_templates 56_topics 60_endpoints \
+	62_push 70_executor 72_duties 74_arming 76_schedules 80_views 82_status 84_config 90_grants
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = roles tables retry queues tasks results endpoints push executor duties arming views status grants \
-	arguments batch keys transitions properties history stats
-ISOLATION = acquire_acquire acquire_cancel administrator finish_expire isolation_levels submit_key retry_retry push_claim \
-	pairs_pending pairs_running pairs_ended
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push executor duties arming schedules views status config grants \
+	arguments attached batch composition groups one_transaction keys transitions properties history stats
+ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
+	pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
 	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \
-	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry
+	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
+	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
+	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
-LOUD = 012_concurrency 023_chaos
+LOUD = 012_concurrency 023_chaos 053_flow
 QUIET = $(filter-out $(LOUD),$(TAP))
-FUZZ = url header retry_after egress secret
+FUZZ = url header retry_after egress secret cron reply yaml document
 UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
-	test_deliver test_protocol test_rate test_circuit test_text test_task
+	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_task test_cron test_every \
+	test_scan test_reply test_work test_child
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
+# Installed, and loaded by those who want it: see docs/perfectqueue.md.
+DATA = sql/taskq-perfectqueue.sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
 PROVE_TESTS = $(TAP:%=test/t/%.pl)
@@ -95,17 +102,23 @@ $(OBJS): taskq.control
 $(CORE:%=src/core/%.o): override CFLAGS += -fvisibility=hidden
 -include $(OBJS:.o=.d)
 
-# ---- unit tests: the core, compiled and linked without PostgreSQL -----------
+# ---- unit tests: the core and pure parts of programs, without PostgreSQL ------
 
 UNIT_DIR = build/unit
 UNIT_CFLAGS = -O1 -g
-UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -Itest/unit \
+UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -I. -Itest/unit \
 	$(CURL_CFLAGS) $(DEFINES)
-UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o
+PURE = cli/breaker cli/child cli/lines cli/outcome cli/pattern cli/reply cli/scan cli/words client/array client/hooks client/json client/utf8
+UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(PURE:%=$(UNIT_DIR)/%.o) \
+	$(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o $(UNIT_DIR)/zone.o
 
 unit: $(UNIT:%=$(UNIT_DIR)/%)
 
 $(UNIT_DIR)/core/%.o: src/core/%.c
+	@mkdir -p $(@D)
+	$(UNIT_CC) -MMD -MP -c -o $@ $<
+
+$(PURE:%=$(UNIT_DIR)/%.o): $(UNIT_DIR)/%.o: %.c
 	@mkdir -p $(@D)
 	$(UNIT_CC) -MMD -MP -c -o $@ $<
 
@@ -118,11 +131,12 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 
 -include $(UNIT_OBJS:.o=.d) $(UNIT:%=$(UNIT_DIR)/%.d)
 
-# ---- fuzz targets: the pure functions of the core, for clang's libFuzzer -----
+# ---- fuzz targets: pure functions, for clang's libFuzzer ----------------------
 
 FUZZ_DIR = build/fuzz
-FUZZ_CORE = egress names outcome request signature url
-FUZZ_CC = clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-sanitize-recover=all -Isrc -Itest/fuzz $(CURL_CFLAGS)
+FUZZ_CORE = buffer calendar cron egress names outcome request signature text url
+FUZZ_PURE = cli/document cli/jsondoc cli/keys cli/reply cli/scan cli/yaml cli/yamlevents client/json client/utf8
+FUZZ_CC = clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-sanitize-recover=all -Isrc -I. -Itest/fuzz $(CURL_CFLAGS)
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
 
@@ -130,10 +144,14 @@ $(FUZZ_DIR)/core/%.o: src/core/%.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
-$(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=$(FUZZ_DIR)/core/%.o)
-	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(filter %.o,$^) $(CURL_LIBS)
+$(FUZZ_PURE:%=$(FUZZ_DIR)/%.o): $(FUZZ_DIR)/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
-# ---- the standalone side: see worker/Makefile --------------------------------
+$(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=$(FUZZ_DIR)/core/%.o) $(FUZZ_PURE:%=$(FUZZ_DIR)/%.o)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(filter %.o,$^) $(CURL_LIBS) $(shell pkg-config --libs yaml-0.1)
+
+# ---- the standalone side: see worker/ and cli/ --------------------------------
 
 worker:
 	@$(MAKE) -C worker PG_CONFIG=$(PG_CONFIG)
@@ -141,7 +159,19 @@ worker:
 install-worker:
 	@$(MAKE) -C worker PG_CONFIG=$(PG_CONFIG) install
 
-.PHONY: worker install-worker
+uninstall-worker:
+	@$(MAKE) -C worker PG_CONFIG=$(PG_CONFIG) uninstall
+
+cli:
+	@$(MAKE) -C cli PG_CONFIG=$(PG_CONFIG)
+
+install-cli:
+	@$(MAKE) -C cli PG_CONFIG=$(PG_CONFIG) install
+
+uninstall-cli:
+	@$(MAKE) -C cli PG_CONFIG=$(PG_CONFIG) uninstall
+
+.PHONY: worker install-worker uninstall-worker cli install-cli uninstall-cli
 
 # ---- in private copies ------------------------------------------------------
 
@@ -151,6 +181,10 @@ test:
 # The same, and the unit tests under sanitizers and valgrind.
 test-all:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh --all
+
+# With each version of PostgreSQL that Debian has, in a Debian of its own; needs root.
+test-versions:
+	@DEBIAN='$(DEBIAN)' CACHE='$(CACHE)' scripts/test_versions.sh
 
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
@@ -175,5 +209,6 @@ bench:
 # What takes long, once each.
 soak:
 	@$(BENCH) --soak
+	@PG_CONFIG='$(PG_CONFIG)' DURATION='$(DURATION)' scripts/test.sh --soak
 
-.PHONY: unit test test-all lint mutations demo bench soak
+.PHONY: unit test test-all test-versions lint mutations demo bench soak

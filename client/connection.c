@@ -84,18 +84,33 @@ tq_connection_complain(tq_connection *c, const PGresult *result)
 
 /* ---- coming and going ------------------------------------------------------------ */
 
+/* Why there is no connection, and when the next one is tried. */
+static void
+say_down(tq_connection *c, const char *reason)
+{
+	char what[100];
+
+	if (c->config.once)
+		snprintf(what, sizeof(what), "%s", "cannot connect");
+	else
+		snprintf(what, sizeof(what), "%s, next try in %.1f s, then after up to %d s",
+				 c->state == UP ? "connection lost" : "cannot connect",
+				 (double) c->backoff_ms / 1000, BACKOFF_MAX_MS / 1000);
+	say(c, what, reason);
+}
+
 void
 tq_connection_drop(tq_connection *c, const char *reason)
 {
+	c->backoff_ms = c->backoff_ms == 0 ? BACKOFF_FIRST_MS
+									   : tq_sooner(c->backoff_ms * 2, BACKOFF_MAX_MS);
+	c->retry_at_ms = tq_clock_ms() + c->backoff_ms;
 	if (!c->complained)
-		say(c, c->state == UP ? "connection lost" : "cannot connect", reason);
+		say_down(c, reason);
 	c->complained = true;
 	PQfinish(c->conn);
 	c->conn = NULL;
 	c->state = DOWN;
-	c->backoff_ms = c->backoff_ms == 0 ? BACKOFF_FIRST_MS
-									   : tq_sooner(c->backoff_ms * 2, BACKOFF_MAX_MS);
-	c->retry_at_ms = tq_clock_ms() + c->backoff_ms;
 }
 
 static void
@@ -230,6 +245,12 @@ tq_connection_timeout(const tq_connection *c)
 	int64_t at = c->state == DOWN ? c->retry_at_ms : c->give_up_at_ms;
 
 	return c->state == UP ? -1 : tq_later(at - tq_clock_ms(), 0);
+}
+
+bool
+tq_connection_has_failed(const tq_connection *c)
+{
+	return c->state == DOWN && c->backoff_ms > 0;
 }
 
 bool

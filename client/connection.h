@@ -45,6 +45,7 @@ typedef struct tq_connection_config
 	bool (*prepare)(tq_connection *c, void *arg);
 	void *arg;
 	void (*log)(const char *line); /* a state change: one line */
+	bool once;                     /* the owner tries only once to connect */
 } tq_connection_config;
 
 /* Does not connect yet.  NULL: out of memory. */
@@ -61,6 +62,9 @@ extern int64_t tq_connection_timeout(const tq_connection *c);
  * notification, or the connection is new, so that some may have been missed.
  */
 extern bool tq_connection_step(tq_connection *c);
+
+/* Whether the last try to connect, or a connection, has failed, and no other has worked since. */
+extern bool tq_connection_has_failed(const tq_connection *c);
 
 /* Whether statements can be run now.  A connection that broke is noticed, and is down. */
 extern bool tq_connection_is_up(tq_connection *c);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/conffile.h"
 #include "client/options.h"
 
 #define MAX_FILES   8  /* one that names another */
@@ -101,36 +102,17 @@ find(const char *name)
 	return own != NULL ? own : find_in(common_options, 1, name);
 }
 
-/* The text without the blanks at both ends, which is changed. */
-static char *
-trim(char *text)
-{
-	size_t len;
-
-	text += strspn(text, " \t\r\n");
-	len = strlen(text);
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
-		text[--len] = '\0';
-	return text;
-}
-
 static void
-take_line(const char *path, int number, char *line)
+take_line(void *path, int number, const char *name, const char *value)
 {
-	char *name = trim(line);
-	char *value = strchr(name, '=');
-	const tq_option *option;
+	const tq_option *option = find(name);
 
-	if (*name == '\0' || *name == '#')
-		return;
 	if (value == NULL)
-		tq_options_fail("%s, line %d: not NAME = VALUE", path, number);
-	*value++ = '\0';
-	name = trim(name);
-	option = find(name);
+		tq_options_fail("%s, line %d: not NAME = VALUE", (const char *) path, number);
 	if (option == NULL)
-		tq_options_fail("%s, line %d: there is no option \"%s\"", path, number, name);
-	option->take(option, trim(value));
+		tq_options_fail("%s, line %d: there is no option \"%s\"", (const char *) path, number,
+						name);
+	option->take(option, value);
 }
 
 static void
@@ -138,19 +120,14 @@ take_file(const tq_option *option, const char *path)
 {
 	static int depth = 0;
 	FILE *file = fopen(path, "r");
-	char *line = NULL;
-	size_t size = 0;
-	int number = 0;
 
 	(void) option;
 	if (file == NULL)
 		tq_options_fail("%s: %s", path, strerror(errno));
 	if (++depth > MAX_FILES)
 		tq_options_fail("%s: files name each other", path);
-	while (getline(&line, &size, file) >= 0)
-		take_line(path, ++number, line);
+	tq_conffile_read(file, take_line, (void *) path);
 	depth--;
-	free(line);
 	fclose(file);
 }
 
@@ -161,7 +138,7 @@ show_option(const char *name, const char *argument, const char *help)
 {
 	char head[64];
 
-	snprintf(head, sizeof(head), "  --%s %s", name, argument);
+	snprintf(head, sizeof(head), "  --%s %s", name, argument != NULL ? argument : "");
 	while (*help != '\0')
 	{
 		size_t len = strcspn(help, "\n");
@@ -200,7 +177,9 @@ long_options(void)
 	if (known == NULL)
 		tq_options_fail("out of memory");
 	for (i = 0; i < n; i++)
-		known[i] = (struct option){the_program->options[i].name, required_argument, NULL, 0};
+		known[i] = (struct option){
+			the_program->options[i].name,
+			the_program->options[i].argument != NULL ? required_argument : no_argument, NULL, 0};
 	known[n] = (struct option){common_options[0].name, required_argument, NULL, 0};
 	known[n + 1] = (struct option){"help", no_argument, NULL, 'h'};
 	known[n + 2] = (struct option){"version", no_argument, NULL, 'v'};
@@ -231,7 +210,7 @@ tq_options_read(const tq_program *program, int argc, char **argv)
 		/* What is wrong, getopt_long() has said. */
 		if (c != 0)
 			tq_options_fail("the arguments cannot be used");
-		find(known[index].name)->take(find(known[index].name), optarg);
+		find(known[index].name)->take(find(known[index].name), optarg != NULL ? optarg : "on");
 	}
 	if (optind < argc)
 		tq_options_fail("\"%s\" is not an option", argv[optind]);

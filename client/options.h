@@ -15,7 +15,7 @@
 typedef struct tq_option
 {
 	const char *name;     /* without the dashes */
-	const char *argument; /* what --help calls the value */
+	const char *argument; /* what --help calls the value; NULL: as an argument it has none */
 	const char *help;     /* lines separated by LF, of at most 54 columns */
 
 	/* Takes a value, or does not return: tq_options_fail(). */
@@ -45,7 +45,7 @@ extern void tq_options_read(const tq_program *program, int argc, char **argv);
 extern void tq_options_fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 
-/* Kinds of values; to is a char *, an int, or a bool. */
+/* Kinds of values; to is a char *, an int, or a bool.  An option without a value is "on". */
 extern void tq_option_text(const tq_option *option, const char *value);
 extern void tq_option_number(const tq_option *option, const char *value);
 extern void tq_option_boolean(const tq_option *option, const char *value);

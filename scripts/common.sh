@@ -95,8 +95,13 @@ make_work()
 	trap 'exit 143' TERM
 	[ "$(id -u)" -ne 0 ] || chown "$(unprivileged_user):" "$work"
 	as_user mkdir "$work/tmp" "$work/tree"
-	tar -C "$top" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build -cf - . |
-		as_user tar -C "$work/tree" -xf -
+	pack_tree | as_user tar -C "$work/tree" -xf -
+}
+
+# Prints an archive of the source tree without what was built in it.
+pack_tree()
+{
+	tar -C "$top" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build -cf - .
 }
 
 # Runs a command as the unprivileged user such that a signal ends the whole of

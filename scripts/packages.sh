@@ -2,7 +2,7 @@
 # packages.sh
 #		Installs the Debian packages that a purpose needs and that are missing.
 #
-# usage: packages.sh demo | test | all | lint | bench
+# usage: packages.sh demo | test | all | lint | bench | versions
 #
 # What is there is found by looking for the thing, not for its package, so a
 # server built from source will do, and nothing is asked of the network when
@@ -43,11 +43,22 @@ has_nginx()
 	[ -x "$(command -v nginx)" ] || [ -x /usr/sbin/nginx ]
 }
 
-# PgQ, to compare with, where Debian has it for this server.
-want_pgq()
+# pgaudit, of which a test shows that it logs no secrets.  A server that is not Debian's may lack
+# it; then the test goes without.
+want_pgaudit()
 {
-	local package=postgresql-$version-pgq3
-	[ "$bin" = "/usr/lib/postgresql/$version/bin" ] && [ ! -f "$("$config" --sharedir)/extension/pgq.control" ] &&
+	if [ -z "${config:-}" ]; then
+		say "postgresql-$version-pgaudit"
+	elif [ "$bin" = "/usr/lib/postgresql/$version/bin" ]; then
+		[ -f "$("$config" --sharedir)/extension/pgaudit.control" ] || say "postgresql-$version-pgaudit"
+	fi
+}
+
+# Extension $2 of package postgresql-NN-$1, to compare with, where Debian has it for this server.
+want_peer()
+{
+	local package=postgresql-$version-$1
+	[ "$bin" = "/usr/lib/postgresql/$version/bin" ] && [ ! -f "$("$config" --sharedir)/extension/$2.control" ] &&
 		apt-cache show "$package" >/dev/null 2>&1 && say "$package"
 }
 
@@ -55,6 +66,10 @@ want_pgq()
 missing_packages()
 {
 	local purpose=$1 config version bin
+	if [ "$purpose" = versions ]; then
+		[ -x "$(command -v debootstrap)" ] || say debootstrap
+		return
+	fi
 	if config=$(find_pg_config); then
 		version=$("$config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 		bin=$("$config" --bindir)
@@ -75,18 +90,32 @@ missing_packages()
 	command -v python3 >/dev/null || say python3
 	[ "$purpose" = demo ] && return
 	[ -f "$("${config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] || say libpq-dev
+	has_library smartcols || say libsmartcols-dev
+	has_library yaml-0.1 || say libyaml-dev
+	has_library ncursesw || say libncurses-dev
 	if [ "$purpose" = bench ]; then
 		has_nginx || say nginx-light
 		command -v curl >/dev/null || say curl
-		want_pgq
+		want_peer pgq3 pgq
+		want_peer cron pg_cron
+		command -v redis-server >/dev/null || say redis-server
+		python3 -c 'import celery' 2>/dev/null || say python3-celery
+		python3 -c 'import rq' 2>/dev/null || say python3-rq
 		return
 	fi
 	command -v clang-format >/dev/null || say clang-format
 	command -v cppcheck >/dev/null || say cppcheck
-	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
 	[ "$purpose" = lint ] && return
+	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
+	perl -MDBD::Pg -e 1 2>/dev/null || say libdbd-pg-perl
 	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
 	command -v spin >/dev/null || say spin
+	command -v tmux >/dev/null || say tmux
+	command -v ruby >/dev/null || say ruby
+	python3 -c 'import croniter' 2>/dev/null || say python3-croniter
+	[ -f /usr/share/zoneinfo/Europe/Berlin ] || say tzdata
+	[ -f /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
+	want_pgaudit
 	has_nginx || say nginx-light
 	command -v openssl >/dev/null || say openssl
 	[ -x "$(command -v ip)" ] || [ -x /usr/sbin/ip ] || say iproute2

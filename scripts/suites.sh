@@ -2,7 +2,7 @@
 # suites.sh
 #		Builds the extension into a private server tree and runs the suites.
 #
-# usage: suites.sh DIRECTORY PG_CONFIG test|all
+# usage: suites.sh DIRECTORY PG_CONFIG test|all|soak [SECONDS SEED]
 #
 # Started by test.sh as an unprivileged user in the copy of the source tree
 # that lies in DIRECTORY.  Every test program prints TAP; one line a program
@@ -95,7 +95,7 @@ prepare()
 
 build()
 {
-	private_make -j2 install && private_make -j2 unit && private_make -j2 worker
+	private_make -j2 install && private_make -j2 unit && private_make -j2 worker && private_make -j2 cli
 }
 
 unit_suite()
@@ -120,13 +120,13 @@ unit_again()
 
 lint_suite()
 {
-	program lint checks scripts/lint.sh "$private_config"
+	program lint checks scripts/lint.sh "$private_config" "$logs/prepare-build.log"
 }
 
-# The protocol of dispatch.c, of which spin visits every state.
+# The protocols of dispatch.c and groups.c, of which spin visits every state.
 model_suite()
 {
-	program model dispatch test/model/run.sh
+	program model protocols test/model/run.sh
 }
 
 # What arrives from outside and is taken apart by hand.
@@ -154,7 +154,16 @@ installed_suites()
 	prepare server start_server "$work/data" "$PGHOST" "$(cat test/lib/server.conf)" || return
 	installed_suite regress REGRESS ISOLATION
 	installed_suite isolation ISOLATION REGRESS
+	[ "$purpose" != all ] || parallel_suite
 	prepare shutdown stop_server "$work/data"
+}
+
+# The SQL suite once more, each query in a parallel plan that its functions allow.
+parallel_suite()
+{
+	local setting=debug_parallel_query
+	[ "$("$config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 16 ] || setting=force_parallel_mode
+	PGOPTIONS="-c $setting=regress" installed_suite parallel REGRESS ISOLATION
 }
 
 # installed_suite SUITE LIST OTHER: installcheck, the way every user runs it.
@@ -212,13 +221,25 @@ finish()
 private_config=$(make_server_tree "$work/pg" "$config")
 say "taskq $(list TASKQ_VERSION), $("$config" --version)"
 prepare build build || finish
+# See 049_follow_ups.pl and 053_flow.pl.
+[ "$purpose" = test ] || export TASKQ_KILLS=200 TASKQ_FLOW_SECONDS=40 FUZZ_SECONDS=60
+# How long and with what seed the random driver runs: see 023_chaos.pl.  050_schedules.pl kills more often.
+if [ "$purpose" = soak ]; then
+	export TASKQ_CHAOS_SECONDS=$4 TASKQ_CHAOS_SEED=$5 TASKQ_FLOW_SECONDS=300
+	limit=$((TASKQ_CHAOS_SECONDS + 1800))
+	say "TASKQ_CHAOS_SEED=$TASKQ_CHAOS_SEED"
+	tap_suite 023_chaos 049_follow_ups 050_schedules 053_flow
+	program model large test/model/run.sh --large
+	finish
+fi
 computing_suites &
 computing=$!
 # shellcheck disable=SC2046
 tap_suite $(list LOUD)
 wait_below 1
 beside installed_suites
-unit_suite
+# More random expressions, but not under sanitizers and valgrind: see test_cron.c.
+if [ "$purpose" = all ]; then TASKQ_CRON_EXPRESSIONS=50000 unit_suite; else unit_suite; fi
 # shellcheck disable=SC2046
 tap_suite $(list QUIET)
 if [ "$purpose" = all ]; then

@@ -15,6 +15,7 @@ begin
 			('taskq_submitter', false, 'taskq: may submit tasks, cancel them and read their results'),
 			('taskq_worker', false, 'taskq: may acquire tasks and end them'),
 			('taskq_reader', false, 'taskq: may see tasks, queues, results and the status'),
+			('taskq_dump', false, 'taskq: may read what pg_dump needs, which does not include the secrets of endpoints'),
 			('taskq_bgw', true, 'taskq: the role of the background worker; no client can log in as it')
 		) as r (name, login, remark)
 	loop
@@ -50,7 +51,6 @@ begin
 				hint = pg_catalog.format('Revoke role "%s" from its members and install taskq again.', wanted.name);
 		end if;
 	end loop;
-	execute pg_catalog.format('grant connect on database %I to taskq_bgw', pg_catalog.current_database());
 end
 $$;
 

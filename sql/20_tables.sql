@@ -4,8 +4,12 @@
 -- of a narrow table, and expired leases are found among the running tasks.  An ended
 -- task is one row of history.
 --
--- These tables have no foreign keys, triggers or row security, because C code writes
--- them directly: see rows.c.
+-- These tables have no foreign keys, row triggers or row security, because C code writes
+-- them directly: see rows.c, and attached.c for what an administrator may add to them.
+--
+-- Each table has a primary key or a replica identity, so that it can be part of a
+-- publication for all tables.  The identity is the full row where a primary key would cost
+-- each insert.  It costs nothing unless wal_level is logical.
 
 create type taskq.state as enum ('pending', 'running', 'finished', 'dead', 'cancelled', 'expired');
 comment on type taskq.state is
@@ -17,16 +21,22 @@ comment on type taskq.state is
 	'cancelled: cancel(), purge_queue() or drop_queue() ended it.\n'
 	'expired: it was not started in time, see start_within of submit().';
 
+-- Whether the text of a jsonb has at most that many bytes; does not write it.
+create function taskq_private.json_fits(value jsonb, max_bytes int) returns boolean
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_json_fits';
+
 create sequence taskq_private.task_id as bigint;
 create sequence taskq_private.queue_id as int start 100;	-- smaller ids: queues that exist from the start
 
--- Tokens are taken in blocks: see token.c.
-create sequence taskq_private.token_block as bigint;
+-- Tokens are taken in blocks, and must stay below 2^53: see token.c.
+create sequence taskq_private.token_block as bigint maxvalue 8796093022207;
+create sequence taskq_private.token_origin as bigint;
+create sequence taskq_private.token_mark as bigint;
 
 create table taskq_private.queue (
 	id int not null constraint queue_pkey primary key,
 	name text collate "C" not null constraint queue_name unique,
-	mode text not null constraint queue_mode check (mode in ('pull', 'push')),
+	mode text not null constraint queue_mode check (mode in ('pull', 'push', 'topic')),
 	url text,
 	lease_for interval not null,
 	retry text not null,
@@ -37,7 +47,23 @@ create table taskq_private.queue (
 	created_at timestamptz not null,
 	durable_finish boolean not null,
 	executor text not null constraint queue_executor check (executor in ('builtin', 'external')),	-- of push tasks
-	pause_reason text				-- why taskq has paused it; NULL: pause_queue() did
+	pause_reason text,				-- why taskq has paused it; NULL: pause_queue() did
+	keep_payload boolean not null,	-- the history keeps the content of finished tasks
+	keep_origin boolean not null,	-- tasks keep who submitted them
+	on_finish jsonb,				-- follow-ups of its tasks: arrays of templates
+	on_dead jsonb,
+	ordered boolean not null		-- the tasks of a group run one at a time, in order
+);
+
+-- Queues that were dropped, until nothing is left of them: see src/life/empty.c.
+create table taskq_private.dropped_queue (
+	id int not null constraint dropped_queue_pkey primary key,
+	name text collate "C" not null,
+	mode text not null,
+	keep_finished interval not null,
+	keep_dead interval not null,
+	dropped_at timestamptz not null,
+	lockers text[]					-- transactions that may still submit to it; NULL: not known yet
 );
 
 -- What makes a push queue an endpoint: see 60_endpoints.sql.
@@ -45,9 +71,7 @@ create table taskq_private.endpoint (
 	queue_id int not null constraint endpoint_pkey primary key,
 	header_names text[] not null,	-- what endpoint_secret has to hold
 	signed boolean not null,
-	timeout interval,
-	max_running int,
-	rate real						-- requests a second
+	timeout interval
 );
 
 -- Headers and secrets of endpoints, which no role may read.  A dump does not hold
@@ -60,24 +84,43 @@ create table taskq_private.endpoint_secret (
 	old_secret bytea,				-- requests are signed with both until old_until
 	old_until timestamptz
 );
+-- Without a policy: members of pg_read_all_data see no row.  taskq_owner owns the table and does.
+alter table taskq_private.endpoint_secret enable row level security;
 
 -- Privileges of a role on a single queue.  The roles of taskq itself have theirs on
--- every queue: see 90_grants.sql and grant.c.
+-- every queue: see 90_grants.sql and grant.c.  A dump may be restored where the role is
+-- missing or has another OID, so the row holds its name.
 create table taskq_private.queue_grant (
 	queue_id int not null,
-	role regrole not null,
+	role text collate "C" not null,
 	privilege text not null constraint queue_grant_privilege check (privilege in ('submit', 'work', 'view', 'control')),
 	constraint queue_grant_pkey primary key (queue_id, role, privilege)
 );
+
+-- The rows that count.  grant_queue() gives the role USAGE on schema taskq.  It is lost when
+-- the role is dropped: a later role of that name has no privilege by this row, and no dump
+-- holds the row.
+create view taskq_private.valid_grants as
+	select g.queue_id, g.role, r.oid as role_oid, g.privilege
+	from taskq_private.queue_grant g join pg_roles r on r.rolname = g.role
+	where exists (select from pg_namespace n, aclexplode(n.nspacl) a where n.nspname = 'taskq' and a.grantee = r.oid);
+
+-- Rights on functions, views and schemas that grant_queue() gave.  A right that the role had before is
+-- not among them, and stays when the privileges are revoked.  No key: a restore may write a row twice.
+create table taskq_private.granted_right (
+	role text not null,
+	right_ text not null
+);
+alter table taskq_private.granted_right replica identity full;
 
 create table taskq_private.retry_policy (
 	name text collate "C" not null constraint retry_policy_pkey primary key,
 	backoff text not null constraint retry_policy_backoff check (backoff in ('fixed', 'linear', 'exponential', 'power', 'schedule')),
 	base interval not null,
-	factor real not null,
+	factor double precision not null,
 	max_delay interval not null,
 	max_doublings int,
-	jitter real not null,
+	jitter double precision not null,
 	max_attempts int not null,
 	max_age interval,
 	delays interval[]
@@ -103,11 +146,26 @@ create table taskq_private.task (
 	method text,					-- method to body: HTTP tasks only
 	url text,
 	headers jsonb,
-	body bytea
+	body bytea,
+	origin jsonb,					-- who submitted it, if the queue has keep_origin
+	on_finish jsonb,				-- follow-ups: arrays of templates
+	on_dead jsonb,
+	group_id bigint,				-- the number of its group: see group_id.c; NULL: it has no group.  It never changes
+	group_key text,
+	retry_at timestamptz,			-- of a failed task of an ordered queue: it is due then, and run_at keeps its place
+	declined int					-- how often decline() gave it back; NULL: never
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
--- The order of acquisition.
-create index task_dispatch on taskq_private.task (queue_id, priority, run_at, id);
+-- The order of acquisition.  A task has an entry in one of the two indexes.  rows.c puts it there
+-- itself, so it must know these predicates.
+create index task_dispatch on taskq_private.task (queue_id, priority, run_at, id) where group_id is null;
+create index task_group on taskq_private.task (queue_id, group_id, priority, run_at, id) where group_id is not null;
+
+-- The same rows, for statements that look for the tasks of a queue: each part is read by its index.
+create view taskq_private.tasks_by_queue as
+	select * from taskq_private.task where group_id is null
+	union all
+	select * from taskq_private.task where group_id is not null;
 
 create table taskq_private.lease (
 	id bigint not null constraint lease_pkey primary key,
@@ -115,15 +173,32 @@ create table taskq_private.lease (
 	started_at timestamptz not null,
 	lease_until timestamptz not null,
 	lease_us bigint,				-- length, for heartbeats without extend_by; NULL before the first: lease_until - started_at
+	extended_at timestamptz,		-- when lease_until was last set; NULL: at started_at
 	queue_id int not null,
 	attempt int not null,			-- the number of this attempt
 	cancel_requested boolean not null,
 	deadline timestamptz,			-- heartbeats do not extend past it
-	fraction real,					-- fraction, message: from progress()
+	fraction double precision,		-- fraction, message: from progress()
 	worker text,
 	cancel_reason text,
-	message text
+	message text,
+	on_finish jsonb,				-- follow-ups that came while it ran; a retry moves them to the task
+	on_dead jsonb,
+	group_id bigint					-- of the task
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+-- The kinds of tasks that the sessions of workers do: see serve().  A row counts as long as its
+-- session holds the lock LOCK_SERVES of its number.
+create sequence taskq_private.serving_number as int cycle;
+create table taskq_private.serving (
+	number int not null constraint serving_pkey primary key,
+	queue_ids int[] not null,
+	kinds text[] not null			-- patterns
+);
+create view taskq_private.serving_locks as
+	select l.classid::bigint as number from pg_catalog.pg_locks l
+	where l.locktype = 'advisory' and l.objsubid = 21589 and l.granted
+		and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database());
 
 -- Keys that are taken: by a live task, or for some time after its end.
 create table taskq_private.key (
@@ -131,19 +206,48 @@ create table taskq_private.key (
 	key text collate "C" not null,
 	id bigint not null,				-- the task
 	taken_until timestamptz,		-- NULL: the task lives
+	hold_until timestamptz,			-- it stays taken at least until then: see unique_for of submit()
+	since timestamptz,				-- of a submit with max_wait: when the first of those that were replaced was submitted
 	constraint key_pkey primary key (queue_id, key)
 ) with (fillfactor = 70);
 
 create index key_expiry on taskq_private.key (taken_until);
 
--- The times by which tasks must have started.  A row stays until that time, even if
--- its task has started or ended before.
+-- The times by which tasks must have started.  A row goes with the end of its task or of its first
+-- attempt.
 create table taskq_private.start_limit (
 	start_by timestamptz not null,
 	id bigint not null
 );
 
-create index start_limit_order on taskq_private.start_limit (start_by);
+create index start_limit_order on taskq_private.start_limit (start_by, id);
+alter table taskq_private.start_limit replica identity full;
+
+-- Limits of queues and groups.  The row of the queue itself has scope q, that of all groups
+-- without a row of their own d, that of a group g.
+create table taskq_private.flow_limit (
+	queue_id int not null,
+	scope "char" not null constraint flow_limit_scope check (scope in ('q', 'd', 'g')),
+	group_id bigint not null,		-- of a group; otherwise 0
+	group_key text,
+	max_running int,				-- NULL: no limit
+	rate double precision,			-- so many starts in the time per; NULL: no limit
+	per interval not null,
+	burst int not null,
+	weight int not null,			-- a group's share of what runs
+	constraint flow_limit_pkey primary key (queue_id, scope, group_id)
+);
+
+-- How far the slow rates of queues (group_id 0) and groups are used up, one row for each start.  No
+-- row is updated: the newest one counts.
+create table taskq_private.start_mark (
+	queue_id int not null,
+	group_id bigint not null,
+	tat timestamptz not null
+);
+
+create index start_mark_order on taskq_private.start_mark (queue_id, group_id, tat);
+alter table taskq_private.start_mark replica identity full;
 
 -- Failed attempts of live tasks.  When a task ends they move into its row of history.
 create table taskq_private.attempt (
@@ -164,6 +268,7 @@ create table taskq_private.attempt (
 );
 
 create index attempt_task on taskq_private.attempt (task_id, attempt);
+alter table taskq_private.attempt replica identity full;
 
 -- Ended tasks.  One table holds those that expire on the same day, or in the same month
 -- if they are kept for more than 31 days: so expiry drops a table instead of deleting
@@ -189,21 +294,28 @@ create table taskq_private.history (
 	retry text,
 	result jsonb,
 	error text,
-	payload jsonb,					-- payload to body: NULL for finished tasks
+	payload jsonb,					-- payload, headers, body: of finished tasks only if the queue has keep_payload
 	method text,
-	url text,
-	headers jsonb,
+	url text,						-- of finished tasks that to which the request was sent
+	headers jsonb,					-- of finished tasks without those that are secret
 	body bytea,
 	status int,						-- status to elapsed: the last HTTP answer
 	response_headers jsonb,
 	response_body bytea,
 	truncated boolean,
 	elapsed interval,
-	attempts jsonb					-- the failed attempts
+	attempts jsonb,					-- the failed attempts
+	content_lost boolean,			-- true: payload to body could not be kept, and the task cannot be retried
+	origin jsonb,
+	on_finish jsonb,				-- follow-ups, for retry(); not of finished tasks
+	on_dead jsonb,
+	group_key text
 ) partition by list (bucket);
 
 create table taskq_private.history_rest (like taskq_private.history including constraints);
 create index history_rest_id on taskq_private.history_rest (id);
+alter table taskq_private.history replica identity full;
+alter table taskq_private.history_rest replica identity full;
 
 -- Every ended task that is kept.
 create view taskq_private.all_history as
@@ -217,19 +329,27 @@ create table taskq_private.arm (
 	system_identifier bigint not null,
 	database oid not null
 );
+alter table taskq_private.arm replica identity full;
 
--- What a dump holds: everything but endpoint_secret.
+-- What a dump holds: everything but endpoint_secret, and token_mark in place of token_block.
 select pg_catalog.pg_extension_config_dump('taskq_private.task_id', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.queue_id', '');
-select pg_catalog.pg_extension_config_dump('taskq_private.token_block', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.token_mark', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.queue', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.dropped_queue', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.endpoint', '');
-select pg_catalog.pg_extension_config_dump('taskq_private.queue_grant', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.queue_grant',
+	-- As in valid_grants; pg_dump may not read views.
+	'where exists (select from pg_catalog.pg_roles r, pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+		where r.rolname = role and n.nspname = ''taskq'' and a.grantee = r.oid)');
+select pg_catalog.pg_extension_config_dump('taskq_private.granted_right', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.task', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.lease', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.key', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.start_limit', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.flow_limit', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.start_mark', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.attempt', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history_rest', '');

@@ -13,8 +13,8 @@ create view taskq_private.all_retry_policies as
 	from taskq_private.retry_policy
 	union all
 	select * from (values
-		('default' collate "C", 'exponential', interval '1 s', 2::real, interval '1 hour', null::int, 0.1::real, 25,
-			null::interval, null::interval[], true),
+		('default' collate "C", 'exponential', interval '1 s', 2::double precision, interval '1 hour', null::int,
+			0.1::double precision, 25, null::interval, null::interval[], true),
 		('webhook', 'schedule', interval '5 s', 2, interval '1 day', null, 0.1, 10, null,
 			array['5 s', '5 min', '30 min', '2 hours', '5 hours', '10 hours', '14 hours', '20 hours', '24 hours']::interval[], true),
 		('none', 'fixed', interval '0', 1, interval '0', null, 0, 1, null, null, true)
@@ -56,10 +56,10 @@ begin
 		-- Compare logarithms first: the power itself could overflow.
 		if base <= 0 then
 			seconds := 0;
-		elsif exponent * ln(p.factor::double precision) >= ln(greatest(cap, 1e-6)) - ln(base) then
+		elsif exponent * ln(p.factor) >= ln(greatest(cap, 1e-6)) - ln(base) then
 			seconds := cap;
 		else
-			seconds := base * power(p.factor::double precision, exponent);
+			seconds := base * power(p.factor, exponent);
 			-- Past the last doubling the delay grows linearly: App Engine's rule for task queues.
 			if p.backoff = 'exponential' and n - 1 > exponent then
 				seconds := seconds * (n - exponent);
@@ -94,12 +94,12 @@ begin
 	-- If the policy was dropped, the policy default is used.
 	select * into p from taskq_private.all_retry_policies r where r.name in (policy, 'default') order by r.name = policy desc limit 1;
 	if retry_in is not null then
-		seconds := least(greatest(taskq_private.interval_seconds(retry_in), 0), 366 * 86400);
+		seconds := taskq_private.interval_seconds(retry_in);
 	else
-		seconds := taskq_private.interval_seconds(taskq.backoff(p.name, attempt)) * (1 + p.jitter * (2 * random() - 1));
+		seconds := taskq_private.interval_seconds(taskq.backoff(p.name, greatest(attempt, 1))) * (1 + p.jitter * (2 * random() - 1));
 	end if;
 	retry_at := clock_timestamp() + make_interval(secs => seconds);
-	if retry_at > born + p.max_age then
+	if retry_at - p.max_age > born then
 		return null;
 	end if;
 	return retry_at;
@@ -107,33 +107,33 @@ end
 $$;
 
 create function taskq.create_retry_policy(name text, backoff text default 'exponential', base interval default '1 s',
-	factor real default 2, max_delay interval default '1 hour', max_doublings int default null, jitter real default 0.1,
-	max_attempts int default 25, max_age interval default null, delays interval[] default null) returns void
+	factor double precision default 2, max_delay interval default '1 hour', max_doublings int default null,
+	jitter double precision default 0.1, max_attempts int default 25, max_age interval default null,
+	delays interval[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
 	wrong text;
-	longest constant interval := '366 days';
 begin
 	perform taskq_private.check_name(name, 'retry policy');
 	wrong := case
 		when backoff is null or backoff not in ('fixed', 'linear', 'exponential', 'power', 'schedule')
 			then 'backoff must be fixed, linear, exponential, power or schedule'
-		when base is null or base < interval '0' or base > longest then 'base must be between 0 and 366 days'
 		when factor is null or not (factor >= 1 and factor <= 100) then 'factor must be between 1 and 100'
-		when max_delay is null or max_delay < interval '0' or max_delay > longest then 'max_delay must be between 0 and 366 days'
 		when max_doublings < 0 then 'max_doublings must not be negative'
 		when max_doublings is not null and backoff <> 'exponential' then 'max_doublings is only allowed with backoff exponential'
 		when jitter is null or not (jitter >= 0 and jitter <= 1) then 'jitter must be between 0 and 1'
 		when max_attempts is null or max_attempts < 1 then 'max_attempts must be at least 1'
-		when max_age <= interval '0' or max_age > interval '36600 days' then 'max_age must be more than 0 and at most 36600 days'
 		when backoff = 'schedule' and (delays is null or array_ndims(delays) is distinct from 1
 			or cardinality(delays) not between 1 and 1000) then 'delays must hold 1 to 1000 intervals'
 		when backoff <> 'schedule' and delays is not null then 'delays are only allowed with backoff schedule'
-		when exists (select from unnest(delays) d where d is null or d < interval '0' or d > longest)
-			then 'each of delays must be between 0 and 366 days'
+		else coalesce(
+			taskq_private.interval_fault(base, 'base', 'retry'),
+			taskq_private.interval_fault(max_delay, 'max_delay', 'retry'),
+			case when max_age is not null then taskq_private.interval_fault(max_age, 'max_age', 'age') end,
+			(select min(taskq_private.interval_fault(d, 'each of delays', 'retry')) from unnest(delays) as d))
 	end;
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,

@@ -4,89 +4,82 @@
 create function taskq_private.queues_changed() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_queues_changed';
 
--- Returns the url with its host in ASCII.  TQ004 if a task may not have it.
-create function taskq_private.check_url(url text) returns text
-language c volatile as 'MODULE_PATHNAME', 'taskq_check_url';
-
--- TQ004 for a bad name; what: the kind of object, for the message.
-create function taskq_private.check_name(name text, what text) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	wrong constant text := case
-		when name is null then 'must not be NULL'
-		when name = '' then 'must not be empty'
-		when octet_length(name) > 57 then 'must not be longer than 57 bytes'
-		when name ~ '[[:cntrl:]]' then 'must not contain control characters'
-	end;
-begin
-	if wrong is not null then
-		raise exception using errcode = 'TQ004', message = format('name of a %s %s', what, wrong),
-			detail = 'Names are 1 to 57 bytes long.', hint = 'Choose another name.';
-	end if;
-end
-$$;
+-- The number of the group with that key: see src/tables/group_id.c.
+create function taskq_private.group_id(group_key text) returns bigint
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_group_id';
 
 -- Queues that were created, and those that exist from the start.  The latter are rows
 -- of this view, and of the table only after a change, so that a dump does not restore a
 -- second copy.
 create view taskq_private.all_queues as
 	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-		executor, pause_reason
+		executor, pause_reason, keep_payload, keep_origin, on_finish, on_dead, ordered
 	from taskq_private.queue
 	union all
 	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true,
-		'builtin', null
+		'builtin', null, false, false, null, null, false
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
--- Whether the caller may view the tasks of a queue.  Those of a dropped queue only an
--- administrator may view.
+-- Whether the caller may view the tasks of a queue.  Only an administrator may view those of
+-- a dropped queue.
 create function taskq_private.visible(queue text) returns boolean
-language c stable strict parallel restricted as 'MODULE_PATHNAME', 'taskq_visible';
+language c stable strict parallel unsafe as 'MODULE_PATHNAME', 'taskq_visible';
+
+-- Follow-ups without the headers of their requests, which may be secret.
+create function taskq_private.shown_templates(templates jsonb) returns jsonb
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_shown_templates';
+
+-- Judges follow-ups of a queue; returns them as they are stored, NULL if there are none.
+create function taskq_private.judge_follow_ups(queue text, templates jsonb, argument text) returns jsonb
+language c volatile as 'MODULE_PATHNAME', 'taskq_judge_follow_ups';
 
 create view taskq.queues with (security_barrier) as
 	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-		executor, pause_reason
+		executor, pause_reason, keep_payload, keep_origin, taskq_private.shown_templates(on_finish) as on_finish,
+		taskq_private.shown_templates(on_dead) as on_dead, ordered
 	from taskq_private.all_queues
 	where taskq_private.visible(name);
 comment on view taskq.queues is
 	E'One row for each queue that the caller may view.\n'
-	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests) or topic (it has subscribers instead of '
+	'tasks).\n'
 	'executor: builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
 	'pause_reason: why the queue is paused, if taskq did that by itself.\n'
 	'created_at: NULL for a queue that exists from the start and was not changed.\n'
+	'on_finish, on_dead: without the headers of requests.\n'
 	'The other columns are the arguments of create_queue().';
 
 -- What is wrong with the settings of a queue, or NULL.
 create function taskq_private.queue_fault(mode text, url text, lease_for interval, retry text, keep_finished interval,
-	keep_dead interval, keep_key interval, executor text) returns text
+	keep_dead interval, keep_key interval, executor text, follow_ups boolean, ordered boolean) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select case
-		when mode is null or mode not in ('pull', 'push') then 'mode must be pull or push'
+		when mode is null or mode not in ('pull', 'push', 'topic') then 'mode must be pull, push or topic'
 		when mode = 'pull' and url is not null then 'a pull queue has no url'
+		when mode = 'topic' and url is not null then 'a topic has no url'
+		when mode = 'topic' and follow_ups then 'a topic has no follow-ups'
+		when mode = 'topic' and ordered then 'a topic is not ordered'
 		when executor is null or executor not in ('builtin', 'external') then 'executor must be builtin or external'
 		when mode = 'pull' and executor <> 'builtin' then 'a pull queue has no external executor'
-		when lease_for is null or lease_for < interval '100 ms' or lease_for > interval '30 days'
-			then 'lease_for must be between 100 ms and 30 days'
-		when keep_finished is null or keep_finished < interval '0' or keep_finished > interval '36600 days'
-			then 'keep_finished must be between 0 and 36600 days'
-		when keep_dead is null or keep_dead < interval '0' or keep_dead > interval '36600 days'
-			then 'keep_dead must be between 0 and 36600 days'
-		when keep_key is null or keep_key < interval '0' or keep_key > interval '36600 days'
-			then 'keep_key must be between 0 and 36600 days'
+		when mode = 'topic' and executor <> 'builtin' then 'a topic has no external executor'
 		when not exists (select from taskq_private.all_retry_policies p where p.name = retry)
 			then format('retry policy "%s" does not exist', retry)
+		else coalesce(
+			taskq_private.interval_fault(lease_for, 'lease_for', 'lease'),
+			taskq_private.interval_fault(keep_finished, 'keep_finished', 'keep'),
+			taskq_private.interval_fault(keep_dead, 'keep_dead', 'keep'),
+			taskq_private.interval_fault(keep_key, 'keep_key', 'keep'))
 	end
 $$;
 
 create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
 	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
 	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true,
-	executor text default 'builtin') returns void
+	executor text default 'builtin', keep_payload boolean default false, keep_origin boolean default false,
+	on_finish jsonb default null, on_dead jsonb default null, ordered boolean default false) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -96,7 +89,8 @@ declare
 begin
 	perform taskq_private.check_name(queue, 'queue');
 	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
-	wrong := taskq_private.queue_fault(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor);
+	wrong := taskq_private.queue_fault(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor,
+		on_finish is not null or on_dead is not null, ordered);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -110,9 +104,11 @@ begin
 	end if;
 	begin
 		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-				created_at, durable_finish, executor)
+				created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered)
 			values (nextval('taskq_private.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
-				false, clock_timestamp(), coalesce(durable_finish, true), executor);
+				false, clock_timestamp(), coalesce(durable_finish, true), executor, coalesce(keep_payload, false),
+				coalesce(keep_origin, false), taskq_private.judge_follow_ups(queue, create_queue.on_finish, 'on_finish'),
+				taskq_private.judge_follow_ups(queue, create_queue.on_dead, 'on_dead'), coalesce(ordered, false));
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the existing queue.';
@@ -124,7 +120,8 @@ $$;
 comment on function taskq.create_queue is
 	E'Creates a queue.\n'
 	'queue: its name, 1 to 57 bytes.\n'
-	'mode: pull (clients acquire the tasks) or push (the tasks are sent as HTTP requests).\n'
+	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests), or topic: it has no tasks, and '
+	'publish() submits to each queue that subscribe() has subscribed to it.\n'
 	'url: push only, the payload of submit() is POSTed to it. Without it only submit_http() can be used.\n'
 	'lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days.\n'
 	'retry: the retry policy. Default: default for pull, webhook for push.\n'
@@ -135,23 +132,75 @@ comment on function taskq.create_queue is
 	'durable_finish: if false, a transaction that only finishes tasks does not wait for the disk when it commits. After a '
 	'crash the last of these tasks may run again.\n'
 	'executor: push only, builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
-	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
+	'keep_payload: the view tasks also shows payload, body and headers of finished tasks, except headers that may be secret.\n'
+	'keep_origin: the view tasks shows who submitted a task: role, application name, client address and process; of a '
+	'follow-up, the task that it follows.\n'
+	'on_finish, on_dead: follow-ups of each task of the queue, as in submit(). They cannot submit to this queue itself. A queue '
+	'of dead tasks, for example: on_dead => ''{"queue": "dead_mail"}''.\n'
+	'ordered: the tasks of a group run one at a time, in the order of run_at, then id. A task that failed and is tried again, or was '
+	'released, keeps its place and holds its group until then. One that is dead, cancelled or expired gives way to the next. All '
+	'tasks have priority 0. Tasks without a group are not ordered.\n'
+	'Errors: TQ002 if the queue exists; TQ004 for a bad argument; for follow-ups also those of submit_template().';
+
+-- The queues that exist, and those that were dropped and still have tasks.
+create view taskq_private.queue_names as
+	select id, name from taskq_private.all_queues
+	union all
+	select id, name from taskq_private.dropped_queue;
 
 -- Waits until no other transaction uses the queues, and keeps new ones out: every call by
 -- a client holds a lock on this table until its transaction ends.  TQ009 after 2 s.  Those
 -- calls lock the table before any row, and so does this one: no deadlock is possible.
+-- It tries for a moment at a time, because calls that come meanwhile wait behind it.
 create function taskq_private.lock_queues(queue text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
+set lock_timeout = '20ms'
 as $$
+declare
+	deadline constant timestamptz := clock_timestamp() + interval '2 s';
 begin
-	lock table taskq_private.queue in exclusive mode;
-exception when lock_not_available then
-	raise exception using errcode = 'TQ009', message = format('queue "%s" is in use', queue),
-		detail = 'A transaction that used a queue of this database is still open.', hint = 'Try again when it has ended.';
+	loop
+		begin
+			lock table taskq_private.queue in exclusive mode;
+			return;
+		exception when lock_not_available then
+			if clock_timestamp() > deadline then
+				raise exception using errcode = 'TQ009', message = format('queue "%s" is in use', queue),
+					detail = 'A transaction that used a queue of this database is still open.',
+					hint = 'Try again when it has ended.';
+			end if;
+		end;
+		perform pg_sleep(0.05);
+	end loop;
 end
 $$;
+
+-- Ends some tasks of a queue that this transaction drops: see src/life/empty.c.
+create function taskq_private.empty_queue(queue_id int) returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_empty_queue';
+
+-- Removes some keys of a dropped queue.  Returns whether none is left; NULL: open transactions hold
+-- the others.
+create function taskq_private.drop_queue_keys(queue_id int) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	most constant int := 1000;
+	removed int;
+begin
+	delete from taskq_private.key k where k.ctid = any (array(
+		select x.ctid from taskq_private.key x where x.queue_id = drop_queue_keys.queue_id limit most for update skip locked));
+	get diagnostics removed = row_count;
+	return case when removed = most then false
+		when not exists (select from taskq_private.key x where x.queue_id = drop_queue_keys.queue_id) then true end;
+end
+$$;
+
+-- The requests under way of a queue that was dropped are given up, and its tasks end soon.
+create function taskq_private.empty_queues_soon() returns void
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_empty_queues_soon';
 
 create function taskq.drop_queue(queue text, force boolean default false) returns boolean
 language plpgsql volatile security definer
@@ -166,36 +215,97 @@ begin
 		raise exception using errcode = 'TQ009', message = format('queue "%s" cannot be dropped', queue),
 			detail = 'The queues default and http exist from the start.', hint = 'Leave it unused instead.';
 	end if;
-	perform taskq_private.lock_queues(queue);
-	select * into q from taskq_private.queue where name = drop_queue.queue;
+	-- No task may come between the look and the commit.
+	if not coalesce(force, false) then
+		perform taskq_private.lock_queues(queue);
+	end if;
+	delete from taskq_private.queue t where t.name = drop_queue.queue returning * into q;
 	if not found then
 		return false;
 	end if;
-	if not coalesce(force, false) and exists (select from taskq_private.task t where t.queue_id = q.id) then
+	if not coalesce(force, false) and exists (select from taskq_private.tasks_by_queue t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Dropping it would end them.',
 			hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
-	-- By key, the order in which submit_many() takes keys: so no deadlock is possible.
-	perform taskq_private.cancel_task(t.id, 'queue dropped')
-		from (select t.id from taskq_private.task t where t.queue_id = q.id order by t.key collate "C", t.id) as t;
-	delete from taskq_private.key k where k.queue_id = q.id;
+	insert into taskq_private.dropped_queue (id, name, mode, keep_finished, keep_dead, dropped_at)
+		values (q.id, q.name, q.mode, q.keep_finished, q.keep_dead, clock_timestamp());
 	delete from taskq_private.endpoint e where e.queue_id = q.id;
+	delete from taskq_private.flow_limit f where f.queue_id = q.id;
 	delete from taskq_private.endpoint_secret s where s.queue_id = q.id;
-	delete from taskq_private.queue where id = q.id;
-	perform taskq_private.drop_grants(q.id);
+	delete from taskq_private.subscription s where q.id in (s.topic_id, s.queue_id);
 	perform taskq_private.queues_changed();
+	-- Some of its tasks and keys.  There may be many, and the rest is left to the executor.
+	perform taskq_private.empty_queue(q.id);
+	perform taskq_private.drop_queue_keys(q.id);
+	perform taskq_private.empty_queues_soon();
+	-- At last, because other sessions that drop queues or change privileges wait from here on.
+	perform taskq_private.drop_grants(q.id);
 	return true;
 end
 $$;
 comment on function taskq.drop_queue is
-	E'Drops a queue; if it is an endpoint, the endpoint too. Ended tasks stay visible as long as they would have otherwise.\n'
-	'queue: its name.\n'
-	'force: cancel the live tasks of the queue, running ones too; their workers lose the lease. Without force, live tasks '
-	'are an error.\n'
+	E'Drops a queue; if it is an endpoint, the endpoint too. Its subscriptions end, and so do those of a topic. Ended '
+	'tasks stay visible as long as they would have otherwise.\n'
+	'queue: its name. It can be used for a new queue at once.\n'
+	'force: cancel the live tasks of the queue, running ones too; their workers lose the lease. This includes tasks whose '
+	'submission commits later. When the drop commits, all of them are cancelled. If there are many, the executor moves '
+	'their rows to the ended tasks afterwards, in small steps. Without force, live tasks are an error.\n'
 	'Returns false if there is no such queue.\n'
-	'Errors: TQ004 for a bad name; TQ009 for live tasks, for the queues default and http, and if a transaction that has '
-	'used any queue of this database stays open for more than 2 s.';
+	'Errors: TQ004 for a bad name; TQ009 for the queues default and http and, without force, for live tasks and if a '
+	'transaction that has used any queue of this database stays open for more than 2 s.';
+
+-- Whether all transactions have ended that may still submit to a queue that was dropped: those
+-- that held a lock as client calls do, at a moment when no transaction that changes queues was
+-- left.  A session that locks the table later knows what was dropped.
+create function taskq_private.is_forgotten(queue_id int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	known text[];
+	calls text[];
+	changes boolean;
+begin
+	-- Without an executor, a session does this in its own transaction, which may stay open.
+	select d.lockers into known from taskq_private.dropped_queue d where d.id = queue_id for update skip locked;
+	if not found then
+		return false;
+	end if;
+	select coalesce(array_agg(l.virtualtransaction), '{}'), bool_or(l.mode not in ('AccessShareLock', 'RowShareLock'))
+		into calls, changes
+		from pg_locks l
+		where l.relation = 'taskq_private.queue'::regclass and l.mode <> 'AccessShareLock'
+			and l.database = (select d.oid from pg_database d where d.datname = current_database());
+	if known is null and not coalesce(changes, false) then
+		known := calls;
+		update taskq_private.dropped_queue d set lockers = calls where d.id = queue_id;
+	end if;
+	return coalesce(not known && calls, false);
+end
+$$;
+
+-- Forgets a dropped queue that has no tasks any more, once its keys are removed.  Returns whether it
+-- is forgotten; NULL: an open transaction is in the way.
+create function taskq_private.forget_queue(queue_id int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	gone boolean;
+begin
+	perform from taskq_private.dropped_queue d where d.id = forget_queue.queue_id for update skip locked;
+	if not found then
+		return null;
+	end if;
+	gone := taskq_private.drop_queue_keys(queue_id);
+	if gone then
+		delete from taskq_private.start_mark m where m.queue_id = forget_queue.queue_id;
+		delete from taskq_private.dropped_queue d where d.id = forget_queue.queue_id;
+	end if;
+	return gone;
+end
+$$;
 
 -- Locks and returns the row of a queue, for a change.  A queue that exists from the start
 -- gets its row here.
@@ -209,9 +319,9 @@ declare
 begin
 	perform taskq_private.check_name(queue, 'queue');
 	insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-			created_at, durable_finish, executor)
+			created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered)
 		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-			clock_timestamp(), durable_finish, executor
+			clock_timestamp(), durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered
 		from taskq_private.all_queues v where v.name = own_queue.queue and v.id < 100
 		on conflict do nothing;
 	select * into q from taskq_private.queue t where t.name = own_queue.queue for update;
@@ -226,7 +336,9 @@ $$;
 
 create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
 	retry text default null, keep_finished interval default null, keep_dead interval default null,
-	keep_key interval default null, durable_finish boolean default null, executor text default null) returns void
+	keep_key interval default null, durable_finish boolean default null, executor text default null,
+	keep_payload boolean default null, keep_origin boolean default null, on_finish jsonb default null,
+	on_dead jsonb default null, ordered boolean default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -234,13 +346,16 @@ as $$
 declare
 	q taskq_private.queue%rowtype;
 	old_mode text;
+	old_ordered boolean;
 	wrong text;
 begin
-	if mode is not null then
+	if mode is not null or ordered is not null then
 		perform taskq_private.lock_queues(queue);
 	end if;
 	q := taskq_private.own_queue(queue);
 	old_mode := q.mode;
+	old_ordered := q.ordered;
+	q.ordered := coalesce(ordered, q.ordered);
 	q.mode := coalesce(mode, q.mode);
 	q.url := nullif(coalesce(url, q.url), '');
 	q.lease_for := coalesce(lease_for, q.lease_for);
@@ -250,8 +365,16 @@ begin
 	q.keep_key := coalesce(keep_key, q.keep_key);
 	q.durable_finish := coalesce(durable_finish, q.durable_finish);
 	q.executor := coalesce(executor, q.executor);
+	q.keep_payload := coalesce(keep_payload, q.keep_payload);
+	q.keep_origin := coalesce(keep_origin, q.keep_origin);
+	if on_finish is not null then
+		q.on_finish := taskq_private.judge_follow_ups(queue, on_finish, 'on_finish');
+	end if;
+	if on_dead is not null then
+		q.on_dead := taskq_private.judge_follow_ups(queue, on_dead, 'on_dead');
+	end if;
 	wrong := taskq_private.queue_fault(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
-		q.executor);
+		q.executor, q.on_finish is not null or q.on_dead is not null, q.ordered);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -269,12 +392,20 @@ begin
 			perform taskq_private.reset_endpoint(q.id);
 		end if;
 	end if;
-	if q.mode <> old_mode and exists (select from taskq_private.task t where t.queue_id = q.id) then
+	if q.mode <> old_mode and exists (select from taskq_private.tasks_by_queue t where t.queue_id = q.id) then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks', queue),
 			detail = 'Tasks of one mode cannot be performed in the other.', hint = 'Wait for them to end, or create another queue.';
 	end if;
-	update taskq_private.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor) =
-			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor)
+	if q.ordered <> old_ordered and exists (select from taskq_private.task t where t.queue_id = q.id and t.group_id is not null) then
+		raise exception using errcode = 'TQ009', message = format('queue "%s" has live tasks with a group', queue),
+			detail = 'The order of a group cannot change while it has tasks.',
+			hint = 'Wait for them to end, or create another queue.';
+	end if;
+	perform taskq_private.check_subscriptions(q, old_mode);
+	update taskq_private.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor,
+				keep_payload, keep_origin, on_finish, on_dead, ordered) =
+			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor,
+				q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered)
 		where t.id = q.id;
 	perform taskq_private.queues_changed();
 	perform taskq_private.wake_executor();
@@ -283,15 +414,18 @@ $$;
 comment on function taskq.alter_queue is
 	E'Changes a queue. An argument that is NULL leaves its setting as it is.\n'
 	'queue: its name. default and http can be changed too.\n'
-	'mode: can only be changed while the queue has no live tasks.\n'
-	'url: an empty string removes the url.\n'
-	'lease_for, keep_finished, keep_dead, keep_key: apply to tasks that are acquired, or end, from now on.\n'
+	'mode: can only be changed while the queue has no live tasks, and a topic no subscribers.\n'
+	'url: an empty string removes the url. A push queue that is subscribed to a topic needs one.\n'
+	'lease_for, keep_finished, keep_dead, keep_key, keep_payload: apply to tasks that are acquired, or end, from now on.\n'
+	'keep_origin: applies to tasks that are submitted from now on.\n'
+	'on_finish, on_dead: apply to each end from now on; ''[]'' removes them.\n'
 	'retry: applies to each failure from now on of a task that was submitted without a policy; its max_attempts applies to '
 	'tasks that are submitted from now on.\n'
 	'executor: requests that are already being sent are completed by their current sender.\n'
+	'ordered: can only be changed while the queue has no live tasks with a group.\n'
 	'The arguments are those of create_queue().\n'
-	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ009 if mode is given and the queue has live tasks, is an endpoint, '
-	'or is in use.';
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ009 if mode or ordered is given and the queue is in use or has such live '
+	'tasks, if mode is given and the queue is an endpoint, and if a subscription is in the way.';
 
 -- The public functions pause_queue(), resume_queue() and purge_queue() check that the
 -- caller may control the queue.  Then they run the private functions as taskq_owner.
@@ -320,7 +454,7 @@ comment on function taskq.pause_queue is
 	'can be submitted. Times go on too: start_within, and the max_age of the retry policy.\n'
 	'queue: its name.\n'
 	'Returns false if the queue was already paused.\n'
-	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 the queue is a topic; TQ007 no privilege control on the queue.';
 
 create function taskq.resume_queue(queue text) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_resume_queue';
@@ -329,22 +463,24 @@ comment on function taskq.resume_queue is
 	'endpoint.\n'
 	'queue: its name.\n'
 	'Returns false if the queue was not paused.\n'
-	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 the queue is a topic; TQ007 no privilege control on the queue.';
 
 -- Cancels a task if it is pending.
 create function taskq_private.purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
 
-create function taskq_private.purge(queue_id int) returns bigint
+create function taskq_private.purge(queue text) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
+	own constant int := (select q.id from taskq_private.all_queues q where q.name = purge.queue);
 	purged bigint;
 begin
 	-- By key, the order in which submit_many() takes keys: so no deadlock is possible.
 	select count(*) filter (where taskq_private.purge_task(t.id)) into purged
-		from (select t.id from taskq_private.task t where t.queue_id = purge.queue_id order by t.key collate "C", t.id) as t;
+		from (select t.id from taskq_private.tasks_by_queue t where t.queue_id = own order by t.key collate "C", t.id) as t;
 	return purged;
 end
 $$;
@@ -355,4 +491,4 @@ comment on function taskq.purge_queue is
 	E'Cancels the pending tasks of a queue, also those with a later run_at. Running tasks are not touched.\n'
 	'queue: its name.\n'
 	'Returns the number of cancelled tasks.\n'
-	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ007 no privilege control on the queue.';
+	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 the queue is a topic; TQ007 no privilege control on the queue.';

@@ -1,7 +1,8 @@
 -- Endpoints: push queues with a destination of their own, with headers and secrets that
 -- no role may read, and with limits that protect the destination.  An endpoint is a
--- queue: it is paused, granted, purged and dropped as one, and its url stands in the row
--- of the queue.  endpoint.c holds back what may not be sent yet, signature.c signs.
+-- queue: it is paused, granted, purged and dropped as one, its url stands in the row
+-- of the queue, and its limits are those of the queue.  endpoint.c holds back what may not be sent
+-- yet, signature.c signs.
 
 -- TQ004 for headers that a request may not have.
 create function taskq_private.check_headers(headers jsonb) returns void
@@ -27,19 +28,40 @@ begin
 end
 $$;
 
--- Changes the settings of an endpoint; an argument that is NULL leaves its setting as it is.
-create function taskq_private.set_endpoint(queue_id int, headers jsonb, timeout interval, max_running int, rate real, secret text)
-returns void
+-- Changes the limit of an endpoint's queue: 0 removes a part of it, NULL leaves it as it is.
+create function taskq_private.set_endpoint_limit(queue_id int, max_running int, rate double precision) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wrong text := case
-		when timeout <> interval '0' and (timeout < interval '1 ms' or timeout > interval '1 day')
-			then 'timeout must be between 1 ms and 1 day'
-		when max_running < 0 then 'max_running must not be negative'
-		when not (rate = 0 or rate between 0.001 and 1000000) then 'rate must be between 0.001 and 1000000 a second, or 0'
-	end;
+	f taskq_private.flow_limit%rowtype;
+begin
+	if max_running is null and rate is null then
+		return;
+	end if;
+	select l.* into f from taskq_private.flow_limit l where l.queue_id = set_endpoint_limit.queue_id and l.scope = 'q';
+	if rate is not null then
+		f.rate := nullif(rate, 0);
+		f.per := interval '1 s';
+		f.burst := greatest(rate / 10, 1);
+	end if;
+	perform taskq_private.set_flow_limit(queue_id, 'q', 0, null,
+		case when max_running is null then f.max_running else nullif(max_running, 0) end,
+		f.rate, coalesce(f.per, interval '1 s'), coalesce(f.burst, 1), 1);
+end
+$$;
+
+-- Changes the settings of an endpoint; an argument that is NULL leaves its setting as it is.
+create function taskq_private.set_endpoint(queue_id int, headers jsonb, timeout interval, max_running int, rate double precision,
+	secret text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wrong constant text := coalesce(
+		case when timeout <> interval '0' then taskq_private.interval_fault(timeout, 'timeout', 'timeout') end,
+		case when max_running not between 0 and 1000000 then 'max_running must be between 0 and 1000000'
+			when not (rate = 0 or rate between 0.001 and 1000000) then 'rate must be between 0.001 and 1000000 a second, or 0' end);
 	given bytea;
 begin
 	if wrong is not null then
@@ -52,9 +74,7 @@ begin
 		header_names = case when headers is null then e.header_names
 			else array(select h from jsonb_object_keys(headers) as h order by h) end,
 		signed = case when secret is null then e.signed else secret <> '' end,
-		timeout = case when set_endpoint.timeout is null then e.timeout else nullif(set_endpoint.timeout, interval '0') end,
-		max_running = case when set_endpoint.max_running is null then e.max_running else nullif(set_endpoint.max_running, 0) end,
-		rate = case when set_endpoint.rate is null then e.rate else nullif(set_endpoint.rate, 0) end
+		timeout = case when set_endpoint.timeout is null then e.timeout else nullif(set_endpoint.timeout, interval '0') end
 		where e.queue_id = set_endpoint.queue_id;
 	insert into taskq_private.endpoint_secret as s (queue_id, headers, secret)
 		values (set_endpoint.queue_id, set_endpoint.headers, given)
@@ -62,6 +82,7 @@ begin
 			headers = coalesce(excluded.headers, s.headers),
 			secret = case when set_endpoint.secret is null then s.secret else excluded.secret end,
 			old_secret = case when set_endpoint.secret is null then s.old_secret end;
+	perform taskq_private.set_endpoint_limit(queue_id, max_running, rate);
 	perform taskq_private.queues_changed();
 	perform taskq_private.wake_executor();
 end
@@ -88,8 +109,8 @@ $$;
 -- private ones as taskq_owner.  If one fails, they keep its statement out of the log,
 -- because it may hold a secret.
 
-create function taskq_private.create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
-	secret text, retry text, executor text) returns void
+create function taskq_private.create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int,
+	rate double precision, secret text, retry text, executor text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -105,7 +126,7 @@ end
 $$;
 
 create function taskq.create_endpoint(endpoint text, url text, headers jsonb default null, timeout interval default null,
-	max_running int default null, rate real default null, secret text default null, retry text default 'webhook',
+	max_running int default null, rate double precision default null, secret text default null, retry text default 'webhook',
 	executor text default 'builtin') returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
 comment on function taskq.create_endpoint is
@@ -115,10 +136,10 @@ comment on function taskq.create_endpoint is
 	'url: http or https, without user info, query or fragment.\n'
 	'headers: sent with every request, an object of strings as in submit_http(). Nobody can read the values.\n'
 	'timeout: of one attempt, 1 ms to 1 day. Default: taskq.http_timeout.\n'
-	'max_running: the number of requests that may be under way at a time, over all senders. 0 or NULL: '
+	'max_running: the number of requests that may be under way at a time, over all senders, at most 1000000. 0 or NULL: '
 	'taskq.http_max_per_host of the server.\n'
 	'rate: the number of requests that may start in a second, 0.001 to 1000000; up to a tenth of a second''s worth may '
-	'start at once. 0 or NULL: no limit.\n'
+	'start at once. 0 or NULL: no limit. Both are the limit of the queue: see set_limit() and taskq.limits.\n'
 	'secret: signs the requests as Standard Webhooks describe (webhook-id, webhook-timestamp, webhook-signature). It is '
 	'whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one.\n'
 	'retry, executor: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
@@ -128,8 +149,8 @@ comment on function taskq.create_endpoint is
 	'its own.\n'
 	'Errors: TQ002 if the queue exists; TQ004 for a bad argument.';
 
-create function taskq_private.alter_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int, rate real,
-	secret text) returns void
+create function taskq_private.alter_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int,
+	rate double precision, secret text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -145,7 +166,8 @@ end
 $$;
 
 create function taskq.alter_endpoint(endpoint text, url text default null, headers jsonb default null,
-	timeout interval default null, max_running int default null, rate real default null, secret text default null) returns void
+	timeout interval default null, max_running int default null, rate double precision default null,
+	secret text default null) returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_alter_endpoint';
 comment on function taskq.alter_endpoint is
 	E'Changes an endpoint, for all requests that are not under way yet. An argument that is NULL leaves its setting as it '
@@ -167,9 +189,10 @@ declare
 	own int := taskq_private.own_endpoint(endpoint);
 	-- 244 random bits.
 	given bytea := coalesce(taskq_private.read_secret(secret), uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+	wrong constant text := taskq_private.interval_fault(keep_old, 'keep_old', 'retry');
 begin
-	if keep_old is null or keep_old < interval '0' or keep_old > interval '366 days' then
-		raise exception using errcode = 'TQ004', message = 'keep_old must be between 0 and 366 days',
+	if wrong is not null then
+		raise exception using errcode = 'TQ004', message = wrong,
 			detail = 'The secret was not changed.', hint = 'See the comment of taskq.rotate_secret().';
 	end if;
 	insert into taskq_private.endpoint_secret as s (queue_id, secret) values (own, given)
@@ -217,11 +240,12 @@ language c stable strict as 'MODULE_PATHNAME', 'taskq_endpoint_state';
 
 -- missing: which of headers and secret a dump did not restore; nothing is sent without them.
 create view taskq_private.endpoint_settings as
-	select e.queue_id, e.header_names, e.signed, e.timeout, e.max_running, e.rate,
+	select e.queue_id, e.header_names, e.signed, e.timeout, f.max_running, f.rate / extract(epoch from f.per) as rate,
 		case when s.old_secret is not null and s.old_until > clock_timestamp() then s.old_until end as old_secret_until,
 		m.missing <> '' as secrets_missing, m.missing
 	from taskq_private.endpoint e
-		left join taskq_private.endpoint_secret s on s.queue_id = e.queue_id,
+		left join taskq_private.endpoint_secret s on s.queue_id = e.queue_id
+		left join taskq_private.flow_limit f on f.queue_id = e.queue_id and f.scope = 'q',
 		lateral concat_ws(' and ', case when e.header_names <> '{}' and s.headers is null then 'headers' end,
 			case when e.signed and s.secret is null then 'secret' end) as m (missing);
 

@@ -2,6 +2,8 @@
 -- as worker and serves the queues whose executor is builtin.  An external worker passes
 -- its name and serves, of the queues that it names (NULL: all), those whose executor is
 -- external and on which it has the privilege work.  src/core/protocol.h is the other side.
+-- Arguments are checked: TQ004 for a bad one, TQ006 for one that is too large.  worker: 1 to
+-- 57 bytes without control characters.
 
 -- The names of the queues that an external worker serves.
 create function taskq_private.push_queues(queues text[]) returns setof text
@@ -17,7 +19,12 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_claim';
 create function taskq_private.push_next_due(queues text[], worker text, out next_ms bigint, out limited boolean, out armed boolean)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 
--- The outcome of one request.  verdict: success, retry or permanent.  false: the lease is lost.
+-- The outcome of one request.  verdict: success, retry or permanent.  class: one of those that
+-- the view attempts shows; any other is stored as internal.  status: 100 to 999.  headers: at
+-- most 32 kB.  body: at most 64 MB.  elapsed: 0 to 30 days.  error: the first 8192 bytes are
+-- kept.  retry_after: 0 to 366 days.  times: an object of dns, connect, tls and first_byte,
+-- each an interval of 0 to 30 days.  Returns false if the lease is lost, NULL if another session
+-- has it in hand.
 create function taskq_private.push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
 	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';

@@ -19,14 +19,28 @@ comment on function taskq.stop_executor is
 	'Returns true if one was running.\n'
 	'Errors: TQ009 if it has not stopped within 5 s.';
 
--- What status() knows of the executor: whether the library is preloaded; the executor's
--- process, NULL if none runs; whether it is stopped or held aside for a command; the
--- launcher's process; failed starts in a row and the time of the next one; what keeps the
--- executor from running, and what to do about that.
+-- The executor's state, for status(): whether the library is preloaded; the executor's
+-- process, NULL if none runs; whether it is stopped or has left for a command; the
+-- launcher's process; failed starts in a row, the time of the next one, and whether it waits for
+-- a background worker; what keeps the executor from running, and what to do about that; how
+-- many requests it has sent a second time in the same attempt.
 create function taskq_private.executor_state()
 returns table (preloaded boolean, pid int, held_aside boolean, launcher_pid int, failures int, retry_at timestamptz,
-	obstacle text, hint text)
+	shortage boolean, obstacle text, hint text, resent bigint)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_executor_state';
+
+-- The backend_type of executors in pg_stat_activity.
+create function taskq_private.executor_type() returns text
+language c immutable parallel safe as 'MODULE_PATHNAME', 'taskq_executor_type';
+
+-- What the executor could not do, since when, and how many times in a row.
+create function taskq_private.failures() returns table (work text, sqlstate text, message text, since timestamptz,
+	last timestamptz, times bigint)
+language c stable parallel restricted as 'MODULE_PATHNAME', 'taskq_failures';
+
+-- How far the executor is with the request of an attempt, and since when; NULL: not known.
+create function taskq_private.request_phase(id bigint, token bigint, out phase text, out since timestamptz)
+language c volatile strict as 'MODULE_PATHNAME', 'taskq_request_phase';
 
 -- At commit the launcher checks whether this database wants an executor.
 create function taskq_private.poke_launcher() returns void

@@ -1,18 +1,30 @@
--- What the executor does beside delivering: see src/process/duties.c.  A duty does a bounded
--- part of its work and returns the milliseconds until it is due again: 0 at once, NULL after
--- its period.
+-- The executor's duties besides deliveries: see src/process/duties.c.  A duty does a limited
+-- part of its work and returns the milliseconds until it is due again.  0: there is more work;
+-- NULL: after its period.
 
 -- Notifies the sessions that LISTEN for pull queues: see src/process/notify.c.
 create function taskq_private.notify(queue_ids int[]) returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_notify';
 
--- Looks for due tasks of which no session has told: see src/hints/sweep.c.  One step; false:
--- there is more to look at.
+-- One step of a sweep, which looks for tasks that no session has offered: see
+-- src/hints/sweep.c.  false: the sweep is not complete.
 create function taskq_private.sweep() returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_sweep';
 
--- These two do one pass: see src/life/expire.c.  max_ms: no longer than that; NULL: only a
--- number of rows limits the pass.
+-- Statements do not tell shared memory what they write: those of a restore, or by hand.  C code
+-- writes without statements, so this trigger costs it nothing.  See src/tables/attached.c.
+create function taskq_private.written() returns trigger
+language c volatile as 'MODULE_PATHNAME', 'taskq_written';
+
+create trigger taskq_written after insert or update or delete or truncate on taskq_private.task
+for each statement execute function taskq_private.written();
+create trigger taskq_written after insert or update or delete or truncate on taskq_private.lease
+for each statement execute function taskq_private.written();
+alter table taskq_private.task enable always trigger taskq_written;
+alter table taskq_private.lease enable always trigger taskq_written;
+
+-- The next four functions run one pass: see src/life/pass.c.  max_ms: how long the pass may
+-- take; NULL: only a number of rows limits it.
 
 -- Ends attempts whose lease has run out.
 create function taskq_private.take_back_leases(max_ms int default null) returns bigint
@@ -22,11 +34,19 @@ language c volatile as 'MODULE_PATHNAME', 'taskq_take_back_leases';
 create function taskq_private.expire_starts(max_ms int default null) returns bigint
 language c volatile as 'MODULE_PATHNAME', 'taskq_expire_starts';
 
--- To be called after leases were changed by hand: the next pass reads them anew.
+-- Ends the tasks of queues that were dropped: see src/life/empty.c.
+create function taskq_private.empty_queues(max_ms int default null) returns bigint
+language c volatile as 'MODULE_PATHNAME', 'taskq_empty_queues';
+
+-- Forgets keys whose time is over, except keys that another session is taking.
+create function taskq_private.drop_keys(max_ms int default null) returns bigint
+language c volatile as 'MODULE_PATHNAME', 'taskq_drop_keys';
+
+-- To be called after leases were changed by hand: the next pass reads the whole table.
 create function taskq_private.leases_changed() returns void
 language c volatile as 'MODULE_PATHNAME', 'taskq_leases_changed';
 
--- Takes back some of the leases that a dead executor held; returns how many, 0 when none is left.
+-- Takes back some of the leases of a dead executor; returns their number, 0 when none is left.
 create function taskq_private.recover_leases() returns bigint
 language c volatile as 'MODULE_PATHNAME', 'taskq_recover_leases';
 
@@ -41,7 +61,7 @@ as $$
 	select count(taskq_private.look_ahead(q.id)) from taskq_private.all_queues q
 $$;
 
--- The dated table of history for a task that ends at that time and is kept so long.
+-- The number of the dated table of history for a task that ends at this time and is kept so long.
 create function taskq_private.bucket(ended_at timestamptz, keep interval) returns int
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_bucket';
 
@@ -55,7 +75,7 @@ declare
 	b int;
 	leaf text;
 begin
-	-- A dump that is being restored brings its own.
+	-- A dump that is being restored contains its dated tables.
 	if taskq_private.copied() then
 		return null;
 	end if;
@@ -68,46 +88,49 @@ begin
 		leaf := 'history_' || b;
 		continue when to_regclass('taskq_private.' || leaf) is not null;
 		begin
-			execute format('create table taskq_private.%I (like taskq_private.history including constraints)', leaf);
+			-- With defaults, for columns that an administrator has added.
+			execute format('create table taskq_private.%I (like taskq_private.history including constraints including defaults '
+				'including generated)', leaf);
 			execute format('create index %I on taskq_private.%I (id)', leaf || '_id', leaf);
+			execute format('alter table taskq_private.%I replica identity full', leaf);
+			execute format('grant select on taskq_private.%I to taskq_dump', leaf);
 			execute format('alter table taskq_private.history attach partition taskq_private.%I for values in (%s)', leaf, b);
 		exception when duplicate_table or unique_violation then
-			null;	-- another session has just made it
+			null;	-- another session has made the table
 		end;
 	end loop;
 	return null;
 end
 $$;
 
--- Forgets some keys whose time is up, except keys that another session is taking over.
-create function taskq_private.drop_keys() returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	most constant int := 1000;
-	dropped int;
-begin
-	delete from taskq_private.key where ctid = any (array(
-		select ctid from taskq_private.key where taken_until <= clock_timestamp() limit most for update skip locked));
-	get diagnostics dropped = row_count;
-	return case when dropped = most then 0 end;
-end
-$$;
-
--- Drops tables whose tasks are kept no longer.  That needs locks that conflict with readers.  A
--- table whose lock is not free is left for the next time, because sessions that come while a lock
--- is waited for wait behind it.
+-- Drops tables whose tasks are no longer kept.  This needs locks that conflict with readers.  If
+-- a lock is not free, the table is left for the next time: to wait for the lock would make new
+-- readers wait as well.  On a standby the drop ends sessions that read the table, such as a dump, so
+-- an administrator can set the hour for it.  A table that cannot be dropped keeps no other from
+-- being dropped.  Its error undoes the call that raises it, so only a call that has dropped nothing
+-- does.
 create function taskq_private.drop_history() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
 as $$
 declare
-	today constant int := to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD')::int;
+	now constant timestamp := clock_timestamp() at time zone 'UTC';
+	today constant int := to_char(now, 'YYYYMMDD')::int;
 	leaf regclass;
+	dropped bigint := 0;
+	locked boolean := false;
+	deleted bigint;
+	code text;
+	message text;
 begin
+	-- The library defines the setting; this call loads it.
 	if taskq_private.copied() then
+		return null;
+	end if;
+	delete from taskq_private.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
+	get diagnostics deleted = row_count;
+	if current_setting('taskq.history_drop_hour')::int not in (-1, extract(hour from now)) then
 		return null;
 	end if;
 	for leaf in
@@ -122,11 +145,20 @@ begin
 			lock table only taskq_private.history in access exclusive mode nowait;
 			execute format('lock table %s in access exclusive mode nowait', leaf);
 			execute format('drop table %s', leaf);
-		exception when lock_not_available then
-			null;
+			dropped := dropped + 1;
+		exception
+			when lock_not_available then
+				locked := true;
+			when others then
+				get stacked diagnostics code = returned_sqlstate, message = message_text;
 		end;
 	end loop;
-	delete from taskq_private.history_rest where bucket < case when bucket < 1000000 then today / 100 else today end;
-	return null;
+	if code is null then
+		-- The end of a transaction that only reads is no change after which the executor looks again.
+		return case when locked then 60000 end;
+	elsif dropped + deleted > 0 then
+		return 0;
+	end if;
+	raise exception using errcode = code, message = message;
 end
 $$;

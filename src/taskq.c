@@ -10,43 +10,61 @@
 #include <signal.h>
 
 #include "fmgr.h"
-#include "libpq/pqsignal.h"
-#include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "storage/procsignal.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
-#include "utils/guc.h"
 
 #include "base/settings.h"
 #include "base/shmem.h"
 #include "hints/counts.h"
+#include "hints/flow.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
 #include "hints/wakeup.h"
+#include "life/publish.h"
+#include "life/submit.h"
+#include "life/template.h"
+#include "process/failures.h"
 #include "process/launcher.h"
+#include "process/requests.h"
 #include "process/stepaside.h"
 #include "push/endpoint.h"
+#include "push/submit_http.h"
 
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 
-/* What is remembered in shared memory, beside the registry of databases. */
+/* What a template can submit to.  A url and an endpoint may have a queue besides. */
+static const TemplateTarget *const targets[] = {
+	&submit_to_queue,
+	&publish_to_topic,
+	&submit_to_url,
+	&submit_to_endpoint,
+};
+
+/* The tables in shared memory, besides the registry of databases. */
 static HintTable *const tables[] = {
 	&lanes_table,
 	&leases_table,
 	&counts_table,
 	&endpoints_table,
+	&failures_table,
+	&requests_table,
+};
+
+/* Its other parts. */
+static const SharedPart *const parts[] = {
+	&flow_part,
 };
 
 void
 _PG_init(void)
 {
 	settings_define();
+	for (int i = 0; i < (int) lengthof(targets); i++)
+		template_register(targets[i]);
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	shmem_install(tables, lengthof(tables));
+	shmem_install(tables, lengthof(tables), parts, lengthof(parts));
 	wakeup_install();
 	stepaside_install();
 	launcher_register();

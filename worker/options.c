@@ -2,21 +2,26 @@
  * options.c
  *		The options of taskq-worker.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "client/options.h"
+#include "client/workername.h"
 #include "core/deliver.h"
+#include "core/protocol.h"
 #include "options.h"
+
+#define STOP_TIMEOUT_DEFAULT_MS 30000
 
 static worker_options options = {
 	.max_inflight = TQ_INFLIGHT_DEFAULT,
 	.max_per_host = TQ_PER_HOST_DEFAULT,
 	.max_response = TQ_RESPONSE_DEFAULT,
 	.connect_timeout_ms = TQ_CONNECT_TIMEOUT_DEFAULT_MS,
-	.poll_interval_ms = TQ_POLL_INTERVAL_DEFAULT_MS};
+	.resend = true,
+	.poll_interval_ms = TQ_POLL_INTERVAL_DEFAULT_MS,
+	.stop_timeout_ms = STOP_TIMEOUT_DEFAULT_MS};
 
 static void
 add_queue(const tq_option *option, const char *name)
@@ -65,6 +70,25 @@ take_ports(const tq_option *option, const char *list)
 	read_list(tq_egress_ports, option, list);
 }
 
+static void
+take_name(const tq_option *option, const char *value)
+{
+	if (!tq_workername_valid(value))
+		tq_options_fail("%s: \"%s\" is not a name of 1 to %d bytes", option->name, value,
+						TQ_MAX_WORKER_NAME);
+	options.name = tq_option_copy(value);
+}
+
+static void
+take_hook(const tq_option *option, const char *function)
+{
+	const char *mistake =
+		tq_hooks_add(&options.hooks, strcmp(option->name, "before") == 0, tq_option_copy(function));
+
+	if (mistake != NULL)
+		tq_options_fail("%s: \"%s\": %s", option->name, function, mistake);
+}
+
 static const tq_option table[] = {
 	{"database", "CONNINFO",
 	 "libpq connection string or URI; its role needs the\n"
@@ -75,9 +99,22 @@ static const tq_option table[] = {
 	 "are external and that the role may work on)",
 	 add_queue, NULL, 0, 0},
 	{"name", "NAME",
-	 "what taskq.workers shows (default: host name and\n"
-	 "process id)",
-	 tq_option_text, &options.name, 0, 0},
+	 "what taskq.workers shows, 1 to 57 bytes (default: host\n"
+	 "name and process id)",
+	 take_name, NULL, 0, 0},
+	{"before", "FUNCTION",
+	 "an SQL function, called with the task as jsonb before\n"
+	 "it is sent; false: it counts as done and is not sent;\n"
+	 "may be repeated",
+	 take_hook, NULL, 0, 0},
+	{"after", "FUNCTION",
+	 "an SQL function, called with the task and its outcome as\n"
+	 "jsonb; may be repeated: the last one is first",
+	 take_hook, NULL, 0, 0},
+	{"once", NULL,
+	 "end with status 1 if the first connection fails, or a\n"
+	 "queue of --queue cannot be served (default: try again)",
+	 tq_option_boolean, &options.once, 0, 0},
 	{"max-inflight", "N",
 	 "requests under way, 1 to 1000 (default: 100)",
 	 tq_option_number, &options.max_inflight, 1, TQ_INFLIGHT_MAX},
@@ -96,6 +133,10 @@ static const tq_option table[] = {
 	 "notification, 10 to 60000 (default: 500)",
 	 tq_option_number, &options.poll_interval_ms, TQ_POLL_INTERVAL_MIN_MS,
 	 TQ_POLL_INTERVAL_MAX_MS},
+	{"stop-timeout", "MS",
+	 "for answers under way after SIGTERM or SIGINT\n"
+	 "(default: 30000)",
+	 tq_option_number, &options.stop_timeout_ms, 0, TQ_STOP_TIMEOUT_MAX_MS},
 	{"allow", "LIST",
 	 "addresses and CIDR blocks that may be reached although\n"
 	 "they are not public",
@@ -118,6 +159,11 @@ static const tq_option table[] = {
 	 "speak HTTP/2 with receivers that offer it over TLS, for\n"
 	 "bodies of up to 16 kB (default: off)",
 	 tq_option_boolean, &options.http2, 0, 0},
+	{"resend", "on|off",
+	 "send a request once more, in the same attempt, when a\n"
+	 "connection that was kept open ends before the answer\n"
+	 "begins (default: on)",
+	 tq_option_boolean, &options.resend, 0, 0},
 };
 
 static const tq_program program = {
@@ -129,22 +175,11 @@ static const tq_program program = {
 			 "\n"
 			 "It performs the tasks of queues with executor => 'external', as the executor\n"
 			 "inside the server does those of the others.\n",
-	.notes = "On SIGTERM or SIGINT finished results are reported, the other tasks given back,\n"
-			 "and the program ends with status 0; a second signal ends it at once.\n",
+	.notes = "On SIGTERM or SIGINT nothing more is claimed or sent.  When the answers under way\n"
+			 "have come, or after --stop-timeout, the results are reported, the other tasks\n"
+			 "given back, and the program ends with status 0.  A second signal ends it at once.\n",
 	.options = table,
 	.noptions = sizeof(table) / sizeof(table[0])};
-
-/* Host and process, as far as they are known. */
-static char *
-default_name(void)
-{
-	char host[HOST_NAME_MAX + 1] = "unknown";
-	char name[HOST_NAME_MAX + 16];
-
-	(void) gethostname(host, sizeof(host) - 1);
-	snprintf(name, sizeof(name), "%.64s:%d", host, (int) getpid());
-	return tq_option_copy(name);
-}
 
 const worker_options *
 worker_options_read(int argc, char **argv)
@@ -156,6 +191,6 @@ worker_options_read(int argc, char **argv)
 	if (options.database == NULL)
 		tq_options_fail("--database is missing");
 	if (options.name == NULL)
-		options.name = default_name();
+		options.name = tq_workername_default();
 	return &options;
 }

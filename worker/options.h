@@ -5,14 +5,18 @@
 #ifndef WORKER_OPTIONS_H
 #define WORKER_OPTIONS_H
 
+#include "client/hooks.h"
 #include "core/egress.h"
 
 typedef struct worker_options
 {
 	char *database;
-	char *name;
+	const char *name;
+	tq_hooks hooks;
 	char *ca_file; /* NULL: the system's */
 	bool http2;
+	bool resend;
+	bool once;
 	char **queues; /* nqueues */
 	int nqueues;
 	int max_inflight;
@@ -20,6 +24,7 @@ typedef struct worker_options
 	int max_response;
 	int connect_timeout_ms;
 	int poll_interval_ms;
+	int stop_timeout_ms;
 	tq_egress egress;
 } worker_options;
 

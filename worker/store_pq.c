@@ -11,23 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/array.h"
 #include "core/protocol.h"
 #include "core/text.h"
 #include "store_pq.h"
+#include "task_hooks.h"
 
 #define REPORT_CHUNK 64
+#define MAX_NAMES    (1 << 20) /* bytes of all names of queues */
 
 #define CONNECTION_FAILURE "08006"
 
 #define STATEMENT_TIMEOUT "10s"
 #define LOCK_TIMEOUT      "1s"
-
-struct tq_pq
-{
-	tq_pq_config config;
-	char *queues; /* config's as an array literal; NULL: all */
-	tq_connection *connection;
-};
 
 typedef enum pq_statement
 {
@@ -49,11 +45,50 @@ static const tq_statement statements[NSTATEMENTS] = {
 	[QUEUES] = {"queues", TQ_SQL_QUEUES, 1},
 };
 
+struct tq_pq
+{
+	tq_pq_config config;
+	tq_buffer names;
+	const char *queues; /* config's as an array literal, in names; NULL: all */
+	task_hooks *hooks;
+	tq_statement statements[NSTATEMENTS + TASK_HOOKS_STATEMENTS];
+	int missing; /* of them, when the connection was made */
+	tq_connection *connection;
+};
+
+/* Says which of the named queues are not among those that are served. */
+static void
+tell_missing(tq_pq *pq, const PGresult *served)
+{
+	char line[512];
+	int i;
+	int row;
+
+	pq->missing = 0;
+	for (i = 0; i < pq->config.nqueues; i++)
+	{
+		char name[128];
+
+		for (row = 0; row < PQntuples(served); row++)
+			if (strcmp(PQgetvalue(served, row, 0), pq->config.queues[i]) == 0)
+				break;
+		if (row < PQntuples(served))
+			continue;
+		pq->missing++;
+		tq_text_printable(pq->config.queues[i], name, sizeof(name));
+		snprintf(line, sizeof(line),
+				 "cannot serve --queue %s: there is no such queue, it is not a push queue with "
+				 "executor => 'external', or this role has not the privilege work on it%s",
+				 name, pq->config.once ? "" : "; it is looked for with every poll");
+		pq->config.log(line);
+	}
+}
+
 /* Listens to each queue that is served; queues that are made later are found by polling. */
 static bool
 listen_to_queues(tq_connection *c, void *arg)
 {
-	const tq_pq *pq = arg;
+	tq_pq *pq = arg;
 	const char *values[1] = {pq->queues};
 	PGresult *names = tq_connection_run(c, QUEUES, values);
 	bool ok = names != NULL;
@@ -66,9 +101,11 @@ listen_to_queues(tq_connection *c, void *arg)
 		snprintf(channel, sizeof(channel), "taskq_%s", PQgetvalue(names, i, 0));
 		ok = tq_connection_listen(c, channel);
 	}
-	if (ok && i == 0)
-		pq->config.log("there is no queue to serve yet: none of the named queues, or of all, is "
-					   "external and granted to this role");
+	if (ok)
+		tell_missing(pq, names);
+	if (ok && i == 0 && pq->config.nqueues == 0)
+		pq->config.log("there is no queue to serve yet: none is external and granted to this role; "
+					   "new ones are looked for with every poll");
 	PQclear(names);
 	return ok;
 }
@@ -121,7 +158,7 @@ fill_task(tq_task *task, const PGresult *result, int row)
 
 /* A task for which there is no memory is left to its lease. */
 static void
-take_tasks(const PGresult *result, int max, tq_claim *claim)
+take_tasks(tq_pq *pq, const PGresult *result, int max, tq_claim *claim)
 {
 	int row;
 
@@ -129,7 +166,8 @@ take_tasks(const PGresult *result, int max, tq_claim *claim)
 	{
 		tq_task *task = calloc(1, sizeof(*task));
 
-		if (task != NULL && fill_task(task, result, row))
+		if (task != NULL && fill_task(task, result, row) &&
+			task_hooks_admit(pq->hooks, pq->connection, task))
 			claim->tasks[claim->n++] = task;
 		else
 			tq_task_free(task);
@@ -153,14 +191,16 @@ store_claim(void *self, int max, tq_claim *claim)
 	char number[16];
 	const char *values[3] = {number, pq->queues, pq->config.name};
 	PGresult *result;
+	bool all;
 
 	snprintf(number, sizeof(number), "%d", max);
 	result = tq_connection_run(pq->connection, CLAIM, values);
 	if (result == NULL)
 		return TQ_STORE_LATER;
-	take_tasks(result, max, claim);
+	take_tasks(pq, result, max, claim);
+	all = PQntuples(result) == max;
 	PQclear(result);
-	if (claim->n == max)
+	if (all && claim->n == max)
 		return TQ_STORE_DONE;
 	result = tq_connection_run(pq->connection, NEXT_DUE, &values[1]);
 	if (result != NULL)
@@ -181,9 +221,9 @@ typedef struct report_values
 	char error[256];
 	char retry_after[32];
 	char times[TQ_TIMES_JSON_SIZE];
-	const char *value[TQ_REPORT_NARGUMENTS];
-	int length[TQ_REPORT_NARGUMENTS];
-	int format[TQ_REPORT_NARGUMENTS];
+	const char *value[TQ_REPORT_NARGUMENTS + 2]; /* and those of the functions after */
+	int length[TQ_REPORT_NARGUMENTS + 2];
+	int format[TQ_REPORT_NARGUMENTS + 2];
 } report_values;
 
 static void
@@ -218,14 +258,25 @@ fill_report(const tq_result *result, report_values *v)
 	v->value[TQ_REPORT_TIMES] = v->times;
 }
 
+/* object: for the functions after; NULL: they are not called. */
 static bool
-send_report(PGconn *conn, const tq_result *result)
+send_report(PGconn *conn, const tq_result *result, const char *object)
 {
+	char *outcome = object != NULL ? task_hooks_outcome(result) : NULL;
 	report_values v;
+	bool sent;
 
 	fill_report(result, &v);
-	return PQsendQueryPrepared(conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value,
-							   v.length, v.format, 1);
+	v.value[TQ_REPORT_NARGUMENTS] = object;
+	v.value[TQ_REPORT_NARGUMENTS + 1] = outcome;
+	if (outcome != NULL)
+		sent = PQsendQueryPrepared(conn, task_hooks_report, TQ_REPORT_NARGUMENTS + 2, v.value,
+								   v.length, v.format, 1);
+	else
+		sent = PQsendQueryPrepared(conn, statements[REPORT].name, TQ_REPORT_NARGUMENTS, v.value,
+								   v.length, v.format, 1);
+	free(outcome);
+	return sent;
 }
 
 static bool
@@ -285,7 +336,7 @@ read_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 
 /* Reports n results in one transaction; *sqlstate is empty if it was committed. */
 static void
-run_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
+run_pipeline(tq_pq *pq, tq_result *results, int n, bool after, char sqlstate[6])
 {
 	PGconn *conn = tq_connection_raw(pq->connection);
 	bool sent = PQenterPipelineMode(conn) && send_command(conn, "begin");
@@ -293,7 +344,8 @@ run_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 
 	sqlstate[0] = '\0';
 	for (i = 0; sent && i < n; i++)
-		sent = send_report(conn, &results[i]);
+		sent = send_report(conn, &results[i],
+						   after ? task_hooks_object(pq->hooks, results[i].id) : NULL);
 	sent = sent && send_command(conn, "commit") && PQpipelineSync(conn);
 	if (sent)
 		read_pipeline(pq, results, n, sqlstate);
@@ -305,18 +357,40 @@ run_pipeline(tq_pq *pq, tq_result *results, int n, char sqlstate[6])
 }
 
 static tq_store_status
-report_chunk(tq_pq *pq, tq_result *results, int n)
+report_in_one(tq_pq *pq, tq_result *results, int n, bool after)
 {
 	char sqlstate[6];
 
 	if (!tq_connection_is_up(pq->connection))
 		return TQ_STORE_LATER;
-	run_pipeline(pq, results, n, sqlstate);
+	run_pipeline(pq, results, n, after, sqlstate);
 	if (sqlstate[0] == '\0')
 		return TQ_STORE_DONE;
 	if (tq_connection_is_up(pq->connection))
 		PQclear(PQexec(tq_connection_raw(pq->connection), "rollback"));
 	return tq_sqlstate_may_pass(sqlstate) ? TQ_STORE_LATER : TQ_STORE_REFUSED;
+}
+
+/* A function after that fails must not keep a result from being stored. */
+static tq_store_status
+report_chunk(tq_pq *pq, tq_result *results, int n)
+{
+	tq_store_status status = report_in_one(pq, results, n, true);
+	char line[128];
+	int i;
+
+	if (status == TQ_STORE_REFUSED && n == 1 && task_hooks_object(pq->hooks, results->id) != NULL)
+	{
+		snprintf(line, sizeof(line),
+				 "task %" PRId64 ": a function after failed, the outcome is reported without it",
+				 results->id);
+		pq->config.log(line);
+		status = report_in_one(pq, results, 1, false);
+	}
+	for (i = 0; status == TQ_STORE_DONE && i < n; i++)
+		if (!results[i].busy)
+			task_hooks_forget(pq->hooks, results[i].id);
+	return status;
 }
 
 static tq_store_status
@@ -399,6 +473,7 @@ static tq_store_status
 store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	char delay[32];
+	tq_pq *pq = self;
 	PGresult *busy;
 	tq_lease *lease;
 	int row;
@@ -411,6 +486,9 @@ store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 		if ((lease = lease_in(busy, row, leases, n)) != NULL)
 			lease->busy = true;
 	PQclear(busy);
+	for (row = 0; row < n; row++)
+		if (!leases[row].busy)
+			task_hooks_forget(pq->hooks, leases[row].id);
 	return TQ_STORE_DONE;
 }
 
@@ -422,38 +500,19 @@ tq_pq_store(tq_pq *pq)
 
 /* ---- the whole ------------------------------------------------------------------ */
 
-/* Names as an array literal; malloc'd. */
-static char *
-names_literal(const char *const *names, int n)
+/* False: no memory. */
+static bool
+prepare_values(tq_pq *pq)
 {
-	size_t size = 3;
-	char *literal;
-	char *to;
 	int i;
 
-	for (i = 0; i < n; i++)
-		size += 2 * strlen(names[i]) + 3;
-	literal = to = malloc(size);
-	if (literal == NULL)
-		return NULL;
-	*to++ = '{';
-	for (i = 0; i < n; i++)
-	{
-		const char *from;
-
-		if (i > 0)
-			*to++ = ',';
-		*to++ = '"';
-		for (from = names[i]; *from != '\0'; from++)
-		{
-			if (*from == '"' || *from == '\\')
-				*to++ = '\\';
-			*to++ = *from;
-		}
-		*to++ = '"';
-	}
-	strcpy(to, "}");
-	return literal;
+	tq_buffer_init(&pq->names, MAX_NAMES);
+	for (i = 0; i < pq->config.nqueues; i++)
+		tq_array_add(&pq->names, pq->config.queues[i]);
+	if (i > 0)
+		pq->queues = tq_array_end(&pq->names);
+	pq->hooks = task_hooks_new(pq->config.hooks, pq->config.log);
+	return !pq->names.overflowed && pq->hooks != NULL;
 }
 
 tq_pq *
@@ -465,19 +524,23 @@ tq_pq_new(const tq_pq_config *config)
 		.program = "taskq-worker",
 		.statement_timeout = STATEMENT_TIMEOUT,
 		.lock_timeout = LOCK_TIMEOUT,
-		.statements = statements,
-		.nstatements = NSTATEMENTS,
 		.prepare = listen_to_queues,
 		.arg = pq,
-		.log = config->log};
+		.log = config->log,
+		.once = config->once};
 
 	if (pq == NULL)
 		return NULL;
 	pq->config = *config;
-	pq->connection = tq_connection_new(&connection);
-	if (config->nqueues > 0)
-		pq->queues = names_literal(config->queues, config->nqueues);
-	if (pq->connection == NULL || (config->nqueues > 0 && pq->queues == NULL))
+	if (prepare_values(pq))
+	{
+		memcpy(pq->statements, statements, sizeof(statements));
+		connection.statements = pq->statements;
+		connection.nstatements =
+			NSTATEMENTS + task_hooks_statements(pq->hooks, pq->statements + NSTATEMENTS);
+		pq->connection = tq_connection_new(&connection);
+	}
+	if (pq->connection == NULL)
 	{
 		tq_pq_free(pq);
 		return NULL;
@@ -491,10 +554,17 @@ tq_pq_connection(tq_pq *pq)
 	return pq->connection;
 }
 
+int
+tq_pq_missing(const tq_pq *pq)
+{
+	return pq->missing;
+}
+
 void
 tq_pq_free(tq_pq *pq)
 {
 	tq_connection_free(pq->connection);
-	free(pq->queues);
+	task_hooks_free(pq->hooks);
+	tq_buffer_free(&pq->names);
 	free(pq);
 }

@@ -9,6 +9,7 @@
 #define STORE_PQ_H
 
 #include "client/connection.h"
+#include "client/hooks.h"
 #include "core/store.h"
 
 typedef struct tq_pq tq_pq;
@@ -20,6 +21,8 @@ typedef struct tq_pq_config
 	const char *name;          /* of this worker, as taskq.workers shows it */
 	const char *const *queues; /* nqueues names; none: all that are external */
 	int nqueues;
+	const tq_hooks *hooks;
+	bool once;                     /* the owner tries only once to connect */
 	void (*log)(const char *line); /* a state change: one line, no secrets */
 } tq_pq_config;
 
@@ -31,6 +34,9 @@ extern tq_pq *tq_pq_new(const tq_pq_config *config);
  * may be due.
  */
 extern tq_connection *tq_pq_connection(tq_pq *pq);
+
+/* How many of the named queues could not be served when the connection was made. */
+extern int tq_pq_missing(const tq_pq *pq);
 
 /* The store; its self is the tq_pq. */
 extern tq_store tq_pq_store(tq_pq *pq);

@@ -3,55 +3,28 @@
  *		The engine of core/deliver.h as a program of its own.
  *
  * It waits in one place, for the transfers, the database and signals, and logs
- * what changes its state on standard error, one line each.  A signal writes to
- * a pipe; the second one ends the program where it is: leases bring back what
- * it held.
+ * what changes its state on standard error, one line each.  The second signal ends
+ * the program where it is: leases bring back what it held.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "client/signals.h"
 #include "core/clock.h"
 #include "core/deliver.h"
+#include "core/shortage.h"
 #include "options.h"
 #include "store_pq.h"
 
 #define TURN_MS 1000
 
-static volatile sig_atomic_t stopping = 0;
-static int signal_pipe[2] = {-1, -1};
+/* Beside those of requests: the database, signals, name servers, files. */
+#define OWN_DESCRIPTORS 32
+
 static tq_connection *connection;
-
-/* ---- signals --------------------------------------------------------------------- */
-
-static void
-on_signal(int number)
-{
-	int saved = errno;
-
-	if (stopping)
-		_exit(128 + number);
-	stopping = 1;
-	(void) !write(signal_pipe[1], "", 1);
-	errno = saved;
-}
-
-static bool
-take_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
-
-	return pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) == 0 &&
-		   sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0 &&
-		   sigaction(SIGPIPE, &ignore, NULL) == 0;
-}
 
 /* ---- the engine's process ----------------------------------------------------------- */
 
@@ -79,7 +52,7 @@ static bool
 process_stopping(void *self)
 {
 	(void) self;
-	return stopping != 0;
+	return tq_signals_stops() > 0;
 }
 
 static void
@@ -105,7 +78,7 @@ process_log(void *self, const char *line)
 static bool
 process_wait(void *self, int fd, int64_t timeout_ms)
 {
-	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {signal_pipe[0], POLLIN, 0}};
+	struct pollfd fds[3] = {{fd, POLLIN, 0}, {-1, 0, 0}, {tq_signals_fd(), POLLIN, 0}};
 	int64_t due_ms = tq_connection_timeout(connection);
 
 	(void) self;
@@ -113,11 +86,17 @@ process_wait(void *self, int fd, int64_t timeout_ms)
 	if (due_ms >= 0)
 		timeout_ms = tq_sooner(timeout_ms, due_ms);
 	(void) poll(fds, 3, (int) timeout_ms);
+	tq_signals_clear();
 	return tq_connection_step(connection);
 }
 
-static const tq_process process = {process_now_ms, process_wall_s, process_wait, process_stopping,
-								   process_armed, process_log, NULL};
+static const tq_process process = {
+	.now_ms = process_now_ms,
+	.wall_s = process_wall_s,
+	.wait = process_wait,
+	.stopping = process_stopping,
+	.armed = process_armed,
+	.log = process_log};
 
 /* ---- the program ------------------------------------------------------------------------ */
 
@@ -126,17 +105,33 @@ make_engine(const worker_options *options, const tq_store *store)
 {
 	tq_deliver_config config = {
 		.max_inflight = options->max_inflight,
+		.max_descriptors = (int) tq_later(tq_descriptor_limit() - OWN_DESCRIPTORS, 1),
 		.max_per_host = options->max_per_host,
 		.poll_interval_ms = options->poll_interval_ms,
+		.stop_timeout_ms = options->stop_timeout_ms,
 		.limits = {
 			.max_response = options->max_response,
 			.max_headers = TQ_RESPONSE_HEADERS,
-			.connect_timeout_ms = options->connect_timeout_ms},
+			.connect_timeout_ms = options->connect_timeout_ms,
+			.resend = options->resend},
 		.egress = &options->egress,
 		.ca_file = options->ca_file,
 		.http2 = options->http2};
 
 	return tq_deliver_new(&config, store, &process);
+}
+
+/* With --once false if it failed; otherwise it goes on until there is a connection, or a stop. */
+static bool
+connect_first(const worker_options *options, const tq_pq *database)
+{
+	while (tq_signals_stops() == 0 && !tq_connection_is_up(connection))
+	{
+		(void) process_wait(NULL, -1, TURN_MS);
+		if (options->once && tq_connection_has_failed(connection))
+			return false;
+	}
+	return !options->once || tq_pq_missing(database) == 0;
 }
 
 int
@@ -153,9 +148,11 @@ main(int argc, char **argv)
 		.name = options->name,
 		.queues = (const char *const *) options->queues,
 		.nqueues = options->nqueues,
+		.hooks = &options->hooks,
+		.once = options->once,
 		.log = say};
 	database = tq_pq_new(&config);
-	if (database == NULL || !take_signals())
+	if (database == NULL || !tq_signals_take(1))
 	{
 		say("cannot start: out of memory or descriptors");
 		return 1;
@@ -165,11 +162,11 @@ main(int argc, char **argv)
 	engine = make_engine(options, &store);
 	if (engine == NULL)
 	{
-		say("cannot start: out of memory");
+		say("cannot start: out of memory or descriptors");
 		return 1;
 	}
-	while (!stopping && !tq_connection_is_up(connection))
-		(void) process_wait(NULL, -1, TURN_MS);
+	if (!connect_first(options, database))
+		return 1;
 	while (tq_deliver_turn(engine, TURN_MS))
 		;
 	say("stopped");

@@ -1,25 +1,24 @@
 /*
  * arg.c
- *		Arguments of the SQL functions, judged in one place.
+ *		Reads and checks the arguments of SQL functions.
  *
- * Every bad argument is an error of class TQ that names the argument; the
- * functions themselves only say what range they want.
+ * Every bad argument is an error of class TQ that names the argument.  The
+ * functions themselves only pass the range of values that they accept.
  */
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "base/arg.h"
 #include "base/errors.h"
+#include "base/jsontext.h"
 #include "base/settings.h"
 #include "core/url.h"
 
@@ -36,13 +35,30 @@ interval_us(const Interval *interval)
 	return us;
 }
 
-/* A length of time for people. */
-static char *
-describe_us(int64 us)
+/* The limits of intervals.  SQL asks for them by name: interval_fault() in sql/25_arguments.sql. */
+static const struct
 {
-	if (us % US_PER_DAY == 0 && us != 0)
-		return psprintf(INT64_FORMAT " days", us / US_PER_DAY);
-	return psprintf(INT64_FORMAT " ms", us / US_PER_MS);
+	const char *name;
+	int64 min;
+	int64 max;
+	const char *words;
+} ranges[] = {
+	[RANGE_DELAY] = {"delay", 0, 36525 * US_PER_DAY, "between 0 and 36525 days"},
+	[RANGE_START_LIMIT] = {"start limit", US_PER_MS, 36525 * US_PER_DAY,
+						   "between 1 ms and 36525 days"},
+	[RANGE_RETRY] = {"retry", 0, 366 * US_PER_DAY, "between 0 and 366 days"},
+	[RANGE_AGE] = {"age", 1, 36600 * US_PER_DAY, "more than 0 and at most 36600 days"},
+	[RANGE_LEASE] = {"lease", 100 * US_PER_MS, 30 * US_PER_DAY, "between 100 ms and 30 days"},
+	[RANGE_TIMEOUT] = {"timeout", US_PER_MS, US_PER_DAY, "between 1 ms and 1 day"},
+	[RANGE_WAIT] = {"wait", 0, US_PER_DAY, "between 0 and 1 day"},
+	[RANGE_ELAPSED] = {"elapsed", 0, 30 * US_PER_DAY, "between 0 and 30 days"},
+	[RANGE_KEEP] = {"keep", 0, 36600 * US_PER_DAY, "between 0 and 36600 days"},
+};
+
+bool
+interval_in_range(int64 us, IntervalRange range)
+{
+	return us >= ranges[range].min && us <= ranges[range].max;
 }
 
 void
@@ -58,19 +74,19 @@ require_argument(FunctionCallInfo fcinfo, int n, const char *name)
 }
 
 int64
-arg_interval_us(FunctionCallInfo fcinfo, int n, const char *name, int64 fallback, int64 min,
-				int64 max)
+arg_interval_us(FunctionCallInfo fcinfo, int n, const char *name, int64 fallback,
+				IntervalRange range)
 {
 	int64 us;
 
 	if (PG_ARGISNULL(n))
 		return fallback;
 	us = interval_us(PG_GETARG_INTERVAL_P(n));
-	if (us < min || us > max)
+	if (!interval_in_range(us, range))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("%s is out of range", name),
-				 errdetail("It must be between %s and %s.", describe_us(min), describe_us(max)),
+				 errdetail("It must be %s.", ranges[range].words),
 				 errhint("Pass an interval within these limits.")));
 	return us;
 }
@@ -99,6 +115,29 @@ arg_id(FunctionCallInfo fcinfo, int n, const char *name)
 	return PG_GETARG_INT64(n);
 }
 
+/* Also one of the second block of control characters, C1, which terminals obey as well. */
+static bool
+is_control(const unsigned char *at, int left)
+{
+	if (at[0] == 0xc2 && left > 1 && GetDatabaseEncoding() == PG_UTF8)
+		return at[1] < 0xa0;
+	return at[0] < 0x20 || at[0] == 0x7f;
+}
+
+/* The offset of the first control character; -1: there is none. */
+static int
+find_control(const text *value)
+{
+	int length = VARSIZE_ANY_EXHDR(value);
+
+	for (int i = 0; i < length; i++)
+	{
+		if (is_control((unsigned char *) VARDATA_ANY(value) + i, length - i))
+			return i;
+	}
+	return -1;
+}
+
 void
 check_label(const text *value, const char *name, int max)
 {
@@ -110,41 +149,70 @@ check_label(const text *value, const char *name, int max)
 				 errmsg("%s is %s", name, length == 0 ? "empty" : "too long"),
 				 errdetail("It must be 1 to %d bytes long.", max),
 				 errhint("Choose another %s.", name)));
-	for (int i = 0; i < length; i++)
-	{
-		unsigned char c = VARDATA_ANY(value)[i];
-
-		if (c < 0x20 || c == 0x7f)
-			ereport(ERROR,
-					(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-					 errmsg("%s has control characters", name),
-					 errdetail("Byte %d is one.", i + 1),
-					 errhint("Choose another %s.", name)));
-	}
+	if (find_control(value) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("%s has control characters", name),
+				 errdetail("Byte %d is a control character.", find_control(value) + 1),
+				 errhint("Choose another %s.", name)));
 }
 
-text *
-arg_name(FunctionCallInfo fcinfo, int n, const char *name)
+static text *
+arg_label(FunctionCallInfo fcinfo, int n, const char *name, int max)
 {
 	text *value;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
 	value = PG_GETARG_TEXT_PP(n);
-	check_label(value, name, TASKQ_NAME_MAX);
+	check_label(value, name, max);
 	return value;
+}
+
+text *
+arg_name(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	return arg_label(fcinfo, n, name, TASKQ_NAME_MAX);
+}
+
+Datum *
+arg_names(FunctionCallInfo fcinfo, int n, const char *name, int max, int *count)
+{
+	Datum *names;
+	bool *nulls;
+
+	require_argument(fcinfo, n, name);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls,
+					  count);
+	if (*count < 1 || *count > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("%s must have 1 to %d elements", name, max),
+				 errdetail("It has %d.", *count),
+				 errhint("Pass an array of names.")));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+					 errmsg("%s must not have NULL elements", name),
+					 errdetail("Element %d is NULL.", i + 1),
+					 errhint("Pass an array of names.")));
+		check_label(DatumGetTextPP(names[i]), name, TASKQ_NAME_MAX);
+	}
+	return names;
 }
 
 text *
 arg_key(FunctionCallInfo fcinfo, int n)
 {
-	text *key;
+	return arg_label(fcinfo, n, "key", TASKQ_KEY_MAX);
+}
 
-	if (PG_ARGISNULL(n))
-		return NULL;
-	key = PG_GETARG_TEXT_PP(n);
-	check_label(key, "key", TASKQ_KEY_MAX);
-	return key;
+text *
+arg_group_key(FunctionCallInfo fcinfo, int n)
+{
+	return arg_label(fcinfo, n, "group_key", TASKQ_KEY_MAX);
 }
 
 text *
@@ -177,6 +245,35 @@ check_size(Datum value, const char *name)
 				 errhint("Store it elsewhere and pass a reference to it.")));
 }
 
+void
+check_json(Datum value, const char *name)
+{
+	Size size;
+
+	check_size(value, name);
+	if (jsonb_text_exceeds(value, setting_max_payload, &size))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_TOO_LARGE),
+				 errmsg("%s is too large", name),
+				 errdetail("It has %zu bytes as text; taskq.max_payload allows %d.", size,
+						   setting_max_payload),
+				 errhint("Pass long numbers as strings, or store it elsewhere and pass a "
+						 "reference to it.")));
+}
+
+void
+check_bytes(Datum value, const char *name, Size max)
+{
+	Size size = toast_raw_datum_size(value) - VARHDRSZ;
+
+	if (size > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_TOO_LARGE),
+				 errmsg("%s is too large", name),
+				 errdetail("It has %zu bytes; %zu are allowed.", size, max),
+				 errhint("Cut it off.")));
+}
+
 static int64 *
 bigint_array(ArrayType *array, const char *name, int *count)
 {
@@ -188,6 +285,36 @@ bigint_array(ArrayType *array, const char *name, int *count)
 				 errhint("Pass one element for each task.")));
 	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	return (int64 *) ARR_DATA_PTR(array);
+}
+
+int
+arg_ids(FunctionCallInfo fcinfo, int n, int64 **ids)
+{
+	int count;
+
+	require_argument(fcinfo, n, "ids");
+	*ids = bigint_array(PG_GETARG_ARRAYTYPE_P(n), "ids", &count);
+	if (count > TASKQ_MAX_SUBMIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("ids has too many elements"),
+				 errdetail("It has %d; at most %d are allowed.", count, TASKQ_MAX_SUBMIT),
+				 errhint("Call it several times.")));
+	return count;
+}
+
+ArrayType *
+array_of_ids(const int64 *ids, int count)
+{
+	Datum *elements = palloc_array(Datum, Max(count, 1));
+	ArrayType *array;
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	array = construct_array(elements, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+							TYPALIGN_DOUBLE);
+	pfree(elements);
+	return array;
 }
 
 int
@@ -204,7 +331,7 @@ arg_id_arrays(FunctionCallInfo fcinfo, int n, int64 **ids, int64 **tokens)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("ids and tokens do not go together"),
-				 errdetail("There are %d ids and %d tokens; at most %d are taken.",
+				 errdetail("There are %d ids and %d tokens; at most %d are allowed.",
 						   nids, ntokens, TASKQ_MAX_BATCH),
 				 errhint("Pass one token for each id.")));
 	return nids;
@@ -236,4 +363,50 @@ url_to_ascii(const text *url)
 				 errdetail("The url cannot be used: %s.", wrong),
 				 errhint("Pass an absolute http or https URL without user name and password.")));
 	return ascii;
+}
+
+/* ---- for the functions that are written in SQL --------------------------------------------- */
+
+static IntervalRange
+range_of_name(const char *name)
+{
+	for (int range = 0; range < (int) lengthof(ranges); range++)
+	{
+		if (strcmp(ranges[range].name, name) == 0)
+			return (IntervalRange) range;
+	}
+	elog(ERROR, "there is no range \"%s\"", name);
+}
+
+/* Arguments: an interval, its name, its range.  NULL: the interval is within its range. */
+PG_FUNCTION_INFO_V1(taskq_interval_fault);
+Datum
+taskq_interval_fault(PG_FUNCTION_ARGS)
+{
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	IntervalRange range = range_of_name(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+
+	if (!PG_ARGISNULL(0) && interval_in_range(interval_us(PG_GETARG_INTERVAL_P(0)), range))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s must be %s", name, ranges[range].words)));
+}
+
+/* Argument: a name.  NULL: it can be the name of an object of ours. */
+PG_FUNCTION_INFO_V1(taskq_name_fault);
+Datum
+taskq_name_fault(PG_FUNCTION_ARGS)
+{
+	const char *fault;
+
+	if (PG_ARGISNULL(0))
+		fault = "must not be NULL";
+	else if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
+		fault = "must not be empty";
+	else if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) > TASKQ_NAME_MAX)
+		fault = psprintf("must not be longer than %d bytes", TASKQ_NAME_MAX);
+	else if (find_control(PG_GETARG_TEXT_PP(0)) >= 0)
+		fault = "must not contain control characters";
+	else
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(fault));
 }

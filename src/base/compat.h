@@ -5,6 +5,9 @@
 #ifndef TASKQ_COMPAT_H
 #define TASKQ_COMPAT_H
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
@@ -14,12 +17,15 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* before, a part of postgres.h */
+#endif
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "taskq supports PostgreSQL 15 to 18"
 #endif
 
-/* What an interrupted DROP DATABASE leaves in datconnlimit. */
+/* The datconnlimit of a database after an interrupted DROP DATABASE. */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB (-2)
 #endif
@@ -66,7 +72,7 @@ compat_wait_event_set(int nevents)
 #endif
 }
 
-/* What pg_stat_activity shows while the process waits; before 17 that is "Extension". */
+/* The wait event that pg_stat_activity shows; before version 17 it is "Extension". */
 static inline uint32
 compat_wait_event(const char *name)
 {
@@ -78,8 +84,8 @@ compat_wait_event(const char *name)
 }
 
 /*
- * How many transactions with an id have ended.  While it stays the same,
- * nothing is visible that was not before.
+ * The number of ended transactions that had an id.  While it stays the same,
+ * no new changes have become visible.
  */
 static inline uint64
 compat_completed_transactions(void)
@@ -91,7 +97,7 @@ compat_completed_transactions(void)
 #endif
 }
 
-/* What a relation's rows are stored in; another after a rewrite. */
+/* The file number of a relation; it changes if the relation is rewritten. */
 static inline uint32
 compat_relfile(Relation relation)
 {
@@ -111,7 +117,7 @@ compat_relfile(Relation relation)
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
-/* Looks for a duplicate, waiting for whoever inserts one; false if there is one. */
+/* Looks for a duplicate, waiting for open transactions that insert one; false if there is one. */
 #if PG_VERSION_NUM >= 180000
 #define compat_check_index_constraints(target, slot, estate, other, arbiter) \
 	ExecCheckIndexConstraints(target, slot, estate, other, NULL, arbiter)
@@ -120,13 +126,50 @@ compat_relfile(Relation relation)
 	ExecCheckIndexConstraints(target, slot, estate, other, arbiter)
 #endif
 
-/* Inserts into all indexes; *conflict says whether the arbiter has a duplicate. */
+/*
+ * Inserts into all indexes.  nodup: a duplicate in the arbiter index is no error, but sets
+ * *conflict.  summarizing: only into indexes that an update leaves behind if it has changed no
+ * other column.
+ */
 #if PG_VERSION_NUM >= 160000
-#define compat_insert_index_tuples(target, slot, estate, conflict, arbiter) \
-	ExecInsertIndexTuples(target, slot, estate, false, true, conflict, arbiter, false)
+#define compat_insert_index_tuples(target, slot, estate, nodup, conflict, arbiter, summarizing) \
+	ExecInsertIndexTuples(target, slot, estate, false, nodup, conflict, arbiter, summarizing)
 #else
-#define compat_insert_index_tuples(target, slot, estate, conflict, arbiter) \
-	ExecInsertIndexTuples(target, slot, estate, false, true, conflict, arbiter)
+#define compat_insert_index_tuples(target, slot, estate, nodup, conflict, arbiter, summarizing) \
+	ExecInsertIndexTuples(target, slot, estate, false, nodup, conflict, arbiter)
+#endif
+
+/* Which indexes need entries after an update. */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes CompatIndexes;
+#define compat_any_index(indexes)        ((indexes) != TU_None)
+#define compat_summarizing_only(indexes) ((indexes) == TU_Summarizing)
+#else
+typedef bool CompatIndexes;
+#define compat_any_index(indexes)        (indexes)
+#define compat_summarizing_only(indexes) false
+#endif
+
+/* Updates a row of a table without summarizing indexes.  Returns whether it needs new entries. */
+static inline bool
+compat_heap_update(Relation heap, ItemPointer tid, HeapTuple tuple)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes;
+
+	simple_heap_update(heap, tid, tuple, &indexes);
+	return indexes == TU_All;
+#else
+	simple_heap_update(heap, tid, tuple);
+	return !HeapTupleIsHeapOnly(tuple);
+#endif
+}
+
+/* Since PostgreSQL 18 a check constraint can be NOT ENFORCED. */
+#if PG_VERSION_NUM >= 180000
+#define compat_is_enforced(check) ((check)->ccenforced)
+#else
+#define compat_is_enforced(check) true
 #endif
 
 #endif

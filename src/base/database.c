@@ -1,39 +1,47 @@
 /*
  * database.c
- *		What the server's processes know of each database that has taskq.
+ *		The registry in shared memory of the databases that have taskq.
  */
 #include "postgres.h"
 
 #include <signal.h>
 
-#include "fmgr.h"
-#include "libpq/pqsignal.h"
 #include "miscadmin.h"
-#include "postmaster/interrupt.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "storage/procsignal.h"
-#include "storage/shmem.h"
-#include "utils/guc.h"
 
 #include "base/database.h"
 
 Registry *registry = NULL;
 
+static Size
+size_without_lists(void)
+{
+	return MAXALIGN(add_size(offsetof(Registry, waiting_for),
+							 mul_size(MaxBackends, sizeof(pg_atomic_uint64))));
+}
+
 Size
 registry_shared_size(void)
 {
-	return add_size(offsetof(Registry, waiting_for),
-					mul_size(MaxBackends, sizeof(pg_atomic_uint64)));
+	return add_size(size_without_lists(), mul_size(MaxBackends, sizeof(TopicList)));
+}
+
+TopicList *
+registry_topics(int backend)
+{
+	return (TopicList *) ((char *) registry + size_without_lists()) + backend;
 }
 
 static void
 init_slot(TaskqDatabase *db)
 {
 	pg_atomic_init_u32(&db->procno, TASKQ_NO_PROC);
+	pg_atomic_init_u32(&db->asleep, 0);
 	pg_atomic_init_u32(&db->wants, WANT_LEASES);
 	pg_atomic_init_u64(&db->hints, 0);
+	pg_atomic_init_u32(&db->sweeps, 0);
+	pg_atomic_init_u32(&db->uncounted, 0);
 	SpinLockInit(&db->token_lock);
 }
 
@@ -113,8 +121,11 @@ database_hints_changed(void)
 {
 	TaskqDatabase *db = database_mine();
 
-	if (db != NULL)
-		pg_atomic_fetch_add_u64(&db->hints, 1);
+	if (db == NULL)
+		return;
+	(void) pg_atomic_fetch_add_u64(&db->hints, 1);
+	if (pg_atomic_read_u32(&db->asleep) != 0)
+		process_wake(&db->procno);
 }
 
 bool
@@ -123,14 +134,14 @@ database_wants(TaskqDatabase *db, uint32 wants)
 	return (pg_atomic_read_u32(&db->wants) & wants) != 0;
 }
 
-/* Mostly nothing is wanted: it is read first, which costs other processes nothing. */
+/* Mostly no want is set: reading it first does not disturb other processes. */
 bool
 database_take_want(TaskqDatabase *db, uint32 wants)
 {
 	return database_wants(db, wants) && (pg_atomic_fetch_and_u32(&db->wants, ~wants) & wants) != 0;
 }
 
-/* Only the process that sets a want wakes: who sees to it takes it before it looks. */
+/* A want that was set already needs no wake-up: its process will take it before it looks. */
 void
 database_want(TaskqDatabase *db, uint32 wants)
 {
@@ -138,7 +149,7 @@ database_want(TaskqDatabase *db, uint32 wants)
 
 	if (new &WANT_PROBE)
 		process_wake(&registry->launcher_procno);
-	if (new & ~(WANT_PROBE | WANT_LEASES))
+	if (new & ~WANT_LEASES)
 		process_wake(&db->procno);
 }
 

@@ -1,26 +1,28 @@
 /*
  * durability.c
- *		Which commits need not wait for the disk.
+ *		Decides which commits need not wait for the disk.
  *
  * A claim that is lost in a crash does no harm: the task is offered again, and
  * its token is never given out again.  So a transaction that has written nothing but
- * claims (or the ends of tasks whose queue says durable_finish => false) commits
- * asynchronously.  Whether it has is decided just before it commits, by where
- * its WAL ends: that must be where the last such write ended, and the WAL
- * must have begun with such a write.  If the caller writes anything else, in the same
- * statement even, its commit is what the caller's settings say.
+ * claims (or the ends of tasks of queues with durable_finish => false) commits
+ * asynchronously.  Such writes are called weak.  The decision is made just before the commit,
+ * from the WAL position of the transaction: its WAL must begin and end with a weak write, with
+ * nothing else in between.  If the caller writes anything else, even in the same statement,
+ * the caller's synchronous_commit applies.
+ *
+ * A claim that uses a task's last attempt is the exception: if it were lost, the task would start
+ * once more than it may.  Its transaction waits for the disk whatever synchronous_commit is.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "fmgr.h"
 
 #include "base/durability.h"
 #include "base/xact.h"
 
 static XLogRecPtr weak_end = InvalidXLogRecPtr; /* where the last weak write ended */
-static bool strong = false;                     /* something else was written between two */
+static bool strong = false;                     /* something else was written before a weak write */
 static int saved_commit = -1;                   /* synchronous_commit, while it is lowered */
 
 static void
@@ -55,4 +57,18 @@ void
 durability_end_weak(void)
 {
 	weak_end = XactLastRecEnd;
+}
+
+void
+durability_apply(void)
+{
+	xact_register(&durability);
+	strong = true;
+}
+
+void
+durability_require(void)
+{
+	durability_apply();
+	ForceSyncCommit();
 }

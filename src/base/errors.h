@@ -2,7 +2,7 @@
  * errors.h
  *		SQLSTATEs of class TQ, and the roles that the C code names.
  *
- * The comment of each SQL function says which of them it raises.
+ * The comment of each SQL function lists those that it raises.
  */
 #ifndef TASKQ_ERRORS_H
 #define TASKQ_ERRORS_H
@@ -18,6 +18,7 @@
 #define ERRCODE_TASKQ_NOT_PERMITTED    MAKE_SQLSTATE('T', 'Q', '0', '0', '7')
 #define ERRCODE_TASKQ_EGRESS_DENIED    MAKE_SQLSTATE('T', 'Q', '0', '0', '8')
 #define ERRCODE_TASKQ_NOT_POSSIBLE     MAKE_SQLSTATE('T', 'Q', '0', '0', '9')
+#define ERRCODE_TASKQ_UNKNOWN_SCHEDULE MAKE_SQLSTATE('T', 'Q', '0', '1', '0')
 
 #define TASKQ_BGW_ROLE   "taskq_bgw"   /* of the executor */
 #define TASKQ_OWNER_ROLE "taskq_owner" /* owns all objects of the extension */

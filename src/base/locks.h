@@ -11,15 +11,20 @@
 
 typedef enum LockNumber
 {
-	/* Session level; the key is the database. */
-	LOCK_EXECUTOR_RUNS = 0x5451,  /* its executor holds it for life, which keeps a second one out */
-	LOCK_EXECUTOR_STOPS = 0x5452, /* a session that stops it: it is not to come back */
+	/* Session locks; the key is the database. */
+	LOCK_EXECUTOR_RUNS = 0x5451,  /* held by its executor, so that no second one runs */
+	LOCK_EXECUTOR_STOPS = 0x5452, /* held by a session that stops it: it must not start again */
 
-	/* Until the transaction ends; the key is the queue. */
-	LOCK_CLAIM = 0x5453 /* a session that claims for an endpoint */
+	LOCK_TOKENS_JUMP = 0x5454, /* held for a moment by a session that moves the counter of tokens */
+
+	/* Held by a session that called serve(); the key is the number of its row in serving. */
+	LOCK_SERVES = 0x5455,
+
+	/* A transaction lock; the key is the queue. */
+	LOCK_CLAIM = 0x5453 /* held by a session that claims tasks of an endpoint */
 } LockNumber;
 
-/* key: what the lock is of, in the current database unless the key is a database. */
+/* key: the locked object in that database; 0 if the object is the database. */
 static inline LOCKTAG
 lock_tag(LockNumber number, Oid database, uint32 key)
 {

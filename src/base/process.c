@@ -6,15 +6,10 @@
 
 #include <signal.h>
 
-#include "fmgr.h"
-#include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/procsignal.h"
-#include "storage/shmem.h"
 #include "utils/guc.h"
 
 #include "base/process.h"
@@ -23,10 +18,10 @@ volatile sig_atomic_t worker_stopping = false;
 
 /*
  * The query cancel ends a wait for a lock or for a synchronous standby, so
- * that no transaction holds up a stop.  The process itself sees
- * worker_stopping between transactions and leaves in good order.  Only the
- * first signal cancels: the postmaster signals each child and then its process
- * group, and the second signal must not hit the transaction that tidies up.
+ * that no transaction delays a stop.  Between transactions the process checks
+ * worker_stopping and ends in an orderly way.  Only the first signal cancels: the
+ * postmaster signals each child and then its process group, and the second signal
+ * must not cancel the last transactions of the process.
  */
 static void
 on_sigterm(SIGNAL_ARGS)

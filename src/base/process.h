@@ -8,8 +8,8 @@
 #include <signal.h>
 
 /*
- * SIGTERM sets worker_stopping and cancels what the process waits for inside a
- * transaction; it ends nothing.
+ * SIGTERM sets worker_stopping and cancels the running query of the process; it does not end
+ * the process.
  */
 extern volatile sig_atomic_t worker_stopping;
 extern void worker_signals(void);

@@ -6,9 +6,7 @@
 
 #include <limits.h>
 
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
@@ -23,9 +21,15 @@
 #define DISPATCH_MIN_KB     256
 #define DISPATCH_MAX_KB     (1024 * 1024)
 
+#define GROUP_DEFAULT_KB 8192
+#define GROUP_MIN_KB     64
+#define GROUP_MAX_KB     (1024 * 1024)
+
 #define PAYLOAD_DEFAULT (1024 * 1024)
 #define PAYLOAD_MIN     1024
-#define PAYLOAD_MAX     (64 * 1024 * 1024)
+
+#define STOP_TIMEOUT_DEFAULT_MS 2000
+#define STOP_TIMEOUT_MAX_MS     60000
 
 #define TIMEOUT_DEFAULT_MS 30000
 #define TIMEOUT_MIN_MS     100
@@ -33,8 +37,11 @@
 
 bool setting_acquire_sync = false;
 bool setting_executor = true;
+bool setting_log_dead = false;
 char *setting_databases = NULL;
 int setting_dispatch_memory = DISPATCH_DEFAULT_KB;
+int setting_group_memory = GROUP_DEFAULT_KB;
+int setting_history_drop_hour = -1;
 int setting_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int setting_poll_interval = TQ_POLL_INTERVAL_DEFAULT_MS;
 int setting_max_payload = PAYLOAD_DEFAULT;
@@ -43,10 +50,12 @@ char *setting_http_ca_file = NULL;
 int setting_http_max_inflight = TQ_INFLIGHT_DEFAULT;
 int setting_http_max_per_host = TQ_PER_HOST_DEFAULT;
 int setting_http_max_response = TQ_RESPONSE_DEFAULT;
+bool setting_http_resend = true;
+int setting_http_stop_timeout = STOP_TIMEOUT_DEFAULT_MS;
 int setting_http_timeout = TIMEOUT_DEFAULT_MS;
 int setting_http_connect_timeout = TQ_CONNECT_TIMEOUT_DEFAULT_MS;
 
-/* Splits a copy of the list; false if it is no list of names.  The names point into *copy. */
+/* Splits a copy of the list; false if it is not a list of names.  The names point into *copy. */
 static bool
 split_databases(const char *list, char **copy, List **names)
 {
@@ -91,7 +100,7 @@ settings_database_allowed(const char *name)
 	return allowed;
 }
 
-/* ---- the lists of egress ---------------------------------------------------- */
+/* ---- the egress lists ------------------------------------------------------- */
 
 typedef struct EgressList
 {
@@ -184,7 +193,7 @@ define_egress_settings(void)
 	define_egress_list("taskq.http_hosts", &http_hosts, "",
 					   "The only hosts that a URL may name; empty: any.",
 					   "Names, *.NAME for all names below it, and addresses, separated by "
-					   "commas. Addresses are judged all the same. "
+					   "commas. The addresses of a host are checked as well. "
 					   "Reload the configuration to change it.",
 					   check_http_hosts);
 	define_egress_list("taskq.http_ports", &http_ports, TQ_PORTS_DEFAULT,
@@ -215,11 +224,11 @@ static void
 define_http_settings(void)
 {
 	DefineCustomBoolVariable("taskq.http2",
-							 "Whether HTTP/2 is spoken with receivers that offer it over TLS.",
+							 "Whether HTTP/2 is used with receivers that offer it over TLS.",
 							 "For bodies of up to 16 kB. Reload the configuration to change it.",
 							 &setting_http2, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("taskq.http_ca_file",
-							   "File of the authorities by whose certificates receivers are known.",
+							   "File of the certificate authorities that receivers must have.",
 							   "In PEM format; empty: the system's. "
 							   "Reload the configuration to change it.",
 							   &setting_http_ca_file, "",
@@ -232,22 +241,38 @@ define_http_settings(void)
 							TQ_CONNECT_TIMEOUT_MIN_MS, TQ_CONNECT_TIMEOUT_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_inflight",
-							"Most requests that one executor has under way.",
+							"Largest number of requests that one executor sends at the same time.",
+							"Fewer if the server may not open so many files. "
 							"Reload the configuration to change it.",
 							&setting_http_max_inflight, TQ_INFLIGHT_DEFAULT, 1, TQ_INFLIGHT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_per_host",
-							"Most requests that one executor has under way to one host.",
-							"Others wait, and hold up no other host's. "
+							"Largest number of requests that one executor sends to one host at the "
+							"same time.",
+							"Further requests wait and do not delay those to other hosts. "
 							"Reload the configuration to change it.",
 							&setting_http_max_per_host, TQ_PER_HOST_DEFAULT, 1, TQ_INFLIGHT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_max_response",
 							"Bytes of a response body that are kept.",
-							"In bytes when no unit is given; what is longer is cut off and marked. "
+							"In bytes when no unit is given; a longer body is cut and marked. "
 							"Reload the configuration to change it.",
 							&setting_http_max_response, TQ_RESPONSE_DEFAULT, 0, TQ_RESPONSE_MAX,
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomBoolVariable("taskq.http_resend",
+							 "Whether a request is sent once more, in the same attempt, when a "
+							 "connection that was kept open ends before the answer begins.",
+							 "The receiver may have read it before. "
+							 "Reload the configuration to change it.",
+							 &setting_http_resend, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.http_stop_timeout",
+							"How long an executor that is stopped waits for answers.",
+							"In milliseconds when no unit is given. A shutdown of the server "
+							"takes so much longer if receivers do not answer. "
+							"Reload the configuration to change it.",
+							&setting_http_stop_timeout, STOP_TIMEOUT_DEFAULT_MS,
+							0, STOP_TIMEOUT_MAX_MS,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.http_timeout",
 							"Longest time for a whole request of a task that names no timeout.",
 							"In milliseconds when no unit is given. "
@@ -265,21 +290,43 @@ define_queue_settings(void)
 		DefineCustomIntVariable("taskq.dispatch_memory",
 								"Shared memory for the positions and next tasks of queues.",
 								"In kilobytes when no unit is given; a queue in use takes 26. "
-								"Where it does not suffice, claims of the queues used least "
-								"read their index from its beginning. Changed by a restart.",
+								"If it is too small, the least used queues fall back to index "
+								"scans. Restart the server to change it.",
 								&setting_dispatch_memory, DISPATCH_DEFAULT_KB, DISPATCH_MIN_KB,
 								DISPATCH_MAX_KB, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("taskq.group_memory",
+								"Shared memory for the groups of tasks that wait or run.",
+								"In kilobytes when no unit is given; a group takes 192 bytes. If "
+								"it is too small, tasks of some groups wait until others have "
+								"none. Restart the server to change it.",
+								&setting_group_memory, GROUP_DEFAULT_KB, GROUP_MIN_KB,
+								GROUP_MAX_KB, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("taskq.acquire_sync",
-							 "Waits for the disk when a transaction commits that did nothing but "
-							 "acquire tasks.",
-							 "Off, a crash can lose the last claims: their tasks are offered "
-							 "again, and their tokens are good for nothing. Anybody can change it.",
+							 "Whether a transaction that only acquires tasks waits for the disk "
+							 "when it commits.",
+							 "If it is off, a crash can lose the last claims: their tasks are "
+							 "offered again, and their tokens are stale. A claim that uses the "
+							 "last attempt of a task waits all the same. Any role can change it.",
 							 &setting_acquire_sync, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.history_drop_hour",
+							"Hour of the day at which tables of ended tasks are dropped.",
+							"From 0 to 23, in UTC; -1: at any hour, as soon as the time of "
+							"their tasks has passed. Reload the configuration to change it.",
+							&setting_history_drop_hour, -1, -1, 23,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("taskq.log_dead",
+							 "Whether the server log has a line for each task that dies.",
+							 "With the task, its queue, the attempt and the class of the failure. "
+							 "Reload the configuration to change it.",
+							 &setting_log_dead, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_payload",
-							"Largest payload or body of a task, and largest result.",
-							"In bytes when no unit is given. Only superusers can change it, "
-							"also for a session, a role or a database.",
-							&setting_max_payload, PAYLOAD_DEFAULT, PAYLOAD_MIN, PAYLOAD_MAX,
+							"Largest payload or body of a task, and largest result or detail.",
+							"In bytes when no unit is given; JSON is held to it as it is stored "
+							"and as text. Only superusers can change it, also for a session, a "
+							"role or a database.",
+							&setting_max_payload, PAYLOAD_DEFAULT, PAYLOAD_MIN,
+							TASKQ_MAX_PAYLOAD,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.notify_interval",
 							"Shortest time between two notifications of a queue.",
@@ -292,7 +339,7 @@ define_queue_settings(void)
 	DefineCustomIntVariable("taskq.poll_interval",
 							"Time between an executor's looks for due tasks and expired leases.",
 							"In milliseconds when no unit is given; with the library preloaded "
-							"a commit wakes the executor besides. "
+							"a commit wakes the executor as well. "
 							"Reload the configuration to change it.",
 							&setting_poll_interval, TQ_POLL_INTERVAL_DEFAULT_MS,
 							TQ_POLL_INTERVAL_MIN_MS, TQ_POLL_INTERVAL_MAX_MS,

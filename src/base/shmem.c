@@ -1,6 +1,6 @@
 /*
  * shmem.c
- *		Tables of hints in shared memory: shmem.h says what they are.
+ *		Tables of hints in shared memory: shmem.h explains them.
  */
 #include "postgres.h"
 
@@ -13,17 +13,19 @@
 #include "base/database.h"
 #include "base/shmem.h"
 
-#define MAX_SET_BYTES 2048 /* of a set that is copied by hint_for_each() */
+#define MAX_SET_BYTES 2048 /* of a set that hint_for_each() copies */
 
 static HintTable *const *tables = NULL;
 static int ntables = 0;
+static const SharedPart *const *parts = NULL;
+static int nparts = 0;
 
 static shmem_request_hook_type next_shmem_request = NULL;
 static shmem_startup_hook_type next_shmem_startup = NULL;
 
 /* ---- size and start ------------------------------------------------------------- */
 
-/* How many entries there are to be: whole sets. */
+/* The number of entries that the table will have: whole sets. */
 static int
 entries_of(const HintTable *table)
 {
@@ -34,7 +36,7 @@ entries_of(const HintTable *table)
 	return Max(entries / table->ways, 1) * table->ways;
 }
 
-/* Those of sets or entries, and one for making entries that have locks of their own. */
+/* The number of locks: one for each set, or those of the entries and one for making entries. */
 static int
 locks_of(const HintTable *table)
 {
@@ -71,6 +73,8 @@ request_memory(void)
 	RequestAddinShmemSpace(MAXALIGN(registry_shared_size()));
 	for (int i = 0; i < ntables; i++)
 		RequestAddinShmemSpace(MAXALIGN(table_size(tables[i])));
+	for (int i = 0; i < nparts; i++)
+		RequestAddinShmemSpace(MAXALIGN(parts[i]->size()));
 	RequestNamedLWLockTranche("taskq", 1);
 }
 
@@ -106,14 +110,22 @@ make_memory(void)
 		memory = ShmemInitStruct(tables[i]->name, table_size(tables[i]), &found);
 		init_table(tables[i], memory, found, locks[0].lock.tranche);
 	}
+	for (int i = 0; i < nparts; i++)
+	{
+		memory = ShmemInitStruct(parts[i]->name, parts[i]->size(), &found);
+		parts[i]->attach(memory, found, locks[0].lock.tranche);
+	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
 void
-shmem_install(HintTable *const *all, int count)
+shmem_install(HintTable *const *all_tables, int table_count, const SharedPart *const *all_parts,
+			  int part_count)
 {
-	tables = all;
-	ntables = count;
+	tables = all_tables;
+	ntables = table_count;
+	parts = all_parts;
+	nparts = part_count;
 	next_shmem_request = shmem_request_hook;
 	shmem_request_hook = request_memory;
 	next_shmem_startup = shmem_startup_hook;
@@ -171,7 +183,7 @@ hint_second_lock(const HintTable *table, const HintEntry *entry)
 	return lock_of(table, entry) + 1;
 }
 
-/* Where entries have locks, no two sessions make one at the same time. */
+/* If entries have locks, this lock prevents that two sessions make entries at the same time. */
 static LWLock *
 lock_for_making(const HintTable *table)
 {
@@ -196,7 +208,7 @@ hint_unlock(HintTable *table, HintEntry *entry)
 		LWLockRelease(lock);
 }
 
-/* The entry, locked if entries have locks; else its set is locked, and stays so. */
+/* The entry, locked if entries have locks; otherwise the caller has locked the set. */
 static HintEntry *
 look_in_set(HintTable *table, int64 number, int first)
 {
@@ -208,7 +220,7 @@ look_in_set(HintTable *table, int64 number, int first)
 			continue;
 		if (table->locks == 0)
 			return entry;
-		/* What was read without the lock may have changed. */
+		/* The first look was without the lock: the entry may have changed. */
 		lock_entry(table, entry);
 		if (is_of(entry, number))
 			return entry;
@@ -234,7 +246,7 @@ hint_find(HintTable *table, int64 number)
 	return entry;
 }
 
-/* A free entry of the set, or else the one that was not used for longest. */
+/* A free entry of the set, or else the least recently used one. */
 static HintEntry *
 place_in_set(const HintTable *table, int first)
 {
@@ -252,7 +264,7 @@ place_in_set(const HintTable *table, int first)
 	return oldest;
 }
 
-/* No other session makes an entry of the set at this time.  As hint_make(). */
+/* Makes an entry as hint_make() does; the caller's lock excludes other makers. */
 static HintEntry *
 make_in_set(HintTable *table, int64 number, int first)
 {
@@ -313,9 +325,9 @@ hint_lock_if_ours(HintTable *table, int n)
 	return NULL;
 }
 
-/* ---- all of them ------------------------------------------------------------------- */
+/* ---- all entries ------------------------------------------------------------------- */
 
-/* Whether an entry of the set is of the current database; without the lock. */
+/* Whether an entry of the set is of the current database; looks without the lock. */
 static bool
 has_ours(const HintTable *table, int first)
 {
@@ -376,4 +388,6 @@ shmem_forget_database(Oid database)
 {
 	for (int i = 0; i < ntables; i++)
 		forget_database(tables[i], database);
+	for (int i = 0; i < nparts; i++)
+		parts[i]->forget_database(database);
 }

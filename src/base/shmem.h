@@ -2,13 +2,13 @@
  * shmem.h
  *		Tables of hints in shared memory.
  *
- * A table remembers something of a (database, number), such as a queue or a task.
- * It has sets of a few entries, and a key belongs to one set.  What does not fit is
- * not remembered: hints may be lost.
+ * The key of an entry is (database, number); the number is the id of a queue or a task.
+ * A table has sets of a few entries, and a key belongs to one set.  If a set is full, an
+ * entry is evicted or the new one is not stored: hints may be lost.
  *
- * taskq.c lists the tables; sizing, initialising and forgetting a database are
- * done for all of them here.  A table that is not in shared memory, because the library
- * was not preloaded, may be made for the session instead.
+ * taskq.c lists the tables.  Sizing, initialising and forgetting a database are
+ * done for all of them here.  If the library was not preloaded, there is no shared memory;
+ * then a session may make a table for itself.
  *
  * Locks are LWLocks, because a commit that finds no lock must not spin while another
  * session looks through a set.  They may be taken in the hooks of base/xact.h.
@@ -24,7 +24,7 @@ typedef struct HintEntry
 {
 	Oid database; /* InvalidOid: the entry is free */
 	int64 number;
-	TimestampTz used_at; /* of several entries the one with the earliest is evicted */
+	TimestampTz used_at; /* the entry with the earliest time is evicted */
 } HintEntry;
 
 typedef struct HintTable
@@ -32,21 +32,35 @@ typedef struct HintTable
 	const char *name; /* in pg_shmem_allocations */
 	Size entry_size;
 	int ways;    /* entries in a set */
-	int entries; /* or, unless memory is NULL, as many as fit into memory() bytes */
+	int entries; /* unless memory is set: then as many as fit into memory() bytes */
 	Size (*memory)(void);
-	int locks;        /* of each entry; 0: a set has one */
-	bool never_evict; /* where a set is full nothing more is remembered */
+	int locks;        /* locks of each entry; 0: one lock for each set */
+	bool never_evict; /* if a set is full, no entry is made */
 
 	/* Private to shmem.c. */
-	int count;    /* of entries */
-	char *base;   /* they; NULL: there is no table yet */
+	int count;    /* the number of entries */
+	char *base;   /* the entries; NULL: there is no table yet */
 	LWLock *lock; /* the first one; NULL: only this session has the table */
 } HintTable;
 
-/* Called once, while the library is preloaded; the array must stay. */
-extern void shmem_install(HintTable *const *tables, int count);
+/* Shared memory that is no table of hints. */
+typedef struct SharedPart
+{
+	const char *name; /* in pg_shmem_allocations */
+	Size (*size)(void);
 
-/* A database is gone: all tables forget it. */
+	/* found: another process has initialised the memory.  tranche: of its LWLocks. */
+	void (*attach)(void *memory, bool found, int tranche);
+
+	/* A database was dropped. */
+	void (*forget_database)(Oid database);
+} SharedPart;
+
+/* Called once, while the library is preloaded; the arrays must stay valid. */
+extern void shmem_install(HintTable *const *tables, int ntables, const SharedPart *const *parts,
+						  int nparts);
+
+/* Frees what belongs to a dropped database in all tables and parts. */
 extern void shmem_forget_database(Oid database);
 
 /* Whether the table is in shared memory. */
@@ -62,24 +76,24 @@ extern void hint_make_local(HintTable *table);
 extern HintEntry *hint_find(HintTable *table, int64 number);
 
 /*
- * The same, and made if need be: then it is all zero but its key, and *made is true
- * (made may be NULL).  NULL only in a table that never evicts.  Never fails.
+ * The same; makes the entry if there is none: then it is all zero except its key, and *made
+ * is true (made may be NULL).  NULL only in a table that never evicts.  Never fails.
  */
 extern HintEntry *hint_make(HintTable *table, int64 number, bool *made);
 
 extern void hint_unlock(HintTable *table, HintEntry *entry);
 
-/* The entry, which is locked, becomes free. */
+/* Frees the entry, which the caller has locked. */
 extern void hint_free(HintEntry *entry);
 
-/* The second lock of an entry: of what use it is, its owner decides. */
+/* The second lock of an entry; the owner of the table decides its use. */
 extern LWLock *hint_second_lock(const HintTable *table, const HintEntry *entry);
 
-/* How many entries there are, and one of them, not locked. */
+/* The number of entries, and entry n, not locked. */
 extern int hint_count(const HintTable *table);
 extern HintEntry *hint_at(const HintTable *table, int n);
 
-/* The entry, locked, if it is of the current database; else NULL. */
+/* Entry n, locked, if it is of the current database; otherwise NULL. */
 extern HintEntry *hint_lock_if_ours(HintTable *table, int n);
 
 /*

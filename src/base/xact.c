@@ -1,20 +1,21 @@
 /*
  * xact.c
- *		What is done at the end of a transaction, or of a part of it.
+ *		Hooks and notes for the end of a transaction, or of a part of it.
  *
- * Several files remember what the current transaction does: candidates taken,
- * leases given, tasks counted, sessions to be woken.  What they remember follows
- * the same rules, which stand here once: a part that is rolled back takes its notes
- * with it, a part that is committed hands them to its parent, and the end of the
- * transaction tells them.
+ * Several files note what the current transaction does: candidates taken,
+ * leases given, tasks counted, sessions to be woken.  The same rules apply to all notes and
+ * are implemented once, here.  If a part rolls back, its notes are told as rolled back and
+ * forgotten.  If a part commits, its parent gets its notes.  When the transaction ends, its
+ * notes are told.  To tell a note is to call the hook of its kind.
  *
- * Notes of a kind lie in one array in the order in which they were made.  Parts
+ * The notes of a kind stand in one array in the order in which they were made.  Parts
  * end in the reverse order of their beginning, so the notes of the part that ends
  * are the last ones.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -29,9 +30,9 @@ note_at(const XactKind *kind, int n)
 	return (XactNote *) (kind->notes + n * kind->note_size);
 }
 
-/* ---- the ends -------------------------------------------------------------------- */
+/* ---- ends of transactions and parts ---------------------------------------------- */
 
-/* Tells the notes of the kind, of which there are none from here on; true if there were any. */
+/* Tells and forgets the notes of the kind; true if there were any. */
 static bool
 tell_notes(XactKind *kind, XactEnd end)
 {
@@ -42,6 +43,8 @@ tell_notes(XactKind *kind, XactEnd end)
 		tell = kind->committed;
 	else if (end == XACT_ROLLED_BACK)
 		tell = kind->rolled_back;
+	else
+		tell = kind->prepared;
 	kind->count = 0;
 	for (int i = 0; i < count && tell != NULL; i++)
 		tell(note_at(kind, i));
@@ -100,7 +103,7 @@ first_of_part(const XactKind *kind, SubTransactionId part)
 	return first;
 }
 
-/* The notes become those of the parent, and are kept unless another one takes them in. */
+/* Gives the notes of the part to its parent; drops those that were merged into other notes. */
 static void
 hand_to_parent(XactKind *kind, SubTransactionId part, SubTransactionId parent)
 {
@@ -120,7 +123,7 @@ hand_to_parent(XactKind *kind, SubTransactionId part, SubTransactionId parent)
 	kind->count = kept;
 }
 
-/* True if there were any notes. */
+/* Tells and forgets the notes of the part; true if there were any. */
 static bool
 roll_back_part(XactKind *kind, SubTransactionId part)
 {
@@ -165,6 +168,17 @@ on_release(ResourceReleasePhase phase, bool committed, bool top_level, void *arg
 
 /* ---- kinds and notes ----------------------------------------------------------------- */
 
+static void
+add_kind(XactKind *kind)
+{
+	XactKind **place = &kinds;
+
+	while (kind->last && *place != NULL)
+		place = &(*place)->next;
+	kind->next = *place;
+	*place = kind;
+}
+
 void
 xact_register(XactKind *kind)
 {
@@ -172,7 +186,7 @@ xact_register(XactKind *kind)
 
 	if (kind->registered)
 		return;
-	/* While the library is preloaded there is no database, and nothing to remember of one. */
+	/* Looks up the slot now, because the hooks must not; no database yet while preloading. */
 	(void) database_mine();
 	if (!installed)
 	{
@@ -181,8 +195,7 @@ xact_register(XactKind *kind)
 		RegisterResourceReleaseCallback(on_release, NULL);
 		installed = true;
 	}
-	kind->next = kinds;
-	kinds = kind;
+	add_kind(kind);
 	kind->registered = true;
 }
 
@@ -213,6 +226,14 @@ xact_note(XactKind *kind)
 	memset(note, 0, kind->note_size);
 	note->part = GetCurrentSubTransactionId();
 	return note;
+}
+
+void
+xact_forget_note(XactKind *kind, int n)
+{
+	kind->count--;
+	if (n != kind->count)
+		memcpy(note_at(kind, n), note_at(kind, kind->count), kind->note_size);
 }
 
 int

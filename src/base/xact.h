@@ -1,13 +1,13 @@
 /*
  * xact.h
- *		What is done at the end of a transaction, or of a part of it.
+ *		Hooks and notes for the end of a transaction, or of a part of it.
  *
  * A part is the transaction itself or one of its subtransactions (savepoints,
- * exception blocks): what can be rolled back by itself.
+ * exception blocks), which can roll back alone.
  *
- * A kind is a static struct of its owner.  Its hooks, each of which may be NULL, are
- * called at the end of transactions; none of them may fail, except pre_commit.  It may
- * have notes: what a part has done and what follows from that at its end.
+ * A kind is a static struct of the file that uses it.  Its hooks, each of which may be NULL,
+ * are called at the end of transactions; none except pre_commit may raise an error.  A kind
+ * may have notes: a note records an action of a part, for the end of that part.
  */
 #ifndef TASKQ_XACT_H
 #define TASKQ_XACT_H
@@ -22,22 +22,22 @@ typedef enum XactEnd
 /* Begins each note. */
 typedef struct XactNote
 {
-	SubTransactionId part; /* that made it, or into which that part was committed */
+	SubTransactionId part; /* the part that made the note, or its parent after that has ended */
 } XactNote;
 
 typedef struct XactKind
 {
 	/* ---- of the transaction ---- */
 
-	/* It is about to commit, and may still fail. */
+	/* The transaction is about to commit; an error is still allowed. */
 	void (*pre_commit)(void);
 
-	/* It has ended, and the notes have been told; its locks are still held. */
+	/* The transaction has ended, and the notes have been told; it still holds its locks. */
 	void (*ended)(XactEnd end);
 
 	/*
-	 * It has released its locks: what other processes have cached of the catalogs is
-	 * invalid now, so a process that is told at this moment sees all of the change.
+	 * The transaction has released its locks.  The catalog caches of other processes have
+	 * been invalidated, so a process that is woken now sees all of the change.
 	 */
 	void (*released)(bool committed);
 
@@ -48,13 +48,19 @@ typedef struct XactKind
 
 	Size note_size; /* 0: this kind has none */
 
-	/* The transaction has committed; or the part that has the note was rolled back. */
+	/* Tell a note: the transaction has committed; the part of the note was rolled back. */
 	void (*committed)(const void *note);
 	void (*rolled_back)(const void *note);
 
+	/* The transaction was prepared; another session will end it. */
+	void (*prepared)(const void *note);
+
+	/* The notes of this kind are told after those of all kinds without "last". */
+	bool last;
+
 	/*
-	 * A subtransaction was committed into its parent, whose note this is now.  True: one
-	 * of the first count notes of the kind has taken it in, so that it need not be kept.
+	 * A subtransaction has committed, and this note now belongs to its parent.  True: the hook
+	 * has merged it into one of the first count notes of the kind, so it need not be kept.
 	 */
 	bool (*absorbed)(const void *note, int count);
 
@@ -67,17 +73,20 @@ typedef struct XactKind
 	int room;
 } XactKind;
 
-/* Has the kind's hooks called from now on, in this session.  May be repeated. */
+/* Registers the kind: its hooks are called from now on in this session.  May be repeated. */
 extern void xact_register(XactKind *kind);
 
-/* Registers the kind, and makes room so that the next count notes are made without fail. */
+/* Registers the kind, and allocates room, so that making the next count notes cannot fail. */
 extern void xact_reserve(XactKind *kind, int count);
 
-/* A new note of the current part, all zero but its part; registers the kind if need be. */
+/* Makes a note of the current part, all zero except its part; registers the kind if necessary. */
 extern void *xact_note(XactKind *kind);
 
-/* The notes of the current transaction, the oldest first: those of the current part are last. */
+/* The notes of the current transaction, oldest first; those of the current part are the last. */
 extern int xact_count(const XactKind *kind);
 extern void *xact_note_at(const XactKind *kind, int n);
+
+/* Forgets a note of the current part; the last note moves into its place. */
+extern void xact_forget_note(XactKind *kind, int n);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct tq_attempt
 	int64_t claimed_at_ms; /* the process's clock */
 	int64_t lease_from_ms; /* when the lease was last given */
 	bool lost;             /* its response is awaited only to be dropped */
+	bool given_up;         /* for a stop */
 } tq_attempt;
 
 /* All zero: none. */

@@ -1,6 +1,6 @@
 /*
  * circuit.c
- *		When a receiver that fails is left alone: pure functions of (state, now).
+ *		Circuit breaker of a failing receiver: pure functions of (state, now).
  */
 #include "core/circuit.h"
 #include "core/clock.h"
@@ -8,7 +8,7 @@
 #define BEING_CHOSEN    (-1)
 #define MAX_THROTTLE_US (TQ_RETRY_AFTER_MAX_MS * 1000)
 
-/* If the clock was set back: nothing may last longer from now than it can at most. */
+/* If the clock was set back: no pause may last longer from now than the longest pause. */
 static void
 mind_clock(tq_circuit *c, int64_t now_us)
 {

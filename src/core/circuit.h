@@ -1,11 +1,11 @@
 /*
  * circuit.h
- *		When a receiver that fails is left alone: pure functions of (state, now).
+ *		Circuit breaker of a failing receiver: pure functions of (state, now).
  *
  * After TQ_CIRCUIT_FAILURES failures in a row nothing is sent for a pause, then one
  * request probes the receiver.  Each probe that fails doubles the pause; an answer
  * ends it.  A Retry-After holds requests back as well, whatever the circuit's state.
- * What counts as a failure, an answer or neither is said by tq_health_of().
+ * tq_health_of() decides what counts as a failure, an answer or neither.
  *
  * Requests are known by a number of the caller's, the id of a task, above 0.
  * Times are microseconds on any one clock that is positive.  The clock may be set

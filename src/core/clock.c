@@ -7,12 +7,18 @@
 #include <time.h>
 
 int64_t
-tq_clock_us(void)
+tq_clock_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t
+tq_clock_us(void)
+{
+	return tq_clock_ns() / 1000;
 }
 
 int64_t

@@ -12,6 +12,7 @@
 
 extern int64_t tq_clock_ms(void);
 extern int64_t tq_clock_us(void);
+extern int64_t tq_clock_ns(void);
 
 /* Of two moments, or of two durations. */
 static inline int64_t

@@ -15,6 +15,8 @@
  * can be claimed.  A task that has waited for MAX_WAIT_MS is put back as well,
  * because its signature gets old.
  */
+#include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 #include "core/deliver.h"
 #include "core/hosts.h"
 #include "core/report.h"
+#include "core/shortage.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
@@ -34,6 +37,8 @@
 #define PUT_BACK_FOR_MS  5000  /* until such a task is due again */
 #define PUT_BACK_EACH_MS 1000  /* the least time between looks for tasks that waited too long */
 #define MIN_LEASE_MS     100   /* a shorter lease is extended as if it were so long */
+#define SHORT_MS         1000  /* after a shortage, until more requests may be active again */
+#define SHORT_OVER_MS    5000  /* after the last one, until it is over */
 #define NEVER            INT64_MAX
 
 /* Each kind of call backs off by itself, so that a report that fails does not let leases lapse. */
@@ -60,8 +65,11 @@ struct tq_deliver
 	const tq_store *store;
 	const tq_process *process;
 	tq_http *http;
-	int max_inflight;
+	int max_inflight; /* configured, as far as there are descriptors */
+	int max_per_host;
 	int64_t poll_interval_ms;
+	int64_t stop_timeout_ms;
+	int64_t give_up_at_ms; /* a stop waits for no answers after that; NEVER: no stop */
 
 	/* attempts */
 	tq_attempts attempts;
@@ -70,6 +78,12 @@ struct tq_deliver
 	int64_t busy_until_ms;    /* while all are busy, nothing is reported before */
 	int64_t extend_at_ms;     /* no lease is half used before */
 	bool check_leases;
+
+	/* shortages of the machine */
+	tq_deliver_state state;
+	int max_active;        /* max_inflight, or less for a while */
+	int64_t room_at_ms;    /* when it grows; NEVER: it is max_inflight */
+	int64_t short_over_ms; /* valid while state.shortage is not 0 */
 
 	/* claims */
 	bool claim_now;         /* tasks may be due */
@@ -93,12 +107,25 @@ now(const tq_deliver *d)
 	return d->process->now_ms(d->process->self);
 }
 
+static bool
+is_stopping(const tq_deliver *d)
+{
+	return d->give_up_at_ms != NEVER;
+}
+
 /* ---- attempts ------------------------------------------------------------- */
 
 static int64_t
 lease_length(const tq_attempt *a)
 {
 	return tq_later(a->task->lease_ms, MIN_LEASE_MS);
+}
+
+static void
+note_phase(const tq_deliver *d, const tq_attempt *a, tq_phase phase)
+{
+	if (d->process->phase != NULL)
+		d->process->phase(d->process->self, a->task->id, a->task->token, phase);
 }
 
 static void
@@ -115,10 +142,124 @@ free_slot(tq_deliver *d, tq_attempt *a)
 		d->refill_at_ms = now(d) + TQ_REPORT_DELAY_MS;
 }
 
+/* ---- shortages ------------------------------------------------------------ */
+
+static void
+limit_active(tq_deliver *d, int max)
+{
+	d->max_active = max;
+	tq_hosts_set_limits(d->hosts, max, d->max_per_host);
+	tq_http_set_max_connections(d->http, (int) tq_later(max, 1));
+}
+
+static void
+note_shortage(tq_deliver *d, int shortage)
+{
+	bool is_new = d->state.shortage == 0;
+	char line[160];
+
+	d->short_over_ms = now(d) + SHORT_OVER_MS;
+	d->state.put_off++;
+	d->state.shortage = shortage;
+	if (!is_new)
+		return;
+	snprintf(line, sizeof(line), "requests have to wait, and use up no attempt: %s",
+			 tq_shortage_text(shortage));
+	d->process->log(d->process->self, line);
+}
+
+/*
+ * The request of an attempt was not begun, and has left its host, because the machine lacks
+ * something.  It waits for its turn again.  Those that are active now have what they need.
+ */
+static void
+put_off(tq_deliver *d, tq_attempt *a, int shortage)
+{
+	note_shortage(d, shortage);
+	limit_active(d, tq_hosts_active(d->hosts));
+	d->room_at_ms = now(d) + SHORT_MS;
+	if (!tq_hosts_enter(d->hosts, &a->entry, a->task->url))
+	{
+		tq_attempts_free(&d->attempts, a);
+		return;
+	}
+	note_phase(d, a, TQ_PHASE_WAITING);
+	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, a->claimed_at_ms + MAX_WAIT_MS);
+}
+
+static int64_t
+room_due_at(const tq_deliver *d)
+{
+	return d->state.shortage != 0 ? tq_sooner(d->room_at_ms, d->short_over_ms) : d->room_at_ms;
+}
+
+/* Tries whether there is room for more again; a shortage is over when none has come for a while. */
+static void
+make_room(tq_deliver *d)
+{
+	if (now(d) >= d->room_at_ms)
+	{
+		tq_http_close_idle(d->http);
+		limit_active(d, (int) tq_sooner(d->max_inflight, 2 * d->max_active + 1));
+		d->room_at_ms = d->max_active < d->max_inflight ? now(d) + SHORT_MS : NEVER;
+	}
+	if (d->state.shortage == 0 || now(d) < d->short_over_ms)
+		return;
+	d->state.shortage = 0;
+	d->process->log(d->process->self, "requests do not have to wait any more");
+}
+
+/* ---- responses ------------------------------------------------------------ */
+
+/* The log tells the first time, and each time that the number has doubled. */
+static void
+note_resent(tq_deliver *d)
+{
+	int64_t n = ++d->state.resent;
+	char line[160];
+
+	if ((n & (n - 1)) != 0)
+		return;
+	snprintf(line, sizeof(line),
+			 "requests sent a second time, because the receiver had closed the connection: "
+			 "%" PRId64,
+			 n);
+	d->process->log(d->process->self, line);
+}
+
+/* A request that was given up for a stop; the attempt waits again if it was not begun. */
+static bool
+take_given_up(tq_deliver *d, tq_attempt *a, tq_response *response)
+{
+	if (response->begun)
+	{
+		response->cls = TQ_CLASS_STOPPED;
+		snprintf(response->error, sizeof(response->error), "sender was stopped before the answer");
+		return false;
+	}
+	tq_response_free(response);
+	if (!tq_hosts_enter(d->hosts, &a->entry, a->task->url))
+		tq_attempts_free(&d->attempts, a);
+	return true;
+}
+
 static void
 take_response(tq_deliver *d, tq_attempt *a, tq_response *response)
 {
+	int shortage = response->shortage;
+
 	free_slot(d, a);
+	if (a->given_up && !a->lost && response->cls == TQ_CLASS_CANCELLED &&
+		take_given_up(d, a, response))
+		return;
+	if (response->resent)
+		note_resent(d);
+	if (shortage != 0 && !a->lost)
+	{
+		tq_response_free(response);
+		put_off(d, a, shortage);
+		return;
+	}
 	a->result.response = response;
 	if (a->lost)
 	{
@@ -130,9 +271,12 @@ take_response(tq_deliver *d, tq_attempt *a, tq_response *response)
 	a->result.token = a->task->token;
 	a->result.outcome = tq_outcome_of(response->cls, response->status, response->retry_after,
 									  d->process->wall_s(d->process->self));
+	if (response->cls == TQ_CLASS_STOPPED)
+		a->result.outcome.retry_after_ms = 0;
 	if (d->attempts.nresults == d->attempts.nbusy)
 		d->oldest_result_ms = now(d);
 	tq_attempts_append_result(&d->attempts, a);
+	note_phase(d, a, TQ_PHASE_ANSWERED);
 }
 
 static void
@@ -217,11 +361,11 @@ hold_task(tq_deliver *d, tq_task *task, int64_t claimed_at_ms)
 		tq_attempts_free(&d->attempts, a);
 		return;
 	}
+	note_phase(d, a, TQ_PHASE_WAITING);
 	plan_extension(d, a);
 	d->put_back_at_ms = tq_sooner(d->put_back_at_ms, claimed_at_ms + MAX_WAIT_MS);
 }
 
-/* When there is no memory for the request, the task is left to its lease. */
 static void
 send_task(tq_deliver *d, tq_attempt *a)
 {
@@ -235,10 +379,11 @@ send_task(tq_deliver *d, tq_attempt *a)
 		.body_len = task->body_len,
 		.timeout_ms = task->timeout_ms};
 
+	note_phase(d, a, TQ_PHASE_SENDING);
 	if (tq_http_submit(d->http, &request, a))
 		return;
 	free_slot(d, a);
-	tq_attempts_free(&d->attempts, a);
+	put_off(d, a, ENOMEM);
 }
 
 /* Sends what may be sent now. */
@@ -247,11 +392,11 @@ send_waiting(tq_deliver *d)
 {
 	tq_hosts_entry *entry;
 
-	while ((entry = tq_hosts_next(d->hosts)) != NULL)
+	while (!is_stopping(d) && (entry = tq_hosts_next(d->hosts)) != NULL)
 		send_task(d, (tq_attempt *) ((char *) entry - offsetof(tq_attempt, entry)));
 }
 
-/* Nothing more can be held. */
+/* Whether the loop cannot hold more tasks. */
 static bool
 is_full(const tq_deliver *d)
 {
@@ -264,7 +409,7 @@ free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) tq_sooner(d->max_inflight - tq_hosts_active(d->hosts), MAX_HELD - d->attempts.n);
+	return (int) tq_sooner(d->max_active - tq_hosts_active(d->hosts), MAX_HELD - d->attempts.n);
 }
 
 static int64_t
@@ -273,9 +418,9 @@ claim_due_at(const tq_deliver *d)
 	int slots = free_slots(d);
 	int64_t at = d->claim_at_ms;
 
-	if (slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
+	if (is_stopping(d) || slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
 		return NEVER;
-	if (d->claim_now || (d->more && slots >= d->max_inflight / 4))
+	if (d->claim_now || (d->more && slots >= d->max_active / 4))
 		at = 0;
 	else if (d->more)
 		at = tq_sooner(at, d->refill_at_ms);
@@ -301,7 +446,7 @@ take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
 	d->more = claimed->n >= max;
 	d->limited = !d->more && claimed->limited;
 	d->refill_at_ms = NEVER;
-	d->claim_at_ms = from_ms + d->poll_interval_ms;
+	d->claim_at_ms = from_ms + tq_later(d->poll_interval_ms, d->more ? 0 : claimed->sleep_ms);
 	if (!d->more && claimed->next_ms >= 0)
 		d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + claimed->next_ms);
 	for (i = 0; i < claimed->n; i++)
@@ -452,7 +597,7 @@ is_waiting(const tq_attempt *a)
 static void
 note_if_full(tq_deliver *d)
 {
-	if (!is_full(d) || tq_hosts_active(d->hosts) >= d->max_inflight)
+	if (!is_full(d) || tq_hosts_active(d->hosts) >= d->max_active)
 		d->full_at_ms = NEVER;
 	else if (d->full_at_ms == NEVER)
 		d->full_at_ms = now(d);
@@ -518,12 +663,13 @@ forget_put_back(tq_deliver *d, tq_attempt **chosen, const tq_lease *leases, int 
 	d->claim_now = true;
 }
 
-/* When the store does not release them, it is tried again in a while. */
+/*
+ * Gives back the tasks that have waited too long, and of the others the last `more`.  When the
+ * store does not release them, it is tried again in a while.
+ */
 static void
-put_back(tq_deliver *d)
+put_back(tq_deliver *d, int more, int64_t delay_ms)
 {
-	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
-	int waiting = d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
 	tq_attempt **chosen = calloc(d->attempts.n + 1, sizeof(*chosen));
 	tq_lease *leases = calloc(d->attempts.n + 1, sizeof(*leases));
 	int n = 0;
@@ -531,15 +677,14 @@ put_back(tq_deliver *d)
 
 	if (chosen != NULL && leases != NULL)
 	{
-		n = choose_to_put_back(d, chosen, full ? waiting / 2 : 0);
+		n = choose_to_put_back(d, chosen, more);
 		for (i = 0; i < n; i++)
 		{
 			leases[i].id = chosen[i]->task->id;
 			leases[i].token = chosen[i]->task->token;
 		}
 	}
-	if (n > 0 &&
-		d->store->release(d->store->self, leases, n, PUT_BACK_FOR_MS) == TQ_STORE_DONE)
+	if (n > 0 && d->store->release(d->store->self, leases, n, delay_ms) == TQ_STORE_DONE)
 		forget_put_back(d, chosen, leases, n);
 	else if (n > 0)
 		look_again(d);
@@ -548,7 +693,54 @@ put_back(tq_deliver *d)
 	free(chosen);
 }
 
+static int
+count_waiting(const tq_deliver *d)
+{
+	return d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
+}
+
+static void
+put_back_some(tq_deliver *d)
+{
+	bool full = d->full_at_ms != NEVER && now(d) >= d->full_at_ms + FULL_MS;
+
+	put_back(d, full ? count_waiting(d) / 2 : 0, PUT_BACK_FOR_MS);
+}
+
 /* ---- drain ---------------------------------------------------------------- */
+
+static void
+note_stop(tq_deliver *d)
+{
+	if (is_stopping(d) || !d->process->stopping(d->process->self))
+		return;
+	d->give_up_at_ms = now(d) + d->stop_timeout_ms;
+	if (d->stop_timeout_ms > 0 && count_waiting(d) > 0)
+		put_back(d, count_waiting(d), 0);
+}
+
+/* Whether a stop waits for nothing any more. */
+static bool
+is_over(const tq_deliver *d)
+{
+	return is_stopping(d) && (now(d) >= d->give_up_at_ms ||
+							  (tq_hosts_active(d->hosts) == 0 && d->attempts.nresults == 0));
+}
+
+static void
+give_up_active(tq_deliver *d)
+{
+	tq_attempt *a;
+
+	for (a = d->attempts.first; a != NULL; a = a->next)
+	{
+		if (a->result.response != NULL || !a->entry.active)
+			continue;
+		a->given_up = true;
+		(void) tq_http_cancel(d->http, a);
+	}
+	take_responses(d);
+}
 
 static void
 release(tq_deliver *d)
@@ -587,6 +779,7 @@ drain(tq_deliver *d)
 {
 	tq_http_step(d->http);
 	take_responses(d);
+	give_up_active(d);
 	if (d->attempts.nresults > 0)
 		report(d);
 	if (d->attempts.n > 0)
@@ -597,7 +790,7 @@ drain(tq_deliver *d)
 
 /* ---- the loop ------------------------------------------------------------- */
 
-/* What we owe the store comes before what we want of it. */
+/* Reports and extensions come before claims. */
 static void
 serve_store(tq_deliver *d)
 {
@@ -605,9 +798,14 @@ serve_store(tq_deliver *d)
 		report(d);
 	if (now(d) >= extension_due_at(d))
 		extend(d);
+	if (now(d) >= room_due_at(d))
+	{
+		make_room(d);
+		send_waiting(d);
+	}
 	note_if_full(d);
 	if (now(d) >= put_back_due_at(d))
-		put_back(d);
+		put_back_some(d);
 	if (now(d) >= claim_due_at(d))
 		claim(d);
 }
@@ -616,7 +814,8 @@ static int64_t
 time_to_wait(tq_deliver *d, int64_t max_wait_ms)
 {
 	int64_t owed = tq_sooner(report_due_at(d), extension_due_at(d));
-	int64_t at = tq_sooner(owed, tq_sooner(put_back_due_at(d), claim_due_at(d)));
+	int64_t wanted = tq_sooner(put_back_due_at(d), claim_due_at(d));
+	int64_t at = tq_sooner(tq_sooner(owed, wanted), tq_sooner(room_due_at(d), d->give_up_at_ms));
 	int64_t timeout = tq_later(max_wait_ms, 0);
 	int64_t http = tq_http_timeout(d->http);
 
@@ -632,22 +831,32 @@ tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms)
 {
 	if (d->drained)
 		return false;
-	if (!d->process->stopping(d->process->self))
+	note_stop(d);
+	if (!is_over(d))
 	{
 		serve_store(d);
 		if (d->process->wait(d->process->self, tq_http_fd(d->http), time_to_wait(d, max_wait_ms)))
 			tq_deliver_wake(d);
 		tq_http_step(d->http);
 		take_responses(d);
+		note_stop(d);
 		send_waiting(d);
 	}
-	if (!d->process->stopping(d->process->self))
+	if (!is_over(d))
 	{
 		serve_store(d);
 		return true;
 	}
 	drain(d);
 	return false;
+}
+
+void
+tq_deliver_hurry(tq_deliver *d)
+{
+	d->stop_timeout_ms = 0;
+	if (is_stopping(d))
+		d->give_up_at_ms = now(d);
 }
 
 void
@@ -671,6 +880,29 @@ tq_deliver_inflight(const tq_deliver *d)
 	return d->attempts.n;
 }
 
+const tq_deliver_state *
+tq_deliver_state_of(const tq_deliver *d)
+{
+	return &d->state;
+}
+
+/* Tells when descriptors allow less than was configured, once. */
+static void
+set_max_inflight(tq_deliver *d, const tq_deliver_config *config)
+{
+	int max = (int) tq_sooner(config->max_inflight, config->max_descriptors);
+	char line[160];
+
+	if (max < config->max_inflight && max != d->max_inflight)
+	{
+		snprintf(line, sizeof(line),
+				 "at most %d requests are sent at a time, not %d: the limit of open files", max,
+				 config->max_inflight);
+		d->process->log(d->process->self, line);
+	}
+	d->max_inflight = max;
+}
+
 bool
 tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 {
@@ -679,10 +911,13 @@ tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
 		return false;
 	tq_http_set_limits(d->http, &config->limits);
 	tq_http_set_http2(d->http, config->http2);
-	d->max_inflight = config->max_inflight;
-	tq_hosts_set_limits(d->hosts, config->max_inflight, config->max_per_host);
+	set_max_inflight(d, config);
+	d->max_per_host = config->max_per_host;
+	d->room_at_ms = NEVER;
+	limit_active(d, d->max_inflight);
 	d->poll_interval_ms = tq_later(config->poll_interval_ms, 1);
 	d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + d->poll_interval_ms);
+	d->stop_timeout_ms = config->stop_timeout_ms;
 	return true;
 }
 
@@ -699,6 +934,8 @@ tq_deliver_new(const tq_deliver_config *config, const tq_store *store, const tq_
 	d->refill_at_ms = NEVER;
 	d->full_at_ms = NEVER;
 	d->put_back_at_ms = NEVER;
+	d->room_at_ms = NEVER;
+	d->give_up_at_ms = NEVER;
 	d->claim_now = true;
 	d->http = tq_http_new(&config->limits);
 	d->hosts = tq_hosts_new();

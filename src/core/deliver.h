@@ -17,6 +17,10 @@
  * results wait, nothing is claimed, so that a database that cannot write does not
  * make receivers see the same task again and again.  For results that the store
  * refuses see report.h.
+ *
+ * A task whose request could not be begun because the machine lacked something (see
+ * shortage.h) waits for the turn of its host again.  From then on no more requests are
+ * active than were then, and twice as many after each second without another shortage.
  */
 #ifndef TQ_DELIVER_H
 #define TQ_DELIVER_H
@@ -32,6 +36,14 @@
 
 /* Busy results are reported again after this time, if there are no others. */
 #define TQ_REPORT_BUSY_MS 200
+
+/* How far the loop is with a task that it holds. */
+typedef enum tq_phase
+{
+	TQ_PHASE_WAITING, /* for its host, or for what the machine lacks */
+	TQ_PHASE_SENDING, /* from the look-up of the name to the end of the answer */
+	TQ_PHASE_ANSWERED /* it has a result, which is not stored yet */
+} tq_phase;
 
 /* What runs the loop. */
 typedef struct tq_process
@@ -49,6 +61,9 @@ typedef struct tq_process
 	/* A claim found out whether the database is armed: called at first, and when it changes. */
 	void (*armed)(void *self, bool armed);
 
+	/* A task has come to that phase; NULL: of no interest. */
+	void (*phase)(void *self, int64_t id, int64_t token, tq_phase phase);
+
 	/* A state change worth a line: one line, no secrets. */
 	void (*log)(void *self, const char *line);
 	void *self;
@@ -64,6 +79,7 @@ typedef struct tq_process
 #define TQ_RESPONSE_DEFAULT           (64 * 1024)
 #define TQ_RESPONSE_MAX               (64 * 1024 * 1024)
 #define TQ_RESPONSE_HEADERS           (32 * 1024) /* not to be changed */
+#define TQ_STOP_TIMEOUT_MAX_MS        3600000
 #define TQ_CONNECT_TIMEOUT_DEFAULT_MS 10000
 #define TQ_CONNECT_TIMEOUT_MIN_MS     10
 #define TQ_CONNECT_TIMEOUT_MAX_MS     300000
@@ -71,9 +87,11 @@ typedef struct tq_process
 
 typedef struct tq_deliver_config
 {
-	int max_inflight; /* active requests */
-	int max_per_host; /* of them to one host */
+	int max_inflight;    /* active requests */
+	int max_descriptors; /* that they may use: bounds max_inflight, which the log tells */
+	int max_per_host;    /* of the active requests to one host */
 	int64_t poll_interval_ms;
+	int64_t stop_timeout_ms; /* how long a stop waits for answers */
 	tq_http_limits limits;
 	const tq_egress *egress; /* copied */
 	const char *ca_file;     /* copied; NULL: the system's authorities */
@@ -81,6 +99,14 @@ typedef struct tq_deliver_config
 } tq_deliver_config;
 
 typedef struct tq_deliver tq_deliver;
+
+/* How it fares. */
+typedef struct tq_deliver_state
+{
+	int shortage;    /* what requests wait for at present, as an error number; 0: nothing */
+	int64_t put_off; /* how often a request was not begun for a shortage */
+	int64_t resent;  /* how often a request was sent a second time in the same attempt */
+} tq_deliver_state;
 
 /* store and process must outlive it.  NULL: out of memory. */
 extern tq_deliver *tq_deliver_new(const tq_deliver_config *config, const tq_store *store,
@@ -94,11 +120,17 @@ extern bool tq_deliver_configure(tq_deliver *d, const tq_deliver_config *config)
  * own next deadline), move the transfers, report, extend.  False once the
  * process is stopping and the drain below is done.
  *
- * Drain: nothing is claimed any more, transfers are given up, finished results are
- * reported once and the other tasks released once.  It takes no longer than those
- * two transactions, or those that a store that refuses results makes necessary.
+ * Drain: nothing is claimed or sent any more, and what was not sent is released.  The loop
+ * goes on until all answers have come and are reported, at most for stop_timeout_ms.  Then
+ * what is still being sent is given up: if its request was begun, the attempt has failed, so that
+ * the receiver can tell the next one from it; otherwise it is released.  Results are reported once
+ * more, and the rest is released once.  After stop_timeout_ms that takes no longer than those two
+ * transactions, or those that a store that refuses results makes necessary.
  */
 extern bool tq_deliver_turn(tq_deliver *d, int64_t max_wait_ms);
+
+/* A stop, now or later, waits for no answers. */
+extern void tq_deliver_hurry(tq_deliver *d);
 
 /* Another process may have made tasks due: the next turn claims. */
 extern void tq_deliver_wake(tq_deliver *d);
@@ -108,6 +140,9 @@ extern void tq_deliver_check_leases(tq_deliver *d);
 
 /* Tasks held: waiting, being sent, or with a result that is not stored yet. */
 extern int tq_deliver_inflight(const tq_deliver *d);
+
+/* Valid until the next call. */
+extern const tq_deliver_state *tq_deliver_state_of(const tq_deliver *d);
 
 /* Forgets everything in flight without telling the store: for when the store is gone. */
 extern void tq_deliver_free(tq_deliver *d);

@@ -269,7 +269,7 @@ tq_egress_url_denied(const tq_egress *e, const char *host, const char *port)
 	if (!host_listed(e, host))
 		return "list of hosts";
 	if (!port_listed(e, port))
-		return "list of ports";
+		return TQ_EGRESS_PORTS;
 	return NULL;
 }
 

@@ -19,6 +19,8 @@
 
 #include "core/names.h"
 
+#define TQ_EGRESS_PORTS "list of ports" /* that denies a URL */
+
 typedef struct tq_cidr
 {
 	int family; /* AF_INET or AF_INET6 */

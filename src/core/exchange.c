@@ -29,6 +29,7 @@ tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress, void *tag
 	x->response->times = (tq_times){-1, -1, -1, -1};
 	x->limits = *limits;
 	x->egress = egress;
+	x->raw_from = -1;
 	tq_buffer_init(&x->head, limits->max_headers);
 	tq_buffer_init(&x->content, limits->max_response);
 	return x;
@@ -119,6 +120,7 @@ tq_exchange_prepare(tq_exchange *x, const tq_request *request)
 	if (problem != NULL)
 		return problem;
 
+	x->tls = strncasecmp(request->url, "https:", 6) == 0;
 	x->method = strdup(request->method);
 	if (x->method == NULL)
 		return tq_out_of_memory;
@@ -162,14 +164,19 @@ find_header(const char *head, const char *name)
 	return NULL;
 }
 
+char *
+tq_exchange_find_header(const tq_exchange *x, const char *name)
+{
+	return x->head.data != NULL ? find_header(x->head.data, name) : NULL;
+}
+
 /* Moves headers, body and Retry-After into the response. */
 static void
 collect(tq_exchange *x)
 {
 	tq_response *r = x->response;
 
-	if (x->head.data != NULL)
-		r->retry_after = find_header(x->head.data, "Retry-After");
+	r->retry_after = tq_exchange_find_header(x, "Retry-After");
 	r->headers = tq_buffer_steal(&x->head, &r->headers_len);
 	r->body = tq_buffer_steal(&x->content, &r->body_len);
 }

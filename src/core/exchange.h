@@ -35,6 +35,7 @@ typedef struct tq_exchange
 	void *lookup; /* may be NULL while RESOLVING: answer is being recorded */
 	tq_addresses addresses;
 	int next_address;
+	int64_t raw_from; /* bytes received when they were counted first; -1: not yet */
 	int64_t submitted_us;
 	int64_t deadline_us;
 
@@ -45,19 +46,27 @@ typedef struct tq_exchange
 	char *body;
 	size_t body_len;
 	bool has_body;
+	bool tls;
+	bool http2; /* may be spoken */
 	tq_http_limits limits;
 	const tq_egress *egress;
 
 	/* the transfer; easy is NULL before the first */
 	CURL *easy;
+	struct tq_link *link; /* its connection; NULL while easy is not with curl */
 	struct curl_slist *connect_to;
 	char curl_error[CURL_ERROR_SIZE];
 
 	/* what the callbacks have recorded */
 	bool connected;     /* curl wants to read, which it does not while it connects */
+	bool opened;        /* a connection was made for it, and the request not yet begun on it */
 	bool started;       /* a connection stands and the request was begun on it */
-	bool restarted;     /* curl wanted to send it a second time */
+	bool reused;        /* that connection was open before; valid while started */
+	bool resent;        /* it is begun for the second time */
+	bool restarted;     /* curl wanted to begin it again, and was not let */
 	const char *denied; /* egress rule that stopped it */
+	int shortage;       /* error number: what the machine lacked; 0: nothing */
+	const char *wrong;  /* with the answer, which is no HTTP; NULL: nothing */
 	bool out_of_memory;
 	bool too_large;
 	int status;     /* of the status line seen last; 0: none */
@@ -78,6 +87,12 @@ extern tq_exchange *tq_exchange_new(const tq_http_limits *limits, const tq_egres
  * says what is wrong with the request.  Afterwards x is freed in the same ways.
  */
 extern const char *tq_exchange_prepare(tq_exchange *x, const tq_request *request);
+
+/*
+ * The value of the first header of that name in the answer, which the caller frees; NULL: there is
+ * none, or no memory.
+ */
+extern char *tq_exchange_find_header(const tq_exchange *x, const char *name);
 
 /* Frees the exchange, whose easy must be NULL, and returns its response, complete. */
 extern tq_response *tq_exchange_finish(tq_exchange *x);

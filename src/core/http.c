@@ -3,14 +3,15 @@
  *		HTTP requests on curl's multi-socket interface, resolved by resolve.c.
  *
  * An exchange is resolved, aimed at one vetted address with CONNECT_TO, and run;
- * when that address cannot be reached, the next one is tried.  That way the address
- * is part of what curl knows a connection by, so a connection to one address is
- * never reused for another.
+ * when that address cannot be reached, the next one is tried.  The address is part of
+ * what a connection is known by (links.h), so a connection to one address is never
+ * reused for another.
  *
  * Exchanges stand in one of three lists: active (resolving or running), ready
  * (to be given to curl) and finished.  curl's and c-ares' callbacks write into
  * their exchange, into the epoll set or into timer_us, and do nothing else.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +22,13 @@
 #include "core/clock.h"
 #include "core/http.h"
 #include "core/interfaces.h"
+#include "core/keepalive.h"
+#include "core/links.h"
+#include "core/shortage.h"
 #include "core/transfer.h"
 
 #define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
 #define MAX_IDLE_HANDLES 256
-#define MIN_CONNECTIONS  16
 
 /*
  * curl ends a running exchange at its deadline.  If curl loses it, as it may when
@@ -34,6 +37,18 @@
 #define GRACE_US 1000000
 
 #define INTERFACES_EVERY_US 5000000
+
+/*
+ * libcurl tells of an answer's head and content, but not of what stands between chunks, or in TLS
+ * between records, and reads that without a limit.  So it is counted from time to time how much
+ * has come: this much more than head and content may have is too much.
+ */
+#define COUNT_RAW_EVERY_US 50000
+#define RAW_PER_BYTE       8 /* one byte a chunk */
+#define RAW_BESIDE         65536
+
+/* Connections are closed when others are opened.  With nothing to do they are closed after this. */
+#define CLOSE_IDLE_US 60000000
 
 /* Somewhat above this limit curl itself breaks off, with an error that means something else. */
 #define HARD_MAX_HEADERS (256 * 1024)
@@ -53,14 +68,18 @@ struct tq_http
 	char *ca_file; /* owned; NULL: the system's authorities */
 	bool http2;
 	tq_egress egress;      /* owned; exchanges and the resolver point to it */
-	int64_t interfaces_us; /* when the machine's own addresses are read again */
+	int64_t interfaces_us; /* when the machine's own addresses are read again; 0: never read */
+	int64_t count_raw_us;  /* when received bytes are counted again */
 	int64_t timer_us;      /* when curl wants to be called; -1: no timer */
 	int64_t expire_us;     /* nothing expires before; -1: nothing is in flight */
+	int64_t close_idle_us; /* when idle connections are closed; -1: something is in flight */
 	exchange_list active;
 	exchange_list ready;
 	exchange_list finished;
-	int inflight;     /* active and ready */
-	long connections; /* size of curl's connection cache */
+	int inflight;   /* active and ready */
+	bool unwatched; /* a socket of an active exchange is not in the epoll set */
+	tq_links links;
+	tq_keepalive keepalive;
 	CURL *idle[MAX_IDLE_HANDLES];
 	int nidle;
 };
@@ -118,15 +137,29 @@ put_handle(tq_http *h, CURL *easy)
 		curl_easy_cleanup(easy);
 }
 
-/* Lets curl keep as many connections as exchanges were ever in flight together. */
-static void
-fit_connection_cache(tq_http *h)
+/* ---- connections ---------------------------------------------------------- */
+
+/* Gives the exchange a connection to the address at which it is aimed.  False: out of memory. */
+static bool
+take_link(tq_exchange *x, const struct sockaddr_storage *addr)
 {
-	if (h->inflight <= h->connections)
+	x->link = tq_links_take(&x->http->links, x->url.host, x->url.port, addr, x->resent);
+	return x->link != NULL && tq_transfer_use(x);
+}
+
+/* The handle must not be with curl. */
+static void
+give_link(tq_exchange *x)
+{
+	tq_http *h = x->http;
+
+	if (x->link == NULL)
 		return;
-	while (h->connections < h->inflight)
-		h->connections *= 2;
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections);
+	curl_easy_setopt(x->easy, CURLOPT_SHARE, NULL);
+	x->link->received = tq_transfer_received(x);
+	tq_links_give(&h->links, x->link,
+				  tq_keepalive_idle_s(&h->keepalive, x->url.host, x->url.port));
+	x->link = NULL;
 }
 
 /* ---- an exchange's way ---------------------------------------------------- */
@@ -138,13 +171,16 @@ finish(tq_exchange *x)
 	tq_http *h = x->http;
 
 	unlink_from(x->phase == TQ_PHASE_READY ? &h->ready : &h->active, x);
+	give_link(x);
 	if (x->easy != NULL)
 		put_handle(h, x->easy);
 	x->easy = NULL;
 	x->lookup = NULL;
 	x->phase = TQ_PHASE_FINISHED;
 	x->response->elapsed_us = tq_clock_us() - x->submitted_us;
-	h->inflight--;
+	x->response->begun = x->started || x->resent;
+	if (--h->inflight == 0)
+		h->close_idle_us = tq_clock_us() + CLOSE_IDLE_US;
 	append(&h->finished, x);
 }
 
@@ -155,6 +191,25 @@ finish_early(tq_exchange *x, tq_class cls, const char *prefix, const char *reaso
 	snprintf(x->response->error, sizeof(x->response->error), "%s%s", prefix,
 			 reason != NULL ? reason : "");
 	finish(x);
+}
+
+/* Names the port, which the URL need not show. */
+static void
+finish_denied(tq_exchange *x, const char *list)
+{
+	char prefix[64] = "URL is not allowed: ";
+
+	if (strcmp(list, TQ_EGRESS_PORTS) == 0)
+		snprintf(prefix, sizeof(prefix), "URL is not allowed: port %s is not on the ",
+				 x->url.port);
+	finish_early(x, TQ_CLASS_EGRESS_DENIED, prefix, list);
+}
+
+static void
+finish_short(tq_exchange *x, int shortage)
+{
+	x->response->shortage = shortage;
+	finish_early(x, TQ_CLASS_INTERNAL, tq_shortage_text(shortage), NULL);
 }
 
 static void
@@ -187,13 +242,16 @@ run(tq_exchange *x)
 
 	if (x->easy == NULL)
 	{
+		tq_transfer_options options = {.ca_file = h->ca_file, .http2 = h->http2};
+
 		x->easy = take_handle(h);
-		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, h->ca_file, h->http2))
+		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, &options))
 			return false;
 	}
-	if (!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
+	if (!take_link(x, addr) ||
+		!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
 		return false;
-	x->connected = false;
+	x->connected = x->opened = false;
 	if (curl_multi_add_handle(h->multi, x->easy) != CURLM_OK)
 		return false;
 	unlink_from(&h->ready, x);
@@ -211,15 +269,40 @@ start_ready(tq_http *h)
 		tq_exchange *x = h->ready.first;
 		const tq_addresses *a = &x->addresses;
 
-		if (a->naddrs == 0 && a->failure == TQ_CLASS_EGRESS_DENIED)
+		if (a->naddrs == 0 && a->shortage != 0)
+			finish_short(x, a->shortage);
+		else if (a->naddrs == 0 && a->failure == TQ_CLASS_EGRESS_DENIED)
 			finish_early(x, a->failure, "address is not allowed: ", a->reason);
 		else if (a->naddrs == 0)
 			finish_early(x, a->failure, "could not resolve host: ", a->reason);
 		else if (x->deadline_us <= tq_clock_us())
 			finish_early(x, TQ_CLASS_TIMEOUT, "no connection in time", NULL);
 		else if (!run(x))
-			finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
+			finish_short(x, ENOMEM);
 	}
+}
+
+static void
+note_keepalive(tq_exchange *x)
+{
+	char *value = tq_exchange_find_header(x, "Keep-Alive");
+	int timeout_s = value != NULL ? tq_keepalive_timeout(value) : -1;
+
+	if (timeout_s >= 0)
+		tq_keepalive_note(&x->http->keepalive, x->url.host, x->url.port, timeout_s);
+	free(value);
+}
+
+/* Whether a transfer that curl has ended goes on, and with which of the addresses. */
+static bool
+goes_on(tq_exchange *x, CURLcode code)
+{
+	if (tq_transfer_again(x, code))
+	{
+		x->next_address--;
+		return true;
+	}
+	return tq_transfer_unreached(x, code) && x->next_address < x->addresses.naddrs;
 }
 
 /* curl has ended a transfer, with success or not. */
@@ -229,16 +312,25 @@ take_result(tq_http *h, CURL *easy, CURLcode code)
 	char *private = NULL;
 	tq_exchange *x;
 	bool time_is_up;
+	int shortage;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 	curl_multi_remove_handle(h->multi, easy);
 	x = (tq_exchange *) private;
 	time_is_up = x->deadline_us <= tq_clock_us();
-	if (!time_is_up && tq_transfer_unreached(x, code) && x->next_address < x->addresses.naddrs)
+	shortage = tq_transfer_shortage(x, code);
+	if (shortage != 0)
 	{
+		finish_short(x, shortage);
+		return;
+	}
+	if (!time_is_up && goes_on(x, code))
+	{
+		give_link(x);
 		make_ready(x);
 		return;
 	}
+	note_keepalive(x);
 	tq_transfer_conclude(x, code, time_is_up);
 	finish(x);
 }
@@ -293,8 +385,66 @@ expire(tq_http *h)
 	}
 }
 
+static bool
+is_flooded(tq_exchange *x)
+{
+	int64_t limit = RAW_BESIDE + (int64_t) x->limits.max_headers +
+					RAW_PER_BYTE * (int64_t) x->limits.max_response;
+	int64_t received = x->started ? tq_link_received(x->link, false) : -1;
+
+	if (received >= 0 && x->raw_from < 0)
+		x->raw_from = received;
+	return received > x->raw_from + limit;
+}
+
+/* Ends the exchanges whose receivers send without an end what is neither head nor content. */
+static void
+end_flooded(tq_http *h)
+{
+	int64_t now = tq_clock_us();
+	tq_exchange *x;
+	tq_exchange *next;
+
+	if (now < h->count_raw_us)
+		return;
+	h->count_raw_us = now + COUNT_RAW_EVERY_US;
+	for (x = h->active.first; x != NULL; x = next)
+	{
+		next = x->next;
+		if (x->phase != TQ_PHASE_RUNNING || now - x->submitted_us <= COUNT_RAW_EVERY_US ||
+			!is_flooded(x))
+			continue;
+		/* For some answers it is chance whether curl ends them before. */
+		x->response->status = tq_transfer_status(x);
+		break_off(x, TQ_CLASS_TOO_LARGE, "answer is much longer than its content");
+	}
+}
+
+/* Ends the exchanges whose sockets could not be put into the epoll set. */
+static void
+end_unwatched(tq_http *h)
+{
+	tq_exchange *x;
+	tq_exchange *next;
+
+	for (x = h->active.first; h->unwatched && x != NULL; x = next)
+	{
+		next = x->next;
+		if (x->phase != TQ_PHASE_RUNNING || x->shortage == 0)
+			continue;
+		if (!x->started)
+			x->response->shortage = x->shortage;
+		break_off(x, TQ_CLASS_INTERNAL, tq_shortage_text(x->shortage));
+	}
+	h->unwatched = false;
+}
+
 /* ---- curl's callbacks: they record ---------------------------------------- */
 
+/*
+ * A failure is not told to curl, which would give up every transfer for it: the exchange is ended
+ * by itself, see end_unwatched().
+ */
 static int
 socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 {
@@ -304,8 +454,8 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 
 	(void) seen;
 	/* curl has handles of its own, which belong to no exchange. */
-	if ((what & CURL_POLL_IN) && curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private) == CURLE_OK &&
-		private != NULL)
+	(void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+	if ((what & CURL_POLL_IN) && private != NULL)
 		((tq_exchange *) private)->connected = true;
 	if (what == CURL_POLL_REMOVE)
 	{
@@ -315,8 +465,11 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 	ev.data.u64 = (uint64_t) fd;
 	ev.events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
 	if (epoll_ctl(h->epfd, EPOLL_CTL_MOD, fd, &ev) != 0 &&
-		epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
-		return -1;
+		epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) != 0 && private != NULL)
+	{
+		((tq_exchange *) private)->shortage = tq_shortage_of(errno) != 0 ? errno : ENOMEM;
+		h->unwatched = true;
+	}
 	return 0;
 }
 
@@ -349,23 +502,39 @@ init_curl(void)
 	return done;
 }
 
+/* NULL: out of memory. */
+static CURLM *
+new_multi(tq_http *h)
+{
+	CURLM *multi = curl_multi_init();
+	CURLMcode code = CURLM_OK;
+
+	if (multi == NULL)
+		return NULL;
+	code |= curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
+	code |= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, h);
+	code |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
+	code |= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, h);
+	code |= curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	code |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 1L); /* in the cache of one link */
+	if (code == CURLM_OK)
+		return multi;
+	curl_multi_cleanup(multi);
+	return NULL;
+}
+
 static bool
 open_parts(tq_http *h)
 {
 	h->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (h->epfd < 0)
 		return false;
-	h->multi = curl_multi_init();
+	h->multi = new_multi(h);
 	h->resolver = tq_resolver_new(h->epfd);
 	if (h->multi == NULL || h->resolver == NULL)
 		return false;
 	tq_resolver_set_egress(h->resolver, &h->egress);
-	return curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted) == CURLM_OK &&
-		   curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
-		   curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, timer_wanted) == CURLM_OK &&
-		   curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
-		   curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK &&
-		   curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, h->connections) == CURLM_OK;
+	return true;
 }
 
 tq_http *
@@ -381,7 +550,7 @@ tq_http_new(const tq_http_limits *limits)
 	h->epfd = -1;
 	h->timer_us = -1;
 	h->expire_us = -1;
-	h->connections = MIN_CONNECTIONS;
+	h->close_idle_us = -1;
 	tq_http_set_limits(h, limits);
 	if (!open_parts(h))
 	{
@@ -429,6 +598,18 @@ tq_http_set_http2(tq_http *h, bool http2)
 	h->http2 = http2;
 }
 
+void
+tq_http_set_max_connections(tq_http *h, int max)
+{
+	tq_links_set_max(&h->links, max);
+}
+
+void
+tq_http_close_idle(tq_http *h)
+{
+	tq_links_close_idle(&h->links);
+}
+
 bool
 tq_http_set_servers(tq_http *h, const char *servers)
 {
@@ -444,16 +625,21 @@ clamp_timeout(int64_t timeout_ms)
 	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }
 
-/* Reads them again from time to time: interfaces come and go while the process runs. */
-static void
+/*
+ * Reads them again from time to time: interfaces come and go while the process runs.
+ * Returns the shortage because of which they were never read, as an error number; 0: none.
+ */
+static int
 know_own_addresses(tq_http *h)
 {
 	int64_t now = tq_clock_us();
 
 	if (now < h->interfaces_us)
-		return;
+		return 0;
+	if (!tq_interfaces_read(&h->egress) && tq_shortage_of(errno) != 0)
+		return h->interfaces_us == 0 ? errno : 0;
 	h->interfaces_us = now + INTERFACES_EVERY_US;
-	(void) tq_interfaces_read(&h->egress);
+	return 0;
 }
 
 bool
@@ -462,6 +648,7 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	tq_exchange *x = tq_exchange_new(&h->limits, &h->egress, tag);
 	const char *problem;
 	const char *denied;
+	int shortage;
 
 	if (x == NULL)
 		return false;
@@ -470,20 +657,22 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
 	h->inflight++;
+	h->close_idle_us = -1;
 	h->expire_us = sooner_if_any(h->expire_us, expiry(x));
-	fit_connection_cache(h);
 
-	know_own_addresses(h);
+	shortage = know_own_addresses(h);
 	problem = tq_exchange_prepare(x, request);
 	denied = problem == NULL ? tq_egress_url_denied(&h->egress, x->url.host, x->url.port) : NULL;
 	if (problem == tq_out_of_memory)
-		finish_early(x, TQ_CLASS_INTERNAL, problem, NULL);
+		finish_short(x, ENOMEM);
 	else if (problem != NULL)
 		finish_early(x, TQ_CLASS_INVALID, problem, NULL);
 	else if (denied != NULL)
-		finish_early(x, TQ_CLASS_EGRESS_DENIED, "URL is not allowed: ", denied);
+		finish_denied(x, denied);
+	else if (shortage != 0)
+		finish_short(x, shortage);
 	else if (!tq_resolve(h->resolver, x->url.host, record_addresses, x, &x->lookup))
-		finish_early(x, TQ_CLASS_INTERNAL, tq_out_of_memory, NULL);
+		finish_short(x, ENOMEM);
 	start_ready(h);
 	return true;
 }
@@ -516,7 +705,8 @@ tq_http_fd(const tq_http *h)
 int64_t
 tq_http_timeout(tq_http *h)
 {
-	int64_t until_us = h->inflight > 0 ? sooner_if_any(h->timer_us, h->expire_us) : h->timer_us;
+	int64_t own_us = h->inflight > 0 ? h->expire_us : h->close_idle_us;
+	int64_t until_us = sooner_if_any(h->timer_us, own_us);
 	int64_t timeout = -1;
 
 	if (h->finished.first != NULL || h->ready.first != NULL)
@@ -572,6 +762,11 @@ handle_timers(tq_http *h)
 	if (tq_resolver_timeout(h->resolver) == 0)
 		tq_resolver_step(h->resolver, -1, 0);
 	expire(h);
+	if (h->close_idle_us >= 0 && h->close_idle_us <= tq_clock_us())
+	{
+		h->close_idle_us = -1;
+		tq_http_close_idle(h);
+	}
 }
 
 void
@@ -580,6 +775,8 @@ tq_http_step(tq_http *h)
 	handle_events(h);
 	handle_timers(h);
 	take_results(h);
+	end_flooded(h);
+	end_unwatched(h);
 	start_ready(h);
 }
 
@@ -606,6 +803,7 @@ drop_list(tq_http *h, exchange_list *list)
 		{
 			if (x->phase == TQ_PHASE_RUNNING)
 				curl_multi_remove_handle(h->multi, x->easy);
+			give_link(x);
 			curl_easy_cleanup(x->easy);
 		}
 		if (x->lookup != NULL)
@@ -622,6 +820,7 @@ tq_http_free(tq_http *h)
 	drop_list(h, &h->finished);
 	while (h->nidle > 0)
 		curl_easy_cleanup(h->idle[--h->nidle]);
+	tq_links_close_idle(&h->links);
 	if (h->multi != NULL)
 		curl_multi_cleanup(h->multi);
 	if (h->resolver != NULL)

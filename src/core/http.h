@@ -44,14 +44,23 @@ extern bool tq_http_set_ca_file(tq_http *h, const char *path);
  */
 extern void tq_http_set_http2(tq_http *h, bool http2);
 
+/*
+ * The most connections that are open at a time, if no more requests are under way; 0, as at
+ * first: any number.  When a new one is needed, the one that has been idle for longest is closed.
+ */
+extern void tq_http_set_max_connections(tq_http *h, int max);
+
+/* Closes the connections that are open and not in use. */
+extern void tq_http_close_idle(tq_http *h);
+
 /* Name servers to ask instead of resolv.conf's: see tq_resolver_set_servers(). */
 extern bool tq_http_set_servers(tq_http *h, const char *servers);
 
 /*
  * Starts a request.  Exactly one tq_response with this tag follows, also for a
  * request that cannot be sent (bad URL, control characters).  False: out of
- * memory, and no response follows.  The request is written to a connection once:
- * when a connection that was open breaks under it, the class is RESET.
+ * memory, and no response follows.  The request is written to a connection once,
+ * and once more if its peer refuses it unread over HTTP/2, or as tq_http_limits says.
  */
 extern bool tq_http_submit(tq_http *h, const tq_request *request, void *tag);
 

@@ -1,5 +1,5 @@
 # modules.mk
 #		The modules of the core, for every Makefile that compiles them.
 
-CORE = attempts buffer circuit clock deliver egress exchange hosts http interfaces names outcome \
-	protocol rate report request resolve response signature task text transfer url
+CORE = attempts buffer calendar circuit clock cron deliver egress every exchange gcra hosts http interfaces keepalive leftist links \
+	names outcome protocol report request resolve response shortage signature task text transfer url

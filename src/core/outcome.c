@@ -25,6 +25,7 @@ static const char *const class_names[] = {
 	[TQ_CLASS_EGRESS_DENIED] = "egress_denied",
 	[TQ_CLASS_INVALID] = "invalid",
 	[TQ_CLASS_CANCELLED] = "cancelled",
+	[TQ_CLASS_STOPPED] = "stopped",
 	[TQ_CLASS_INTERNAL] = "internal",
 };
 

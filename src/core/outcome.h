@@ -22,6 +22,7 @@ typedef enum tq_class
 	TQ_CLASS_EGRESS_DENIED, /* "egress_denied" */
 	TQ_CLASS_INVALID,       /* the request itself cannot be sent: "invalid" */
 	TQ_CLASS_CANCELLED,     /* we gave it up: "cancelled" */
+	TQ_CLASS_STOPPED,       /* we gave it up to stop: "stopped" */
 	TQ_CLASS_INTERNAL       /* out of memory or the like: "internal" */
 } tq_class;
 

@@ -3,6 +3,7 @@
  *		What a store and the database tell each other: values as they are written.
  */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,34 +25,68 @@ tq_verdict_name(tq_verdict verdict)
 	return "retry";
 }
 
+#define UNIT       " us"
+#define MAX_DIGITS 15
+
+static const struct
+{
+	const char *name;
+	size_t offset; /* in tq_times */
+} phases[] = {
+	{"dns", offsetof(tq_times, dns_us)},
+	{"connect", offsetof(tq_times, connect_us)},
+	{"tls", offsetof(tq_times, tls_us)},
+	{"first_byte", offsetof(tq_times, first_byte_us)}};
+
+#define NPHASES (sizeof(phases) / sizeof(phases[0]))
+
 void
 tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE])
 {
-	const struct
-	{
-		const char *name;
-		int64_t us;
-	} phases[] = {
-		{"dns", times->dns_us},
-		{"connect", times->connect_us},
-		{"tls", times->tls_us},
-		{"first_byte", times->first_byte_us}};
 	const char *separator = "";
 	int len = snprintf(json, TQ_TIMES_JSON_SIZE, "{");
 	size_t i;
 
-	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+	for (i = 0; i < NPHASES; i++)
 	{
-		if (phases[i].us < 0)
+		int64_t us;
+
+		memcpy(&us, (const char *) times + phases[i].offset, sizeof(us));
+		if (us < 0)
 			continue;
-		len += snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "%s\"%s\": \"%" PRId64 " us\"",
-						separator, phases[i].name, phases[i].us);
+		len += snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "%s\"%s\": \"%" PRId64 UNIT "\"",
+						separator, phases[i].name, us);
 		separator = ", ";
 	}
 	snprintf(json + len, TQ_TIMES_JSON_SIZE - len, "}");
 }
 
-/* By class: those that say something of the database's state, not of the statement. */
+int64_t *
+tq_times_field(tq_times *times, const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < NPHASES; i++)
+		if (strlen(phases[i].name) == len && memcmp(phases[i].name, name, len) == 0)
+			return (int64_t *) ((char *) times + phases[i].offset);
+	return NULL;
+}
+
+int64_t
+tq_times_us(const char *value, size_t len)
+{
+	size_t digits = 0;
+	int64_t us = 0;
+
+	for (; digits < len && value[digits] >= '0' && value[digits] <= '9'; digits++)
+		us = digits < MAX_DIGITS ? us * 10 + (value[digits] - '0') : 0;
+	if (digits == 0 || digits > MAX_DIGITS || len != digits + strlen(UNIT) ||
+		memcmp(value + digits, UNIT, strlen(UNIT)) != 0)
+		return -1;
+	return us;
+}
+
+/* The classes of errors that come from the state of the database and not from the statement. */
 bool
 tq_sqlstate_may_pass(const char *sqlstate)
 {

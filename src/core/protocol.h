@@ -18,6 +18,8 @@
 #include "core/outcome.h"
 #include "core/response.h"
 
+#define TQ_MAX_WORKER_NAME 57 /* bytes, none of them a control character */
+
 /*
  * Arguments: the most tasks to claim, queues, worker.  A row for each claimed task: below.  In a
  * database that is not armed there is none.
@@ -52,7 +54,8 @@ typedef enum tq_next_due_column
 {
 	TQ_NEXT_DUE_MS,
 	TQ_NEXT_DUE_LIMITED,
-	TQ_NEXT_DUE_ARMED
+	TQ_NEXT_DUE_ARMED,
+	TQ_NEXT_DUE_NCOLUMNS
 } tq_next_due_column;
 
 /* Argument: queues.  A row for each queue that is served: its name. */
@@ -72,9 +75,9 @@ typedef enum tq_report_argument
 	TQ_REPORT_TOKEN,
 	TQ_REPORT_VERDICT, /* tq_verdict_name() */
 	TQ_REPORT_CLASS,   /* tq_class_name() */
-	TQ_REPORT_STATUS,  /* NULL: none was received */
-	TQ_REPORT_HEADERS, /* bytes as they came; NULL: none */
-	TQ_REPORT_BODY,    /* bytes; NULL: none */
+	TQ_REPORT_STATUS,  /* 100 to 999; NULL: none was received */
+	TQ_REPORT_HEADERS, /* bytes as they came, at most TQ_RESPONSE_HEADERS; NULL: none */
+	TQ_REPORT_BODY,    /* bytes, at most TQ_RESPONSE_MAX; NULL: none */
 	TQ_REPORT_TRUNCATED,
 	TQ_REPORT_ELAPSED,
 	TQ_REPORT_ERROR,       /* tq_text_printable(); NULL: none */
@@ -96,6 +99,10 @@ extern const char *tq_verdict_name(tq_verdict verdict);
 
 /* Writes {"dns": "1234 us", ...}: the phases that the exchange has reached. */
 extern void tq_times_json(const tq_times *times, char json[TQ_TIMES_JSON_SIZE]);
+
+/* The field of that name, or NULL; and a time as tq_times_json() writes it, or -1. */
+extern int64_t *tq_times_field(tq_times *times, const char *name, size_t len);
+extern int64_t tq_times_us(const char *value, size_t len);
 
 /* Whether a statement that failed with this SQLSTATE may work later without being changed. */
 extern bool tq_sqlstate_may_pass(const char *sqlstate);

@@ -67,6 +67,7 @@ static const struct
 	{"X-Task-Id", TQ_HEADER_TASKQ},
 	{"X-Task-Queue", TQ_HEADER_TASKQ},
 	{"X-Task-Attempt", TQ_HEADER_TASKQ},
+	{"X-Task-Key", TQ_HEADER_TASKQ},
 	{"Idempotency-Key", TQ_HEADER_TASKQ},
 	{"webhook-id", TQ_HEADER_TASKQ},
 	{"webhook-timestamp", TQ_HEADER_TASKQ},
@@ -89,6 +90,19 @@ tq_header_owner
 tq_header_owner_of(const char *name)
 {
 	return owner_of(name, strlen(name));
+}
+
+bool
+tq_header_may_be_secret(const char *name)
+{
+	static const char *const parts[] = {
+		"auth", "cookie", "token", "secret", "passw", "key", "sign", "credential", "session"};
+	size_t i;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strcasestr(name, parts[i]) != NULL)
+			return true;
+	return false;
 }
 
 static const char *

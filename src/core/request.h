@@ -8,6 +8,7 @@
 #ifndef TQ_REQUEST_H
 #define TQ_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,12 @@ typedef struct tq_http_limits
 	size_t max_response;    /* body bytes kept; reading stops there */
 	size_t max_headers;     /* response header bytes; more is TQ_CLASS_TOO_LARGE */
 	int connect_timeout_ms; /* for one address */
+
+	/*
+	 * Whether a request is sent once more, on a new connection, if the one that was kept open for
+	 * it ends before the answer begins.  The receiver may have read it before.
+	 */
+	bool resend;
 } tq_http_limits;
 
 #define TQ_MAX_METHOD 32 /* bytes */
@@ -46,6 +53,12 @@ typedef enum tq_header_owner
 
 /* Without regard to case. */
 extern tq_header_owner tq_header_owner_of(const char *name);
+
+/*
+ * Whether the value of a header may be a secret, judged by its name: Authorization, Cookie,
+ * X-Api-Key and the like.  Without regard to case.
+ */
+extern bool tq_header_may_be_secret(const char *name);
 
 /*
  * What may be sent: names are RFC 9110 tokens that are not the engine's to set, values have no

@@ -10,9 +10,13 @@
  * c-ares may call back from within ares_getaddrinfo() and ares_destroy(), so
  * its callback writes into the query and nothing else; the waiters' callbacks are
  * called when c-ares has returned.
+ *
+ * A file or a socket that c-ares cannot open is for c-ares one that is not there: the
+ * name would seem not to exist.  So it is asked nothing while no descriptor is free.
  */
 #include <ares.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -23,6 +27,7 @@
 
 #include "core/clock.h"
 #include "core/resolve.h"
+#include "core/shortage.h"
 
 #define RESOLV_CONF          "/etc/resolv.conf"
 #define RESOLV_CONF_CHECK_MS 5000
@@ -48,8 +53,9 @@ typedef struct waiter
 
 typedef struct answer
 {
-	int status; /* c-ares' */
-	int ttl;    /* seconds; of the shortest-lived address */
+	int status;   /* c-ares' */
+	int shortage; /* error number: what the machine lacked; 0: nothing */
+	int ttl;      /* seconds; of the shortest-lived address */
 	int naddrs;
 	struct sockaddr_storage addr[TQ_MAX_ADDRESSES];
 } answer;
@@ -84,6 +90,7 @@ struct tq_resolver
 	query *first; /* ordered by deadline: all have the same time */
 	query *last;
 	int nqueries;
+	int unwatched; /* error number: why a socket of c-ares is not in the epoll set; 0: all are */
 	cached cache[CACHE_SLOTS];
 };
 
@@ -113,6 +120,7 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 	int i;
 
 	result->naddrs = 0;
+	result->shortage = a->shortage;
 	for (i = 0; i < a->naddrs; i++)
 	{
 		const char *denied = tq_egress_denied(r->egress, (const struct sockaddr *) &a->addr[i]);
@@ -127,6 +135,11 @@ vet(const tq_resolver *r, const answer *a, tq_addresses *result)
 	{
 		result->failure = TQ_CLASS_EGRESS_DENIED;
 		result->reason = rule;
+	}
+	else if (a->shortage != 0)
+	{
+		result->failure = TQ_CLASS_INTERNAL;
+		result->reason = tq_shortage_text(a->shortage);
 	}
 	else if (a->status == ARES_SUCCESS)
 	{
@@ -229,8 +242,9 @@ socket_state(void *data, ares_socket_t fd, int readable, int writable)
 	ev.events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
 	if (ev.events == 0)
 		epoll_ctl(r->epfd, EPOLL_CTL_DEL, fd, NULL);
-	else if (epoll_ctl(r->epfd, EPOLL_CTL_MOD, fd, &ev) != 0)
-		epoll_ctl(r->epfd, EPOLL_CTL_ADD, fd, &ev);
+	else if (epoll_ctl(r->epfd, EPOLL_CTL_MOD, fd, &ev) != 0 &&
+			 epoll_ctl(r->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
+		r->unwatched = tq_shortage_of(errno);
 }
 
 static int
@@ -309,6 +323,21 @@ query_ended(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 			q->answer.ttl = node->ai_ttl;
 	}
 	ares_freeaddrinfo(info);
+}
+
+/* Notes what the machine lacked, if that is why there is no answer. */
+static void
+find_shortage(tq_resolver *r, answer *a)
+{
+	if (a->status == ARES_ENOMEM)
+		a->shortage = ENOMEM;
+	else if (a->status == ARES_ETIMEOUT && r->unwatched != 0)
+		a->shortage = r->unwatched;
+	else if (a->status == ARES_ECONNREFUSED || a->status == ARES_ETIMEOUT ||
+			 a->status == ARES_EFILE)
+		a->shortage = tq_shortage_of_descriptors();
+	else
+		r->unwatched = 0;
 }
 
 static query *
@@ -415,7 +444,6 @@ tell_waiters(tq_resolver *r, query *q, const answer *a)
 static void
 reap(tq_resolver *r)
 {
-	static const answer late = {.status = ARES_ETIMEOUT};
 	int64_t now = tq_clock_ms();
 	query *q;
 	query *next;
@@ -425,13 +453,17 @@ reap(tq_resolver *r)
 		next = q->next;
 		if (q->ended)
 		{
+			find_shortage(r, &q->answer);
 			cache_store(r, q->host, &q->answer, false);
 			tell_waiters(r, q, &q->answer);
 			free_query(r, q);
 		}
 		else if (q->deadline_ms <= now)
 		{
+			answer late = {.status = ARES_ETIMEOUT};
+
 			q->orphan = true;
+			find_shortage(r, &late);
 			tell_waiters(r, q, &late);
 		}
 	}
@@ -455,6 +487,7 @@ ask(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **ha
 	{
 		/* Answered without a server: from the hosts file, or the name is impossible. */
 		*handle = NULL;
+		find_shortage(r, &q->answer);
 		cache_store(r, host, &q->answer, true);
 		tell_waiters(r, q, &q->answer);
 		free_query(r, q);
@@ -465,10 +498,9 @@ ask(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **ha
 bool
 tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, void **handle)
 {
-	const char *problem = NULL;
 	const answer *known;
 	answer literal;
-	tq_addresses failed;
+	tq_addresses failed = {.failure = TQ_CLASS_DNS};
 	query *q;
 	int status;
 
@@ -485,16 +517,18 @@ tq_resolve(tq_resolver *r, const char *host, tq_resolved callback, void *arg, vo
 		return add_waiter(q, callback, arg, handle);
 
 	if (strlen(host) > TQ_MAX_HOST)
-		problem = "name is too long";
+		failed.reason = "name is too long";
 	else if (r->nqueries >= MAX_QUERIES)
-		problem = "too many look-ups under way";
+		failed.reason = "too many look-ups under way";
+	else if ((failed.shortage = tq_shortage_of_descriptors()) != 0)
+	{
+		failed.failure = TQ_CLASS_INTERNAL;
+		failed.reason = tq_shortage_text(failed.shortage);
+	}
 	else if ((status = ensure_channel(r)) != ARES_SUCCESS)
-		problem = ares_strerror(status);
-	if (problem == NULL)
+		failed.reason = ares_strerror(status);
+	if (failed.reason == NULL)
 		return ask(r, host, callback, arg, handle);
-	failed.failure = TQ_CLASS_DNS;
-	failed.reason = problem;
-	failed.naddrs = 0;
 	callback(arg, &failed);
 	return true;
 }

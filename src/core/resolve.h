@@ -27,8 +27,9 @@ typedef struct tq_addresses
 	struct sockaddr_storage addr[TQ_MAX_ADDRESSES]; /* in the order to try; port not set */
 
 	/* why it failed; valid while naddrs is 0 */
-	tq_class failure;   /* DNS, TIMEOUT or EGRESS_DENIED */
+	tq_class failure;   /* DNS, TIMEOUT, EGRESS_DENIED or INTERNAL */
 	const char *reason; /* static text: the egress rule, or c-ares' error */
+	int shortage;       /* error number, if the machine lacked something; see shortage.h */
 } tq_addresses;
 
 /*

@@ -36,6 +36,11 @@ typedef struct tq_response
 	/* for people; empty on success; never a header value, body or query string */
 	char error[256];
 	int64_t elapsed_us; /* from submit to the end */
+	bool begun;         /* the request was begun: its receiver may have read it */
+	bool resent;        /* it was sent a second time: see tq_http_limits */
+
+	/* What the machine lacked, so that the request was not begun; 0: nothing.  See shortage.h. */
+	int shortage;
 	tq_times times;
 } tq_response;
 

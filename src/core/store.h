@@ -55,6 +55,10 @@ typedef struct tq_claim
 	/* looked at only if n is less than was asked for */
 	int64_t next_ms; /* from now until a claim may find more; -1: not known */
 	bool limited;    /* a claim may also find more when a task that is being sent has ended */
+
+	/* so long the store wakes the loop before a claim finds more; 0: the loop has to poll */
+	int64_t sleep_ms;
+
 	tq_arming arming;
 } tq_claim;
 
@@ -66,7 +70,7 @@ typedef struct tq_store
 {
 	/*
 	 * Claims up to max due tasks into claim, which begins with n 0, next_ms -1 and the rest
-	 * false or UNKNOWN.  Tasks are only returned with DONE.
+	 * 0, false or UNKNOWN.  Tasks are only returned with DONE.
 	 */
 	tq_store_status (*claim)(void *self, int max, tq_claim *claim);
 

@@ -9,32 +9,90 @@
 #define _GNU_SOURCE /* strerrordesc_np(): messages in no locale's language */
 #endif
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "core/links.h"
+#include "core/shortage.h"
 #include "core/transfer.h"
 
 /* ---- callbacks: they record, nothing else --------------------------------- */
 
+/*
+ * curl begins a request again by itself when a connection that was open before has ended
+ * without an answer, and when a peer has refused it unread (REFUSED_STREAM, GOAWAY,
+ * HTTP_1_1_REQUIRED), which can happen on a new connection as well.
+ */
+static bool
+may_begin_again(const tq_exchange *x)
+{
+	return !x->resent && (x->limits.resend || !x->reused);
+}
+
+static void
+begin_again(tq_exchange *x)
+{
+	x->resent = x->response->resent = true;
+	x->started = x->restarted = x->connected = false;
+}
+
+/*
+ * The last descriptor is not used: curl opens the file of authorities for a connection
+ * that stands, and what it cannot read would count as a fault of the peer's certificate.
+ */
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
 	tq_exchange *x = arg;
+	int fd;
 
 	(void) purpose;
+	x->restarted = x->started;
+	if (x->restarted && !may_begin_again(x))
+		return CURL_SOCKET_BAD;
 	x->denied = tq_egress_denied(x->egress, &addr->addr);
 	if (x->denied != NULL)
 		return CURL_SOCKET_BAD;
-	return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	x->shortage = fd < 0 ? tq_shortage_of(errno) : tq_shortage_of_descriptors();
+	if (fd >= 0 && x->shortage != 0)
+	{
+		close(fd);
+		fd = CURL_SOCKET_BAD;
+	}
+	if (fd >= 0 && x->restarted)
+		begin_again(x);
+	x->opened = fd >= 0;
+	if (x->opened)
+	{
+		x->link->sockets++;
+		x->link->fd = fd;
+		x->link->http2 = x->http2;
+		x->link->received = 0;
+		x->raw_from = 0;
+	}
+	return fd;
+}
+
+/* The exchange that opened it may have ended long ago. */
+static int
+close_socket(void *arg, curl_socket_t fd)
+{
+	tq_link *link = arg;
+
+	link->sockets--;
+	return close(fd);
 }
 
 /*
  * Called when there is a connection, also for a reused one, which open_socket()
- * does not see.  A second call means that a reused connection broke after the
- * request was written, and that curl would write it again: an attempt is sent once.
+ * does not see.  When curl would begin again on another one that was open before, it
+ * is not let: that may have ended, too.
  */
 static int
 before_request(void *arg, char *primary_ip, char *local_ip, int primary_port, int local_port)
@@ -52,6 +110,8 @@ before_request(void *arg, char *primary_ip, char *local_ip, int primary_port, in
 		return CURL_PREREQFUNC_ABORT;
 	}
 	x->started = true;
+	x->reused = !x->opened;
+	x->opened = false;
 
 	if (inet_pton(AF_INET, primary_ip, &v4.sin_addr) == 1)
 		x->denied = tq_egress_denied(x->egress, (const struct sockaddr *) &v4);
@@ -69,42 +129,150 @@ ran_out_of_memory(const tq_buffer *b)
 	return b->overflowed && b->len < b->limit;
 }
 
+/* ---- the head of an answer: what libcurl lets pass ------------------------- */
+
+static const char no_http[] = "peer does not speak HTTP";
+
+/*
+ * With HTTP/2, libcurl writes the status line by itself.  Only some versions of libcurl let one
+ * of another version of HTTP pass.
+ */
+static bool
+status_line_wrong(const tq_exchange *x, const char *line, size_t len)
+{
+	return !x->link->http2 && (len < 7 || memcmp(line, "HTTP/1.", 7) != 0);
+}
+
+/*
+ * A body where none may be.  libcurl reads it with the head, or not at all, and does not tell.
+ * What came over TLS cannot be counted.
+ */
+static bool
+has_forbidden_body(const tq_exchange *x)
+{
+	int64_t received;
+
+	if (x->tls || x->link->received < 0)
+		return false;
+	received = tq_link_received(x->link, true);
+	return received > x->link->received + (int64_t) x->head_bytes;
+}
+
+static bool
+announces_body(const tq_exchange *x)
+{
+	char *length = tq_exchange_find_header(x, "Content-Length");
+	char *coding = tq_exchange_find_header(x, "Transfer-Encoding");
+	bool announced = coding != NULL || (length != NULL && strcmp(length, "0") != 0);
+
+	free(length);
+	free(coding);
+	return announced;
+}
+
+static const char *
+head_wrong(const tq_exchange *x)
+{
+	if (x->status == 101)
+		return "receiver switches to a protocol that was not asked for";
+	if (x->status == 204 && !x->link->http2 && (announces_body(x) || has_forbidden_body(x)))
+		return "answer with status 204 has a body";
+	return NULL;
+}
+
+/* libcurl tells of such an answer, too, newer versions of more of them; never in what way. */
+static const char malformed[] = "answer is malformed";
+
+static const char *
+trailer_wrong(const char *line, size_t len)
+{
+	if (len == 0 || line[0] == ' ' || line[0] == '\t' || memchr(line, ':', len) != NULL)
+		return NULL;
+	return malformed;
+}
+
+/* Whether a line contradicts one before: of two lengths, libcurl 7.88 (Debian 12) takes one. */
+static bool
+has_other_length(const tq_exchange *x, const char *line, size_t len)
+{
+	static const char name[] = "Content-Length:";
+	size_t n = strlen(name);
+	char *first;
+	bool differs;
+
+	if (len < n || strncasecmp(line, name, n) != 0)
+		return false;
+	first = tq_exchange_find_header(x, "Content-Length");
+	differs = first != NULL && atoll(first) != atoll(line + n);
+	free(first);
+	return differs;
+}
+
+/* Adds a line to the head; a line that continues the one before it becomes a part of that. */
+static bool
+keep_line(tq_exchange *x, const char *line, size_t len)
+{
+	const char *between = "\r\n";
+
+	if (line[0] == ' ' || line[0] == '\t')
+	{
+		for (; len > 0 && (*line == ' ' || *line == '\t'); line++)
+			len--;
+		if (x->head.len == 0)
+			return true;
+		between = " ";
+	}
+	return (x->head.len == 0 || tq_buffer_append(&x->head, between, strlen(between))) &&
+		   tq_buffer_append(&x->head, line, len);
+}
+
+/* A line without its end; false: the answer is given up. */
+static bool
+take_line(tq_exchange *x, const char *line, size_t len)
+{
+	if (x->head_done)
+		x->wrong = trailer_wrong(line, len);
+	else if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		const char *blank = memchr(line, ' ', len);
+
+		x->wrong = status_line_wrong(x, line, len) ? no_http : NULL;
+		x->status = blank != NULL && x->wrong == NULL ? atoi(blank) : 0;
+		tq_buffer_reset(&x->head);
+	}
+	else if (len == 0)
+	{
+		x->head_done = x->status >= 200;
+		x->wrong = head_wrong(x);
+	}
+	else if (has_other_length(x, line, len))
+		x->wrong = malformed;
+	else if (!keep_line(x, line, len))
+	{
+		x->out_of_memory = ran_out_of_memory(&x->head);
+		x->too_large = !x->out_of_memory;
+		return false;
+	}
+	return x->wrong == NULL;
+}
+
 /* Called with one line at a time: of 1xx answers, of the final answer, and of trailers. */
 static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
 	tq_exchange *x = arg;
-	size_t len = size * n;
-	size_t given = len;
+	size_t given = size * n;
+	size_t len = given;
 
-	x->head_bytes += len;
+	x->head_bytes += given;
 	if (x->head_bytes > x->limits.max_headers)
 	{
 		x->too_large = true;
 		return CURL_WRITEFUNC_ERROR;
 	}
-	if (x->head_done)
-		return given;
-
 	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 		len--;
-	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
-	{
-		const char *blank = memchr(line, ' ', len);
-
-		x->status = blank != NULL ? atoi(blank) : 0;
-		tq_buffer_reset(&x->head);
-	}
-	else if (len == 0)
-		x->head_done = x->status >= 200 || x->status == 101;
-	else if ((x->head.len > 0 && !tq_buffer_append(&x->head, "\r\n", 2)) ||
-			 !tq_buffer_append(&x->head, line, len))
-	{
-		x->out_of_memory = ran_out_of_memory(&x->head);
-		x->too_large = !x->out_of_memory;
-		return CURL_WRITEFUNC_ERROR;
-	}
-	return given;
+	return take_line(x, line, len) ? given : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t
@@ -138,6 +306,7 @@ static const long_option fixed_options[] = {
 	{CURLOPT_SSL_VERIFYHOST, 2},
 	{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
 	{CURLOPT_TCP_NODELAY, 1},
+	{CURLOPT_DNS_CACHE_TIMEOUT, 0}, /* resolve.c resolves; else curl looks at all of it each time */
 };
 
 static CURLcode
@@ -161,12 +330,10 @@ set_fixed_options(CURL *easy)
  * next exchange on that connection fails.
  */
 static CURLcode
-set_version(CURL *easy, const tq_exchange *x, bool http2)
+set_version(CURL *easy, const tq_exchange *x)
 {
-	long version = CURL_HTTP_VERSION_1_1;
+	long version = x->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
 
-	if (http2 && x->body_len <= MAX_HTTP2_BODY)
-		version = CURL_HTTP_VERSION_2TLS;
 	return curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
 }
 
@@ -201,6 +368,7 @@ set_callbacks(CURL *easy, tq_exchange *x)
 	code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->curl_error);
 	code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
+	code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 	code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
 	code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
 	code |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
@@ -230,13 +398,14 @@ set_body(CURL *easy, const tq_exchange *x)
 }
 
 bool
-tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2)
+tq_transfer_setup(tq_exchange *x, CURL *easy, const tq_transfer_options *options)
 {
 	CURLcode code = CURLE_OK;
 
 	code |= set_fixed_options(easy);
-	code |= set_version(easy, x, http2);
-	code |= set_trust(easy, ca_file);
+	x->http2 = options->http2 && x->tls && x->body_len <= MAX_HTTP2_BODY;
+	code |= set_version(easy, x);
+	code |= set_trust(easy, options->ca_file);
 	code |= set_callbacks(easy, x);
 	code |= curl_easy_setopt(easy, CURLOPT_CURLU, x->url.handle);
 	code |= set_body(easy, x);
@@ -244,6 +413,13 @@ tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2)
 	code |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
 	code |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) x->limits.connect_timeout_ms);
 	return code == CURLE_OK;
+}
+
+bool
+tq_transfer_use(tq_exchange *x)
+{
+	return (curl_easy_setopt(x->easy, CURLOPT_SHARE, x->link->share) |
+			curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, x->link)) == CURLE_OK;
 }
 
 bool
@@ -275,6 +451,35 @@ tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 	return code == CURLE_OK;
 }
 
+/* ---- a second time --------------------------------------------------------- */
+
+/* Whether the connection that was kept open for the request ended before the answer began. */
+static bool
+ended_unanswered(const tq_exchange *x, CURLcode code)
+{
+	if (x->denied != NULL || x->too_large || x->wrong != NULL || x->head_bytes > 0)
+		return false;
+	if (x->restarted)
+		return true;
+	if (!x->started || !x->reused)
+		return false;
+	return code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING ||
+		   code == CURLE_PARTIAL_FILE || code == CURLE_HTTP2;
+}
+
+bool
+tq_transfer_again(tq_exchange *x, CURLcode code)
+{
+	CURLcode options = CURLE_OK;
+
+	if (!ended_unanswered(x, code) || !may_begin_again(x))
+		return false;
+	begin_again(x);
+	options |= curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
+	options |= curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	return options == CURLE_OK;
+}
+
 /* ---- the answer ----------------------------------------------------------- */
 
 /* What curl says about connect time and local port depends on its version. */
@@ -284,6 +489,33 @@ tq_transfer_unreached(const tq_exchange *x, CURLcode code)
 	if (x->denied != NULL || x->started || x->connected)
 		return false;
 	return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
+}
+
+/* The address at which the transfer was aimed. */
+static const struct sockaddr *
+target_of(const tq_exchange *x)
+{
+	return (const struct sockaddr *) &x->addresses.addr[x->next_address - 1];
+}
+
+int
+tq_transfer_shortage(const tq_exchange *x, CURLcode code)
+{
+	long number = 0;
+
+	if (x->started || x->denied != NULL)
+		return 0;
+	if (x->shortage != 0)
+		return x->shortage;
+	if (code == CURLE_OUT_OF_MEMORY)
+		return ENOMEM;
+	if (code != CURLE_COULDNT_CONNECT)
+		return 0;
+	curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
+	if (number == EADDRNOTAVAIL &&
+		!tq_shortage_of_ports(target_of(x), sizeof(struct sockaddr_storage)))
+		return 0;
+	return tq_shortage_of((int) number);
 }
 
 /* curl's messages on certificates are useful, but partly the peer's text: made printable. */
@@ -353,6 +585,17 @@ promised_length(const tq_exchange *x)
 	return length;
 }
 
+int64_t
+tq_transfer_received(const tq_exchange *x)
+{
+	if (x->tls || x->link->http2)
+		return -1;
+	/* Asking costs a call of the system.  The parts of a chunked body have heads of their own. */
+	if (x->link->received < 0 || promised_length(x) != (curl_off_t) x->content.len)
+		return tq_link_received(x->link, true);
+	return x->link->received + (int64_t) x->head_bytes + (int64_t) x->content.len;
+}
+
 static tq_class
 classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 {
@@ -364,6 +607,8 @@ classify(const tq_exchange *x, CURLcode code, bool time_is_up)
 		return TQ_CLASS_RESET;
 	if (x->too_large)
 		return TQ_CLASS_TOO_LARGE;
+	if (x->wrong != NULL)
+		return TQ_CLASS_PROTOCOL;
 	if (answered_before_body(x, code) && promised_length(x) > (curl_off_t) x->content.len)
 		return TQ_CLASS_RESET;
 
@@ -406,14 +651,23 @@ take_times(tq_exchange *x)
 		times->first_byte_us = first_byte - moment(x, CURLINFO_PRETRANSFER_TIME_T);
 }
 
+int
+tq_transfer_status(const tq_exchange *x)
+{
+	return x->status >= 200 && x->status <= 999 ? x->status : 0;
+}
+
 void
 tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 {
 	tq_response *r = x->response;
 
 	take_times(x);
+	/* Some versions of libcurl do not hand it over. */
+	if (code == CURLE_BAD_FUNCTION_ARGUMENT && x->head_done && x->wrong == NULL)
+		x->wrong = malformed;
 	r->cls = classify(x, code, time_is_up);
-	r->status = (x->status >= 200 && x->status <= 999) || r->cls == TQ_CLASS_HTTP ? x->status : 0;
+	r->status = r->cls == TQ_CLASS_HTTP ? x->status : tq_transfer_status(x);
 	r->truncated = r->cls == TQ_CLASS_HTTP &&
 				   (x->content.overflowed ||
 					(answered_before_body(x, code) && promised_length(x) < 0));
@@ -437,7 +691,8 @@ tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up)
 			explain(x, code, "response headers are too large");
 			break;
 		case TQ_CLASS_PROTOCOL:
-			explain(x, code, "peer does not speak HTTP");
+			explain(x, code, x->wrong != NULL ? x->wrong : x->status != 0 ? malformed
+																		  : no_http);
 			break;
 		case TQ_CLASS_RESET:
 			explain(x, code, x->restarted ? "connection was closed before an answer" : NULL);

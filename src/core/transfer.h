@@ -7,14 +7,45 @@
 
 #include "core/exchange.h"
 
-/* Sets up a fresh or reset handle; ca_file may be NULL.  False: out of memory. */
-extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const char *ca_file, bool http2);
+typedef struct tq_transfer_options
+{
+	const char *ca_file; /* NULL: the system's authorities */
+	bool http2;
+} tq_transfer_options;
+
+/* Sets up a fresh or reset handle.  False: out of memory. */
+extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const tq_transfer_options *options);
+
+/* Makes the handle use the exchange's link.  False: out of memory. */
+extern bool tq_transfer_use(tq_exchange *x);
 
 /* Directs the handle to an address, with left_ms for all that follows.  False: out of memory. */
 extern bool tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms);
 
 /* Whether curl's result means that no connection to this address was made at all. */
 extern bool tq_transfer_unreached(const tq_exchange *x, CURLcode code);
+
+/*
+ * Prepares the handle for the same request and address on a connection of its own by HTTP/1.1, if
+ * curl's result means that the one that was kept open ended before the answer began, or that the
+ * request was refused unread, and the request may be sent once more.  False: it is not.
+ */
+extern bool tq_transfer_again(tq_exchange *x, CURLcode code);
+
+/*
+ * The bytes that have come on the exchange's connection, this answer among them; -1: not known.
+ * The handle must not be with curl.
+ */
+extern int64_t tq_transfer_received(const tq_exchange *x);
+
+/*
+ * Which shortage of this machine kept the request from being begun, as an error number; 0: none.
+ * See shortage.h.
+ */
+extern int tq_transfer_shortage(const tq_exchange *x, CURLcode code);
+
+/* The status of the answer that has begun, unless it is an interim one; 0: none. */
+extern int tq_transfer_status(const tq_exchange *x);
 
 /* Fills in class, status and error of the response, by curl's result and the recordings. */
 extern void tq_transfer_conclude(tq_exchange *x, CURLcode code, bool time_is_up);

@@ -1,35 +1,25 @@
 /*
  * counts.c
- *		How many tasks of each queue are pending, and how many have ended.
+ *		How many tasks of each queue are pending, run, and have ended.
  *
- * To count a queue's pending tasks costs as much as there are.  So they are
- * counted once, when a session first asks after the server has started, and
- * from then on each commit adds what it has changed.  Ended tasks are counted from
- * the moment when the first of them ended.  No row holds such a number, because every
- * transaction would have to update it.
+ * The cost of counting live tasks grows with their number.  So they are counted
+ * once, when a session first asks after a start of the server, and from then on each
+ * commit adds its change.  Ended tasks are counted from the moment when the first of them
+ * ended.  No row holds these numbers, because every transaction would have to update it.  There
+ * may be thousands of queues, so those that are not counted yet are counted together.
  *
- * Commits also add before the first count.  The count is what a
- * snapshot shows, less what had been added when the snapshot was taken.  A transaction
- * that the snapshot sees and that has not added its share at that very moment
- * is counted twice; so the count is repeated until nothing was added meanwhile.
- * If that never happens, the last count is used for a minute, then all is
- * counted again.  Prepared and replicated transactions add nothing: after them all is
- * counted anew.
+ * Commits add their changes even before the first count.  The base is the number of tasks in
+ * a snapshot minus the sum of changes when the snapshot was taken.  A transaction that the
+ * snapshot sees may not have added its change yet, and would be counted twice.  So the
+ * count is repeated until no change was added meanwhile.  If that never happens, the last
+ * count is used for a minute, and then the tasks are counted again.  Prepared and replicated
+ * transactions add no change: after one of them, the tasks are counted again.
  *
  * Only a preloaded library has the memory for this; without it, every call counts.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "storage/spin.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 #include "base/shmem.h"
 #include "base/xact.h"
@@ -37,12 +27,13 @@
 #include "tables/queue.h"
 #include "tables/state.h"
 
-#define COUNT_LOOK  5                    /* so often the count is repeated */
-#define GOOD_ENOUGH (60 * USECS_PER_SEC) /* for so long, when something was added each time */
+#define COUNT_LOOK  5                    /* how often the count is repeated at most */
+#define GOOD_ENOUGH (60 * USECS_PER_SEC) /* how long a count that may be wrong is used */
 
 typedef struct Counts
 {
 	int64 pending;
+	int64 running;
 	int64 ended[NENDED];
 } Counts;
 
@@ -50,21 +41,21 @@ typedef struct Counts
 typedef struct CountSlot
 {
 	HintEntry entry;
-	Oid extension;     /* stands for it: its table of queues, another when it was made anew */
+	Oid extension;     /* queue_generation(): differs if the extension was created again */
 	TimestampTz since; /* when counting began */
 	bool counted;      /* base is known ... */
-	bool exact;        /* ... and right; else it is counted again from time to time */
+	bool exact;        /* ... and right; otherwise it is counted again from time to time */
 	TimestampTz at;    /* when it was counted */
-	uint64 changes;    /* how often something was added, or became unknown */
-	int64 base;        /* pending tasks that no commit has added */
-	Counts added;      /* by commits */
+	uint64 changes;    /* how often a change was added, or the count became invalid */
+	LiveCounts base;   /* live tasks that no commit has added */
+	Counts added;      /* the sum of the changes of commits */
 } CountSlot;
 
 HintTable counts_table = {
 	.name = "taskq counts",
 	.entry_size = sizeof(CountSlot),
 	.ways = 8,
-	.entries = 1024,
+	.entries = 16384, /* much more than queues, so that few sets overflow */
 };
 
 /* The queue's slot, locked and made if need be.  Never fails. */
@@ -110,9 +101,9 @@ counts_anew(void)
 	}
 }
 
-/* ---- what this transaction adds --------------------------------------------------- */
+/* ---- the changes of this transaction ---------------------------------------------- */
 
-/* What a part of this transaction adds to a queue. */
+/* The changes of a queue's counts by one part of this transaction. */
 typedef struct Share
 {
 	XactNote note;
@@ -125,6 +116,7 @@ static void
 add_counts(Counts *to, const Counts *from)
 {
 	to->pending += from->pending;
+	to->running += from->running;
 	for (int i = 0; i < NENDED; i++)
 		to->ended[i] += from->ended[i];
 }
@@ -148,7 +140,7 @@ static XactKind shares = {
 	.absorbed = absorb_share,
 };
 
-/* The share of that queue and part among the first count; those of the part are the last ones. */
+/* The share of that queue and part among the first count ones; the shares of a part stand last. */
 static Share *
 find_share(int count, SubTransactionId part, int32 queue_id, Oid extension)
 {
@@ -201,6 +193,13 @@ counts_pending(int32 queue_id, int change)
 }
 
 void
+counts_running(int32 queue_id, int change)
+{
+	if (hint_is_shared(&counts_table))
+		share_of(queue_id)->running += change;
+}
+
+void
 counts_ended(int32 queue_id, TaskState state)
 {
 	if (hint_is_shared(&counts_table))
@@ -209,23 +208,25 @@ counts_ended(int32 queue_id, TaskState state)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-/* What a count shows already, and what this transaction will add when it commits. */
-static int64
-own_pending(int32 queue_id)
+/* Live tasks that a count in this transaction sees, and that its commit will add. */
+static LiveCounts
+own_live(int32 queue_id)
 {
-	int64 own = 0;
+	LiveCounts own = {0};
 
 	for (int i = 0; i < xact_count(&shares); i++)
 	{
 		const Share *share = xact_note_at(&shares, i);
 
-		if (share->queue_id == queue_id && share->extension == queue_generation())
-			own += share->counts.pending;
+		if (share->queue_id != queue_id || share->extension != queue_generation())
+			continue;
+		own.pending += share->counts.pending;
+		own.running += share->counts.running;
 	}
 	return own;
 }
 
-/* Whether the count is good. */
+/* Copies the slot; whether its count can be used. */
 static bool
 read_slot(int32 queue_id, CountSlot *copy)
 {
@@ -237,11 +238,12 @@ read_slot(int32 queue_id, CountSlot *copy)
 }
 
 /*
- * Takes over a count that was made after the slot was as it is in the copy.  If something was
- * added since, the count may be wrong; keep: it is taken over all the same.
+ * Stores a count that was made after the slot was copied.  If a change was added to the slot
+ * since then, the count may be wrong and is stored only if "keep" is true.  If so, the copy becomes
+ * that of the new state.
  */
-static void
-set_base(int32 queue_id, const CountSlot *copy, int64 counted, bool keep)
+static bool
+set_base(int32 queue_id, CountSlot *copy, LiveCounts counted, bool keep)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	CountSlot *s = lock_slot(queue_id, queue_generation());
@@ -249,37 +251,98 @@ set_base(int32 queue_id, const CountSlot *copy, int64 counted, bool keep)
 
 	if (exact || keep)
 	{
-		s->base = counted - copy->added.pending;
+		s->base.pending = counted.pending - copy->added.pending;
+		s->base.running = counted.running - copy->added.running;
 		s->counted = true;
 		s->exact = exact;
 		s->at = now;
+		*copy = *s;
 	}
 	unlock_slot(s);
+	return exact || keep;
 }
 
-/* The slot as it is, with its tasks counted. */
 static void
-look_at_slot(int32 queue_id, int64 (*count_pending)(int32 queue_id), CountSlot *slot)
+set_counts(QueueCounts *c, const CountSlot *s)
 {
-	for (int i = 0; i < COUNT_LOOK && !read_slot(queue_id, slot); i++)
-	{
-		int64 counted = count_pending(queue_id) - own_pending(queue_id);
+	/* Claims of this transaction count as running, although their tasks are pending for others. */
+	int64 running = s->base.running + s->added.running + own_live(c->queue_id).running;
 
-		set_base(queue_id, slot, counted, i == COUNT_LOOK - 1);
+	c->known = true;
+	c->exact = s->exact;
+	c->since = s->since;
+	c->live.pending = Max(s->base.pending + s->added.pending, 0);
+	c->live.running = Max(running, 0);
+	memcpy(c->ended, s->added.ended, sizeof(c->ended));
+}
+
+/* A queue whose live tasks must be counted. */
+typedef struct Uncounted
+{
+	QueueCounts *counts;
+	CountSlot copy; /* before the count */
+} Uncounted;
+
+/* Reads what is known, and returns the number of the other queues. */
+static int
+read_known(QueueCounts *counts, int count, Uncounted *unknown)
+{
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (read_slot(counts[i].queue_id, &unknown[n].copy))
+			set_counts(&counts[i], &unknown[n].copy);
+		else
+			unknown[n++].counts = &counts[i];
 	}
-	(void) read_slot(queue_id, slot);
+	return n;
+}
+
+/*
+ * Counts once.  Moves the queues that must be counted again to the front, and returns their
+ * number.
+ */
+static int
+count_unknown(Uncounted *unknown, int n, LiveCounter count_live, bool last)
+{
+	int32 *ids = palloc_array(int32, n);
+	LiveCounts *live = palloc0_array(LiveCounts, n);
+	int again = 0;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = unknown[i].counts->queue_id;
+	count_live(ids, n, live);
+	for (int i = 0; i < n; i++)
+	{
+		LiveCounts own = own_live(ids[i]);
+
+		live[i].pending -= own.pending;
+		live[i].running -= own.running;
+		if (set_base(ids[i], &unknown[i].copy, live[i], last))
+			set_counts(unknown[i].counts, &unknown[i].copy);
+		else
+			unknown[again++] = unknown[i];
+	}
+	for (int i = 0; i < again; i++)
+		(void) read_slot(unknown[i].counts->queue_id, &unknown[i].copy);
+	pfree(ids);
+	pfree(live);
+	return again;
 }
 
 bool
-counts_read(int32 queue_id, int64 (*count_pending)(int32 queue_id), QueueCounts *counts)
+counts_read(QueueCounts *counts, int count, LiveCounter count_live)
 {
-	CountSlot slot;
+	Uncounted *unknown;
+	int n;
 
 	if (!hint_is_shared(&counts_table))
 		return false;
-	look_at_slot(queue_id, count_pending, &slot);
-	counts->since = slot.since;
-	counts->pending = Max(slot.base + slot.added.pending, 0);
-	memcpy(counts->ended, slot.added.ended, sizeof(counts->ended));
+	unknown = palloc_array(Uncounted, count + 1);
+	n = read_known(counts, count, unknown);
+	for (int i = 1; i <= COUNT_LOOK && n > 0; i++)
+		n = count_unknown(unknown, n, count_live, i == COUNT_LOOK);
+	pfree(unknown);
 	return true;
 }

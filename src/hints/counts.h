@@ -1,6 +1,6 @@
 /*
  * counts.h
- *		How many tasks of each queue are pending, and how many have ended.
+ *		How many tasks of each queue are pending, run, and have ended.
  */
 #ifndef TASKQ_COUNTS_H
 #define TASKQ_COUNTS_H
@@ -9,30 +9,44 @@
 #include "tables/state.h"
 #include "utils/timestamp.h"
 
-/* What is known of a queue. */
+/* The live tasks of a queue. */
+typedef struct LiveCounts
+{
+	int64 pending;
+	int64 running;
+} LiveCounts;
+
+/* The counts of a queue. */
 typedef struct QueueCounts
 {
+	int32 queue_id;
+	bool known;        /* all that follows is */
+	bool exact;        /* else pending and running may be wrong for a minute */
 	TimestampTz since; /* when counting began */
-	int64 pending;
+	LiveCounts live;
 	int64 ended[NENDED]; /* since then; STATE_FINISHED is the first */
 } QueueCounts;
 
 extern HintTable counts_table;
 
-/* Tasks that this transaction has made pending or, negative, that are so no more. */
+/* This transaction changes the number of pending, or of running, tasks. */
 extern void counts_pending(int32 queue_id, int change);
+extern void counts_running(int32 queue_id, int change);
 
-/* A task that this transaction has ended. */
+/* This transaction ends a task. */
 extern void counts_ended(int32 queue_id, TaskState state);
 
-/* Rows came or went of which no session has told. */
+/* Counts all queues again when they are read: rows came or went that no commit has counted. */
 extern void counts_anew(void);
 
+/* Sets live[] to the counts of these queues in a new snapshot. */
+typedef void (*LiveCounter)(const int32 *queue_ids, int count, LiveCounts *live);
+
 /*
- * The counts of a queue; false without shared memory.  count_pending() is called when
- * the number of pending tasks is not known: it counts them in a new snapshot.
+ * Sets the counts of each of the queues, whose ids the caller has set; false without shared memory.
+ * running includes the claims of this transaction; the other numbers leave out its
+ * changes.  count_live() is called for the queues whose live tasks are not known.
  */
-extern bool counts_read(int32 queue_id, int64 (*count_pending)(int32 queue_id),
-						QueueCounts *counts);
+extern bool counts_read(QueueCounts *counts, int count, LiveCounter count_live);
 
 #endif

@@ -1,52 +1,52 @@
 /*
  * dispatch.c
- *		Where a queue's next tasks are.
+ *		Finds a queue's next tasks by remembered positions and candidates.
  *
  * The tasks of a queue and a priority, ordered by (run_at, id), are a lane.  A
  * claim must not begin at a lane's left edge, where the index entries of running and
- * ended tasks pile up; those of ended tasks stay for as long as some session holds an
+ * ended tasks pile up; those of ended tasks stay as long as a session holds an
  * old snapshot.  So for each lane a position is remembered up to which all entries were
  * read, and for each queue a heap of candidates: rows up to those positions that no
- * session has taken yet.  Claimers pop candidates and never meet.  When there are none,
- * one claimer reads on in the index (a refill), and the others wait for it.
+ * session has taken yet.  Each claimer pops its own candidates, so claimers do not compete for
+ * the same row.  When there are no candidates, one claimer reads on in the index (a refill),
+ * and the others wait for it.
  *
- * What must hold: every committed pending task lies behind its lane's position
- * (unread), or is a candidate, or is in the hands of a transaction that makes
- * it one again if it rolls back.
+ * Invariant: every committed pending task lies behind its lane's position (unread), or
+ * is a candidate, or was taken by an open transaction that makes it a candidate again if
+ * it rolls back.
  *
  * - A row is offered when the transaction that inserted it has committed.  If
  *   it lies behind the position, it will be read; if not, it has come late
  *   and becomes a candidate.  So does a row whose taker has rolled back.
- * - A refill reads without a lock while other sessions offer.  Before it reads, it
- *   sets "scanning"; while that is set, whatever is offered becomes a candidate.
- *   An entry that is put into the index behind the reader's back is offered
- *   after it was put there: either while "scanning" is set, or when the new
- *   position is.  To read a row twice is harmless.
+ * - A refill reads without a lock while other sessions offer rows.  Before it reads, it
+ *   sets "scanning"; while that is set, every offered row becomes a candidate.
+ *   If an entry is inserted into a part of the index that the refill has read already, its
+ *   row is offered after that: either while "scanning" is set, or after the new position
+ *   was set.  To read a row twice is harmless.
  * - A refill reads the index entries of uncommitted rows as well.  The claimer that
  *   pops such a candidate drops it; it is offered when its transaction commits.
  * - When there is no room for a candidate, the positions go back to before all
  *   candidates, and these are forgotten: they will be read again.
- * - Rows of prepared transactions and of logical replication are offered by
- *   no session.  A sweep finds them (sweep.c); wakeup.c knows when one is needed.
+ * - A transaction finds the tasks that it has made pending itself in another way: see own.c.
+ * - No session offers rows of prepared transactions, of logical replication, and of statements.
+ *   A sweep finds them (sweep.c); wakeup.c knows when one is needed.
  *
  * After a crash or a promotion nothing is remembered, and reading begins at the
- * left edge.  Without shared memory each session remembers for itself.  It does
- * not hear of what other sessions commit, so it begins anew every poll interval and
- * whenever it finds nothing.
+ * left edge.  Without shared memory each session has its own positions and candidates.
+ * It is not told what other sessions commit, so it begins at the left edge again every poll
+ * interval and whenever it finds nothing.
  *
- * lanes.c keeps what is remembered.
+ * lanes.c stores positions and candidates.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "base/arg.h"
 #include "base/compat.h"
+#include "base/database.h"
 #include "base/settings.h"
 #include "base/xact.h"
 #include "hints/dispatch.h"
@@ -54,7 +54,7 @@
 #include "tables/backlog.h"
 
 #define REFILL       256 /* candidates read at a time */
-#define REFILL_ALONE 32  /* the same where other sessions do not see what was read */
+#define REFILL_ALONE 32  /* the same if other sessions cannot use the candidates */
 #define MAX_NOTES    1024
 
 /* ---- the rows of this transaction ------------------------------------------------ */
@@ -67,7 +67,7 @@ typedef struct Note
 	uint32 relfile;
 	int32 queue_id;
 	bool inserted; /* else taken */
-	bool many;     /* this one and others of its lane behind it */
+	bool many;     /* this one and others after it in its lane */
 } Note;
 
 static void
@@ -86,8 +86,18 @@ offer_inserted(const void *note)
 static void
 offer_taken(const void *note)
 {
-	if (!((const Note *) note)->inserted)
-		offer(note);
+	const Note *n = note;
+
+	if (n->inserted)
+		return;
+	offer(n);
+	own_pending(n->queue_id, &n->candidate);
+}
+
+static void
+forget_own(XactEnd end)
+{
+	own_forget();
 }
 
 static bool absorb_note(const void *note, int count);
@@ -97,12 +107,13 @@ static XactKind notes = {
 	.committed = offer_inserted,
 	.rolled_back = offer_taken,
 	.absorbed = absorb_note,
+	.ended = forget_own,
 };
 
 /*
- * Of very many rows only the first one of each lane is remembered, for each part of
- * the transaction.  True: one of the first count notes, a note of the same part, stands
- * for this one as well from now on.
+ * If there are very many rows, only the first one of each lane is remembered, for each part of
+ * the transaction.  True: one of the first count notes is of the same part and lane, and now
+ * represents this row as well.
  */
 static bool
 merged(const Note *new, SubTransactionId part, int count)
@@ -162,12 +173,32 @@ dispatch_inserted(Relation tasks, int32 queue_id, const Candidate *c)
 		slot_unlock(s);
 	}
 	remember(tasks, queue_id, c, true);
+	own_pending(queue_id, c);
 }
 
 void
 dispatch_taken(Relation tasks, int32 queue_id, const Candidate *c)
 {
 	remember(tasks, queue_id, c, false);
+}
+
+void
+dispatch_not_taken(int32 queue_id, const Candidate *c)
+{
+	int count = xact_count(&notes);
+
+	for (int i = count - 1; i >= Max(count - MAX_TAKEN, 0); i--)
+	{
+		const Note *n = xact_note_at(&notes, i);
+
+		if (n->note.part != GetCurrentSubTransactionId())
+			break;
+		if (n->inserted || n->many || n->queue_id != queue_id ||
+			!candidate_same(&n->candidate, c))
+			continue;
+		xact_forget_note(&notes, i);
+		return;
+	}
 }
 
 bool
@@ -194,12 +225,30 @@ dispatch_has_any_own(void)
 	return false;
 }
 
+OwnTasks *
+dispatch_own(int32 queue_id)
+{
+	OwnTasks *own = own_find(queue_id);
+
+	if (own != NULL || !dispatch_has_own(queue_id))
+		return own;
+	own = own_make(queue_id);
+	for (int i = 0; i < xact_count(&notes); i++)
+	{
+		const Note *n = xact_note_at(&notes, i);
+
+		if (n->inserted && n->queue_id == queue_id)
+			own_pending(queue_id, &n->candidate);
+	}
+	return own;
+}
+
 /* ---- reading on -------------------------------------------------------------------- */
 
 /* One lane's share of a refill. */
 typedef struct LaneRead
 {
-	bool due; /* it was to be read on */
+	bool due; /* the lane has unread rows that are due */
 	bool done;
 	Position to;
 	TimestampTz next_due; /* valid when done */
@@ -241,19 +290,27 @@ read_lane(LaneScan *scan, Refill *r, int n)
 	}
 }
 
-#define FEW_LANES 4 /* are read without looking first whether they have entries */
+#define FEW_LANES 4 /* so few lanes are read without a check whether they have entries */
+
+/* Those of the lanes, as bits, that may have entries. */
+static uint32
+lanes_with_entries(Backlog *b, int32 queue_id, uint32 lanes)
+{
+	if (pg_popcount32(lanes) <= FEW_LANES)
+		return lanes;
+	return lanes & backlog_lanes(b, queue_id, PRIORITY_OF(0));
+}
 
 /* The lanes that are to be read, as bits; those that have no entries are done. */
 static uint32
 lanes_to_read(Backlog *b, Refill *r)
 {
 	uint32 due = 0;
-	uint32 empty = 0;
+	uint32 empty;
 
 	for (int n = 0; n < NLANES; n++)
 		due |= (uint32) r->lanes[n].due << n;
-	if (pg_popcount32(due) > FEW_LANES)
-		empty = due & ~backlog_lanes(b, r->queue_id, PRIORITY_OF(0));
+	empty = due & ~lanes_with_entries(b, r->queue_id, due);
 	for (int n = 0; n < NLANES; n++)
 	{
 		if ((empty & (UINT32_C(1) << n)) == 0)
@@ -305,11 +362,22 @@ refill_begin(Refill *r)
 	return any;
 }
 
-/* What was read is of no use if the slot has forgotten everything since, or is another queue's. */
+/* Whether the executor does not know of that time yet, at which it tells sessions of a task. */
+static bool
+is_news(LaneSlot *s, TimestampTz due)
+{
+	if (due >= s->timer)
+		return false;
+	s->timer = due;
+	return true;
+}
+
+/* Stores the result, unless the slot was reset or evicted since the refill began. */
 static void
 refill_end(Refill *r)
 {
 	LaneSlot *s = slot_lock(r->queue_id);
+	bool news = false;
 
 	if (s == NULL)
 		return;
@@ -322,19 +390,23 @@ refill_end(Refill *r)
 			if (!r->lanes[i].due || (s->lowered & (UINT32_C(1) << i)) != 0)
 				continue;
 			lane->read = r->lanes[i].to;
-			if (r->lanes[i].done)
-				lane->next_due = Min(lane->told_due, r->lanes[i].next_due);
+			if (!r->lanes[i].done)
+				continue;
+			lane->next_due = Min(lane->told_due, r->lanes[i].next_due);
+			news |= is_news(s, lane->next_due);
 		}
 		s->scanning = false;
 		for (int i = 0; i < r->count; i++)
 			slot_push(s, &r->found[i]);
 	}
 	slot_unlock(s);
+	if (news && database_mine() != NULL)
+		database_want(database_mine(), WANT_TIMERS);
 }
 
 /*
- * Reads on in the lanes of the queue that have unread rows which are due.  No other
- * session does at the same time.  An error leaves "scanning" set, which costs a little.
+ * Reads on in the lanes of the queue that have unread due rows.  No other session does so at
+ * the same time.  An error leaves "scanning" set; that costs a little time and nothing else.
  */
 static void
 refill(Backlog *b, int32 queue_id, TimestampTz now)
@@ -360,7 +432,7 @@ typedef enum Look
 	LOOK_NOTHING
 } Look;
 
-/* The first lane that has unread rows which are due; NLANES if none has. */
+/* The first lane that has unread due rows; NLANES if none has. */
 static int
 first_unread(const LaneSlot *s, TimestampTz now, TimestampTz *next_due)
 {
@@ -374,7 +446,7 @@ first_unread(const LaneSlot *s, TimestampTz now, TimestampTz *next_due)
 	return NLANES;
 }
 
-/* max = 0: the first one is shown and stays. */
+/* max = 0: returns the first candidate without taking it. */
 static Look
 pop(LaneSlot *s, TimestampTz now, Candidate *taken, int max, int *count, TimestampTz *next_due)
 {
@@ -392,8 +464,8 @@ pop(LaneSlot *s, TimestampTz now, Candidate *taken, int max, int *count, Timesta
 }
 
 /*
- * A session that does not hear of other sessions begins anew from time to time, and
- * when it finds nothing; at most once in a call, whose time is "now".
+ * Without shared memory a session is not told of other sessions' commits.  So it resets the slot
+ * from time to time, and when it finds nothing, but at most once in a call, whose time is "now".
  */
 static bool
 begin_anew(LaneSlot *s, Relation tasks, TimestampTz now, bool found_nothing)
@@ -409,10 +481,13 @@ begin_anew(LaneSlot *s, Relation tasks, TimestampTz now, bool found_nothing)
 	return true;
 }
 
-/* With max = 0 the first one is shown and stays, and the result is 1. */
-int
-dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
-			  TimestampTz *next_due)
+/*
+ * With max = 0 the first candidate is returned without being taken, and the result is 1.
+ * anew: see begin_anew(), if nothing is found.
+ */
+static int
+take(Backlog *b, int32 queue_id, TimestampTz now, bool anew, Candidate *taken, int max,
+	 TimestampTz *next_due)
 {
 	xact_reserve(&notes, max);
 	for (;;)
@@ -425,7 +500,7 @@ dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int
 		s = slot_lock_or_make(b->task.heap, queue_id);
 		(void) begin_anew(s, b->task.heap, now, false);
 		look = pop(s, now, taken, max, &count, next_due);
-		if (look == LOOK_NOTHING && begin_anew(s, b->task.heap, now, true))
+		if (look == LOOK_NOTHING && anew && begin_anew(s, b->task.heap, now, true))
 			look = LOOK_READ_ON;
 		if (slots_are_shared())
 			s->entry.used_at = now;
@@ -446,10 +521,17 @@ dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int
 	}
 }
 
+int
+dispatch_take(Backlog *b, int32 queue_id, TimestampTz now, Candidate *taken, int max,
+			  TimestampTz *next_due)
+{
+	return take(b, queue_id, now, true, taken, max, next_due);
+}
+
 /*
- * Drops a candidate that is none: its row is gone, or the transaction that has it in
- * hand will offer it.  That transaction may have done so since this session looked, so the
- * row is looked at once more after it was dropped.
+ * Drops a candidate that cannot be claimed: its row is gone, or an open transaction has
+ * inserted or taken it and will offer it.  That transaction may have offered it after this
+ * session looked, so the session looks at the row again after it has dropped it.
  */
 static void
 drop_first(Backlog *b, int32 queue_id, const Candidate *c)
@@ -470,20 +552,43 @@ drop_first(Backlog *b, int32 queue_id, const Candidate *c)
 	dispatch_taken(b->task.heap, queue_id, c);
 	if (backlog_is_pending(b, c))
 		slot_offer(compat_relfile(b->task.heap), queue_id, c, false, true);
+	dispatch_not_taken(queue_id, c);
+}
+
+/* Arguments as of take(). */
+static bool
+look_first(Backlog *b, int32 queue_id, TimestampTz now, bool anew, Candidate *first,
+		   TimestampTz *next_due)
+{
+	while (take(b, queue_id, now, anew, first, 0, next_due) > 0)
+	{
+		if (backlog_is_pending(b, first))
+			return true;
+		drop_first(b, queue_id, first);
+	}
+	return false;
 }
 
 bool
 dispatch_look(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *next_due)
 {
-	Candidate c;
+	Candidate first;
 
-	while (dispatch_take(b, queue_id, now, &c, 0, next_due) > 0)
-	{
-		if (backlog_is_pending(b, &c))
-			return true;
-		drop_first(b, queue_id, &c);
-	}
-	return false;
+	return look_first(b, queue_id, now, true, &first, next_due);
+}
+
+bool
+dispatch_first(Backlog *b, int32 queue_id, TimestampTz now, Candidate *first,
+			   TimestampTz *next_due)
+{
+	return look_first(b, queue_id, now, true, first, next_due);
+}
+
+bool
+dispatch_look_beside_own(Backlog *b, int32 queue_id, TimestampTz now, Candidate *first,
+						 TimestampTz *next_due)
+{
+	return look_first(b, queue_id, now, false, first, next_due);
 }
 
 /* ---- counting ------------------------------------------------------------------------- */
@@ -497,7 +602,7 @@ count_one(Backlog *b, const Candidate *c, int *count, TimestampTz *oldest)
 	*oldest = Min(*oldest, c->run_at);
 }
 
-/* Counts the unread rows of a lane that are due, but always looks at the first one. */
+/* Counts the unread due rows of a lane; looks at the first one even if max is reached. */
 static void
 count_lane(Backlog *b, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
 		   TimestampTz *oldest)
@@ -513,13 +618,25 @@ count_lane(Backlog *b, LaneScan *scan, int lane, TimestampTz now, int max, int *
 	}
 }
 
+/* The lanes that have unread due rows, as bits. */
+static uint32
+lanes_due(const LaneSlot *s, TimestampTz now)
+{
+	uint32 due = 0;
+
+	for (int n = 0; n < NLANES; n++)
+		due |= (uint32) (s->lanes[n].next_due <= now) << n;
+	return due;
+}
+
 int
 dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 				   TimestampTz *oldest)
 {
-	LaneSlot *copy = palloc(sizeof(LaneSlot)); /* which may fail: before the lock */
+	LaneSlot *copy = palloc(sizeof(LaneSlot)); /* before the lock is taken, because it may fail */
 	LaneSlot *s = slot_lock(queue_id);
 	LaneScan scan;
+	uint32 lanes;
 	int count = 0;
 
 	*oldest = DT_NOEND;
@@ -528,7 +645,7 @@ dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 		pfree(copy);
 		return -1;
 	}
-	*copy = *s;
+	memcpy(copy, s, offsetof(LaneSlot, heap) + s->count * sizeof(Candidate));
 	slot_unlock(s);
 	if (!slots_are_shared() || copy->relfile != compat_relfile(b->task.heap))
 	{
@@ -537,10 +654,11 @@ dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 	}
 	for (int i = 0; i < copy->count; i++)
 		count_one(b, &copy->heap[i], &count, oldest);
+	lanes = lanes_with_entries(b, queue_id, lanes_due(copy, now));
 	lane_scan_open(&scan, b);
 	for (int n = 0; n < NLANES; n++)
 	{
-		if (copy->lanes[n].next_due > now)
+		if ((lanes & (UINT32_C(1) << n)) == 0)
 			continue;
 		lane_scan_begin(&scan, queue_id, n, &copy->lanes[n].read);
 		count_lane(b, &scan, n, now, max, &count, oldest);

@@ -1,17 +1,18 @@
 /*
  * idle.c
- *		Queues of which this session knows that no task is due: a look at a few bytes.
+ *		Remembers queues in which no task is due.
  *
- * Each offer of a task (slot_offer() in lanes.c) counts up its queue's counter, after the
+ * Each offer of a task (slot_offer() in lanes.c) increments its queue's counter, after the
  * task has become visible.  A session reads the counter before it looks at a queue.
- * While the counter has not moved, what the look has shown still holds: a task that
- * the look could not see is offered after it.  Tasks that no session offers are found by
- * a sweep, which counts up for each that it finds and, as it begins, for all queues:
- * of a queue without a lane slot it looks at nothing, but the next look at that queue
- * reads its index from the beginning.
+ * While the counter stays the same, the result of the look is still valid: a task that
+ * the look could not see is offered after it.
  *
- * Counters are shared by queues whose numbers differ by a multiple of IDLE_COUNTERS, and
- * by those of other databases.  That costs a look now and then, and nothing else.
+ * A sweep finds the tasks that no session offers.  It increments the counter for each task that
+ * it finds, and the counters of all queues when it begins.  The latter is for queues without a
+ * lane slot, at which a sweep does not look: the next claim reads their index from the beginning.
+ *
+ * Queues whose ids differ by a multiple of IDLE_COUNTERS share a counter, and so do queues
+ * of different databases.  That costs an unnecessary look now and then, and nothing else.
  */
 #include "postgres.h"
 
@@ -23,7 +24,7 @@
 #include "hints/idle.h"
 #include "tables/queue.h"
 
-/* What the session remembers of a queue; ids are given in turn, so that few share a place. */
+/* The last look at a queue.  Ids are given in sequence, so few queues share a place. */
 typedef struct Idle
 {
 	int32 queue_id; /* 0: nothing */
@@ -31,7 +32,7 @@ typedef struct Idle
 	TimestampTz until;
 } Idle;
 
-static Idle *places = NULL; /* IDLE_COUNTERS of them */
+static Idle *places = NULL; /* an array of IDLE_COUNTERS */
 static Oid extension = InvalidOid;
 
 static Idle *
@@ -82,7 +83,7 @@ idle_begin(int32 queue_id)
 	if (registry == NULL)
 		return 0;
 	begun = pg_atomic_read_u32(counter_of(queue_id));
-	pg_memory_barrier(); /* the look comes after it */
+	pg_memory_barrier(); /* the look must come after the read */
 	return begun;
 }
 
@@ -93,7 +94,7 @@ idle_remember(int32 queue_id, uint32 begun, TimestampTz until)
 		return;
 	if (places == NULL)
 		places = MemoryContextAllocZero(TopMemoryContext, IDLE_COUNTERS * sizeof(Idle));
-	/* The ids of queues begin anew with the extension. */
+	/* If the extension was created again, the ids are those of other queues. */
 	if (extension != queue_generation())
 		memset(places, 0, IDLE_COUNTERS * sizeof(Idle));
 	extension = queue_generation();

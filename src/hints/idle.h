@@ -1,29 +1,29 @@
 /*
  * idle.h
- *		Queues of which this session knows that no task is due: a look at a few bytes.
+ *		Remembers queues in which no task is due.
  *
  * To look for a due task takes microseconds.  A claim for thousands of push queues must
- * pass over those that have none in nanoseconds: each session remembers what its last
- * look at a queue has shown, and counters in shared memory tell whether a task has
- * come since.  Without that memory nothing is remembered.
+ * skip those without a due task in nanoseconds.  So each session remembers the result of its
+ * last look at a queue, and counters in shared memory show whether a task has come since
+ * then.  Without shared memory nothing is remembered.
  */
 #ifndef TASKQ_IDLE_H
 #define TASKQ_IDLE_H
 
 #include "utils/timestamp.h"
 
-/* Whether anything can be remembered. */
+/* Whether there is shared memory, without which nothing is remembered. */
 extern bool idle_is_possible(void);
 
 /*
- * For each of the queues: no committed task of it is due before until[], which is
- * DT_NOEND if none is known to come, and DT_NOBEGIN if the session must look.
+ * Sets until[] for each of the queues: none of its committed tasks is due before that time.
+ * DT_NOEND: no task is known to become due.  DT_NOBEGIN: the session must look.
  */
 extern void idle_read(const int32 *queue_ids, int count, TimestampTz *until);
 
 /*
- * What a look has shown: idle_begin() goes before it, and idle_remember() gets its
- * result.  Tasks that come between the two are not overlooked.
+ * The caller calls idle_begin() before a look at a queue and passes its result to idle_remember()
+ * after the look.  A task that comes between the two calls is not missed.
  */
 extern uint32 idle_begin(int32 queue_id);
 extern void idle_remember(int32 queue_id, uint32 begun, TimestampTz until);
@@ -31,7 +31,7 @@ extern void idle_remember(int32 queue_id, uint32 begun, TimestampTz until);
 /* A task of the queue may be claimed by other sessions from now on.  Never fails. */
 extern void idle_end(int32 queue_id);
 
-/* The same of all queues: tasks may have come of which no session has told. */
+/* The same for all queues: tasks may have come that no session has offered. */
 extern void idle_end_all(void);
 
 #endif

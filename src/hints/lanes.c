@@ -1,19 +1,15 @@
 /*
  * lanes.c
- *		What is remembered of each queue's lanes, and how it is kept.
+ *		Positions and candidates of each queue's lanes.
  *
- * What it means, and what must hold, is said in dispatch.c.
+ * dispatch.c explains them and has the invariant.
  */
 #include "postgres.h"
 
-#include "access/nbtree.h"
 #include "access/relscan.h"
 #include "common/pg_prng.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "base/settings.h"
@@ -192,7 +188,7 @@ slot_lower(LaneSlot *s, const Candidate *c)
 	lane->told_due = Min(lane->told_due, c->run_at);
 }
 
-/* No room: all of it is read again. */
+/* There is no room: the candidates and this row will be read again. */
 static void
 overflow(LaneSlot *s, const Candidate *c)
 {
@@ -229,7 +225,7 @@ slot_has(const LaneSlot *s, const Candidate *c)
 	return false;
 }
 
-/* Offers more than one row: this one, and others of the lane behind it. */
+/* Offers more than one row: this one and others after it in its lane. */
 static void
 offer_many(LaneSlot *s, const Candidate *first)
 {
@@ -242,8 +238,8 @@ offer_many(LaneSlot *s, const Candidate *first)
 }
 
 /*
- * Offers one row.  If it is due and all rows before it were read, it becomes a candidate
- * at once, and the position moves behind it: the index need not be read.
+ * Offers one row.  If it is due and all due rows before it were read, it becomes a candidate
+ * at once, and the position moves to it: the index need not be read.
  */
 static void
 offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
@@ -254,7 +250,7 @@ offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
 		slot_lower(s, c);
 	else if (c->run_at > now)
 	{
-		/* A refill under way does not get there: it stops at rows that are not due. */
+		/* A running refill does not read this row: it stops at rows that are not due. */
 		s->timer = Min(s->timer, c->run_at);
 		lane->next_due = Min(lane->next_due, c->run_at);
 		lane->told_due = Min(lane->told_due, c->run_at);
@@ -262,7 +258,7 @@ offer_one(LaneSlot *s, const Candidate *c, TimestampTz now)
 	else if (s->scanning || was_read(lane, c))
 		slot_push(s, c);
 	else if (lane->next_due <= now || s->count == MAX_CANDIDATES)
-		lane->next_due = Min(lane->next_due, c->run_at); /* it will be read in its turn */
+		lane->next_due = Min(lane->next_due, c->run_at); /* a refill will read it */
 	else
 	{
 		heap_push(s, c);
@@ -277,13 +273,13 @@ slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool a
 	TimestampTz now = GetCurrentTimestamp();
 	LaneSlot *s;
 
-	/* A row of which an administrator has changed the priority to what no lane has. */
+	/* An administrator may have given the row a priority for which there is no lane. */
 	if (c->priority < PRIORITY_OF(0) || c->priority >= PRIORITY_OF(NLANES))
 		return;
 	idle_end(queue_id);
 	s = slot_lock(queue_id);
 	if (s == NULL)
-		return; /* nothing was read that it could have been missed by */
+		return; /* nothing was read yet, so the row will be read */
 	if (s->relfile == relfile && many)
 		offer_many(s, c);
 	else if (s->relfile == relfile && !(again && slot_has(s, c)))
@@ -293,7 +289,7 @@ slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool a
 
 /* ---- reading a lane's entries ------------------------------------------------------ */
 
-/* Only index entries are read, no rows: any snapshot will do. */
+/* The scan reads index entries only, so the snapshot does not matter. */
 void
 lane_scan_open(LaneScan *ls, Backlog *b)
 {
@@ -337,7 +333,7 @@ lane_scan_next(LaneScan *ls, int lane, Candidate *c)
 	return true;
 }
 
-/* ---- who is told ----------------------------------------------------------------------- */
+/* ---- notifications --------------------------------------------------------------------- */
 
 void
 lanes_mark(int32 queue_id)
@@ -396,7 +392,7 @@ becomes_due(LaneSlot *s, TimestampTz now, TimestampTz *next)
 {
 	bool due = s->timer <= now;
 
-	/* A lane with unread rows that are due does not know its later ones. */
+	/* A lane with unread due rows does not know its later rows; the timer does. */
 	if (due)
 		s->timer = DT_NOEND;
 	*next = Min(*next, s->timer);
@@ -426,7 +422,7 @@ lanes_become_due(TimestampTz now, int32 *ids, int max, TimestampTz *next)
 		if (s == NULL)
 			continue;
 		if (count == max)
-			*next = now; /* the rest has its turn in the next call */
+			*next = now; /* the next call continues */
 		else if (becomes_due(s, now, next))
 		{
 			ids[count++] = s->entry.number;

@@ -1,11 +1,11 @@
 /*
  * lanes.h
- *		What is remembered of each queue's lanes.
+ *		Positions and candidates of each queue's lanes.
  *
- * A slot is what is remembered of one queue.  With shared memory there are as
- * many as taskq.dispatch_memory holds; without it each session has its own.
- * "Locked" means: until slot_unlock().  dispatch.c and sweep.c use this;
- * dispatch.c says what it is for.
+ * A slot holds the positions and candidates of one queue.  With shared memory there are as
+ * many slots as fit into taskq.dispatch_memory; without it each session has its own.
+ * "Locked" means: until slot_unlock().  dispatch.c and sweep.c use slots;
+ * dispatch.c explains them.
  */
 #ifndef TASKQ_LANES_H
 #define TASKQ_LANES_H
@@ -29,19 +29,19 @@ typedef struct Position
 typedef struct Lane
 {
 	Position read;        /* entries up to this one were read */
-	TimestampTz next_due; /* of the first unread row; in the past: read on */
-	TimestampTz told_due; /* the earliest that was offered behind the position while scanning */
+	TimestampTz next_due; /* run_at of the first unread row; in the past: read on */
+	TimestampTz told_due; /* the earliest run_at that was offered while scanning */
 } Lane;
 
 typedef struct LaneSlot
 {
-	HintEntry entry; /* its number is the queue's id */
+	HintEntry entry; /* its key is the queue's id */
 	uint32 relfile;  /* of the table of tasks when it was read */
-	uint64 version;  /* another one when it has forgotten everything */
+	uint64 version;  /* a new one after each slot_forget() */
 	bool scanning;
 	uint32 lowered;        /* lanes whose position went back while scanning */
-	TimestampTz timer;     /* when the first row becomes due that was offered for later */
-	TimestampTz announced; /* sessions were told of what became due by time until then */
+	TimestampTz timer;     /* the executor has been told that a row becomes due at this time */
+	TimestampTz announced; /* rows that became due before this time were announced */
 	bool marked;           /* sessions are to be notified */
 	int count;
 	Lane lanes[NLANES];
@@ -57,44 +57,44 @@ extern bool slots_are_shared(void);
 extern LaneSlot *slot_at(int n);
 extern int slot_count(void);
 
-/* One session reads on at a time: the lock it holds then; of shared slots only. */
+/* The lock of the one session that reads on; only for shared slots. */
 extern LWLock *slot_refill_lock(const LaneSlot *s);
 
 /* The queue's slot, locked; NULL if it has none.  Never fails. */
 extern LaneSlot *slot_lock(int32 queue_id);
 
-/* The same, and made if need be. */
+/* The same; makes the slot if there is none. */
 extern LaneSlot *slot_lock_or_make(Relation tasks, int32 queue_id);
 
 extern void slot_unlock(LaneSlot *s);
 
-/* Nothing is known any more: all is to be read. */
+/* Resets the slot: all lanes will be read from their left edge. */
 extern void slot_forget(LaneSlot *s, uint32 relfile);
 
-/* ---- of a locked slot; none of these fails ----------------------------------- */
+/* ---- for a locked slot; none of these fails ---------------------------------- */
 
-/* Takes the first candidate off, of at least one. */
+/* Removes and returns the first candidate; there must be one. */
 extern Candidate slot_pop(LaneSlot *s);
 
-/* One more candidate; where there is no room, all of them will be read again. */
+/* Adds a candidate; if there is no room, all candidates are forgotten and will be read again. */
 extern void slot_push(LaneSlot *s, const Candidate *c);
 
-/* The position goes back to before this row, so that it is read again. */
+/* Moves the position back to before this row, so that it is read again. */
 extern void slot_lower(LaneSlot *s, const Candidate *c);
 
-/* Whether it is a candidate. */
+/* Whether this row is a candidate of the slot. */
 extern bool slot_has(const LaneSlot *s, const Candidate *c);
 
 /*
- * Offers a row that can be seen from now on, or is free again.  many: this one,
- * and others of its lane behind it.  again: it may have been a candidate all
- * the time, having been taken by another way.  Locks the slot; never fails.
+ * Offers a row that has become visible or can be claimed again.  many: this row and others
+ * after it in its lane.  again: the row may still be a candidate, if it was taken in another
+ * way than by popping it.  Locks the slot; never fails.
  */
 extern void slot_offer(uint32 relfile, int32 queue_id, const Candidate *c, bool many, bool again);
 
 /* ---- order ---------------------------------------------------------------------- */
 
-/* As qsort() has it: (run_at, id) against the position. */
+/* Compares (run_at, id) with the position; the result is that of a qsort() comparison. */
 extern int position_compare(TimestampTz run_at, int64 id, const Position *p);
 
 /* Whether a is acquired before b. */
@@ -109,30 +109,30 @@ extern bool candidate_same(const Candidate *a, const Candidate *b);
 typedef struct LaneScan
 {
 	IndexScanDesc scan;
-	ScanKeyData position[2]; /* what the row comparison points to */
+	ScanKeyData position[2]; /* the members of the row comparison */
 } LaneScan;
 
-/* Until index_endscan(). */
+/* Opens a scan, which the caller ends with index_endscan(). */
 extern void lane_scan_open(LaneScan *ls, Backlog *b);
 
-/* Begins a lane behind a position: (run_at, id) > from. */
+/* Begins a lane after a position: (run_at, id) > from. */
 extern void lane_scan_begin(LaneScan *ls, int32 queue_id, int lane, const Position *from);
 
-/* The next entry, whether or not its row is visible to anybody. */
+/* The next entry, whether or not its row is visible; false: there is none. */
 extern bool lane_scan_next(LaneScan *ls, int lane, Candidate *c);
 
-/* ---- queues of which sessions are to be notified -------------------------------- */
+/* ---- notifications -------------------------------------------------------------- */
 
 /* Marks the queue, or all queues of this database.  Never fails. */
 extern void lanes_mark(int32 queue_id);
 extern void lanes_mark_all(void);
 
-/* The queues of this database that are marked, no more than max; their marks are gone. */
+/* Returns the number of marked queues of this database, at most max, and clears their marks. */
 extern int lanes_take_marks(int32 *ids, int max);
 
 /*
- * The queues of this database of which a task has become due by time since the
- * last call; they are marked, too.  *next is when that will happen next.
+ * Finds the queues of this database in which a task has become due by time since the last
+ * call, and marks them.  Returns their number, at most max; *next is when to call it again.
  */
 extern int lanes_become_due(TimestampTz now, int32 *ids, int max, TimestampTz *next);
 

@@ -1,40 +1,39 @@
 /*
  * leases.c
- *		When the running tasks' leases run out, as shared memory knows it.
+ *		The leases of running tasks in shared memory.
  *
- * To look through the table of leases for those that have run out costs as much as the
- * table is long, dead rows included, and these pile up while some session holds an
- * old snapshot.  So shared memory has a table of all leases, kept by the
- * commits that give, extend and end them, and a look costs as much as tasks
- * are running.  It is a hint: whether a lease has run out is decided on its row.
+ * The cost of a search for expired leases in the table of leases grows with the size of the
+ * table, including its dead rows, which pile up while a session holds an old snapshot.  So
+ * shared memory has a copy of all leases, which is maintained by the commits that give,
+ * extend and end them, and the cost of a search there grows only with the number of running
+ * tasks.  The copy is a hint: the row decides whether a lease has run out.
  *
- * While the table may not be complete it is not used: until the executor has
- * filled it after the start of the server, after prepared or replicated
- * transactions, and when a lease has found no room.  Then, and every ten minutes,
- * the table of leases is read once, and this one is filled from it.
+ * The copy is not used while it may be incomplete: until the executor has filled it
+ * after a start of the server, after prepared or replicated transactions, and after a lease
+ * has found no room.  In these cases, and every ten minutes, the table of leases is read
+ * once and the copy is filled from it.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/spin.h"
-#include "utils/memutils.h"
 
 #include "base/database.h"
 #include "base/shmem.h"
 #include "base/xact.h"
+#include "hints/counts.h"
 #include "hints/leases.h"
 #include "tables/rows.h"
 
 #define REFILL_EVERY (600 * USECS_PER_SEC)
+#define CLOCK_STEP   USECS_PER_SEC /* a clock that was set back by less does no harm */
 
-/* A lease: its number is the task's id. */
+/* A lease; the key of its entry is the task's id. */
 typedef struct Known
 {
 	HintEntry entry;
 	int32 queue_id;
+	TimestampTz last_set; /* see last_set_of() */
 	TimestampTz until;
 } Known;
 
@@ -57,7 +56,7 @@ leases_unknown(void)
 
 /* Never fails. */
 static void
-set_until(int32 queue_id, int64 id, TimestampTz until)
+set_until(int32 queue_id, int64 id, TimestampTz last_set, TimestampTz until)
 {
 	Known *k = (Known *) hint_make(&leases_table, id, NULL);
 
@@ -67,13 +66,14 @@ set_until(int32 queue_id, int64 id, TimestampTz until)
 		return;
 	}
 	k->queue_id = queue_id;
+	k->last_set = last_set;
 	k->until = until;
 	hint_unlock(&leases_table, &k->entry);
 }
 
 /*
- * Forgets the lease if it ran until some time between the two.  The task may have another
- * lease by now, whose commit has come here before this one's.
+ * Forgets the lease if its end lies between the two times.  The task may have another lease
+ * by now, if the commit of that one was told before.
  */
 static void
 forget(int64 id, TimestampTz from, TimestampTz to)
@@ -87,15 +87,16 @@ forget(int64 id, TimestampTz from, TimestampTz to)
 	hint_unlock(&leases_table, &k->entry);
 }
 
-/* ---- what this transaction changes --------------------------------------------- */
+/* ---- the changes of this transaction ------------------------------------------- */
 
 typedef struct Change
 {
 	XactNote note;
 	int32 queue_id;
 	int64 id;
+	TimestampTz last_set;
 	TimestampTz until;
-	int running; /* by how much it changes the number of running tasks */
+	int running; /* the change of the number of running tasks */
 } Change;
 
 static void
@@ -106,10 +107,20 @@ tell_change(const void *note)
 	if (c->running < 0)
 		forget(c->id, c->until, c->until);
 	else
-		set_until(c->queue_id, c->id, c->until);
+		set_until(c->queue_id, c->id, c->last_set, c->until);
 }
 
 static XactKind changes = {.note_size = sizeof(Change), .committed = tell_change};
+
+/* The latest time that the clock has shown to this lease: its start, or its last extension. */
+static TimestampTz
+last_set_of(const Row *lease)
+{
+	TimestampTz started_at = ROW_TIME(lease, LEASE_STARTED_AT);
+
+	return lease->nulls[LEASE_EXTENDED_AT] ? started_at
+										   : Max(started_at, ROW_TIME(lease, LEASE_EXTENDED_AT));
+}
 
 static void
 note_change(const Row *lease, int running)
@@ -121,6 +132,7 @@ note_change(const Row *lease, int running)
 	c = xact_note(&changes);
 	c->queue_id = ROW_INT32(lease, LEASE_QUEUE_ID);
 	c->id = ROW_INT64(lease, LEASE_ID);
+	c->last_set = last_set_of(lease);
 	c->until = ROW_TIME(lease, LEASE_UNTIL);
 	c->running = running;
 }
@@ -152,7 +164,7 @@ is_known(TaskqDatabase *db)
 		   GetCurrentTimestamp() - db->leases_filled_at < REFILL_EVERY;
 }
 
-/* What is looked for: the leases of a queue. */
+/* The leases of a queue, as a search collects or counts them. */
 typedef struct Running
 {
 	int32 queue_id;
@@ -177,7 +189,7 @@ see_running(const void *entry, void *arg)
 	running->seen[running->count++] = *k;
 }
 
-/* Whether this transaction has ended the lease, which may still be undone. */
+/* Whether this transaction has ended the lease; it may still roll back. */
 static bool
 is_ended_here(int64 id)
 {
@@ -191,18 +203,26 @@ is_ended_here(int64 id)
 	return false;
 }
 
+/* Never fails. */
+static void
+know_lease(const Row *lease)
+{
+	set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
+			  last_set_of(lease), ROW_TIME(lease, LEASE_UNTIL));
+}
+
 void
 leases_correct(int64 id, const Row *lease)
 {
 	if (lease != NULL)
-		set_until(ROW_INT32(lease, LEASE_QUEUE_ID), id, ROW_TIME(lease, LEASE_UNTIL));
+		know_lease(lease);
 	else if (!is_ended_here(id))
 		forget(id, DT_NOBEGIN, GetCurrentTimestamp());
 }
 
 /*
- * Forgets the leases of the queue that have no row: they ended by a way that tells no
- * process.  A lease that has come in the place of one meanwhile runs until another time.
+ * Forgets the leases of the queue that have no row: they ended in a way that updates no hints.
+ * A new lease of the same task is not forgotten, because it ends at another time.
  */
 static void
 forget_without_row(int32 queue_id)
@@ -227,6 +247,13 @@ forget_without_row(int32 queue_id)
 	pfree(running.seen);
 }
 
+/*
+ * Calls count() such that the changes of a queue add up to the number of its running tasks,
+ * including those that this transaction has claimed.  Reads the table of leases only if shared
+ * memory does not know all leases.
+ */
+typedef void (*LeaseCounter)(int32 queue_id, int change, void *arg);
+
 /* A LeaseCounter and its argument. */
 typedef struct Counting
 {
@@ -250,8 +277,8 @@ count_row(const Row *lease, void *arg)
 	counting->count(ROW_INT32(lease, LEASE_QUEUE_ID), 1, counting->arg);
 }
 
-void
-leases_count(LeaseCounter count, void *arg)
+static void
+count_leases(LeaseCounter count, void *arg)
 {
 	Counting counting = {count, arg};
 
@@ -285,11 +312,23 @@ leases_count_running(int32 queue_id, bool exactly)
 
 	if (exactly && is_known(database_mine()))
 		forget_without_row(queue_id);
-	leases_count(count_of_queue, &running);
+	count_leases(count_of_queue, &running);
 	return running.count;
 }
 
-/* ---- which have run out ------------------------------------------------------------ */
+/* ---- expired leases ---------------------------------------------------------------- */
+
+static bool
+is_ahead(TimestampTz last_set, TimestampTz now)
+{
+	return last_set > now + CLOCK_STEP;
+}
+
+bool
+lease_is_ahead(const Row *lease, TimestampTz now)
+{
+	return is_ahead(last_set_of(lease), now);
+}
 
 bool
 leases_are_known(void)
@@ -308,7 +347,7 @@ leases_lapsed(int *at, TimestampTz now, int64 *ids, int max, TimestampTz *next)
 
 		if (k == NULL)
 			continue;
-		if (k->until <= now)
+		if (k->until <= now || is_ahead(k->last_set, now))
 			ids[count++] = k->entry.number;
 		else
 			*next = Min(*next, k->until);
@@ -320,9 +359,9 @@ leases_lapsed(int *at, TimestampTz now, int64 *ids, int max, TimestampTz *next)
 /* ---- filling ------------------------------------------------------------------------- */
 
 /*
- * While a process reads the table of leases, leases_filled_at names it, as a time long ago.
- * If another process begins to read, or a lease finds no room, then the end of the reading
- * does not make the leases known.
+ * While a process reads the table of leases, leases_filled_at holds its pid as a negative
+ * number, which is a time long ago.  If another process begins to read, or a lease finds no
+ * room, the copy does not count as complete when the reading ends.
  */
 static TimestampTz
 filling_by_me(void)
@@ -345,8 +384,7 @@ void
 leases_fill(const Row *lease)
 {
 	if (hint_is_shared(&leases_table))
-		set_until(ROW_INT32(lease, LEASE_QUEUE_ID), ROW_INT64(lease, LEASE_ID),
-				  ROW_TIME(lease, LEASE_UNTIL));
+		know_lease(lease);
 }
 
 void
@@ -363,6 +401,7 @@ Datum
 taskq_leases_changed(PG_FUNCTION_ARGS)
 {
 	leases_unknown();
+	counts_anew();
 	database_hints_changed();
 	PG_RETURN_VOID();
 }

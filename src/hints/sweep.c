@@ -2,10 +2,11 @@
  * sweep.c
  *		Looks for pending tasks behind the lanes' positions that no session has offered.
  *
- * Rows of prepared transactions and of logical replication come so.  A sweep
- * walks the read part of every lane, in steps; the process remembers where it goes
- * on.  A row that it finds becomes a candidate, unless it is one: dispatch.c
- * says what must hold.
+ * Prepared transactions, logical replication, and statements of a restore or of an
+ * administrator leave such rows.  A sweep walks the read
+ * part of every lane, in steps; the process remembers where the next step continues.  A
+ * pending row that it finds becomes a candidate unless it is one already; so the invariant
+ * in dispatch.c holds again.
  */
 #include "postgres.h"
 
@@ -23,7 +24,7 @@
 
 #define SWEEP_FOUND 64 /* missed rows that one step can offer */
 
-#define SWEEP_ENTRIES 10000 /* of one step: some milliseconds */
+#define SWEEP_ENTRIES 10000 /* entries of one step, which take some milliseconds */
 
 /* A step of a sweep: a part of one lane. */
 typedef struct Sweep
@@ -35,14 +36,14 @@ typedef struct Sweep
 	int budget;  /* entries that may still be looked at */
 	bool at_end;
 	bool is_unread;   /* there is an entry behind "to" */
-	Candidate unread; /* the first such */
+	Candidate unread; /* the first such entry */
 	int count;
 	Candidate found[SWEEP_FOUND];
 } Sweep;
 
 static const Position lane_start = {DT_NOBEGIN, 0};
 
-/* Where this process goes on. */
+/* Where the next step of this process continues. */
 static int sweep_slot = 0;
 static int sweep_lane = 0;
 static int32 sweep_queue = 0;
@@ -92,7 +93,7 @@ sweep_entries(Backlog *b, LaneScan *scan, Sweep *w)
 	}
 }
 
-/* Keeps what was found and is no candidate yet. */
+/* Removes the rows that are candidates already. */
 static void
 drop_known(const LaneSlot *s, Sweep *w)
 {
@@ -116,7 +117,7 @@ sweep_end(uint32 relfile, Sweep *w)
 	else
 	{
 		if (w->is_unread)
-			slot_lower(s, &w->unread); /* it may have been passed over meanwhile */
+			slot_lower(s, &w->unread); /* the position may have moved past it meanwhile */
 		drop_known(s, w);
 		for (int i = 0; i < w->count; i++)
 			slot_push(s, &w->found[i]);
@@ -159,8 +160,8 @@ sweep_begin_anew(void)
 }
 
 /*
- * Of a queue without a slot nothing was read, so a sweep has nothing to compare with: those who
- * claim from it look at all of its index again.
+ * A sweep does not look at queues without a slot, because nothing was read of their lanes.
+ * Claimers look at the whole index of such queues again.
  */
 static void
 tell_beginning(void)
@@ -207,7 +208,7 @@ sweep_step(Backlog *b, int max_entries)
 	return true;
 }
 
-/* One step of a sweep; whether it has come to its end. */
+/* One step of a sweep; true: the sweep is complete. */
 PG_FUNCTION_INFO_V1(taskq_sweep);
 Datum
 taskq_sweep(PG_FUNCTION_ARGS)
@@ -221,7 +222,6 @@ taskq_sweep(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(done);
 }
 
-/* All of it at once; by another if this one cannot do it to the end. */
 void
 sweep_if_wanted(void)
 {

@@ -6,7 +6,7 @@
 #define TASKQ_SWEEP_H
 
 /*
- * A whole sweep, if a transaction has asked for one; if it fails half-way, the next
+ * Makes a whole sweep, if a transaction has asked for one.  If it fails half-way, the next
  * caller makes it.
  */
 extern void sweep_if_wanted(void);

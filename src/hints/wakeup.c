@@ -1,46 +1,53 @@
 /*
  * wakeup.c
- *		What a committed transaction tells other processes: executor, launcher, waiters.
+ *		Wakes other processes when a transaction commits: executor, launcher, waiters.
  *
- * A transaction notes what it has to tell, and tells it once other processes can see
- * its changes.  That is not yet so when the callbacks for the commit run: the
- * rows are visible then, but catalog entries that other processes have cached, such as
- * queues, roles and databases, are invalidated only afterwards.  So it is told when
- * the transaction has released its locks.  Nothing may fail there: it
- * writes atomics, marks and latches and does nothing else, and the database's slot is
- * looked up beforehand.
+ * A transaction notes its wake-ups, and performs them once other processes can see
+ * its changes.  The callbacks for the commit are too early: the rows are visible then, but
+ * catalog entries that other processes have cached, such as queues, roles and databases,
+ * are invalidated only afterwards.  So the wake-ups come when the transaction has released
+ * its locks.  No error may be raised there: this code only writes atomics, marks and
+ * latches, and the database's slot is looked up beforehand.
  *
- * What a session waits for stands in shared memory, in the place of the session's number.
- * As many sessions that wait for a queue are woken as tasks have come.  A woken session is
- * marked so; if it leaves without having looked, another one is woken instead.
+ * The topic for which a session waits stands in shared memory, in the place of the session's
+ * number.  If it waits for several topics, these stand in a list, and the place says so.  A commit
+ * wakes as many waiters of a queue as it has added tasks.  A woken session is marked with the
+ * topic that woke it; if it stops waiting without having found a task there, another one is woken
+ * instead.
  *
- * A prepared transaction tells nothing.  When one has been committed or rolled
- * back, and when logical replication has applied something, a sweep looks for
- * what has come: see dispatch.c and sweep.c.
+ * A prepared transaction wakes no process.  When it is committed or rolled back, when
+ * logical replication has applied a transaction, and when statements have written tasks or
+ * leases, a sweep looks for new tasks: see dispatch.c and sweep.c.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
-#include "utils/resowner.h"
 
 #include "base/compat.h"
 #include "base/database.h"
 #include "base/xact.h"
 #include "hints/counts.h"
+#include "hints/flow.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
 #include "hints/wakeup.h"
 
-/* Topics are odd numbers. */
-#define TOPIC_NONE  UINT64CONST(0)
-#define TOPIC_WOKEN UINT64CONST(2) /* in place of what was waited for */
-#define TOPIC_ANY   UINT64CONST(4)
+#define TOPIC_NONE UINT64CONST(0)
+#define TOPIC_ANY  UINT64CONST(4)
 
-/* So many tasks and queues are told one by one; if there are more, all waiters are woken. */
+/*
+ * The lowest bits tell what stands in the place of a session.  Topics are odd numbers.
+ * PLACE_WOKEN: it was woken, and the other bits are those of the topic.  PLACE_LIST: it waits for
+ * the topics of its list, and the other bits are the number of that list.
+ */
+#define PLACE_BITS  UINT64CONST(7)
+#define PLACE_WOKEN UINT64CONST(2)
+#define PLACE_LIST  UINT64CONST(6)
+
+/* So many tasks and queues are noted one by one; if there are more, all waiters are woken. */
 #define MAX_ENDED  256
 #define MAX_QUEUES 32
 
@@ -51,16 +58,20 @@ typedef struct Arrivals
 	int count;
 } Arrivals;
 
-/* Of the current transaction. */
-static uint32 wanted = 0;              /* of the database: bits of DatabaseWant */
-static TaskqDatabase *database = NULL; /* known before the end, if anything is to be told */
+/* The notes of the current transaction. */
+static uint32 wanted = 0;              /* bits of DatabaseWant */
+static TaskqDatabase *database = NULL; /* looked up before the end of the transaction */
 static int64 ended[MAX_ENDED];         /* tasks */
 static int nended = 0;                 /* may be greater than MAX_ENDED */
 static Arrivals arrivals[MAX_QUEUES];
-static int narrivals = 0; /* may be greater than MAX_QUEUES */
+static int narrivals = 0;      /* may be greater than MAX_QUEUES */
+static bool rows_came = false; /* past the functions that write them */
 
-/* Of this session. */
+/* The topic for which this session waits, or its list. */
 static uint64 waiting_for = TOPIC_NONE;
+
+/* What stood in its place before the look that is under way. */
+static uint64 before_look = TOPIC_NONE;
 
 static uint64
 topic(uint32 kind, uint64 id)
@@ -84,6 +95,43 @@ topic_of_queue(int32 id)
 
 /* ---- waiters --------------------------------------------------------------------- */
 
+static bool
+is_kind(uint64 place, uint64 kind)
+{
+	return (place & PLACE_BITS) == kind;
+}
+
+/* What stands in the place of a session that was woken by the topic. */
+static uint64
+woken_by(uint64 topic)
+{
+	return (topic & ~PLACE_BITS) | PLACE_WOKEN;
+}
+
+/* The list may be a later one than that of the place; then the place has changed, too. */
+static bool
+is_listed(int backend, uint64 topic)
+{
+	const TopicList *list = registry_topics(backend);
+
+	pg_read_barrier();
+	for (int i = 0; i < Min(list->count, MAX_TOPICS); i++)
+	{
+		if (list->topics[i] == topic)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the session in whose place that stands waits for the topic. */
+static bool
+waits_for(int backend, uint64 place, uint64 topic)
+{
+	if (topic == TOPIC_ANY)
+		return place != TOPIC_NONE && !is_kind(place, PLACE_WOKEN);
+	return place == topic || (is_kind(place, PLACE_LIST) && is_listed(backend, topic));
+}
+
 /* Wakes up to count sessions that wait for the topic; each is woken once. */
 static void
 wake_waiters(uint64 topic, int count)
@@ -93,9 +141,9 @@ wake_waiters(uint64 topic, int count)
 		pg_atomic_uint64 *place = &registry->waiting_for[i];
 		uint64 found = pg_atomic_read_u64(place);
 
-		if (found == topic || (topic == TOPIC_ANY && found != TOPIC_NONE && found != TOPIC_WOKEN))
+		if (waits_for(i, found, topic))
 		{
-			if (!pg_atomic_compare_exchange_u64(place, &found, TOPIC_WOKEN))
+			if (!pg_atomic_compare_exchange_u64(place, &found, woken_by(topic)))
 				continue;
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 			count--;
@@ -103,35 +151,88 @@ wake_waiters(uint64 topic, int count)
 	}
 }
 
-/* Whether this session had been woken. */
-static bool
+/* Returns what stood in the place of this session. */
+static uint64
 set_waiting_for(uint64 topic)
 {
 	waiting_for = topic;
-	return pg_atomic_exchange_u64(&registry->waiting_for[compat_my_procno()], topic) ==
-		   TOPIC_WOKEN;
+	return pg_atomic_exchange_u64(&registry->waiting_for[compat_my_procno()], topic);
 }
 
 void
 wakeup_wait_for(uint64 topic)
 {
 	if (registry != NULL)
-		(void) set_waiting_for(topic);
+		before_look = set_waiting_for(topic);
 }
 
+uint64
+topic_of_list(const uint64 *topics, int count)
+{
+	TopicList *list;
+
+	if (registry == NULL)
+		return PLACE_LIST;
+	wakeup_stop_waiting(TOPIC_NONE);
+	list = registry_topics(compat_my_procno());
+	list->count = count;
+	memcpy(list->topics, topics, count * sizeof(uint64));
+	return (uint64) ++list->number * (PLACE_BITS + 1) + PLACE_LIST;
+}
+
+/*
+ * If a topic other than the one that was found has woken this session, as stands in its place,
+ * wakes another waiter of that topic.
+ */
+static void
+pass_on(uint64 topic, uint64 place, uint64 found)
+{
+	const TopicList *list = registry_topics(compat_my_procno());
+
+	if (!is_kind(place, PLACE_WOKEN) || place == woken_by(found))
+		return;
+	if (!is_kind(topic, PLACE_LIST) && place == woken_by(topic))
+		wake_waiters(topic, 1);
+	for (int i = 0; is_kind(topic, PLACE_LIST) && i < list->count; i++)
+	{
+		if (place == woken_by(list->topics[i]))
+			wake_waiters(list->topics[i], 1);
+	}
+}
+
+/*
+ * The session may have been woken twice: before its last look, which can have found something
+ * else first, and since then.
+ */
 void
-wakeup_stop_waiting(bool found)
+wakeup_stop_waiting(uint64 found)
 {
 	uint64 topic = waiting_for;
+	uint64 place;
 
-	if (topic != TOPIC_NONE && set_waiting_for(TOPIC_NONE) && !found)
-		wake_waiters(topic, 1);
+	if (topic == TOPIC_NONE)
+		return;
+	place = set_waiting_for(TOPIC_NONE);
+	pass_on(topic, before_look, found);
+	pass_on(topic, place, found);
+	before_look = TOPIC_NONE;
 }
 
 void
 wakeup_waiters(int32 queue_id)
 {
 	wake_waiters(topic_of_queue(queue_id), MaxBackends);
+}
+
+void
+wakeup_some(int32 queue_id, int count)
+{
+	if (registry == NULL)
+		return; /* the library is not preloaded: sessions and the executor poll */
+	wake_waiters(topic_of_queue(queue_id), count);
+	lanes_mark(queue_id);
+	if (database_mine() != NULL)
+		database_want(database_mine(), WANT_NOTIFY);
 }
 
 /* ---- at the end of a transaction ------------------------------------------------- */
@@ -158,17 +259,25 @@ static void
 forget_all_notes(void)
 {
 	wanted = nended = narrivals = 0;
+	rows_came = false;
+}
+
+static void
+note_rows_came(void)
+{
+	wakeup_at_commit(WANT_SWEEP);
+	rows_came = true;
 }
 
 static void
 transaction_ended(XactEnd end)
 {
 	if (end == XACT_ROLLED_BACK)
-		wakeup_stop_waiting(false);
+		wakeup_stop_waiting(TOPIC_NONE);
 	if (end != XACT_COMMITTED)
 		forget_all_notes();
 	else if (IsLogicalWorker())
-		wakeup_at_commit(WANT_SWEEP);
+		note_rows_came();
 }
 
 static void
@@ -180,10 +289,13 @@ tell(bool committed)
 	{
 		counts_anew();
 		leases_unknown();
-		database_hints_changed();
+		flow_sweep(rows_came);
 	}
 	if (wanted != 0)
+	{
 		database_want(database, wanted);
+		database_hints_changed();
+	}
 	if (nended > 0 || narrivals > 0)
 		tell_waiters();
 	forget_all_notes();
@@ -197,7 +309,7 @@ wakeup_install(void)
 	xact_register(&told_at_commit);
 }
 
-/* ---- what is to be told ------------------------------------------------------------ */
+/* ---- notes ------------------------------------------------------------------------- */
 
 void
 wakeup_at_commit(uint32 wants)
@@ -248,7 +360,25 @@ PG_FUNCTION_INFO_V1(taskq_sweep_soon);
 Datum
 taskq_sweep_soon(PG_FUNCTION_ARGS)
 {
-	wakeup_at_commit(WANT_SWEEP);
+	note_rows_came();
+	PG_RETURN_VOID();
+}
+
+/* A trigger of tasks and leases: a statement has written them. */
+PG_FUNCTION_INFO_V1(taskq_written);
+Datum
+taskq_written(PG_FUNCTION_ARGS)
+{
+	note_rows_came();
+	PG_RETURN_POINTER(NULL);
+}
+
+/* The requests of a dropped queue are to be given up, and its tasks to be ended. */
+PG_FUNCTION_INFO_V1(taskq_empty_queues_soon);
+Datum
+taskq_empty_queues_soon(PG_FUNCTION_ARGS)
+{
+	wakeup_at_commit(WANT_CANCELS | WANT_EMPTY);
 	PG_RETURN_VOID();
 }
 
@@ -257,6 +387,14 @@ Datum
 taskq_make_history_soon(PG_FUNCTION_ARGS)
 {
 	wakeup_at_commit(WANT_HISTORY);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_schedules_changed);
+Datum
+taskq_schedules_changed(PG_FUNCTION_ARGS)
+{
+	wakeup_at_commit(WANT_FIRING);
 	PG_RETURN_VOID();
 }
 

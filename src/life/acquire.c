@@ -1,10 +1,11 @@
 /*
  * acquire.c
- *		How an attempt begins: one claim for pull and push tasks.
+ *		Claims tasks: the same way for pull and for push tasks.
  *
- * dispatch.c knows which tasks to try, and pending.c whether one can be had.  A
- * claim holds the task and inserts its lease, which is all.  Another claimer of the
- * same task meets the lock or the lease, and goes on to the next task.
+ * dispatch.c, and groups.c for tasks with a group, know which tasks to try.  claim.c claims them.
+ *
+ * A claim also ends the tasks that it finds too late to start, and those that no worker can be
+ * given.  If that fails, it goes on with the others all the same.
  */
 #include "postgres.h"
 
@@ -19,185 +20,33 @@
 #include "base/database.h"
 #include "base/durability.h"
 #include "base/errors.h"
+#include "base/jsontext.h"
 #include "base/settings.h"
+#include "core/outcome.h"
+#include "core/protocol.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
 #include "hints/idle.h"
 #include "hints/sweep.h"
 #include "life/acquire.h"
+#include "life/claim.h"
+#include "life/due.h"
+#include "life/empty.h"
 #include "life/expire.h"
-#include "life/history.h"
+#include "life/finish.h"
 #include "life/lease.h"
-#include "life/pending.h"
+#include "life/turns.h"
+#include "tables/attached.h"
 #include "tables/backlog.h"
 #include "tables/grant.h"
+#include "tables/group_id.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-#include "tables/state.h"
 #include "tables/token.h"
 
-#define HELD_AT_ONCE 16
-
-/* A claim under way. */
-typedef struct Claiming
-{
-	TimestampTz now;
-	int64 lease_us;
-	text *worker;
-	bool push; /* the sender of the request minds the timeout */
-	Claim *claims;
-	int count;
-	int max;
-} Claiming;
-
-/* Until when heartbeats may extend the lease: started + timeout, if the task has one. */
-static TimestampTz
-deadline_of(const Claiming *c, const Row *task)
-{
-	int64 timeout_us;
-
-	if (c->push || task->nulls[TASK_TIMEOUT])
-		return DT_NOEND;
-	timeout_us = interval_us(DatumGetIntervalP(task->values[TASK_TIMEOUT]));
-	return c->now + timeout_us;
-}
-
-static void
-fill_lease(Row *lease, const Claiming *c, const Row *task)
-{
-	TimestampTz deadline = deadline_of(c, task);
-
-	row_init(lease);
-	row_set(lease, LEASE_ID, task->values[TASK_ID]);
-	row_set(lease, LEASE_TOKEN, Int64GetDatum(token_next()));
-	row_set(lease, LEASE_STARTED_AT, TimestampTzGetDatum(c->now));
-	row_set(lease, LEASE_UNTIL, TimestampTzGetDatum(Min(c->now + c->lease_us, deadline)));
-	row_set(lease, LEASE_QUEUE_ID, task->values[TASK_QUEUE_ID]);
-	row_set(lease, LEASE_ATTEMPT, Int32GetDatum(ROW_INT32(task, TASK_ATTEMPT) + 1));
-	row_set(lease, LEASE_CANCEL_REQUESTED, BoolGetDatum(false));
-	if (deadline != DT_NOEND)
-		row_set(lease, LEASE_DEADLINE, TimestampTzGetDatum(deadline));
-	row_set_text(lease, LEASE_WORKER, c->worker);
-}
-
-/* A task that is too late to start, whose row an administrator is changing: it is tried again. */
-static void
-offer_later(Backlog *b, const Row *task)
-{
-	Candidate c = candidate_of(task);
-
-	dispatch_inserted(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
-}
-
-/* Claims the held tasks, which are in claims[] behind those claimed so far, and releases them. */
-static void
-claim_held(Backlog *b, Claiming *c, int held)
-{
-	Row *leases[HELD_AT_ONCE];
-	Row expired[HELD_AT_ONCE];
-	Ending ending = {.state = STATE_EXPIRED};
-	int nexpired = 0;
-	int n = 0;
-
-	for (int i = 0; i < held; i++)
-	{
-		Claim *claim = &c->claims[c->count + n];
-		Row task = c->claims[c->count + i].task;
-
-		if (!task_start_expired(&task, c->now))
-		{
-			claim->task = task;
-			fill_lease(&claim->lease, c, &task);
-			leases[n++] = &claim->lease;
-		}
-		else if (pending_delete(b, &task, false) == ROW_DONE)
-			expired[nexpired++] = task;
-		else
-			offer_later(b, &task);
-	}
-	lease_give(&b->lease, leases, n);
-	for (int i = 0; i < n; i++)
-		pending_let_go(b, ROW_INT64(leases[i], LEASE_ID));
-	if (n > 0)
-		counts_pending(ROW_INT32(leases[0], LEASE_QUEUE_ID), -n);
-	c->count += n;
-	for (int i = 0; i < nexpired; i++)
-	{
-		ending.error = task_expired_error();
-		task_end(&expired[i], NULL, &ending);
-	}
-}
-
-static bool
-claim_seen(Backlog *b, const Candidate *candidate, void *arg)
-{
-	Claiming *c = arg;
-	Row *task = &c->claims[c->count].task;
-
-	if (pending_hold(b, candidate, true, task) == ROW_DONE)
-	{
-		dispatch_taken(b->task.heap, ROW_INT32(task, TASK_QUEUE_ID), candidate);
-		claim_held(b, c, 1);
-	}
-	return c->count < c->max;
-}
-
-/* Whether the task is held already: a candidate may have been given twice. */
-static bool
-is_held(const Claiming *c, int held, int64 id)
-{
-	for (int i = 0; i < held; i++)
-	{
-		if (ROW_INT64(&c->claims[c->count + i].task, TASK_ID) == id)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Holds the candidates and claims them together.  If another session holds one of them, this
- * session waits for it, but only after it has claimed, and so released, those that it holds.
- */
-static void
-claim_taken(Backlog *b, Claiming *c, const Candidate *taken, int n)
-{
-	int held = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		RowResult result = ROW_GONE;
-
-		if (!is_held(c, held, taken[i].id))
-			result = pending_hold(b, &taken[i], held == 0, &c->claims[c->count + held].task);
-		if (result == ROW_BUSY)
-		{
-			claim_held(b, c, held);
-			held = 0;
-			result = pending_hold(b, &taken[i], true, &c->claims[c->count].task);
-		}
-		if (result == ROW_DONE)
-			held++;
-	}
-	claim_held(b, c, held);
-}
-
-static void
-claim_candidates(Backlog *b, int32 queue_id, Claiming *c, TimestampTz *next_due)
-{
-	Candidate taken[HELD_AT_ONCE];
-	int n = 1;
-
-	while (c->count < c->max && n > 0)
-	{
-		n = dispatch_take(b, queue_id, c->now, taken, Min(c->max - c->count, HELD_AT_ONCE),
-						  next_due);
-		claim_taken(b, c, taken, n);
-	}
-}
-
 int
-task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *claims,
-		   TimestampTz *next_due)
+task_claim(const Queue *queue, int64 group_id, int max, int64 lease_us, text *worker,
+		   Claim *claims, TimestampTz *next_due)
 {
 	Claiming c = {
 		.now = GetCurrentTimestamp(),
@@ -208,25 +57,28 @@ task_claim(const Queue *queue, int max, int64 lease_us, text *worker, Claim *cla
 		.max = max,
 	};
 	uint32 begun = idle_begin(queue->id);
+	OwnTasks *own;
 	Backlog b;
 
 	*next_due = DT_NOEND;
 	if (queue->paused)
 		return 0;
+	tables_require();
 	backlog_open(&b);
-	/*
-	 * A task that is not yet visible to other sessions is no candidate; the session that
-	 * submitted it looks for it itself.
-	 */
-	if (dispatch_has_own(queue->id))
-		*next_due = backlog_walk(&b, queue->id, c.now, claim_seen, &c);
+	own = dispatch_own(queue->id);
+	if (group_id != 0 || turns_matter(queue))
+		claim_in_turns(&b, queue, group_id, &c, next_due);
+	else if (own != NULL)
+		claim_with_own(&b, own, &c, next_due);
 	else
 		claim_candidates(&b, queue->id, &c, next_due);
 	backlog_close(&b);
 	if (c.count < max && queue->push)
-		idle_remember(queue->id, begun, *next_due);
+		remember_idle(queue, begun, c.now, *next_due);
 	if (c.count > 0)
 		CommandCounterIncrement();
+	if (c.nlate > 0)
+		expire_late(c.late, c.nlate);
 	return c.count;
 }
 
@@ -240,19 +92,23 @@ executor_runs(void)
 }
 
 /*
- * An executor takes back leases that have run out, ends tasks that were not started in time, and
- * looks for tasks of which no session has told.  Where none is known to run, the sessions that
- * acquire do so, once a second, and with each call while a pass leaves more to do.
+ * An executor takes back leases that have run out, ends tasks that were not started in time or
+ * whose queue was dropped, and looks for tasks that no session has offered.  If no executor is
+ * known to run, the sessions that acquire tasks do this work: once a second, or with each call
+ * while a pass leaves work to do.
  */
 static void
 expire_if_time(void)
 {
 	static TimestampTz last = 0;
 	TimestampTz now = GetCurrentTimestamp();
+	bool more;
 
 	if (now >= last && now - last < USECS_PER_SEC)
 		return;
-	last = expire_some() ? 0 : now;
+	more = expire_some();
+	more = empty_some() || more;
+	last = more ? 0 : now;
 	sweep_if_wanted();
 }
 
@@ -271,6 +127,7 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 		SUBMITTED_AT,
 		KEY,
 		PRIORITY,
+		GROUP_KEY,
 		NCOLUMNS,
 	};
 	const Row *task = &claim->task;
@@ -290,37 +147,105 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 	values[KEY] = task->values[TASK_KEY];
 	nulls[KEY] = task->nulls[TASK_KEY];
 	values[PRIORITY] = Int32GetDatum(ROW_INT16(task, TASK_PRIORITY));
+	values[GROUP_KEY] = task->values[TASK_GROUP_KEY];
+	nulls[GROUP_KEY] = task->nulls[TASK_GROUP_KEY];
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 void
-acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int n)
+claim_set_aside(const Claim *claim, const char *class, const char *error, bool permanent)
+{
+	Failure failure = {
+		.class = class,
+		.error = cstring_to_text(error),
+		.permanent = permanent,
+		.retry_in_us = -1,
+	};
+	Row lease;
+
+	if (lease_take(ROW_INT64(&claim->lease, LEASE_ID), ROW_INT64(&claim->lease, LEASE_TOKEN),
+				   &lease, false) == ROW_DONE)
+		(void) task_fail(&lease, &failure);
+}
+
+void
+claim_set_aside_failed(const Claim *claim, const char *what, const char *done, int sqlstate)
+{
+	const char *code = unpack_sql_state(sqlstate);
+
+	if (tq_sqlstate_may_pass(code))
+		claim_set_aside(claim, tq_class_name(TQ_CLASS_INTERNAL),
+						psprintf("%s could not be %s: SQLSTATE %s", what, done, code), false);
+	else
+		claim_set_aside(claim, tq_class_name(TQ_CLASS_INVALID),
+						psprintf("%s cannot be %s: SQLSTATE %s", what, done, code), true);
+}
+
+/* What a client gets of a task and may be stored out of line. */
+static const int handed_out[] = {TASK_KIND, TASK_PAYLOAD, TASK_KEY, TASK_GROUP_KEY};
+
+/*
+ * Returns a claimed task; false: it cannot be given to any client, and was set aside.  The server
+ * reads what is stored out of line after this call, and a failure then would undo the claim.
+ */
+static bool
+hand_out(ReturnSetInfo *rsinfo, const Claim *claim)
+{
+	const Row *task = &claim->task;
+	int sqlstate = row_try_read(task, handed_out, lengthof(handed_out));
+	Size size;
+
+	if (sqlstate != 0)
+	{
+		claim_set_aside_failed(claim, "the task", "read", sqlstate);
+		return false;
+	}
+	if (!task->nulls[TASK_PAYLOAD] &&
+		jsonb_text_exceeds(task->values[TASK_PAYLOAD], TASKQ_MAX_TEXT, &size))
+	{
+		claim_set_aside(claim, tq_class_name(TQ_CLASS_TOO_LARGE),
+						psprintf("payload has %zu bytes as text", size), true);
+		return false;
+	}
+	return_claim(rsinfo, claim);
+	return true;
+}
+
+void
+acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int64 group_id, int n)
 {
 	int max = arg_int32(fcinfo, n, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
-	int64 lease_us = arg_interval_us(fcinfo, n + 1, "lease_for", queue->lease_us, MIN_LEASE_US,
-									 MAX_LEASE_US);
+	int64 lease_us = arg_interval_us(fcinfo, n + 1, "lease_for", queue->lease_us, RANGE_LEASE);
 	text *worker = arg_name(fcinfo, n + 2, "worker");
 	Claim *claims = palloc_array(Claim, max);
 	TimestampTz next_due;
 	int count;
+	int kept;
 
 	if (!executor_runs())
 		expire_if_time();
 	if (!setting_acquire_sync)
 		durability_begin_weak();
-	count = task_claim(queue, max, lease_us, worker, claims, &next_due);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		kept = 0;
+		count = task_claim(queue, group_id, max, lease_us, worker, claims, &next_due);
+		for (int i = 0; i < count; i++)
+			kept += hand_out((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
+		max -= kept;
+	} while (kept < count && max > 0);
 	if (!setting_acquire_sync)
 		durability_end_weak();
-	for (int i = 0; i < count; i++)
-		return_claim((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
 }
 
 const Queue *
-queue_to_acquire(FunctionCallInfo fcinfo)
+queue_to_acquire(text *name)
 {
-	const Queue *queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
+	const Queue *queue = queue_by_name(name);
 
 	queue_require(queue, PRIVILEGE_WORK);
+	queue_refuse_topic(queue);
 	if (queue->push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
@@ -331,7 +256,7 @@ queue_to_acquire(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("tasks cannot be acquired at this isolation level"),
-				 errdetail("A transaction that keeps its snapshot does not see what is taken."),
+				 errdetail("A transaction that keeps its snapshot does not see its leases."),
 				 errhint("Call it in a READ COMMITTED transaction.")));
 	return queue;
 }
@@ -341,10 +266,12 @@ Datum
 taskq_acquire(PG_FUNCTION_ARGS)
 {
 	const Queue *queue;
+	text *group_key;
 
 	client_call("taskq.acquire()");
-	queue = queue_to_acquire(fcinfo);
+	queue = queue_to_acquire(arg_name(fcinfo, 0, "queue"));
+	group_key = arg_group_key(fcinfo, 4);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	acquire_into(fcinfo, queue, 1);
+	acquire_into(fcinfo, queue, group_key != NULL ? group_id_of(group_key) : 0, 1);
 	return (Datum) 0;
 }

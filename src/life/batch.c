@@ -1,11 +1,13 @@
 /*
  * batch.c
- *		Many tasks in one call.
+ *		finish_many(), heartbeat_many(), finish_and_acquire(): many tasks in one call.
  *
- * A batch is many single calls and exactly as atomic as one of them: it is
- * part of the caller's transaction, and a stale token changes nothing and
- * fails nothing.  Tasks are taken in the order of their ids, so that two
- * batches never wait for each other in a circle.
+ * A batch does what as many single calls would do in the caller's transaction.  A task whose
+ * token is stale is skipped and does not make the others fail, because a worker must be
+ * able to finish the rest of its tasks.
+ *
+ * All leases are taken before the first task row is touched, and in the order of their ids,
+ * so that two batches cannot deadlock.
  */
 #include "postgres.h"
 
@@ -14,7 +16,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
-#include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
@@ -26,7 +27,7 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-/* One task of a batch, and what proves that it is the caller's. */
+/* One task of a batch, with the token that proves the caller's ownership. */
 typedef struct Ownership
 {
 	int64 id;
@@ -61,7 +62,7 @@ arg_items(FunctionCallInfo fcinfo, int n, int *count)
 	return items;
 }
 
-/* Argument n: one result for each item, before they are ordered. */
+/* Argument n: one result for each item, in the order of the arguments. */
 static void
 arg_results(FunctionCallInfo fcinfo, int n, Ownership *items, int count)
 {
@@ -76,19 +77,19 @@ arg_results(FunctionCallInfo fcinfo, int n, Ownership *items, int count)
 	if (nresults != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("results and ids do not go together"),
-				 errdetail("There are %d of the one and %d of the other.", nresults, count),
+				 errmsg("results and ids must have the same length"),
+				 errdetail("There are %d results and %d ids.", nresults, count),
 				 errhint("Pass one result for each id, NULL where there is none.")));
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i])
 			continue;
-		check_size(values[i], "result");
+		check_json(values[i], "result");
 		items[i].result = values[i];
 	}
 }
 
-/* Takes the leases that are still ours; those items are moved to the front, and counted. */
+/* Takes the leases that are not lost; moves their items to the front and returns their number. */
 static int
 take_leases(Ownership *items, int count, Row *leases)
 {
@@ -100,7 +101,7 @@ take_leases(Ownership *items, int count, Row *leases)
 	for (int i = 0; i < count; i++)
 	{
 		if (n > 0 && items[i].id == items[n - 1].id)
-			continue; /* we have it */
+			continue; /* the same id again */
 		if (lease_take_own_in(&r, items[i].id, items[i].token, &leases[n]))
 			items[n++] = items[i];
 	}
@@ -110,7 +111,7 @@ take_leases(Ownership *items, int count, Row *leases)
 	return n;
 }
 
-/* Whether the queue of each says that its ends may be lost in a crash. */
+/* Whether durable_finish is off in all queues of these leases. */
 static bool
 may_be_lost(const Row *leases, int count)
 {
@@ -125,8 +126,8 @@ may_be_lost(const Row *leases, int count)
 }
 
 /*
- * Finishes what is still ours; those are moved to the front, and counted.  All
- * leases are taken before the first task is touched.
+ * Finishes the tasks whose lease is not lost; moves their items to the front and returns their
+ * number.
  */
 static int
 finish_items(Ownership *items, int count)
@@ -176,7 +177,7 @@ Datum
 taskq_heartbeat_many(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64 extend_us = arg_interval_us(fcinfo, 2, "extend_by", 0, MIN_LEASE_US, MAX_LEASE_US);
+	int64 extend_us = arg_interval_us(fcinfo, 2, "extend_by", 0, RANGE_LEASE);
 	int count;
 	Ownership *items;
 
@@ -209,11 +210,11 @@ taskq_finish_and_acquire(PG_FUNCTION_ARGS)
 	Ownership *items;
 
 	client_call("taskq.finish_and_acquire()");
-	queue = queue_to_acquire(fcinfo);
+	queue = queue_to_acquire(arg_name(fcinfo, 0, "queue"));
 	items = arg_items(fcinfo, 1, &count);
 	arg_results(fcinfo, 3, items, count);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	(void) finish_items(items, count);
-	acquire_into(fcinfo, queue, 4);
+	acquire_into(fcinfo, queue, 0, 4);
 	return (Datum) 0;
 }

@@ -1,24 +1,31 @@
 /*
  * cancel.c
- *		How a task is ended from outside: cancel(), and the same for purge and drop.
+ *		Ends tasks on behalf of sessions that do not own them: cancel(), cancel_many(), and purge.
+ *
+ * A pending task ends at once.  A running task belongs to its worker, which may be about to
+ * finish it; so the lease is only marked, and the worker or the executor ends the attempt.
+ *
+ * cancel_many() takes its locks in the common order: leases in the order of ids, then pending tasks
+ * in the order of their keys, as submit_many() takes these.  A task that is claimed or given back
+ * meanwhile is cancelled in its turn all the same.  Then two such calls can wait for each other,
+ * and the server ends one of them.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/syscache.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
 
 #include "base/arg.h"
 #include "base/database.h"
 #include "hints/wakeup.h"
+#include "life/end.h"
 #include "life/finish.h"
-#include "life/history.h"
 #include "life/lease.h"
 #include "life/pending.h"
+#include "tables/backlog.h"
 #include "tables/grant.h"
 #include "tables/key.h"
 #include "tables/queue.h"
@@ -40,7 +47,7 @@ end_pending(int64 id, text *reason)
 	return result;
 }
 
-/* Marks a running task; its worker, or the executor, will find the mark. */
+/* Marks a running task; its worker or the executor will find the mark. */
 static RowResult
 cancel_running(int64 id, text *reason)
 {
@@ -51,10 +58,19 @@ cancel_running(int64 id, text *reason)
 	return result;
 }
 
+/* A task whose queue was dropped is cancelled already. */
+static bool
+may_cancel(const Row *task)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
+
+	return queue != NULL && queue_may(queue, PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL);
+}
+
 /*
- * The task may change hands between two looks at it, so they are repeated
- * until the task or its lease was ours, the task has ended, or it runs and that
- * is to be left alone.
+ * The task may be claimed or given back between two looks at it.  So the looks are repeated
+ * until the task was cancelled or marked, has ended, or runs and is to be left alone
+ * (running is false).
  */
 static bool
 cancel_task(int64 id, text *reason, bool running)
@@ -65,9 +81,7 @@ cancel_task(int64 id, text *reason, bool running)
 		Row lease;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!row_read(HOT_TASK, id, &task) ||
-			!queue_may(queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID)),
-					   PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL))
+		if (!row_read(HOT_TASK, id, &task) || !may_cancel(&task))
 			return false;
 		if (end_pending(id, reason) == ROW_DONE)
 			return true;
@@ -91,21 +105,143 @@ taskq_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(cancel_task(id, reason, true));
 }
 
-/* For drop_queue(): the attempt of a running task is ended too. */
-PG_FUNCTION_INFO_V1(taskq_cancel_task);
-Datum
-taskq_cancel_task(PG_FUNCTION_ARGS)
-{
-	int64 id = arg_id(fcinfo, 0, "id");
-	text *reason = arg_error(fcinfo, 1);
-	Row lease;
+/* ---- many tasks ---------------------------------------------------------------------- */
 
-	if (!cancel_task(id, reason, true))
-		PG_RETURN_BOOL(false);
-	if (row_read(HOT_LEASE, id, &lease) &&
-		lease_take(id, ROW_INT64(&lease, LEASE_TOKEN), &lease, true) == ROW_DONE)
-		(void) task_lost(&lease);
-	PG_RETURN_BOOL(true);
+/* One task of cancel_many(). */
+typedef struct CancelItem
+{
+	int64 id;
+	bool running;
+	bool cancelled;
+	text *key; /* of a pending task; or NULL */
+} CancelItem;
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64 x = ((const CancelItem *) a)->id;
+	int64 y = ((const CancelItem *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Running tasks first, by id; then pending tasks by key, those without a key last. */
+static int
+compare_locks(const void *a, const void *b)
+{
+	const CancelItem *x = *(CancelItem *const *) a;
+	const CancelItem *y = *(CancelItem *const *) b;
+	int order = y->running - x->running;
+
+	if (order == 0)
+		order = (x->key == NULL) - (y->key == NULL);
+	if (order == 0 && x->key != NULL)
+		order = key_compare(x->key, y->key);
+	return order != 0 ? order : compare_ids(x, y);
+}
+
+/* Sorts the items by id, each id once; returns their number. */
+static int
+sort_items(CancelItem *items, int count)
+{
+	int n = 0;
+
+	qsort(items, count, sizeof(CancelItem), compare_ids);
+	for (int i = 0; i < count; i++)
+	{
+		if (n == 0 || items[i].id != items[n - 1].id)
+			items[n++] = items[i];
+	}
+	return n;
+}
+
+static text *
+copy_key(MemoryContext context, const Row *task)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	text *key = DatumGetTextPCopy(task->values[TASK_KEY]);
+
+	MemoryContextSwitchTo(old);
+	return key;
+}
+
+/* Finds out what decides about the order of the items; "found" are the tasks that live. */
+static int
+look_at_items(CancelItem *items, int count, CancelItem **found)
+{
+	MemoryContext result = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(result, "taskq task", ALLOCSET_DEFAULT_SIZES);
+	Backlog b;
+	int n = 0;
+
+	backlog_open(&b);
+	hot_begin_looks(&b.task);
+	MemoryContextSwitchTo(context);
+	for (int i = 0; i < count; i++)
+	{
+		Row task;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		if (!row_fetch(&b.task, items[i].id, &task) || !may_cancel(&task))
+			continue;
+		found[n++] = &items[i];
+		items[i].running = backlog_has_lease(&b, items[i].id);
+		if (!items[i].running && !task.nulls[TASK_KEY])
+			items[i].key = copy_key(result, &task);
+	}
+	MemoryContextSwitchTo(result);
+	hot_end_looks(&b.task);
+	backlog_close(&b);
+	MemoryContextDelete(context);
+	return n;
+}
+
+static void
+cancel_items(CancelItem **items, int count, text *reason)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq task",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (int i = 0; i < count; i++)
+	{
+		MemoryContextReset(context);
+		items[i]->cancelled = cancel_task(items[i]->id, reason, true);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+PG_FUNCTION_INFO_V1(taskq_cancel_many);
+Datum
+taskq_cancel_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	text *reason = arg_error(fcinfo, 1);
+	int64 *ids;
+	int count = arg_ids(fcinfo, 0, &ids);
+	CancelItem *items = palloc0_array(CancelItem, count);
+	CancelItem **found = palloc_array(CancelItem *, count);
+	int nfound;
+
+	client_call("taskq.cancel_many()");
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	for (int i = 0; i < count; i++)
+		items[i].id = ids[i];
+	count = sort_items(items, count);
+	nfound = look_at_items(items, count, found);
+	qsort(found, nfound, sizeof(CancelItem *), compare_locks);
+	cancel_items(found, nfound, reason);
+	for (int i = 0; i < count; i++)
+	{
+		Datum value = Int64GetDatum(items[i].id);
+		bool isnull = false;
+
+		if (items[i].cancelled)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
 }
 
 PG_FUNCTION_INFO_V1(taskq_cancel_key);

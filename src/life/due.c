@@ -1,25 +1,22 @@
 /*
  * due.c
- *		Which tasks are due, without taking them.
+ *		Finds due tasks without claiming them.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 #include "base/database.h"
 #include "hints/dispatch.h"
 #include "hints/idle.h"
 #include "hints/wakeup.h"
 #include "life/due.h"
+#include "life/turns.h"
 #include "tables/backlog.h"
+#include "tables/group_scan.h"
 #include "tables/queue.h"
 
-/* What task_count_due() finds out. */
+/* The result of task_count_due(). */
 typedef struct DueCount
 {
 	int count;
@@ -37,24 +34,23 @@ count_due(Backlog *b, const Candidate *c, void *arg)
 }
 
 int
-task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest)
+task_count_due(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *oldest)
 {
 	DueCount due = {.oldest = DT_NOEND};
-	Backlog b;
 
-	backlog_open(&b);
-	due.count = dispatch_count_due(&b, queue_id, now, MAX_COUNT_DUE, &due.oldest);
+	due.count = dispatch_count_due(b, queue_id, now, MAX_COUNT_DUE, &due.oldest);
 	if (due.count < 0)
 	{
 		due.count = 0;
-		(void) backlog_walk(&b, queue_id, now, count_due, &due);
+		(void) backlog_walk(b, queue_id, now, count_due, &due);
 	}
-	backlog_close(&b);
+	if (due.count < MAX_COUNT_DUE)
+		(void) group_walk(b, queue_id, 0, now, count_due, &due);
 	*oldest = due.oldest;
 	return due.count;
 }
 
-#define FEW_QUEUES 8 /* are better looked at one by one */
+#define FEW_QUEUES 8 /* so many queues are cheaper to look at one by one */
 
 static int
 count_unknown(const TimestampTz *due, int count)
@@ -66,7 +62,7 @@ count_unknown(const TimestampTz *due, int count)
 	return unknown;
 }
 
-/* Looks at once at the queues of which nothing is known. */
+/* Looks at all queues about which nothing is known, in one pass over the index. */
 static void
 survey_unknown(const int32 *ids, int count, TimestampTz now, TimestampTz *due)
 {
@@ -87,6 +83,7 @@ survey_unknown(const int32 *ids, int count, TimestampTz now, TimestampTz *due)
 	}
 	backlog_open(&b);
 	backlog_survey(&b, its_id, n, now, found);
+	group_survey(&b, its_id, n, now, found);
 	backlog_close(&b);
 	for (int i = 0; i < n; i++)
 	{
@@ -112,6 +109,13 @@ tasks_survey(const int32 *ids, int count, TimestampTz now)
 	return due;
 }
 
+void
+remember_idle(const Queue *queue, uint32 begun, TimestampTz now, TimestampTz next_due)
+{
+	if (turns_open(queue, now) <= now)
+		idle_remember(queue->id, begun, next_due);
+}
+
 bool
 task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 {
@@ -123,14 +127,17 @@ task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due)
 	if (queue->paused)
 		return false;
 	backlog_open(&b);
-	due = dispatch_look(&b, queue->id, now, next_due);
+	if (turns_matter(queue))
+		due = turns_are_due(&b, queue, now, next_due);
+	else
+		due = dispatch_look(&b, queue->id, now, next_due);
 	backlog_close(&b);
 	if (!due)
-		idle_remember(queue->id, begun, *next_due);
+		remember_idle(queue, begun, now, *next_due);
 	return due;
 }
 
-/* What becomes due when, of all queues: for the timers of an executor that has just started. */
+/* Finds out when a task of the queue becomes due: for the timers of an executor that starts. */
 PG_FUNCTION_INFO_V1(taskq_look_ahead);
 Datum
 taskq_look_ahead(PG_FUNCTION_ARGS)

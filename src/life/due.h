@@ -1,24 +1,36 @@
 /*
  * due.h
- *		Which tasks are due, without taking them.
+ *		Finds due tasks without claiming them.
  */
 #ifndef TASKQ_DUE_H
 #define TASKQ_DUE_H
 
+#include "tables/backlog.h"
 #include "tables/queue.h"
+#include "utils/timestamp.h"
 
 #define MAX_COUNT_DUE 10000
 
-/* How many tasks of the queue are due, MAX_COUNT_DUE for more; *oldest: since when, DT_NOEND. */
-extern int task_count_due(int32 queue_id, TimestampTz now, TimestampTz *oldest);
+/*
+ * Returns the number of due tasks of the queue, at most MAX_COUNT_DUE; *oldest is the run_at of the
+ * first of them, DT_NOEND if there is none.
+ */
+extern int task_count_due(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *oldest);
 
 /*
- * A cheap look at many queues, whose ids ascend.  For each: no task of it is due before that
- * time, DT_NOEND if none is known to come.  At or before "now": task_is_due() must tell.  palloc'd.
+ * Looks at many queues, whose ids ascend, at a low cost.  Returns for each queue a time before
+ * which none of its tasks is due, DT_NOEND if no task is known to become due.  If that time is not
+ * after "now", the caller must ask task_is_due().  palloc'd.
  */
 extern TimestampTz *tasks_survey(const int32 *ids, int count, TimestampTz now);
 
-/* Whether a task of the queue could be claimed now; if not, *next_due is when, DT_NOEND. */
+/* Whether a task of the queue can be claimed now; if not, *next_due is when, DT_NOEND: unknown. */
 extern bool task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due);
+
+/*
+ * A look at the queue that began at this count of idle.c has found nothing that is due before
+ * next_due.  It is remembered, unless the limit of the queue keeps tasks that are due.
+ */
+extern void remember_idle(const Queue *queue, uint32 begun, TimestampTz now, TimestampTz next_due);
 
 #endif

@@ -1,101 +1,33 @@
 /*
  * expire.c
- *		What time ends: leases that have run out, tasks that were not started in time.
+ *		Ends leases that have run out, and tasks that were not started in time; forgets keys.
  *
- * This goes in passes.  A pass is bounded by number and, in the executor, by time: deliveries
- * wait while it runs, and a stop undoes what it has done.  The process remembers where the next
- * pass goes on.  A round of passes looks at everything that had run out when it began.
+ * The work is done in passes (pass.c).  A round of passes looks at every row that had run out when
+ * the round began.
  *
- * One row that cannot be ended must not keep the others from their end.  So a batch of rows is
- * ended in one subtransaction, and if that fails, each row in its own.  A row whose end fails is
- * put off.  If the error may pass by itself, as one that comes from a lock does, the row is put
- * off for a second only, and the pass ends, because the next row could meet the same lock.
- *
- * A row that another transaction is changing at this moment is left to it.  If that transaction
- * rolls back, the next round finds the row.
+ * A pass skips a row that another transaction is changing.  If that transaction rolls back, the
+ * next round finds the row.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "base/arg.h"
-#include "base/durability.h"
-#include "base/sql.h"
-#include "core/clock.h"
-#include "core/protocol.h"
 #include "hints/leases.h"
+#include "life/end.h"
 #include "life/expire.h"
 #include "life/finish.h"
-#include "life/history.h"
 #include "life/lease.h"
+#include "life/pass.h"
 #include "life/pending.h"
+#include "tables/arming.h"
 #include "tables/backlog.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/state.h"
-
-#define BATCH_ROWS MaxHeapTuplesPerPage /* room in a batch; a page of leases fits */
-#define BATCH      64                   /* rows of a batch that does not come from a page */
-#define PASS_ROWS  256                  /* the last batch of a pass may exceed it */
-
-#define LOCK_TIMEOUT "20ms" /* for each lock that ending a row waits for */
-
-#define PUT_OFF_US        (60 * USECS_PER_SEC)
-#define PUT_OFF_LOCKED_US USECS_PER_SEC
-
-/* Where the next pass goes on. */
-typedef struct Round
-{
-	bool under_way;
-	TimestampTz next; /* when the first row will run out of those that have not; DT_NOEND: never */
-
-	/* Leases. */
-	bool by_table; /* else by what shared memory knows */
-	int at;        /* block of the table, or place in shared memory */
-	TimestampTz began;
-
-	/* Start limits: behind this row in the order of their index. */
-	TimestampTz start_by;
-	ItemPointerData tid;
-} Round;
-
-typedef struct Pass
-{
-	const struct Kind *kind;
-	Round *round;
-	int64 until_ms; /* on the monotonic clock; PG_INT64_MAX: not limited by time */
-	int seen;       /* rows that have run out */
-	int ended;      /* those of them that this pass has ended */
-	bool broken_off;
-
-	/* The batch: rows that have run out. */
-	TimestampTz now; /* when it was gathered */
-	int count;
-	Row rows[BATCH_ROWS];
-} Pass;
-
-/* A kind of rows that run out. */
-typedef struct Kind
-{
-	const char *purpose; /* completes "could not ... task N" */
-	int id_column;
-
-	/* Gathers the next rows that have run out, perhaps none.  False: the round is over. */
-	bool (*gather)(Pass *pass);
-
-	/* Ends what the rows stand for.  Returns how many it has ended. */
-	int (*end)(Row *rows, int count);
-
-	/* The row runs out so much later. */
-	void (*put_off)(Row *row, int64 by_us);
-} Kind;
 
 bool
 task_start_expired(const Row *task, TimestampTz now)
@@ -103,223 +35,17 @@ task_start_expired(const Row *task, TimestampTz now)
 	return !task->nulls[TASK_START_BY] && ROW_TIME(task, TASK_START_BY) <= now;
 }
 
-text *
-task_expired_error(void)
-{
-	return cstring_to_text("not started in time");
-}
-
-/* ---- a pass ---------------------------------------------------------------------- */
-
-/* What try() does. */
-typedef struct Step
-{
-	const Kind *kind;
-	Row *rows;
-	int count;
-	int64 put_off_us; /* 0: the rows are ended */
-	int ended;
-} Step;
-
-static void
-perform(Step *step)
-{
-	/* The setting ends with the subtransaction. */
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	if (step->put_off_us == 0)
-		step->ended = step->kind->end(step->rows, step->count);
-	else
-		step->kind->put_off(step->rows, step->put_off_us);
-}
-
-/*
- * Performs the step in a subtransaction.  Returns 0, or the SQLSTATE of the error that has
- * undone it.  A cancel is not caught: it ends the transaction.
- */
-static int
-try(Step *step)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile failure = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		perform(step);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		failure = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (failure == NULL)
-		return 0;
-	if (failure->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(failure);
-	return failure->sqlerrcode;
-}
-
-/* Says it once for each task, as far as the process remembers; never what the task carries. */
-static void
-log_failure(const Kind *kind, int64 id, int sqlstate)
-{
-	static int64 told[64] = {0};
-	int64 *last = &told[(uint64) id % lengthof(told)];
-
-	if (*last == id)
-		return;
-	*last = id;
-	ereport(LOG,
-			(errmsg("could not %s task " INT64_FORMAT ": SQLSTATE %s", kind->purpose, id,
-					unpack_sql_state(sqlstate)),
-			 errhidestmt(true),
-			 errhidecontext(true)));
-}
-
-/* Ends one row, or puts it off. */
-static void
-end_row(Pass *pass, Row *row)
-{
-	Step step = {.kind = pass->kind, .rows = row, .count = 1};
-	int sqlstate = try(&step);
-
-	if (sqlstate == 0)
-	{
-		pass->ended += step.ended;
-		return;
-	}
-	log_failure(pass->kind, ROW_INT64(row, pass->kind->id_column), sqlstate);
-	pass->broken_off = tq_sqlstate_may_pass(unpack_sql_state(sqlstate));
-	step.put_off_us = pass->broken_off ? PUT_OFF_LOCKED_US : PUT_OFF_US;
-	(void) try(&step);
-	pass->round->next = Min(pass->round->next, pass->now + step.put_off_us);
-}
-
-static void
-end_rows(Pass *pass)
-{
-	Step step = {.kind = pass->kind, .rows = pass->rows, .count = pass->count};
-
-	if (pass->count > 1 && try(&step) == 0)
-	{
-		pass->ended += step.ended;
-		return;
-	}
-	for (int i = 0; i < pass->count && !pass->broken_off; i++)
-		end_row(pass, &pass->rows[i]);
-}
-
-/* max_ms: as long as the pass may take; -1: not limited.  The result is palloc'd. */
-static Pass *
-begin_pass(const Kind *kind, Round *round, int64 max_ms)
-{
-	Pass *pass = palloc_object(Pass);
-
-	pass->kind = kind;
-	pass->round = round;
-	pass->until_ms = max_ms < 0 ? PG_INT64_MAX : tq_clock_ms() + max_ms;
-	pass->seen = pass->ended = 0;
-	pass->broken_off = false;
-	return pass;
-}
-
-static bool
-pass_is_over(const Pass *pass)
-{
-	return pass->broken_off || pass->seen >= PASS_ROWS ||
-		   (pass->until_ms != PG_INT64_MAX && tq_clock_ms() >= pass->until_ms);
-}
-
-/* Gathers one batch and ends it. */
-static void
-run_batch(Pass *pass)
-{
-	Round before = *pass->round;
-
-	pass->count = 0;
-	pass->now = GetCurrentTimestamp();
-	pass->round->under_way = pass->kind->gather(pass);
-	pass->seen += pass->count;
-	if (pass->count > 0)
-		end_rows(pass);
-	/* The next pass begins with the rest of this batch. */
-	if (pass->broken_off)
-	{
-		before.next = pass->round->next;
-		*pass->round = before;
-	}
-}
-
-/*
- * Runs a pass.  A crash may undo it: what has run out is found again, so the commit need not be
- * durable.
- */
-static void
-run_pass(Pass *pass)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq pass",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	if (!pass->round->under_way)
-		*pass->round = (Round){.under_way = true, .next = DT_NOEND, .start_by = DT_NOBEGIN};
-	durability_begin_weak();
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
-		run_batch(pass);
-	} while (pass->round->under_way && !pass_is_over(pass));
-	durability_end_weak();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-}
-
-/* The milliseconds until there is more to end: 0 at once, -1 if nothing is known. */
-static int64
-due_in_ms(const Pass *pass)
-{
-	if (pass->broken_off)
-		return PUT_OFF_LOCKED_US / US_PER_MS;
-	if (pass->round->under_way)
-		return 0;
-	if (pass->round->next == DT_NOEND)
-		return -1;
-	return Max(pass->round->next - GetCurrentTimestamp() + 999, 0) / 1000;
-}
-
-/*
- * A pass as an SQL function.  Its argument limits the pass to so many milliseconds; NULL: only
- * the number of rows limits it.  Returns when it is due again, NULL where nothing is known.
- */
-static Datum
-call_pass(FunctionCallInfo fcinfo, const char *function, const Kind *kind, Round *round)
-{
-	Pass *pass = begin_pass(kind, round, PG_ARGISNULL(0) ? -1 : PG_GETARG_INT32(0));
-	int64 due_in;
-
-	executor_call(function);
-	run_pass(pass);
-	due_in = due_in_ms(pass);
-	if (due_in < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(due_in);
-}
-
 /* ---- leases ------------------------------------------------------------------------ */
 
+static bool
+is_ahead(const Row *lease)
+{
+	return lease_is_ahead(lease, GetCurrentTimestamp());
+}
+
 /*
- * An attempt whose lease was read so ends.  A lease that has been extended or ended since it was
- * read is left alone.
+ * Ends the attempts of these leases.  Skips a lease that was extended or ended after it was
+ * read.  A lease that is ahead of the clock is set back, because its worker may be alive.
  */
 static int
 lose_leases(Row *leases, int count)
@@ -329,6 +55,12 @@ lose_leases(Row *leases, int count)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (is_ahead(&leases[i]))
+		{
+			(void) lease_set_back(ROW_INT64(&leases[i], LEASE_ID),
+								  ROW_INT64(&leases[i], LEASE_TOKEN));
+			continue;
+		}
 		if (!lease_take_as_read(&leases[i]))
 			continue;
 		(void) task_lost(&leases[i]);
@@ -347,7 +79,7 @@ put_off_lease(Row *lease, int64 by_us)
 static void
 add_if_lapsed(Pass *pass, const Row *lease)
 {
-	if (ROW_TIME(lease, LEASE_UNTIL) <= pass->now)
+	if (ROW_TIME(lease, LEASE_UNTIL) <= pass->now || is_ahead(lease))
 		pass->rows[pass->count++] = *lease;
 	else
 		pass->round->next = Min(pass->round->next, ROW_TIME(lease, LEASE_UNTIL));
@@ -360,7 +92,7 @@ see_lease(const Row *lease, void *arg)
 	add_if_lapsed(arg, lease);
 }
 
-/* Reads a page of the table, and makes known what is there. */
+/* Reads one page of the table, and enters its leases into shared memory. */
 static bool
 gather_by_table(Pass *pass)
 {
@@ -377,7 +109,7 @@ gather_by_table(Pass *pass)
 	return false;
 }
 
-/* Looks for leases that shared memory says have run out; what it says is corrected by the row. */
+/* Reads the leases that have run out by shared memory, and corrects shared memory by their rows. */
 static bool
 gather_known(Pass *pass)
 {
@@ -423,7 +155,7 @@ PG_FUNCTION_INFO_V1(taskq_take_back_leases);
 Datum
 taskq_take_back_leases(PG_FUNCTION_ARGS)
 {
-	return call_pass(fcinfo, "taskq_private.take_back_leases()", &lapsed_leases, &lease_round);
+	return pass_call(fcinfo, "taskq_private.take_back_leases()", &lapsed_leases, &lease_round);
 }
 
 /* ---- leases of an executor that died -------------------------------------------------- */
@@ -460,78 +192,52 @@ static const Kind leases_of_executor = {
 	.put_off = put_off_lease};
 
 /*
- * To be called while no executor runs, until it returns 0: takes back some of the leases that an
- * executor holds, and returns how many.
+ * Takes back some of the leases that an executor holds, and returns their number.  To be called
+ * while no executor runs, until it returns 0.
  */
 PG_FUNCTION_INFO_V1(taskq_recover_leases);
 Datum
 taskq_recover_leases(PG_FUNCTION_ARGS)
 {
 	Round round = {0};
-	Pass *pass = begin_pass(&leases_of_executor, &round, -1);
+	Pass *pass = pass_begin(&leases_of_executor, &round, -1);
 
 	executor_call("taskq_private.recover_leases()");
-	run_pass(pass);
+	pass_run(pass);
 	PG_RETURN_INT64(pass->ended);
 }
 
 /* ---- tasks that were not started in time ------------------------------------------------ */
 
-static Statement select_copied = {"select taskq_private.copied()", 0, {0}, NULL};
-
-/* Then this database may be a dump that is not yet complete. */
+/* Leaves the rows of an incomplete copy: its original may change them.  False: it is one. */
 static bool
-is_copy(void)
+leave_copy(Pass *pass)
 {
-	Datum copied;
-	bool isnull;
-
-	return sql_as_owner(&select_copied, NULL, NULL, &copied, &isnull, 1) && DatumGetBool(copied);
-}
-
-static bool
-see_start(const Row *start, void *arg)
-{
-	Pass *pass = arg;
-	Round *round = pass->round;
-	TimestampTz start_by = ROW_TIME(start, START_BY);
-	ItemPointerData tid = start->tid;
-
-	if (start_by > pass->now)
-	{
-		round->next = Min(round->next, start_by);
-		return false;
-	}
-	if (start_by == round->start_by && ItemPointerCompare(&tid, &round->tid) <= 0)
+	if (pass->count == 0 || !arming_is_copy())
 		return true;
-	pass->rows[pass->count++] = *start;
-	return pass->count < BATCH;
+	pass->count = 0;
+	return false;
 }
 
 static bool
 gather_starts(Pass *pass)
 {
-	row_for_each_start(pass->round->start_by, see_start, pass);
-	if (pass->count == 0)
-		return false;
-	if (is_copy())
-	{
-		pass->count = 0;
-		return false;
-	}
-	pass->round->start_by = ROW_TIME(&pass->rows[pass->count - 1], START_BY);
-	pass->round->tid = pass->rows[pass->count - 1].tid;
-	return pass->count == BATCH;
+	Round *round = pass->round;
+	bool more;
+
+	pass->count = rows_due(HOT_START, &round->place, pass->now, pass->rows, BATCH, &more,
+						   &round->next);
+	return leave_copy(pass) && more;
 }
 
 /*
- * Ends a pending task whose time to start has passed.  ROW_GONE: it is not one, because it runs,
- * has ended or was replaced.  ROW_BUSY, ROW_CHANGED: other transactions have it in hand.
+ * Ends a pending task whose time to start has passed.  ROW_GONE: there is no such task, because it
+ * runs, has ended or was replaced.  ROW_BUSY, ROW_CHANGED: another transaction is changing it.
  */
 static RowResult
 expire_task(Backlog *b, int64 id)
 {
-	Ending ending = {.state = STATE_EXPIRED, .error = task_expired_error()};
+	Ending ending = {.state = STATE_EXPIRED, .error = cstring_to_text("not started in time")};
 	Row task;
 	RowResult result = pending_hold_by_id(b, id, false, &task);
 
@@ -550,7 +256,7 @@ expire_task(Backlog *b, int64 id)
 	return result;
 }
 
-/* A start limit stays while its task is in other transactions' hands. */
+/* Returns how many tasks have ended.  Keeps a start limit while its task is being changed. */
 static int
 expire_tasks(Row *starts, int count)
 {
@@ -601,7 +307,77 @@ PG_FUNCTION_INFO_V1(taskq_expire_starts);
 Datum
 taskq_expire_starts(PG_FUNCTION_ARGS)
 {
-	return call_pass(fcinfo, "taskq_private.expire_starts()", &late_starts, &start_round);
+	return pass_call(fcinfo, "taskq_private.expire_starts()", &late_starts, &start_round);
+}
+
+/* ---- keys whose time is over -------------------------------------------------------------- */
+
+/* Keys are forgotten once a minute, so it does not matter when the next ones are due. */
+static bool
+gather_keys(Pass *pass)
+{
+	TimestampTz next = DT_NOEND;
+	bool more;
+
+	pass->count = rows_due(HOT_KEY, &pass->round->place, pass->now, pass->rows, BATCH, &more,
+						   &next);
+	return leave_copy(pass) && more;
+}
+
+/* Keeps a key that another transaction is taking. */
+static int
+drop_keys(Row *keys, int count)
+{
+	HotRelation r;
+	int dropped = 0;
+
+	hot_open(&r, HOT_KEY);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		dropped += row_delete(&r, &keys[i], false) == ROW_DONE;
+	}
+	hot_close(&r);
+	CommandCounterIncrement();
+	return dropped;
+}
+
+static const Kind old_keys = {
+	.purpose = "forget the key of",
+	.id_column = KEY_ID,
+	.gather = gather_keys,
+	.end = drop_keys};
+
+PG_FUNCTION_INFO_V1(taskq_drop_keys);
+Datum
+taskq_drop_keys(PG_FUNCTION_ARGS)
+{
+	static Round round = {0};
+
+	return pass_call(fcinfo, "taskq_private.drop_keys()", &old_keys, &round);
+}
+
+/* ---- the same, met by a claim ------------------------------------------------------------ */
+
+static int
+expire_met(Row *tasks, int count)
+{
+	Backlog b;
+	int expired = 0;
+
+	backlog_open(&b);
+	for (int i = 0; i < count; i++)
+		expired += expire_task(&b, ROW_INT64(&tasks[i], TASK_ID)) == ROW_DONE;
+	backlog_close(&b);
+	return expired;
+}
+
+void
+expire_late(Row *tasks, int count)
+{
+	static const Kind met = {.purpose = "expire", .id_column = TASK_ID, .end = expire_met};
+
+	pass_try_rows(&met, tasks, count);
 }
 
 /* ---- without an executor ------------------------------------------------------------------ */
@@ -609,10 +385,10 @@ taskq_expire_starts(PG_FUNCTION_ARGS)
 bool
 expire_some(void)
 {
-	Pass *leases = begin_pass(&lapsed_leases, &lease_round, -1);
-	Pass *starts = begin_pass(&late_starts, &start_round, -1);
+	Pass *leases = pass_begin(&lapsed_leases, &lease_round, -1);
+	Pass *starts = pass_begin(&late_starts, &start_round, -1);
 
-	run_pass(leases);
-	run_pass(starts);
-	return due_in_ms(leases) == 0 || due_in_ms(starts) == 0;
+	pass_run(leases);
+	pass_run(starts);
+	return pass_due_in_ms(leases) == 0 || pass_due_in_ms(starts) == 0;
 }

@@ -1,18 +1,18 @@
 /*
  * finish.c
- *		How an attempt ends: finish, fail, release, cancel, a lost lease.
+ *		Ends attempts: finish, fail, release, decline, a lost lease.
  *
- * Each begins by deleting the lease of a running task, or the task row of a
- * pending one (pending.c); who deletes that row decides what becomes of the
- * task, and everybody else finds nothing.  Locks are always taken in this
- * order: lease, then task row.
+ * Several sessions may try to end the same attempt at the same time, and one of them
+ * must win.  So each of them first deletes the row of the lease: the transaction that
+ * deletes it decides the next state of the task, and the other sessions find no lease.  A
+ * pending task has no lease; the transaction that deletes its task row (pending.c) ends it.
+ *
+ * Locks are always taken in this order: the lease, then the task row.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -22,16 +22,20 @@
 #include "base/catalog.h"
 #include "base/durability.h"
 #include "base/errors.h"
+#include "base/settings.h"
 #include "base/sql.h"
+#include "core/outcome.h"
+#include "life/end.h"
 #include "life/finish.h"
+#include "life/follow_up.h"
 #include "life/history.h"
 #include "life/lease.h"
 #include "life/pending.h"
+#include "tables/append.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
+#include "tables/start_limit.h"
 #include "tables/state.h"
-
-#define MAX_RETRY_IN_US (366 * US_PER_DAY)
 
 /* Columns of taskq_private.attempt, from zero. */
 enum AttemptColumn
@@ -53,7 +57,13 @@ enum AttemptColumn
 	ATT_NCOLUMNS,
 };
 
-/* NULL: the task is dead. */
+#define LEASE_LOST       "lease_lost"
+#define NO_ROUTE         "no_route"
+#define DECLINE_DELAY_US (60 * USECS_PER_SEC)
+#define DECLINE_TIMES    10
+#define MAX_DECLINES     1000
+
+/* Returns NULL if the task is dead. */
 static Statement select_retry_at = {
 	"select taskq_private.retry_at($1, $2, $3, $4, $5)",
 	5,
@@ -61,11 +71,19 @@ static Statement select_retry_at = {
 	NULL,
 };
 
-static void
-task_of(int64 id, Row *task)
+/*
+ * The task of a lease that the caller has taken.  False: an administrator has deleted its row.
+ * Then nothing is left to be ended but the lease, or it would be taken back for ever.
+ */
+static bool
+task_of(const Row *lease, Row *task)
 {
-	if (!row_read(HOT_TASK, id, task))
-		elog(ERROR, "task " INT64_FORMAT " has a lease and no task row", id);
+	int64 id = ROW_INT64(lease, LEASE_ID);
+
+	if (row_read(HOT_TASK, id, task))
+		return true;
+	elog(LOG, "task " INT64_FORMAT " had a lease and no row", id);
+	return false;
 }
 
 void
@@ -78,19 +96,19 @@ task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 	};
 	Row task;
 
-	task_of(ROW_INT64(lease, LEASE_ID), &task);
-	task_end(&task, lease, &ending);
+	if (task_of(lease, &task))
+		task_end(&task, lease, &ending);
 }
 
 void
 tasks_finish(const Row *leases, const Datum *results, int count)
 {
 	HotRelation tasks;
-	HistoryBatch *batch;
+	EndBatch *batch;
 
 	hot_open(&tasks, HOT_TASK);
 	hot_begin_looks(&tasks);
-	batch = history_begin_batch(&tasks);
+	batch = end_batch_begin(&tasks);
 	for (int i = 0; i < count; i++)
 	{
 		Ending ending = {.state = STATE_FINISHED, .result = results[i]};
@@ -98,16 +116,17 @@ tasks_finish(const Row *leases, const Datum *results, int count)
 		Row task;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!row_fetch(&tasks, id, &task))
-			elog(ERROR, "task " INT64_FORMAT " has a lease and no task row", id);
-		task_end_in(batch, &task, &leases[i], &ending);
+		if (row_fetch(&tasks, id, &task))
+			task_end_in(batch, &task, &leases[i], &ending);
+		else
+			elog(LOG, "task " INT64_FORMAT " had a lease and no row", id);
 	}
-	history_end_batch(batch);
 	hot_end_looks(&tasks);
+	end_batch_finish(batch);
 	hot_close(&tasks);
 }
 
-/* The end of a task whose cancelling was asked for while it ran. */
+/* Ends a task that a session has asked to cancel while it ran. */
 static void
 end_cancelled(const Row *task, const Row *lease, const Answer *answer)
 {
@@ -118,21 +137,46 @@ end_cancelled(const Row *task, const Row *lease, const Answer *answer)
 	task_end(task, lease, &ending);
 }
 
+/* In an ordered queue a task of a group keeps its place, which is its run_at. */
+static bool
+keeps_its_place(const Row *task)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
+
+	return !task->nulls[TASK_GROUP_ID] && queue != NULL && queue->ordered;
+}
+
 /*
- * Makes the task pending again, due at run_at, with that many attempts used up.
- * Its time is always another than before: as a version that shares its index
- * entries with the former one it could not be told from that.
+ * Sets when the task is due.  Its run_at always changes.  If it did not, the new version of the row
+ * could share the index entries of the old one, and a candidate could not tell the two apart.  A
+ * task that keeps its place is no candidate: it is looked at again under its lock.
  */
 static void
-make_pending(Row *task, TimestampTz run_at, int32 attempts)
+set_due(Row *task, TimestampTz due)
+{
+	if (keeps_its_place(task))
+	{
+		row_set(task, TASK_RETRY_AT, TimestampTzGetDatum(due));
+		return;
+	}
+	if (due == ROW_TIME(task, TASK_RUN_AT))
+		due++;
+	task->values[TASK_RUN_AT] = TimestampTzGetDatum(due);
+	task->nulls[TASK_RETRY_AT] = true;
+}
+
+/* Makes the task of a lease pending again, due at that time, with that many attempts used up. */
+static void
+make_pending(Row *task, const Row *lease, TimestampTz due, int32 attempts)
 {
 	HotRelation r;
 
-	if (run_at == ROW_TIME(task, TASK_RUN_AT))
-		run_at++;
-	task->values[TASK_RUN_AT] = TimestampTzGetDatum(run_at);
+	set_due(task, due);
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
+	start_limit_drop(task);
 	task->nulls[TASK_START_BY] = true; /* it has started */
+	if (follow_ups_came_late(lease))
+		follow_ups_move(task, lease);
 	hot_open(&r, HOT_TASK);
 	if (row_update(&r, task, true) != ROW_DONE)
 		elog(ERROR, "task " INT64_FORMAT " was changed without its lease",
@@ -162,14 +206,8 @@ static void
 insert_attempt(Datum *values, bool *nulls)
 {
 	Relation relation = table_open(catalog_relation("attempt"), RowExclusiveLock);
-	HeapTuple tuple;
 
-	if (RelationGetNumberOfAttributes(relation) != ATT_NCOLUMNS)
-		elog(ERROR, "table \"%s\" is not the one this library was built for",
-			 RelationGetRelationName(relation));
-	tuple = form_tuple(relation, values, nulls);
-	CatalogTupleInsert(relation, tuple);
-	heap_freetuple(tuple);
+	append_row(relation, TABLE_ATTEMPT, &(OwnColumns){values, nulls, ATT_NCOLUMNS});
 	table_close(relation, NoLock);
 	CommandCounterIncrement();
 }
@@ -200,7 +238,7 @@ record_attempt(const Row *lease, const Failure *failure)
 	insert_attempt(values, nulls);
 }
 
-/* The policy by its rules. */
+/* Asks the retry policy when the task is to be tried again; false: never. */
 static bool
 ask_policy(const Row *task, const Row *lease, int64 retry_in_us, const char *of_queue,
 		   TimestampTz *run_at)
@@ -228,43 +266,60 @@ ask_policy(const Row *task, const Row *lease, int64 retry_in_us, const char *of_
 }
 
 /*
- * When the task is to be tried again; false: never.  The policy is not asked about a try at once,
- * as after a lost lease, unless it limits the task's age: many leases may be lost together.
+ * When the task is to be tried again; false: never.  A retry without delay, as after a lost lease,
+ * does not need the policy unless the policy limits the age of tasks.  This matters because
+ * many leases may be lost at the same time.
  */
 static bool
 next_try(const Row *task, const Row *lease, int64 retry_in_us, TimestampTz *run_at)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 
-	if (ROW_INT32(lease, LEASE_ATTEMPT) >= ROW_INT32(task, TASK_MAX_ATTEMPTS))
+	if (queue == NULL || ROW_INT32(lease, LEASE_ATTEMPT) >= ROW_INT32(task, TASK_MAX_ATTEMPTS))
 		return false;
-	if (retry_in_us != 0 || !task->nulls[TASK_RETRY] || queue == NULL || queue->age_limited)
-		return ask_policy(task, lease, retry_in_us, queue != NULL ? queue->retry : "default",
-						  run_at);
+	if (retry_in_us != 0 || !task->nulls[TASK_RETRY] || queue->age_limited)
+		return ask_policy(task, lease, retry_in_us, queue->retry, run_at);
 	*run_at = GetCurrentTimestamp();
 	return true;
+}
+
+/* Without error and detail, which may hold the content of the task. */
+static void
+log_dead(const Row *task, const Row *lease, const Failure *failure)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
+
+	ereport(LOG,
+			(errmsg("task " INT64_FORMAT " of queue \"%s\" is dead after attempt %d: %s",
+					ROW_INT64(task, TASK_ID), queue != NULL ? queue->name : "",
+					ROW_INT32(lease, LEASE_ATTEMPT),
+					failure->class != NULL ? failure->class : "reported by its worker"),
+			 errhidestmt(true), errhidecontext(true)));
 }
 
 TaskState
 task_fail(const Row *lease, const Failure *failure)
 {
 	Ending dead = {.state = STATE_DEAD, .error = failure->error, .answer = failure->answer};
-	TimestampTz run_at;
+	TimestampTz due;
 	Row task;
 
-	task_of(ROW_INT64(lease, LEASE_ID), &task);
+	if (!task_of(lease, &task))
+		return STATE_DEAD;
 	record_attempt(lease, failure);
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
 	{
 		end_cancelled(&task, lease, failure->answer);
 		return STATE_CANCELLED;
 	}
-	if (!failure->permanent && next_try(&task, lease, failure->retry_in_us, &run_at))
+	if (!failure->permanent && next_try(&task, lease, failure->retry_in_us, &due))
 	{
-		make_pending(&task, run_at, ROW_INT32(lease, LEASE_ATTEMPT));
+		make_pending(&task, lease, due, ROW_INT32(lease, LEASE_ATTEMPT));
 		return STATE_PENDING;
 	}
 	task_end(&task, lease, &dead);
+	if (setting_log_dead)
+		log_dead(&task, lease, failure);
 	return STATE_DEAD;
 }
 
@@ -272,7 +327,7 @@ TaskState
 task_lost(const Row *lease)
 {
 	Failure failure = {
-		.class = "lease_lost",
+		.class = LEASE_LOST,
 		.error = cstring_to_text("lease lost"),
 		.retry_in_us = 0,
 	};
@@ -285,16 +340,35 @@ task_release(const Row *lease, int64 delay_us)
 {
 	Row task;
 
-	task_of(ROW_INT64(lease, LEASE_ID), &task);
+	if (!task_of(lease, &task))
+		return;
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
 		end_cancelled(&task, lease, NULL);
 	else
-		make_pending(&task, GetCurrentTimestamp() + delay_us, ROW_INT32(&task, TASK_ATTEMPT));
+		make_pending(&task, lease, GetCurrentTimestamp() + delay_us,
+					 ROW_INT32(&task, TASK_ATTEMPT));
+}
+
+/* As task_release(), but a task that was declined so many times is dead. */
+static TaskState
+task_decline(const Row *lease, int64 delay_us, int32 times, const Failure *failure)
+{
+	int32 declined;
+	Row task;
+
+	if (!task_of(lease, &task))
+		return STATE_DEAD;
+	declined = task.nulls[TASK_DECLINED] ? 0 : ROW_INT32(&task, TASK_DECLINED);
+	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED) || declined >= times)
+		return task_fail(lease, failure);
+	row_set(&task, TASK_DECLINED, Int32GetDatum(declined + 1));
+	make_pending(&task, lease, GetCurrentTimestamp() + delay_us, ROW_INT32(&task, TASK_ATTEMPT));
+	return STATE_PENDING;
 }
 
 /*
- * Takes a client's own lease and finishes the task; false: the lease was lost.
- * Where the queue's durable_finish is off, the commit need not be durable.
+ * Takes the client's lease and finishes the task; false: the lease was lost.
+ * If durable_finish of the queue is off, the commit need not be durable.
  */
 static bool
 task_finish_own(int64 id, int64 token, Datum result, bool noresult)
@@ -321,8 +395,39 @@ taskq_finish(PG_FUNCTION_ARGS)
 
 	client_call("taskq.finish()");
 	if (!PG_ARGISNULL(2))
-		check_size(PG_GETARG_DATUM(2), "result");
+		check_json(PG_GETARG_DATUM(2), "result");
 	PG_RETURN_BOOL(task_finish_own(id, token, PG_GETARG_DATUM(2), PG_ARGISNULL(2)));
+}
+
+/* Classes that taskq gives to what it finds itself; a worker may not give them. */
+static bool
+is_own_class(const char *class)
+{
+	return strcmp(class, LEASE_LOST) == 0 || strcmp(class, CANCELLED) == 0 ||
+		   strcmp(tq_class_name(tq_class_of_name(class)), class) == 0;
+}
+
+PG_FUNCTION_INFO_V1(taskq_is_own_class);
+Datum
+taskq_is_own_class(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_own_class(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* NULL: none was given. */
+static const char *
+arg_class(FunctionCallInfo fcinfo, int n)
+{
+	text *given = arg_name(fcinfo, n, "class");
+	const char *class = given == NULL ? NULL : text_to_cstring(given);
+
+	if (class != NULL && (is_own_class(class) || strcmp(class, NO_ROUTE) == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("class must not be \"%s\"", class),
+				 errdetail("taskq itself gives this class."),
+				 errhint("Choose another name.")));
+	return class;
 }
 
 PG_FUNCTION_INFO_V1(taskq_fail);
@@ -339,12 +444,13 @@ taskq_fail(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("error must not be NULL"),
-				 errdetail("A failed attempt is kept with the reason."),
+				 errdetail("A failed attempt is stored with its reason."),
 				 errhint("Say in a few words what went wrong.")));
 	if (!PG_ARGISNULL(3))
-		check_size(failure.detail = PG_GETARG_DATUM(3), "detail");
-	failure.retry_in_us = arg_interval_us(fcinfo, 4, "retry_in", -1, 0, MAX_RETRY_IN_US);
+		check_json(failure.detail = PG_GETARG_DATUM(3), "detail");
+	failure.retry_in_us = arg_interval_us(fcinfo, 4, "retry_in", -1, RANGE_RETRY);
 	failure.permanent = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5);
+	failure.class = arg_class(fcinfo, 6);
 	if (!lease_take_own(id, token, &lease))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(state_datum(task_fail(&lease, &failure)));
@@ -356,7 +462,7 @@ taskq_release(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
 	int64 token = arg_id(fcinfo, 1, "token");
-	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
+	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, RANGE_DELAY);
 	Row lease;
 
 	client_call("taskq.release()");
@@ -364,4 +470,23 @@ taskq_release(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	task_release(&lease, delay_us);
 	PG_RETURN_BOOL(true);
+}
+
+PG_FUNCTION_INFO_V1(taskq_decline);
+Datum
+taskq_decline(PG_FUNCTION_ARGS)
+{
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", DECLINE_DELAY_US, RANGE_DELAY);
+	int32 times = arg_int32(fcinfo, 3, "times", DECLINE_TIMES, 0, MAX_DECLINES);
+	Failure failure = {.class = NO_ROUTE, .error = arg_error(fcinfo, 4), .permanent = true};
+	Row lease;
+
+	client_call("taskq.decline()");
+	if (failure.error == NULL)
+		failure.error = cstring_to_text("no worker has a route for it");
+	if (!lease_take_own(id, token, &lease))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(state_datum(task_decline(&lease, delay_us, times, &failure)));
 }

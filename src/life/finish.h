@@ -1,37 +1,39 @@
 /*
  * finish.h
- *		How an attempt ends: finished, failed, given back, lost.
+ *		Ends attempts: finished, failed, released, declined, lost.
  *
- * In all of these the caller has taken the lease of the task before.
+ * The caller of each function has taken the lease of the task before.
  */
 #ifndef TASKQ_FINISH_H
 #define TASKQ_FINISH_H
 
 #include "life/history.h"
 
-/* Why an attempt failed. */
+#define CANCELLED "cancelled" /* class of a request that was given up */
+
+/* The reason why an attempt failed. */
 typedef struct Failure
 {
-	const char *class; /* NULL: reported by a worker */
+	const char *class; /* NULL: none, as workers report it */
 	text *error;       /* or NULL */
 	Datum detail;      /* jsonb, or 0 */
 	bool permanent;
-	int64 retry_in_us;    /* -1: by policy */
+	int64 retry_in_us;    /* -1: the policy decides */
 	const Answer *answer; /* or NULL */
 } Failure;
 
 extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
 
-/* Many at once; results: jsonb, 0 where there is none. */
+/* Finishes many tasks; results: one jsonb for each, 0 if a task has none. */
 extern void tasks_finish(const Row *leases, const Datum *results, int count);
 
-/* What the task has become: pending again, dead, or cancelled if that was asked for. */
+/* Returns the new state: pending again, dead, or cancelled if a session had asked for that. */
 extern TaskState task_fail(const Row *lease, const Failure *failure);
 
-/* Gives the task back, due after the delay; uses up no attempt. */
+/* Makes the task pending again, due after the delay; the attempt is not used up. */
 extern void task_release(const Row *lease, int64 delay_us);
 
-/* The lease was lost: uses up the attempt. */
+/* Ends the attempt because its lease was lost; the attempt is used up. */
 extern TaskState task_lost(const Row *lease);
 
 #endif

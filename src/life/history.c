@@ -1,33 +1,29 @@
 /*
  * history.c
- *		How a task leaves: its live rows go, what is to be kept is appended.
+ *		Rows of ended tasks.
  *
- * The dated table that the row belongs to is written directly, and never created
- * here: DDL in a user's transaction would make others wait for its end.  If
- * the executor has not created the table yet, history_rest takes the row.
+ * The row is inserted directly into its dated table.  That table is never created here: DDL
+ * in a user's transaction would make other sessions wait until it ends.  If the executor has
+ * not created the table yet, the row goes into history_rest.
  */
 #include "postgres.h"
 
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
-#include "utils/lsyscache.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"
+#include "base/jsontext.h"
 #include "base/sql.h"
-#include "hints/counts.h"
-#include "hints/wakeup.h"
 #include "life/history.h"
-#include "tables/key.h"
+#include "life/kept.h"
+#include "tables/append.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/state.h"
@@ -67,8 +63,15 @@ enum HistoryColumn
 	HIST_TRUNCATED,
 	HIST_ELAPSED,
 	HIST_ATTEMPTS,
+	HIST_CONTENT_LOST,
+	HIST_ORIGIN,
+	HIST_ON_FINISH,
+	HIST_ON_DEAD,
+	HIST_GROUP_KEY,
 	HIST_NCOLUMNS,
 };
+
+StaticAssertDecl(HIST_NCOLUMNS == HISTORY_COLUMNS, "attached.c knows all columns");
 
 typedef struct HistoryRow
 {
@@ -77,9 +80,9 @@ typedef struct HistoryRow
 } HistoryRow;
 
 /*
- * The failed attempts of a task that ends, and the last HTTP answer among them.
- * They are limited, whatever workers have reported: to the last hundred, without details
- * of more than 8 kB.
+ * Takes the failed attempts of an ended task, and the last HTTP answer among them.
+ * Only the last hundred attempts are kept, and no detail of more than 8 kB, or 64 kB as text,
+ * whatever the rows hold.
  */
 static Statement take_attempts = {
 	"with gone as (delete from taskq_private.attempt where task_id = $1 returning *), "
@@ -87,13 +90,16 @@ static Statement take_attempts = {
 	"order by attempt desc, ended_at desc limit 1), "
 	"kept as (select * from gone order by attempt desc, ended_at desc limit 100) "
 	"select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('attempt', attempt, "
-	"'started_at', started_at, 'ended_at', ended_at, 'worker', worker, 'class', class, "
-	"'error', error, 'status', status, 'elapsed', elapsed, 'times', times)) "
+	"'started_at', started_at, 'ended_at', ended_at, 'worker', left(worker, 57), "
+	"'class', left(class, 57), 'error', left(error, 8192), 'status', status, 'elapsed', elapsed, "
+	"'times', case when pg_column_size(times) <= 1024 and taskq_private.json_fits(times, 8192) "
+	"then times end)) "
 	/* Added after the nulls were stripped: nulls in the detail are the worker's. */
-	"|| case when pg_column_size(detail) <= 8192 then jsonb_build_object('detail', detail) "
-	"else '{}' end order by attempt, ended_at), "
-	"(select status from last), (select headers from last), (select body from last), "
-	"(select truncated from last), (select elapsed from last) from kept",
+	"|| case when pg_column_size(detail) <= 8192 and taskq_private.json_fits(detail, 65536) "
+	"then jsonb_build_object('detail', detail) else '{}' end order by attempt, ended_at), "
+	"(select status from last), "
+	"(select headers from last where taskq_private.json_fits(headers, 1048576)), "
+	"(select body from last), (select truncated from last), (select elapsed from last) from kept",
 	1,
 	{INT8OID},
 	NULL,
@@ -126,7 +132,7 @@ put_answer(HistoryRow *h, const Answer *answer)
 		put(h, HIST_ELAPSED, IntervalPGetDatum(answer->elapsed));
 }
 
-/* The rows of taskq_private.attempt become a column of this one. */
+/* Moves the rows of taskq_private.attempt into a column of this row. */
 static void
 put_attempts(HistoryRow *h, const Row *task, const Ending *ending)
 {
@@ -157,7 +163,12 @@ put_attempts(HistoryRow *h, const Row *task, const Ending *ending)
 	}
 }
 
-/* What every ended task keeps. */
+static const int origin[] = {TASK_ORIGIN};
+
+/*
+ * The columns of every ended task.  Texts among them are short names; an origin may have been
+ * changed.
+ */
 static void
 put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *ending)
 {
@@ -169,9 +180,12 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 	put_from(h, HIST_SUBMITTED_AT, task, TASK_SUBMITTED_AT);
 	put_from(h, HIST_RUN_AT, task, TASK_RUN_AT);
 	put_from(h, HIST_KEY, task, TASK_KEY);
+	put_from(h, HIST_GROUP_KEY, task, TASK_GROUP_KEY);
 	put_from(h, HIST_KIND, task, TASK_KIND);
 	put_from(h, HIST_TIMEOUT, task, TASK_TIMEOUT);
 	put_from(h, HIST_RETRY, task, TASK_RETRY);
+	if (row_try_read(task, origin, lengthof(origin)) == 0)
+		put_from(h, HIST_ORIGIN, task, TASK_ORIGIN);
 	if (lease != NULL)
 	{
 		put_from(h, HIST_ATTEMPT, lease, LEASE_ATTEMPT);
@@ -186,18 +200,91 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 		put_answer(h, ending->answer);
 }
 
-/* What retry() needs.  It is not kept of finished tasks. */
+/* Columns of a task that may be of any size. */
+static const int whole_content[] = {TASK_PAYLOAD, TASK_METHOD, TASK_URL, TASK_HEADERS,
+									TASK_BODY, TASK_ON_FINISH, TASK_ON_DEAD};
+static const int target[] = {TASK_METHOD, TASK_URL};
+
+static bool
+has_long_payload(const Row *task)
+{
+	Size size;
+
+	return !task->nulls[TASK_PAYLOAD] &&
+		   jsonb_text_exceeds(task->values[TASK_PAYLOAD], TASKQ_MAX_TEXT, &size);
+}
+
+/*
+ * Whether the whole content can be kept; if not, the row of history says so.  Content that cannot
+ * be read is lost.  A payload that is too long for a client is lost, too, because no view and no
+ * dump could show it.
+ */
+static bool
+content_can_be_kept(HistoryRow *h, const Row *task)
+{
+	if (row_try_read(task, whole_content, lengthof(whole_content)) == 0 && !has_long_payload(task))
+		return true;
+	put(h, HIST_CONTENT_LOST, BoolGetDatum(true));
+	return false;
+}
+
+/* Sets the columns that retry() needs. */
 static void
 put_content(HistoryRow *h, const Row *task)
 {
+	if (!content_can_be_kept(h, task))
+		return;
 	put_from(h, HIST_PAYLOAD, task, TASK_PAYLOAD);
 	put_from(h, HIST_METHOD, task, TASK_METHOD);
 	put_from(h, HIST_URL, task, TASK_URL);
 	put_from(h, HIST_HEADERS, task, TASK_HEADERS);
 	put_from(h, HIST_BODY, task, TASK_BODY);
+	put_from(h, HIST_ON_FINISH, task, TASK_ON_FINISH);
+	put_from(h, HIST_ON_DEAD, task, TASK_ON_DEAD);
 }
 
-/* The dated table: yyyymmdd of the day of expiry, or yyyymm of its month if kept long.  UTC. */
+/* Of a finished push task: where its request was sent, as far as the queue has not changed. */
+static void
+put_target(HistoryRow *h, const Row *task, const Queue *queue)
+{
+	const char *own = NULL;
+	const char *url;
+
+	if (row_try_read(task, target, lengthof(target)) != 0)
+		return;
+	if (!task->nulls[TASK_URL])
+		own = TextDatumGetCString(task->values[TASK_URL]);
+	url = queue != NULL ? queue_request_url(queue, queue->url, own) : own;
+	if (url != NULL)
+		put(h, HIST_URL, CStringGetTextDatum(url));
+	if (task->nulls[TASK_METHOD])
+		put(h, HIST_METHOD, CStringGetTextDatum("POST"));
+	else
+		put_from(h, HIST_METHOD, task, TASK_METHOD);
+}
+
+/*
+ * Of a finished task, which is not retried: what is kept so that it can be looked at.  That is
+ * nothing for a pull task, unless its queue has keep_payload.
+ */
+static void
+put_what_was_done(HistoryRow *h, const Row *task, const Queue *queue, bool push)
+{
+	Datum headers = 0;
+
+	if (push)
+		put_target(h, task, queue);
+	if (queue == NULL || !queue->keep_payload || !content_can_be_kept(h, task))
+		return;
+	put_from(h, HIST_PAYLOAD, task, TASK_PAYLOAD);
+	put_from(h, HIST_BODY, task, TASK_BODY);
+	if (!task->nulls[TASK_HEADERS])
+		headers = kept_headers(task->values[TASK_HEADERS]);
+	if (headers != 0)
+		put(h, HIST_HEADERS, headers);
+}
+
+/* The dated table: yyyymmdd of the day of expiry, or yyyymm if the row is kept long.  UTC. */
 static int32
 bucket_of(TimestampTz ended_at, int64 keep_us)
 {
@@ -231,21 +318,17 @@ open_leaf(int32 bucket)
 	relation = OidIsValid(leaf) ? try_table_open(leaf, RowExclusiveLock) : NULL;
 	if (relation == NULL)
 		relation = table_open(catalog_relation("history_rest"), RowExclusiveLock);
-	if (RelationGetNumberOfAttributes(relation) != HIST_NCOLUMNS)
-		elog(ERROR, "table \"%s\" is not a table of taskq's history",
-			 RelationGetRelationName(relation));
 	return relation;
 }
 
 /* ---- many rows ----------------------------------------------------------------------- */
 
 #define ROWS_AT_ONCE   64
-#define MEMORY_AT_ONCE 65536 /* bytes of them, about */
+#define MEMORY_AT_ONCE 65536 /* bytes of these rows, about */
 
 /* Rows for one leaf, to be written together. */
 struct HistoryBatch
 {
-	HotRelation *tasks;
 	int32 bucket;  /* of the leaf */
 	Relation leaf; /* NULL: there are no rows */
 	int count;
@@ -271,7 +354,7 @@ write_rows(HistoryBatch *b)
 	b->memory = 0;
 }
 
-/* Such a row is written by itself: the server stores a copy, whose place the batch cannot know. */
+/* Such a row is written alone: the server stores a copy, and the batch cannot know its place. */
 static bool
 has_to_be_toasted(HeapTuple tuple)
 {
@@ -281,6 +364,7 @@ has_to_be_toasted(HeapTuple tuple)
 static void
 add_row(HistoryBatch *b, int32 bucket, HistoryRow *h)
 {
+	OwnColumns own = {h->values, h->nulls, HIST_NCOLUMNS};
 	HeapTuple tuple;
 
 	if (b->count == ROWS_AT_ONCE || b->memory > MEMORY_AT_ONCE || bucket != b->bucket)
@@ -288,6 +372,11 @@ add_row(HistoryBatch *b, int32 bucket, HistoryRow *h)
 	if (b->leaf == NULL)
 		b->leaf = open_leaf(bucket);
 	b->bucket = bucket;
+	if (table_state(b->leaf, TABLE_HISTORY) != TABLE_AS_CREATED)
+	{
+		append_row(b->leaf, TABLE_HISTORY, &own);
+		return;
+	}
 	tuple = form_tuple(b->leaf, h->values, h->nulls);
 	if (has_to_be_toasted(tuple))
 	{
@@ -301,12 +390,9 @@ add_row(HistoryBatch *b, int32 bucket, HistoryRow *h)
 }
 
 HistoryBatch *
-history_begin_batch(HotRelation *tasks)
+history_begin_batch(void)
 {
-	HistoryBatch *b = palloc0_object(HistoryBatch);
-
-	b->tasks = tasks;
-	return b;
+	return palloc0_object(HistoryBatch);
 }
 
 void
@@ -314,19 +400,16 @@ history_end_batch(HistoryBatch *batch)
 {
 	write_rows(batch);
 	pfree(batch);
-	CommandCounterIncrement();
 }
 
 /* ---- one row --------------------------------------------------------------------------- */
 
-/* batch may be NULL. */
 static void
-append(HistoryBatch *batch, HistoryRow *h, int64 keep_us)
+append(HistoryBatch *batch, HistoryRow *h, TimestampTz now, int64 keep_us)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	int32 bucket = bucket_of(now, keep_us);
+	OwnColumns own = {h->values, h->nulls, HIST_NCOLUMNS};
 	Relation relation;
-	HeapTuple tuple;
 
 	put(h, HIST_BUCKET, Int32GetDatum(bucket));
 	put(h, HIST_ENDED_AT, TimestampTzGetDatum(now));
@@ -336,57 +419,35 @@ append(HistoryBatch *batch, HistoryRow *h, int64 keep_us)
 		return;
 	}
 	relation = open_leaf(bucket);
-	tuple = form_tuple(relation, h->values, h->nulls);
-	CatalogTupleInsert(relation, tuple);
-	heap_freetuple(tuple);
+	append_row(relation, TABLE_HISTORY, &own);
 	table_close(relation, NoLock);
 }
 
-static void
-delete_task(HotRelation *tasks, const Row *task)
+/* Only an attempt that fails leaves a row; a claim and its release leave none. */
+static bool
+may_have_attempts(const Row *task, const Row *lease, const Ending *ending)
 {
-	HotRelation r;
-
-	if (tasks == NULL)
-		hot_open(&r, HOT_TASK);
-	if (row_delete(tasks != NULL ? tasks : &r, task, true) != ROW_DONE)
-		elog(ERROR, "task " INT64_FORMAT " was changed without its lease",
-			 ROW_INT64(task, TASK_ID));
-	if (tasks == NULL)
-		hot_close(&r);
+	return ROW_INT32(task, TASK_ATTEMPT) != 0 ||
+		   (lease != NULL && ending->state != STATE_FINISHED);
 }
 
 void
-task_end(const Row *task, const Row *lease, const Ending *ending)
+history_add(HistoryBatch *batch, const Row *task, const Row *lease, const Ending *ending,
+			const Keeping *keeping)
 {
-	task_end_in(NULL, task, lease, ending);
-	CommandCounterIncrement();
-}
-
-void
-task_end_in(HistoryBatch *batch, const Row *task, const Row *lease, const Ending *ending)
-{
-	const Queue *queue = queue_by_id(ROW_INT32(task, TASK_QUEUE_ID));
 	HistoryRow h;
-	int64 keep_us;
 
-	if (queue == NULL)
-		elog(ERROR, "task " INT64_FORMAT " is in no queue", ROW_INT64(task, TASK_ID));
-	keep_us = ending->state == STATE_FINISHED ? queue->keep_finished_us : queue->keep_dead_us;
 	memset(h.values, 0, sizeof(h.values));
 	memset(h.nulls, true, sizeof(h.nulls));
-	put(&h, HIST_QUEUE, CStringGetTextDatum(queue->name));
-	put(&h, HIST_PUSH, BoolGetDatum(queue->push));
+	put(&h, HIST_QUEUE, CStringGetTextDatum(keeping->name));
+	put(&h, HIST_PUSH, BoolGetDatum(keeping->push));
 	put_common(&h, task, lease, ending);
 	if (ending->state != STATE_FINISHED)
 		put_content(&h, task);
-	if (ROW_INT32(task, TASK_ATTEMPT) > 0 || ending->state != STATE_FINISHED)
+	else
+		put_what_was_done(&h, task, keeping->queue, keeping->push);
+	if (may_have_attempts(task, lease, ending))
 		put_attempts(&h, task, ending);
-	if (keep_us > 0)
-		append(batch, &h, keep_us);
-	if (lease != NULL)
-		delete_task(batch != NULL ? batch->tasks : NULL, task);
-	key_let_go(queue, task);
-	counts_ended(queue->id, ending->state);
-	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
+	if (keeping->us > 0)
+		append(batch, &h, ending->at, keeping->us);
 }

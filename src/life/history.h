@@ -1,10 +1,11 @@
 /*
  * history.h
- *		How a task leaves: its live rows go, what is to be kept is appended.
+ *		Rows of ended tasks.
  */
 #ifndef TASKQ_HISTORY_H
 #define TASKQ_HISTORY_H
 
+#include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/state.h"
 
@@ -17,33 +18,38 @@ typedef struct Answer
 	Datum body;    /* bytea, or 0 */
 	bool truncated;
 	Interval *elapsed;
-	Datum times; /* jsonb, or 0: of its phases */
+	Datum times; /* jsonb, or 0: how long the phases of the exchange took */
 } Answer;
 
-/* How a task ended. */
+/* The end of a task. */
 typedef struct Ending
 {
 	TaskState state;
+	TimestampTz at;       /* set by task_end() */
 	Datum result;         /* jsonb, or 0 */
 	text *error;          /* or NULL */
-	const Answer *answer; /* of the last exchange, or NULL */
+	const Answer *answer; /* of the last HTTP exchange, or NULL */
 } Ending;
 
-/*
- * Moves the task into history: its task row goes, what is kept is written.
- * lease is the one it last had, whose row the caller has deleted; NULL if it was
- * pending, and the task row has been deleted by the caller.
- */
-extern void task_end(const Row *task, const Row *lease, const Ending *ending);
+/* How an ended task is kept. */
+typedef struct Keeping
+{
+	const Queue *queue; /* NULL: it does not exist */
+	const char *name;   /* of the queue */
+	bool push;
+	int64 us; /* for so long; 0: not at all */
+} Keeping;
+
+/* Rows of many tasks are collected and written together, the last ones by history_end_batch(). */
+typedef struct HistoryBatch HistoryBatch;
+extern HistoryBatch *history_begin_batch(void);
+extern void history_end_batch(HistoryBatch *batch);
 
 /*
- * The same for many: tasks is open, and rows of history are gathered, to be written together
- * with the last of them by history_end_batch().
+ * Adds the row of a task, and takes its failed attempts.  batch: NULL writes the row at once.
+ * lease: the last lease of the task; NULL: it was pending.
  */
-typedef struct HistoryBatch HistoryBatch;
-extern HistoryBatch *history_begin_batch(HotRelation *tasks);
-extern void task_end_in(HistoryBatch *batch, const Row *task, const Row *lease,
-						const Ending *ending);
-extern void history_end_batch(HistoryBatch *batch);
+extern void history_add(HistoryBatch *batch, const Row *task, const Row *lease,
+						const Ending *ending, const Keeping *keeping);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * lease.h
- *		The ownership of a running task: given, proved, extended, taken back.
+ *		Leases of running tasks: gives, checks, extends and takes them back.
  *
  * lease.c is the only writer of the table of leases.
  */
@@ -11,50 +11,68 @@
 
 #define EXECUTOR_WORKER "executor" /* name of the executor's leases */
 
-/* Inserts leases of tasks that the caller holds; leases is open. */
+/* Inserts leases for tasks that the caller holds; "leases" is open. */
 extern void lease_give(HotRelation *leases, Row **rows, int count);
 
 /*
- * Takes the lease away from its owner: deletes it if it is still there
- * with that token.  ROW_GONE: it was lost.  ROW_BUSY, only when not waiting:
- * another transaction is changing it.
+ * Ends the lease: deletes its row if it still exists with that token.
+ * ROW_GONE: the lease was lost.  ROW_BUSY, only when not waiting: another transaction
+ * is changing it.
  */
 extern RowResult lease_take(int64 id, int64 token, Row *lease, bool wait);
 
-/* Deletes the lease as it was read, without waiting.  False: it has been changed, or is busy. */
+/* Deletes the lease without waiting.  False: its row was changed after it was read, or is busy. */
 extern bool lease_take_as_read(const Row *lease);
 
 /*
  * lease_take() without waiting, for the sender of a push task: the executor, or a
- * role that may work on its queue; TQ007 for others.
+ * role that may work on its queue.  TQ007 for a role with another privilege on it, and for other
+ * roles the lease is lost; the second one, for many leases at
+ * once, treats the lease as lost then, so that the sender can give back the others.
  */
 extern RowResult lease_take_sent(int64 id, int64 token, Row *lease);
+extern RowResult lease_take_unsent(int64 id, int64 token, Row *lease);
 
-/* The same for a client that must have the privilege to work on the queue; false: it was lost. */
+/*
+ * The same for a client, which needs the privilege work on the queue.  False: the lease was lost,
+ * or the client has no privilege on the queue.
+ */
 extern bool lease_take_own(int64 id, int64 token, Row *lease);
 
-/* The same with a table that is open, for many looks. */
+/* The same in an open table, for many leases. */
 extern bool lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease);
 
-/* By how much a heartbeat that names no time extends the lease. */
+/* How long a heartbeat without extend_by extends the lease. */
 extern int64 lease_length_us(const Row *lease);
 
 /*
- * lease_extend_sent() extends a lease by its own length from now, without waiting, for
- * the sender of a push task; lease_extend_own() by so much (0: its own length), for a
- * client with the privilege to work on the queue.  Results as above; *lease is the
- * row as it is then.
+ * Both let the lease run out later.  lease_extend_sent() is for the sender of a push task: the
+ * lease runs for its own length from now; the call does not wait.  lease_extend_own() is for a
+ * client with the privilege work on the queue: the lease runs for extend_us from now (0: its own
+ * length).  Results as above; *lease is the new row.
  */
 extern RowResult lease_extend_sent(int64 id, int64 token, Row *lease);
 extern bool lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease);
 
 /*
- * Lets the lease run out so much later; a heartbeat extends it by its own length as before.
+ * Lets the lease run out by_us from now; later heartbeats extend it by its own length as before.
  * Results as of lease_take(), without waiting.
  */
 extern RowResult lease_put_off(int64 id, int64 token, int64 by_us);
 
-/* Marks the running task as to be cancelled; its worker, or the executor, finds the mark. */
+/*
+ * Sets back the times of a lease that is ahead of the clock: it runs out as if the clock had been
+ * right.  Results as above.
+ */
+extern RowResult lease_set_back(int64 id, int64 token);
+
+/* Marks the running task: it is to be cancelled.  Its worker or the executor finds the mark. */
 extern RowResult lease_mark_cancelled(int64 id, text *reason);
+
+/*
+ * Adds follow-ups, lists of templates or 0, to a running task.  TQ004 if it has too many then.
+ * *task is its row.
+ */
+extern RowResult lease_add_follow_ups(int64 id, const Row *task, Datum on_finish, Datum on_dead);
 
 #endif

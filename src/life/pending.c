@@ -1,38 +1,35 @@
 /*
  * pending.c
- *		Pending tasks: how one is made, held and taken.
+ *		Pending tasks: makes, holds and takes them.
  *
- * A task is pending while its row stands and no lease has its id.  A session that claims,
- * changes or ends a pending task must be sure of both at one moment.  So it
- * holds the task's lock meanwhile: a lock on its id, for some microseconds (when
- * tokens run out, for a flush of the log), in which it waits for no other session.
+ * A task is pending while its row exists and no lease has its id.  A session that claims,
+ * changes or ends a pending task must be sure of both at the same moment.  So it
+ * holds the task's lock meanwhile: a lock on the id, for some microseconds (when
+ * tokens run out, for a flush of the log), during which it waits for no other session.
  *
- * Under the lock the session looks for a lease first, and for the row then.  No other
+ * Under the lock the session looks for a lease first, and for the row after that.  No other
  * session can insert a lease in between.  A transaction that had a lease and has ended the
  * task has deleted the row together with the lease, so the row is not found.  (In the other
  * order, an end between the two looks would leave a task that seems pending.)  When the
- * lock is released, there is a lease, or the row is deleted: by that, other sessions see
- * that the task is in the hands of a transaction until that ends.
+ * lock is released, there is a lease or the row is deleted.  Other sessions see this
+ * even before the commit, and leave the task to that transaction until it ends.
  *
  * The owner of a running task's lease needs no lock to change or end the task.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/database.h"
 #include "hints/counts.h"
 #include "hints/dispatch.h"
+#include "hints/offers.h"
 #include "hints/wakeup.h"
 #include "life/pending.h"
 #include "tables/backlog.h"
@@ -43,7 +40,7 @@
 
 #define TASK_LOCK ExclusiveLock
 
-/* The lock of an object in the class "our table", whose number is the lower 48 bits of the id. */
+/* The lock tag of an object: its class is the table of tasks, its number the id's lower 48 bits. */
 static LOCKTAG
 lock_of(const Backlog *b, int64 id)
 {
@@ -77,7 +74,7 @@ pending_hold(Backlog *b, const Candidate *c, bool wait, Row *task)
 {
 	RowResult result = ROW_GONE;
 
-	/* Most candidates that cannot be claimed are recognised without the lock. */
+	/* This check needs no lock and finds most candidates that cannot be claimed. */
 	if (!backlog_stands(b, c))
 		return ROW_GONE;
 	ExecClearTuple(b->slot);
@@ -96,9 +93,9 @@ pending_hold(Backlog *b, const Candidate *c, bool wait, Row *task)
 }
 
 /*
- * One try, under the lock.  ROW_BUSY: the transaction *holder has the task in hand.  If
- * that transaction is about to end the attempt of a running task, it is not waited for:
- * the task is not pending.
+ * One try, under the lock.  ROW_BUSY: the open transaction *holder has inserted, claimed or ended
+ * the task.  ROW_GONE: the task is not pending.  A running task is not pending either while an
+ * open transaction ends its attempt: there is no need to wait for that transaction.
  */
 static RowResult
 look_under_lock(Backlog *b, int64 id, Row *task, TransactionId *holder)
@@ -139,6 +136,22 @@ pending_hold_by_id(Backlog *b, int64 id, bool wait, Row *task)
 	}
 }
 
+void
+pending_taken(Backlog *b, const Row *task)
+{
+	int32 queue_id = ROW_INT32(task, TASK_QUEUE_ID);
+	const Queue *queue;
+	Candidate c = candidate_of(task);
+
+	if (task->nulls[TASK_GROUP_ID])
+	{
+		dispatch_taken(b->task.heap, queue_id, &c);
+		return;
+	}
+	queue = queue_by_id(queue_id);
+	offers_taken(queue_id, ROW_INT64(task, TASK_GROUP_ID), &c, queue != NULL && queue->ordered);
+}
+
 RowResult
 pending_delete(Backlog *b, const Row *task, bool locked)
 {
@@ -146,7 +159,7 @@ pending_delete(Backlog *b, const Row *task, bool locked)
 	Candidate c = candidate_of(task);
 	RowResult result;
 
-	dispatch_taken(b->task.heap, queue_id, &c);
+	pending_taken(b, task);
 	result = row_delete(&b->task, task, locked);
 	if (result == ROW_DONE)
 		counts_pending(queue_id, -1);
@@ -155,33 +168,42 @@ pending_delete(Backlog *b, const Row *task, bool locked)
 }
 
 RowResult
-pending_take(int64 id, bool wait, Row *task)
+pending_take_in(Backlog *b, int64 id, bool wait, Row *task)
 {
-	Backlog b;
 	RowResult result;
 	bool locked = false;
 
-	backlog_open(&b);
 	for (;;)
 	{
-		result = pending_hold_by_id(&b, id, wait, task);
+		result = pending_hold_by_id(b, id, wait, task);
 		if (result != ROW_DONE)
 			break;
-		result = pending_delete(&b, task, locked);
+		result = pending_delete(b, task, locked);
 		if (result == ROW_DONE || !wait)
 			break;
-		/* An administrator is changing the row: wait for that, without holding the task. */
-		locked = row_lock(&b.task, task, LockTupleExclusive, true) == ROW_DONE;
+		/* An administrator is changing the row: waits for that without holding the task. */
+		locked = row_lock(&b->task, task, LockTupleExclusive, true) == ROW_DONE;
 	}
-	backlog_close(&b);
 	if (result == ROW_DONE)
 		CommandCounterIncrement();
 	return result;
 }
 
+RowResult
+pending_take(int64 id, bool wait, Row *task)
+{
+	Backlog b;
+	RowResult result;
+
+	backlog_open(&b);
+	result = pending_take_in(&b, id, wait, task);
+	backlog_close(&b);
+	return result;
+}
+
 /* ---- making ---------------------------------------------------------------------- */
 
-/* At commit the processes are woken that wait for such a task. */
+/* At commit, wakes the processes that wait for such a task. */
 static void
 wake_processes(const Row *task)
 {
@@ -189,7 +211,7 @@ wake_processes(const Row *task)
 
 	if (queue != NULL && queue->push && !queue->external)
 		wakeup_at_commit(WANT_TASKS);
-	else if (ROW_TIME(task, TASK_RUN_AT) > GetCurrentTimestamp())
+	else if (task_due_at(task) > GetCurrentTimestamp())
 		wakeup_at_commit(WANT_TIMERS);
 	else
 		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
@@ -201,7 +223,11 @@ made(const HotRelation *tasks, const Row *task)
 	Candidate c = candidate_of(task);
 
 	counts_pending(ROW_INT32(task, TASK_QUEUE_ID), 1);
-	dispatch_inserted(tasks->heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
+	if (task->nulls[TASK_GROUP_ID])
+		dispatch_inserted(tasks->heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
+	else
+		offers_made(ROW_INT32(task, TASK_QUEUE_ID), ROW_INT64(task, TASK_GROUP_ID), &c,
+					task_due_at(task));
 	CommandCounterIncrement();
 	wake_processes(task);
 }
@@ -213,6 +239,17 @@ pending_insert(Row *task)
 
 	hot_open(&r, HOT_TASK);
 	row_insert(&r, task);
+	made(&r, task);
+	hot_close(&r);
+}
+
+void
+pending_insert_again(Row *task)
+{
+	HotRelation r;
+
+	hot_open(&r, HOT_TASK);
+	row_insert_again(&r, task);
 	made(&r, task);
 	hot_close(&r);
 }

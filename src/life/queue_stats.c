@@ -1,10 +1,10 @@
 /*
  * queue_stats.c
- *		How full the queues are: queue_stats().
+ *		queue_stats(): how many tasks each queue has.
  *
- * What a call costs must not grow with the backlog, nor what a call for all queues costs
- * with the running tasks times the queues.  So pending tasks are those that counts.c
- * knows of, and the running tasks of all queues are counted together.
+ * The cost of a call must not grow with the backlog or with the number of running tasks.  So both
+ * numbers come from counts.c.  There may be thousands of queues.  So what is not known is counted
+ * for all of them together, and no queue's settings are read if the caller may view all.
  */
 #include "postgres.h"
 
@@ -19,54 +19,136 @@
 #include "base/arg.h"
 #include "base/sql.h"
 #include "hints/counts.h"
-#include "hints/leases.h"
+#include "hints/dispatch.h"
 #include "life/due.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/state.h"
 
-static Statement count_pending = {
-	"select (select count(*) from taskq_private.task t where t.queue_id = $1) - "
+/* For one queue, by the index; and for all, in one pass. */
+static Statement count_live = {
+	"select (select count(*) from taskq_private.tasks_by_queue t where t.queue_id = $1), "
 	"(select count(*) from taskq_private.lease l where l.queue_id = $1)",
 	1,
 	{INT4OID},
 	NULL,
 };
 
-static Statement count_live = {
-	"select count(*) from taskq_private.task t where t.queue_id = $1",
-	1,
-	{INT4OID},
-	NULL,
-};
-
-static Statement select_queue_ids = {
-	"select array_agg(q.id order by q.name) from taskq_private.all_queues q",
+static Statement count_all_live = {
+	"select array_agg(c.queue_id order by c.queue_id), array_agg(c.tasks order by c.queue_id), "
+	"array_agg(c.leases order by c.queue_id) from "
+	"(select s.queue_id, sum(s.tasks)::bigint as tasks, sum(s.leases)::bigint as leases from "
+	"(select t.queue_id, count(*) as tasks, 0 as leases from taskq_private.task t group by 1 "
+	"union all select l.queue_id, 0, count(*) from taskq_private.lease l group by 1) s "
+	"group by 1) c",
 	0,
 	{0},
 	NULL,
 };
 
-static int64
-count_by(Statement *statement, int32 queue_id)
-{
-	Datum argument = Int32GetDatum(queue_id);
-	Datum result = 0;
-	bool isnull;
+/* $1: all queues; otherwise those that are granted to some role. */
+static Statement select_queues = {
+	"select array_agg(q.id order by q.name), array_agg(q.name::text order by q.name) "
+	"from taskq_private.all_queues q where $1 or exists "
+	"(select from taskq_private.queue_grant g where g.queue_id = q.id and g.privilege = 'view')",
+	1,
+	{BOOLOID},
+	NULL,
+};
 
-	(void) sql_as_owner(statement, &argument, NULL, &result, &isnull, 1);
-	return DatumGetInt64(result);
-}
+/* ---- live tasks, in one snapshot, as counts.c requires ----------------------------------- */
 
-/* In one snapshot, as counts.c needs it. */
-static int64
-count_pending_of(int32 queue_id)
+static LiveCounts
+live_of(int64 tasks, int64 leases)
 {
-	return count_by(&count_pending, queue_id);
+	return (LiveCounts){.pending = Max(tasks - leases, 0), .running = leases};
 }
 
 static void
-return_stats(ReturnSetInfo *rsinfo, const Queue *queue, int running, TimestampTz now)
+count_one(int32 queue_id, LiveCounts *live)
+{
+	Datum argument = Int32GetDatum(queue_id);
+	Datum values[2];
+	bool nulls[2];
+
+	(void) sql_as_owner(&count_live, &argument, NULL, values, nulls, 2);
+	*live = live_of(DatumGetInt64(values[0]), DatumGetInt64(values[1]));
+}
+
+static int
+elements(Datum array, Oid type, int length, Datum **values)
+{
+	bool *nulls;
+	int count;
+
+	deconstruct_array(DatumGetArrayTypeP(array), type, length, true,
+					  length == sizeof(int32) ? TYPALIGN_INT : TYPALIGN_DOUBLE, values, &nulls,
+					  &count);
+	return count;
+}
+
+/* The counts of a queue among those of all that have live tasks, by ascending ids. */
+static int
+compare_with_element(const void *id, const void *element)
+{
+	int32 x = *(const int32 *) id;
+	int32 y = DatumGetInt32(*(const Datum *) element);
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+count_all(const int32 *queue_ids, int count, LiveCounts *live)
+{
+	Datum arrays[3];
+	bool nulls[3];
+	Datum *ids;
+	Datum *tasks;
+	Datum *leases;
+	int n;
+
+	(void) sql_as_owner(&count_all_live, NULL, NULL, arrays, nulls, 3);
+	if (nulls[0])
+		return;
+	n = elements(arrays[0], INT4OID, sizeof(int32), &ids);
+	(void) elements(arrays[1], INT8OID, sizeof(int64), &tasks);
+	(void) elements(arrays[2], INT8OID, sizeof(int64), &leases);
+	for (int i = 0; i < count; i++)
+	{
+		Datum *found = bsearch(&queue_ids[i], ids, n, sizeof(Datum), compare_with_element);
+
+		if (found != NULL)
+			live[i] = live_of(DatumGetInt64(tasks[found - ids]),
+							  DatumGetInt64(leases[found - ids]));
+	}
+}
+
+static void
+count_queues(const int32 *queue_ids, int count, LiveCounts *live)
+{
+	memset(live, 0, count * sizeof(LiveCounts));
+	if (count == 1)
+		count_one(queue_ids[0], live);
+	else
+		count_all(queue_ids, count, live);
+}
+
+/* ---- rows -------------------------------------------------------------------------------- */
+
+/*
+ * Whether no task of the queue is due, without a look at it.  Such a look costs the more the more
+ * of its tasks are running.
+ */
+static bool
+none_is_pending(const QueueCounts *counts)
+{
+	return counts->known && counts->exact && counts->live.pending == 0 &&
+		   counts->live.running > 0 && !dispatch_has_own(counts->queue_id);
+}
+
+static void
+return_stats(ReturnSetInfo *rsinfo, Backlog *b, Datum name, const QueueCounts *counts,
+			 TimestampTz now)
 {
 	enum
 	{
@@ -81,107 +163,91 @@ return_stats(ReturnSetInfo *rsinfo, const Queue *queue, int running, TimestampTz
 	};
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS] = {false};
-	QueueCounts counts = {0};
-	bool counted = counts_read(queue->id, count_pending_of, &counts);
-	TimestampTz oldest;
+	TimestampTz oldest = DT_NOEND;
 	Interval age = {0};
+	int due = none_is_pending(counts) ? 0 : task_count_due(b, counts->queue_id, now, &oldest);
 
-	if (!counted)
-		counts.pending = Max(count_by(&count_live, queue->id) - running, 0);
-	values[QUEUE] = CStringGetTextDatum(queue->name);
-	values[PENDING] = Int64GetDatum(counts.pending);
-	values[DUE] = Int64GetDatum(task_count_due(queue->id, now, &oldest));
-	values[RUNNING] = Int64GetDatum(running);
+	values[QUEUE] = name;
+	values[PENDING] = Int64GetDatum(counts->live.pending);
+	values[DUE] = Int64GetDatum(due);
+	values[RUNNING] = Int64GetDatum(counts->live.running);
 	for (int i = 0; i < NENDED; i++)
 	{
-		values[FINISHED + i] = Int64GetDatum(counts.ended[i]);
-		nulls[FINISHED + i] = !counted;
+		values[FINISHED + i] = Int64GetDatum(counts->ended[i]);
+		nulls[FINISHED + i] = !counts->known;
 	}
-	values[SINCE] = TimestampTzGetDatum(counts.since);
-	nulls[SINCE] = !counted;
+	values[SINCE] = TimestampTzGetDatum(counts->since);
+	nulls[SINCE] = !counts->known;
 	age.time = now - oldest;
 	values[OLDEST_DUE_AGE] = IntervalPGetDatum(&age);
 	nulls[OLDEST_DUE_AGE] = oldest == DT_NOEND;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* ---- all queues ---------------------------------------------------------------------- */
-
-/* How many tasks of a queue are running. */
-typedef struct Running
-{
-	int32 queue_id;
-	int running;
-} Running;
-
-/* Those of all queues, by ascending id. */
-typedef struct AllRunning
-{
-	Running *queue;
-	int count;
-} AllRunning;
-
-static int
-compare_running(const void *a, const void *b)
-{
-	int32 x = ((const Running *) a)->queue_id;
-	int32 y = ((const Running *) b)->queue_id;
-
-	return x < y ? -1 : x > y;
-}
-
-/* NULL: no queue had that id when the ids were read. */
-static Running *
-running_of(const AllRunning *all, int32 queue_id)
-{
-	Running key = {.queue_id = queue_id};
-
-	return bsearch(&key, all->queue, all->count, sizeof(Running), compare_running);
-}
-
+/* Of these queues, whose ids are set in counts[]. */
 static void
-add_running(int32 queue_id, int change, void *arg)
+return_all_stats(ReturnSetInfo *rsinfo, const Datum *names, QueueCounts *counts, int count)
 {
-	Running *found = running_of(arg, queue_id);
+	TimestampTz now = GetCurrentTimestamp();
+	Backlog b;
 
-	if (found != NULL)
-		found->running += change;
-}
-
-static AllRunning
-count_all_running(const Datum *ids, int nids)
-{
-	AllRunning all = {palloc0_array(Running, nids), nids};
-
-	for (int i = 0; i < nids; i++)
-		all.queue[i].queue_id = DatumGetInt32(ids[i]);
-	qsort(all.queue, nids, sizeof(Running), compare_running);
-	leases_count(add_running, &all);
-	return all;
-}
-
-static void
-return_all_stats(ReturnSetInfo *rsinfo, TimestampTz now)
-{
-	Datum *ids;
-	bool *nulls;
-	int nids;
-	Datum array;
-	bool isnull;
-	AllRunning all;
-
-	(void) sql_as_owner(&select_queue_ids, NULL, NULL, &array, &isnull, 1);
-	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT, &ids,
-					  &nulls, &nids);
-	all = count_all_running(ids, nids);
-	for (int i = 0; i < nids; i++)
+	if (!counts_read(counts, count, count_queues))
 	{
-		const Queue *queue = queue_by_id(DatumGetInt32(ids[i]));
+		int32 *ids = palloc_array(int32, count + 1);
+		LiveCounts *live = palloc_array(LiveCounts, count + 1);
 
-		CHECK_FOR_INTERRUPTS();
-		if (queue != NULL && queue_may(queue, PRIVILEGE_VIEW))
-			return_stats(rsinfo, queue, running_of(&all, queue->id)->running, now);
+		for (int i = 0; i < count; i++)
+			ids[i] = counts[i].queue_id;
+		count_queues(ids, count, live);
+		for (int i = 0; i < count; i++)
+			counts[i].live = live[i];
 	}
+	backlog_open(&b);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		return_stats(rsinfo, &b, names[i], &counts[i], now);
+	}
+	backlog_close(&b);
+}
+
+static bool
+may_view(int32 queue_id)
+{
+	const Queue *queue = queue_by_id(queue_id);
+
+	return queue != NULL && queue_may(queue, PRIVILEGE_VIEW);
+}
+
+static void
+return_viewable(ReturnSetInfo *rsinfo)
+{
+	bool all = queue_may_all(PRIVILEGE_VIEW);
+	Datum argument = BoolGetDatum(all);
+	Datum arrays[2];
+	bool isnull[2];
+	Datum *ids;
+	Datum *names;
+	bool *nulls;
+	int count;
+	QueueCounts *counts;
+	int n = 0;
+
+	(void) sql_as_owner(&select_queues, &argument, NULL, arrays, isnull, 2);
+	if (isnull[0])
+		return;
+	(void) elements(arrays[0], INT4OID, sizeof(int32), &ids);
+	deconstruct_array(DatumGetArrayTypeP(arrays[1]), TEXTOID, -1, false, TYPALIGN_INT, &names,
+					  &nulls, &count);
+	counts = palloc0_array(QueueCounts, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!all && !may_view(DatumGetInt32(ids[i])))
+			continue;
+		names[n] = names[i];
+		counts[n++].queue_id = DatumGetInt32(ids[i]);
+	}
+	return_all_stats(rsinfo, names, counts, n);
 }
 
 PG_FUNCTION_INFO_V1(taskq_queue_stats);
@@ -189,17 +255,20 @@ Datum
 taskq_queue_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TimestampTz now = GetCurrentTimestamp();
+	QueueCounts counts = {0};
 	const Queue *queue;
+	Datum name;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 	{
-		return_all_stats(rsinfo, now);
+		return_viewable(rsinfo);
 		return (Datum) 0;
 	}
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	queue_require(queue, PRIVILEGE_VIEW);
-	return_stats(rsinfo, queue, leases_count_running(queue->id, false), now);
+	counts.queue_id = queue->id;
+	name = CStringGetTextDatum(queue->name);
+	return_all_stats(rsinfo, &name, &counts, 1);
 	return (Datum) 0;
 }

@@ -1,6 +1,6 @@
 /*
  * result.h
- *		What became of a task.
+ *		The result of a task.
  */
 #ifndef TASKQ_RESULT_H
 #define TASKQ_RESULT_H
@@ -15,7 +15,7 @@ enum ResultColumn
 	RESULT_NCOLUMNS
 };
 
-/* What result() returns to the current user; false: no row. */
+/* Fills the columns that result() returns to the current user; false: it returns no row. */
 extern bool task_result(int64 id, Datum *values, bool *nulls);
 
 #endif

@@ -1,15 +1,14 @@
 /*
  * submit.c
- *		How a task begins: submit() and submit_many().
+ *		submit() and submit_many(), and templates for a queue.
  *
- * A submit is one insert in the caller's transaction, two with a key, nothing
- * more; whoever waits for the task is woken by that transaction's
- * commit.
+ * A submit adds very little to the caller's transaction: it inserts one row, and one more
+ * each for a key and for a start limit.  The commit of that transaction wakes the processes
+ * that wait for the task.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "fmgr.h"
@@ -21,23 +20,21 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
-#include "utils/varlena.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "life/kept.h"
 #include "life/pending.h"
 #include "life/submit.h"
 #include "tables/arming.h"
 #include "tables/grant.h"
+#include "tables/group_id.h"
 #include "tables/key.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
-#define MIN_PRIORITY   (-16)
-#define MAX_PRIORITY   15
-#define MAX_TIMEOUT_US US_PER_DAY
+#include "tables/start_limit.h"
 
 static const SubmitArguments submit_args = {
 	.key = 2,
@@ -50,9 +47,14 @@ static const SubmitArguments submit_args = {
 	.max_attempts = 9,
 	.kind = 10,
 	.on_duplicate = 11,
+	.on_finish = 12,
+	.on_dead = 13,
+	.group_key = 14,
+	.unique_for = 15,
+	.max_wait = 16,
 };
 
-/* keys and run_ats are arrays. */
+/* keys, run_ats and group_keys are arrays. */
 static const SubmitArguments submit_many_args = {
 	.key = -1,
 	.priority = 4,
@@ -64,6 +66,11 @@ static const SubmitArguments submit_many_args = {
 	.max_attempts = 9,
 	.kind = 10,
 	.on_duplicate = 11,
+	.on_finish = 12,
+	.on_dead = 13,
+	.group_key = -1,
+	.unique_for = -1,
+	.max_wait = -1,
 };
 
 static Statement select_policy = {
@@ -95,7 +102,7 @@ two_times(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 			 errmsg("run_at and delay cannot both be given"),
-			 errdetail("Both say when the task becomes due."),
+			 errdetail("Each of them sets the time when the task becomes due."),
 			 errhint("Pass one of them.")));
 }
 
@@ -108,7 +115,7 @@ not_before(TimestampTz at, TimestampTz now)
 static TimestampTz
 arg_run_at(FunctionCallInfo fcinfo, const SubmitArguments *args, TimestampTz now)
 {
-	int64 delay = arg_interval_us(fcinfo, args->delay, "delay", 0, 0, MAX_DELAY_US);
+	int64 delay = arg_interval_us(fcinfo, args->delay, "delay", 0, RANGE_DELAY);
 
 	if (args->run_at < 0 || PG_ARGISNULL(args->run_at))
 		return now + delay;
@@ -117,7 +124,7 @@ arg_run_at(FunctionCallInfo fcinfo, const SubmitArguments *args, TimestampTz now
 	return not_before(PG_GETARG_TIMESTAMPTZ(args->run_at), now);
 }
 
-/* Number of attempts: the argument, else what the policy says. */
+/* The number of attempts: the argument, or else that of the policy. */
 static int32
 arg_max_attempts(FunctionCallInfo fcinfo, const SubmitArguments *args, const Queue *queue,
 				 text *policy)
@@ -154,7 +161,7 @@ arg_on_duplicate(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("on_duplicate must be keep, replace or raise"),
-				 errdetail("It says what to do when the key is taken."),
+				 errdetail("It decides what happens if the key is taken."),
 				 errhint("keep is the default.")));
 	return DUPLICATE_RAISE;
 }
@@ -166,16 +173,42 @@ set_argument(Row *row, int column, FunctionCallInfo fcinfo, int n)
 	row->values[column] = PG_ARGISNULL(n) ? (Datum) 0 : PG_GETARG_DATUM(n);
 }
 
-/* The time from which a task that has not started is not started any more. */
+/* Sets the time after which the task expires if it has not started. */
 static void
 set_start_by(Row *task, FunctionCallInfo fcinfo, int n)
 {
-	int64 within = arg_interval_us(fcinfo, n, "start_within", -1, US_PER_MS, MAX_DELAY_US);
+	int64 within = arg_interval_us(fcinfo, n, "start_within", -1, RANGE_START_LIMIT);
 
 	if (within < 0)
 		return;
 	row_set(task, TASK_START_BY,
 			TimestampTzGetDatum(GetCurrentTransactionStartTimestamp() + within));
+}
+
+/* An interval; -1 if it is not given, or the function has no such argument. */
+static int64
+arg_if_any_us(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	return n < 0 ? -1 : arg_interval_us(fcinfo, n, name, -1, RANGE_DELAY);
+}
+
+/* list: 0 if there are none. */
+static void
+set_follow_ups(Row *task, int column, Datum list)
+{
+	if (list != 0)
+		row_set(task, column, list);
+}
+
+/* The task is due at most max_wait after "since", which may be past. */
+static void
+limit_wait(Submission *s, TimestampTz since)
+{
+	TimestampTz run_at = ROW_TIME(&s->task, TASK_RUN_AT);
+
+	if (s->max_wait_us >= 0)
+		row_set(&s->task, TASK_RUN_AT,
+				TimestampTzGetDatum(Min(run_at, since + s->max_wait_us)));
 }
 
 void
@@ -190,7 +223,7 @@ submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *a
 	s->queue = queue;
 	s->on_duplicate = arg_on_duplicate(fcinfo, args->on_duplicate);
 	row_init(task);
-	(void) arg_interval_us(fcinfo, args->timeout, "timeout", US_PER_MS, US_PER_MS, MAX_TIMEOUT_US);
+	(void) arg_interval_us(fcinfo, args->timeout, "timeout", US_PER_MS, RANGE_TIMEOUT);
 	row_set(task, TASK_SUBMITTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 	row_set(task, TASK_RUN_AT, TimestampTzGetDatum(arg_run_at(fcinfo, args, now)));
 	row_set(task, TASK_QUEUE_ID, Int32GetDatum(queue->id));
@@ -201,11 +234,27 @@ submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *a
 	row_set_text(task, TASK_KIND, arg_name(fcinfo, args->kind, "kind"));
 	row_set_text(task, TASK_RETRY, policy);
 	row_set(task, TASK_MAX_ATTEMPTS, Int32GetDatum(arg_max_attempts(fcinfo, args, queue, policy)));
+	if (queue->keep_origin)
+		row_set(task, TASK_ORIGIN, kept_origin());
+	set_follow_ups(task, TASK_ON_FINISH, arg_templates(fcinfo, args->on_finish, "on_finish"));
+	set_follow_ups(task, TASK_ON_DEAD, arg_templates(fcinfo, args->on_dead, "on_dead"));
+	s->key = args->key < 0 ? NULL : arg_key(fcinfo, args->key);
+	s->group_key = args->group_key < 0 ? NULL : arg_group_key(fcinfo, args->group_key);
+	s->unique_us = arg_if_any_us(fcinfo, args->unique_for, "unique_for");
+	s->max_wait_us = arg_if_any_us(fcinfo, args->max_wait, "max_wait");
+	limit_wait(s, now);
+}
+
+void
+submission_set_origin(Submission *s, Datum origin)
+{
+	if (origin != 0 && s->queue->keep_origin)
+		row_set(&s->task, TASK_ORIGIN, origin);
 }
 
 /*
- * A request's JSON goes out in UTF-8.  Made here once, so that what has no
- * UTF-8 form is the submitter's error and not the executor's.
+ * A request sends its JSON in UTF-8.  The conversion is tried here, so that a failure is an
+ * error of the submitter's statement and not of the executor's.
  */
 static void
 check_convertible(Datum value)
@@ -228,8 +277,13 @@ submission_set_content(Submission *s, int column, Datum value, bool isnull, cons
 	s->task.values[column] = value;
 	if (isnull)
 		return;
-	check_size(value, name);
-	if (s->queue->push && column == TASK_PAYLOAD)
+	if (column != TASK_PAYLOAD)
+	{
+		check_size(value, name);
+		return;
+	}
+	check_json(value, name);
+	if (s->queue->push)
 		check_convertible(value);
 }
 
@@ -251,21 +305,57 @@ insert_task(Row *task)
 	limit_start(task);
 }
 
+/* What the submit wants of its key. */
+static KeyTerms
+terms_of(const Submission *s)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	KeyTerms terms = KEY_NO_TERMS;
+
+	if (s->unique_us >= 0)
+		terms.hold_until = now + s->unique_us;
+	if (s->max_wait_us >= 0)
+		terms.since = now;
+	return terms;
+}
+
 /*
- * Gives a pending task new content and schedule; its attempts and age begin
- * anew.  The submission time changes with the content, and so what is sent to
- * receivers as Idempotency-Key.  False: it is not pending any more.
+ * The submit replaces a task that this transaction has taken.  max_wait counts from the first
+ * submit of those that were replaced; if an attempt has failed meanwhile, from this one.
+ */
+static void
+renew_key(Submission *s, text *key, const Row *old)
+{
+	int born = old->nulls[TASK_REVIVED_AT] ? TASK_SUBMITTED_AT : TASK_REVIVED_AT;
+	bool anew = ROW_INT32(old, TASK_ATTEMPT) > 0;
+	KeyTerms terms = terms_of(s);
+
+	if (s->unique_us < 0 && s->max_wait_us < 0)
+		return;
+	if (s->max_wait_us >= 0 && !anew)
+		terms.since = ROW_TIME(old, born);
+	key_renew(s->queue->id, key, &terms, anew);
+	limit_wait(s, terms.since);
+}
+
+/*
+ * Gives a pending task new content and a new schedule; its attempts and age are counted
+ * from zero.  The submission time changes as well, and with it the Idempotency-Key of the
+ * request.  False: the task is no longer pending.
  */
 static bool
-replace_pending(int64 id, Row *task)
+replace_pending(Submission *s, text *key, int64 id)
 {
+	Row *task = &s->task;
 	Row old;
 
 	if (pending_take(id, true, &old) != ROW_DONE)
 		return false;
+	start_limit_drop(&old);
 	if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
 		(void) sql_as_owner(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
 	row_set(task, TASK_ID, Int64GetDatum(id));
+	renew_key(s, key, &old);
 	insert_task(task);
 	return true;
 }
@@ -283,7 +373,7 @@ duplicate_key(const Queue *queue, text *key, int64 id)
 			 errhint("Submit with on_duplicate => 'keep' to get that task's id.")));
 }
 
-/* True when this submission is settled by the task that has the key. */
+/* True: nothing is left to do, because the task that has the key was kept or replaced. */
 static bool
 settle_duplicate(Submission *s, text *key, int64 other)
 {
@@ -297,7 +387,7 @@ settle_duplicate(Submission *s, text *key, int64 other)
 			duplicate_key(s->queue, key, other);
 			break;
 		case DUPLICATE_REPLACE:
-			if (replace_pending(other, &s->task))
+			if (replace_pending(s, key, other))
 				return true;
 			if (row_read(HOT_LEASE, other, &lease))
 				duplicate_key(s->queue, key, other);
@@ -307,29 +397,69 @@ settle_duplicate(Submission *s, text *key, int64 other)
 }
 
 static void
-check_start(const Row *task)
+refuse_without_key(const char *argument)
 {
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+			 errmsg("%s needs a key", argument),
+			 errdetail("It is about the tasks that have the same key."),
+			 errhint("Pass a key, or leave out %s.", argument)));
+}
+
+void
+submission_check_priority(const Queue *queue, int32 priority)
+{
+	if (queue->ordered && priority != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("priority must be 0 in queue \"%s\"", queue->name),
+				 errdetail("The queue is ordered: run_at and id decide which task is next."),
+				 errhint("Leave out priority, or pass an earlier run_at.")));
+}
+
+void
+submission_check(const Submission *s)
+{
+	const Row *task = &s->task;
+
+	if (s->key == NULL && s->unique_us >= 0)
+		refuse_without_key("unique_for");
+	if (s->key == NULL && s->max_wait_us >= 0)
+		refuse_without_key("max_wait");
+	submission_check_priority(s->queue, ROW_INT16(task, TASK_PRIORITY));
 	if (!task->nulls[TASK_START_BY] &&
 		ROW_TIME(task, TASK_START_BY) <= ROW_TIME(task, TASK_RUN_AT))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("start_within is over before the task becomes due"),
-				 errdetail("It counts from the submission, and the task could only expire."),
+				 errdetail("It counts from the submission, so the task would always expire."),
 				 errhint("Pass a longer start_within, or an earlier run_at or delay.")));
 }
 
-int64
-submission_place(Submission *s, text *key)
+static void
+set_group(Row *task, text *group_key)
 {
+	if (group_key == NULL)
+		return;
+	row_set_text(task, TASK_GROUP_KEY, group_key);
+	row_set(task, TASK_GROUP_ID, Int64GetDatum(group_id_of(group_key)));
+}
+
+int64
+submission_place(Submission *s)
+{
+	text *key = s->key;
+	KeyTerms terms = terms_of(s);
 	int64 id;
 	int64 other = 0;
 
-	check_start(&s->task);
+	submission_check(s);
 	id = nextval_internal(catalog_relation("task_id"), false);
 	row_set_text(&s->task, TASK_KEY, key);
 	row_set(&s->task, TASK_ID, Int64GetDatum(id));
+	set_group(&s->task, s->group_key);
 	while (key != NULL && (other = key_take(s->queue, key, id,
-											s->on_duplicate == DUPLICATE_REPLACE)) != 0)
+											s->on_duplicate == DUPLICATE_REPLACE, &terms)) != 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (settle_duplicate(s, key, other))
@@ -342,7 +472,7 @@ submission_place(Submission *s, text *key)
 
 /* ---- SQL ------------------------------------------------------------------------ */
 
-/* The queue that the first argument names, if payloads can be submitted to it. */
+/* The queue that the first argument names; TQ005 if it cannot take payloads. */
 static const Queue *
 queue_for_payloads(FunctionCallInfo fcinfo)
 {
@@ -350,13 +480,22 @@ queue_for_payloads(FunctionCallInfo fcinfo)
 
 	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	queue_require(queue, PRIVILEGE_SUBMIT);
-	if (queue->push && queue->url == NULL)
+	queue_refuse_topic(queue);
+	if (queue_payload_fault(queue) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
-				 errmsg("queue \"%s\" is a push queue without a url", queue->name),
-				 errdetail("There is nowhere to send the payload to."),
+				 errmsg("%s", queue_payload_fault(queue)),
+				 errdetail("The payload would have no destination."),
 				 errhint("Call taskq.submit_http(), or create the queue with a url.")));
 	return queue;
+}
+
+/* Judges the arguments of submit(). */
+static void
+read_arguments(Submission *s, FunctionCallInfo fcinfo)
+{
+	submission_init(s, fcinfo, &submit_args, queue_for_payloads(fcinfo));
+	submission_set_content(s, TASK_PAYLOAD, PG_GETARG_DATUM(1), PG_ARGISNULL(1), "payload");
 }
 
 PG_FUNCTION_INFO_V1(taskq_submit);
@@ -364,16 +503,89 @@ Datum
 taskq_submit(PG_FUNCTION_ARGS)
 {
 	Submission s;
-	const Queue *queue;
 
 	client_call("taskq.submit()");
-	queue = queue_for_payloads(fcinfo);
-	submission_init(&s, fcinfo, &submit_args, queue);
-	submission_set_content(&s, TASK_PAYLOAD, PG_GETARG_DATUM(1), PG_ARGISNULL(1), "payload");
-	PG_RETURN_INT64(submission_place(&s, arg_key(fcinfo, submit_args.key)));
+	read_arguments(&s, fcinfo);
+	PG_RETURN_INT64(submission_place(&s));
 }
 
-/* One of the arrays of submit_many(), taken apart. */
+/* ---- templates --------------------------------------------------------------------- */
+
+static void
+judge(FunctionCallInfo fcinfo)
+{
+	Submission s;
+
+	read_arguments(&s, fcinfo);
+	submission_check(&s);
+}
+
+static int64
+submit(FunctionCallInfo fcinfo, Datum origin)
+{
+	Submission s;
+
+	read_arguments(&s, fcinfo);
+	submission_set_origin(&s, origin);
+	return submission_place(&s);
+}
+
+static text *
+queue_name(FunctionCallInfo fcinfo)
+{
+	return PG_GETARG_TEXT_PP(0);
+}
+
+static const char *
+fault(FunctionCallInfo fcinfo)
+{
+	const Queue *queue = queue_of_row(PG_GETARG_TEXT_PP(0));
+
+	if (queue == NULL)
+		return psprintf("queue \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	return queue_payload_fault(queue);
+}
+
+static bool
+takes_payload(FunctionCallInfo fcinfo)
+{
+	return true;
+}
+
+static const TemplateKey template_keys[] = {
+	{"queue", TEMPLATE_TEXT, 0, -1, NULL},
+	{"payload", TEMPLATE_JSON, 1, TASK_PAYLOAD, NULL},
+	{"key", TEMPLATE_TEXT, 2, TASK_KEY, NULL},
+	{"priority", TEMPLATE_INT, 3, TASK_PRIORITY, NULL},
+	{"delay", TEMPLATE_INTERVAL, 5, -1, NULL},
+	{"start_within", TEMPLATE_INTERVAL, 6, -1, NULL},
+	{"timeout", TEMPLATE_INTERVAL, 7, TASK_TIMEOUT, NULL},
+	{"retry", TEMPLATE_TEXT, 8, TASK_RETRY, NULL},
+	{"max_attempts", TEMPLATE_INT, 9, TASK_MAX_ATTEMPTS, NULL},
+	{"kind", TEMPLATE_TEXT, 10, TASK_KIND, NULL},
+	{"on_duplicate", TEMPLATE_TEXT, 11, -1, NULL},
+	{"on_finish", TEMPLATE_JSON, 12, TASK_ON_FINISH, NULL},
+	{"on_dead", TEMPLATE_JSON, 13, TASK_ON_DEAD, NULL},
+	{"group_key", TEMPLATE_TEXT, 14, TASK_GROUP_KEY, NULL},
+	{"unique_for", TEMPLATE_INTERVAL, 15, -1, NULL},
+	{"max_wait", TEMPLATE_INTERVAL, 16, -1, NULL},
+};
+
+const TemplateTarget submit_to_queue = {
+	.name = "queue",
+	.keys = template_keys,
+	.nkeys = lengthof(template_keys),
+	.nargs = 17,
+	.judge = judge,
+	.submit = submit,
+	.queue = queue_name,
+	.fault = fault,
+	.takes_payload = takes_payload,
+};
+
+/* ---- many --------------------------------------------------------------------------- */
+
+/* The elements of an array argument of submit_many(). */
 typedef struct Elements
 {
 	int count; /* -1: the argument is NULL */
@@ -411,28 +623,23 @@ check_same_length(const Elements *e, const char *name, int count)
 	if (e->count >= 0 && e->count != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("%s and payloads do not go together", name),
-				 errdetail("There are %d of the one and %d of the other.", e->count, count),
+				 errmsg("%s and payloads must have the same length", name),
+				 errdetail("There are %d %s and %d payloads.", e->count, name, count),
 				 errhint("Pass one element for each payload, NULL where there is none.")));
 }
 
-/* The order in which keys are taken, the same for everybody: no two calls wait for each other. */
+/* The order in which keys are taken.  It is the same in every call, so there is no deadlock. */
 static int
 compare_keys(const void *a, const void *b, void *arg)
 {
 	const Elements *keys = arg;
 	int x = *(const int *) a;
 	int y = *(const int *) b;
-	text *left;
-	text *right;
 	int order;
 
 	if (keys->nulls[x] || keys->nulls[y])
 		return keys->nulls[x] != keys->nulls[y] ? keys->nulls[x] - keys->nulls[y] : x - y;
-	left = DatumGetTextPP(keys->values[x]);
-	right = DatumGetTextPP(keys->values[y]);
-	order = varstr_cmp(VARDATA_ANY(left), VARSIZE_ANY_EXHDR(left), VARDATA_ANY(right),
-					   VARSIZE_ANY_EXHDR(right), C_COLLATION_OID);
+	order = key_compare(DatumGetTextPP(keys->values[x]), DatumGetTextPP(keys->values[y]));
 	return order != 0 ? order : x - y;
 }
 
@@ -451,23 +658,27 @@ order_of_placing(const Elements *keys, int count)
 /* Places element i of the arrays. */
 static int64
 place_element(const Submission *common, int i, const Elements *payloads, const Elements *keys,
-			  const Elements *run_ats)
+			  const Elements *run_ats, const Elements *group_keys)
 {
 	Submission s = *common;
-	text *key = NULL;
 
 	CHECK_FOR_INTERRUPTS();
 	submission_set_content(&s, TASK_PAYLOAD, payloads->values[i], payloads->nulls[i], "payload");
 	if (keys->count > 0 && !keys->nulls[i])
 	{
-		key = DatumGetTextPP(keys->values[i]);
-		check_label(key, "key", TASKQ_KEY_MAX);
+		s.key = DatumGetTextPP(keys->values[i]);
+		check_label(s.key, "key", TASKQ_KEY_MAX);
+	}
+	if (group_keys->count > 0 && !group_keys->nulls[i])
+	{
+		s.group_key = DatumGetTextPP(group_keys->values[i]);
+		check_label(s.group_key, "group_key", TASKQ_KEY_MAX);
 	}
 	if (run_ats->count > 0 && !run_ats->nulls[i])
 		row_set(&s.task, TASK_RUN_AT,
 				TimestampTzGetDatum(not_before(DatumGetTimestampTz(run_ats->values[i]),
 											   GetCurrentTransactionStartTimestamp())));
-	return submission_place(&s, key);
+	return submission_place(&s);
 }
 
 PG_FUNCTION_INFO_V1(taskq_submit_many);
@@ -479,6 +690,7 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 	Elements payloads;
 	Elements keys;
 	Elements run_ats;
+	Elements group_keys;
 	int *order;
 	int64 *ids;
 
@@ -488,16 +700,19 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 	take_apart(fcinfo, 1, "payloads", &payloads);
 	take_apart(fcinfo, 2, "keys", &keys);
 	take_apart(fcinfo, 3, "run_ats", &run_ats);
+	take_apart(fcinfo, 14, "group_keys", &group_keys);
 	require_argument(fcinfo, 1, "payloads");
 	check_same_length(&keys, "keys", payloads.count);
 	check_same_length(&run_ats, "run_ats", payloads.count);
+	check_same_length(&group_keys, "group_keys", payloads.count);
 	if (run_ats.count >= 0 && !PG_ARGISNULL(submit_many_args.delay))
 		two_times();
 
 	order = order_of_placing(&keys, payloads.count);
 	ids = palloc_array(int64, payloads.count);
 	for (int i = 0; i < payloads.count; i++)
-		ids[order[i]] = place_element(&common, order[i], &payloads, &keys, &run_ats);
+		ids[order[i]] =
+			place_element(&common, order[i], &payloads, &keys, &run_ats, &group_keys);
 	for (int i = 0; i < payloads.count; i++)
 	{
 		Datum value = Int64GetDatum(ids[i]);

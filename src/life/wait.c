@@ -1,29 +1,35 @@
 /*
  * wait.c
- *		Waiting in the server: wait() for the end of a task, wait_ready() for work.
+ *		Procedures that wait: for the end of tasks, and for a due task.
  *
- * Both are procedures, because only procedures can commit.  They commit before each
- * sleep: a sleeping session holds no snapshot, lock or transaction that would be in
- * the way of others.  What the session waits for stands in shared memory, in the place of
- * its backend, where the commit that brings it finds it (wakeup.c).  It is
- * written before the look that may find nothing, so nothing is missed between
- * look and sleep.  Without shared memory, and for what no commit announces,
- * such as the tasks of a prepared transaction, the look is repeated.
+ * All are procedures, because only procedures can commit.  They commit before each
+ * sleep: a sleeping session holds no snapshot, lock or transaction that could block other
+ * sessions.  The session writes the topic it waits for into its backend's place in shared
+ * memory, where a commit finds it and wakes the session (wakeup.c).  It writes the topic
+ * before it looks, so it misses nothing between the look and the sleep.  The look is
+ * repeated from time to time, because there may be no shared memory, and because some
+ * changes wake no session, such as those of a prepared transaction.
+ *
+ * wait_all() waits for the tasks one after the other, in the order of their ids in the argument:
+ * when the one for which it waits has ended, it goes on to the next one that has not.  So it looks
+ * at each task once, and is woken at most once for each.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "utils/datum.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
 
 #include "base/arg.h"
 #include "base/compat.h"
+#include "base/database.h"
 #include "base/errors.h"
 #include "base/settings.h"
 #include "core/clock.h"
@@ -31,14 +37,17 @@
 #include "life/acquire.h"
 #include "life/due.h"
 #include "life/result.h"
+#include "tables/grant.h"
 #include "tables/queue.h"
+#include "tables/rows.h"
 
-#define MAX_WAIT_US US_PER_DAY
+/*
+ * Begins to wait for a topic, and then looks once.  Returns the topic whose event has happened, 0
+ * if none has.  *next_ms: look again after so many ms at most.
+ */
+typedef uint64 (*Look)(void *what, int64 *next_ms);
 
-/* One look.  True: what is waited for is there.  *next_ms: when to look again at the latest. */
-typedef bool (*Look)(void *what, int64 *next_ms);
-
-/* TQ009 unless the procedure may commit here, and the transaction has nothing to commit. */
+/* TQ009 if the procedure cannot commit here, or the transaction has changed something. */
 static void
 require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 {
@@ -49,8 +58,8 @@ require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("%s cannot run in this transaction", procedure),
-				 errdetail("It commits to let go of its snapshot while it waits; in a transaction "
-						   "block, in a function, or after changes it cannot."),
+				 errdetail("It must commit to release its snapshot while it waits. In a "
+						   "transaction block, in a function, or after changes it cannot."),
 				 errhint("Commit first, then CALL it by itself.")));
 }
 
@@ -67,12 +76,29 @@ sleep_ms(int64 ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Looks until the thing is there (true) or the time is up. */
-static bool
-look_until(uint64 topic, Look look, void *what, int64 timeout_us)
+#define STATEMENT_SLACK_MS 100
+
+/*
+ * How long the statement may wait such that it returns before statement_timeout would end it with
+ * an error.  The timer runs on over the commits of a procedure.
+ */
+static int64
+statement_time_left_ms(void)
 {
-	int64 until = tq_clock_ms() + timeout_us / US_PER_MS;
-	bool there;
+	int64 left;
+
+	if (!get_timeout_active(STATEMENT_TIMEOUT))
+		return PG_INT64_MAX / 2;
+	left = (get_timeout_finish_time(STATEMENT_TIMEOUT) - GetCurrentTimestamp()) / US_PER_MS;
+	return Max(left - Min(left / 4, STATEMENT_SLACK_MS), 0);
+}
+
+/* Looks until the event has happened (true) or the time is over (false). */
+static bool
+look_until(Look look, void *what, int64 timeout_us)
+{
+	int64 until = tq_clock_ms() + Min(timeout_us / US_PER_MS, statement_time_left_ms());
+	uint64 found;
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	for (;;)
@@ -80,17 +106,16 @@ look_until(uint64 topic, Look look, void *what, int64 timeout_us)
 		int64 next_ms = setting_poll_interval;
 		int64 left;
 
-		wakeup_wait_for(topic);
-		there = look(what, &next_ms);
+		found = look(what, &next_ms);
 		SPI_commit();
 		left = until - tq_clock_ms();
-		if (there || left <= 0)
+		if (found != 0 || left <= 0)
 			break;
 		sleep_ms(Min(left, next_ms));
 	}
-	wakeup_stop_waiting(there);
+	wakeup_stop_waiting(found);
 	SPI_finish();
-	return there;
+	return found != 0;
 }
 
 static Datum
@@ -103,48 +128,155 @@ answer(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* What wait() looks for and finds. */
+/* ---- the end of a task --------------------------------------------------------------- */
+
+/* The task for which wait() waits, and its result. */
 typedef struct Awaited
 {
 	int64 id;
-	MemoryContext context; /* for what is found */
+	MemoryContext context; /* of the result */
 	bool known;
 	Datum values[RESULT_NCOLUMNS];
 	bool nulls[RESULT_NCOLUMNS];
 } Awaited;
 
-static bool
+static uint64
 look_at_task(void *what, int64 *next_ms)
 {
 	Awaited *a = what;
+	uint64 topic = topic_of_task(a->id);
 	MemoryContext old = MemoryContextSwitchTo(a->context);
 
+	wakeup_wait_for(topic);
 	a->known = task_result(a->id, a->values, a->nulls);
 	MemoryContextSwitchTo(old);
-	return !a->known || !a->nulls[RESULT_ENDED_AT];
+	return !a->known || !a->nulls[RESULT_ENDED_AT] ? topic : 0;
 }
 
 PG_FUNCTION_INFO_V1(taskq_wait);
 Datum
 taskq_wait(PG_FUNCTION_ARGS)
 {
-	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, 0, MAX_WAIT_US);
+	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, RANGE_WAIT);
 	Awaited a = {.id = arg_id(fcinfo, 0, "id"), .context = CurrentMemoryContext};
 
 	require_free_transaction(fcinfo, "taskq.wait()");
-	(void) look_until(topic_of_task(a.id), look_at_task, &a, timeout_us);
+	(void) look_until(look_at_task, &a, timeout_us);
 	if (!a.known)
 		a.nulls[0] = a.nulls[1] = true;
 	return answer(fcinfo, a.values, a.nulls);
 }
 
-static bool
-look_at_queue(void *what, int64 *next_ms)
+/* ---- the end of many tasks ----------------------------------------------------------- */
+
+/* The tasks for which wait_all() waits. */
+typedef struct AwaitedTasks
 {
-	const Queue *queue = queue_by_id(*(const int32 *) what);
+	const int64 *ids;
+	int count;
+	int ended; /* the tasks before this one have ended */
+} AwaitedTasks;
+
+/* Whether the task lives, as far as the caller may see it; "tasks" is open. */
+static bool
+is_live(HotRelation *tasks, int64 id)
+{
+	const Queue *queue = NULL;
+	Row task;
+
+	if (row_fetch(tasks, id, &task))
+		queue = queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID));
+	return queue != NULL && queue_may(queue, PRIVILEGE_SUBMIT | PRIVILEGE_VIEW);
+}
+
+/*
+ * Returns how many tasks from number "from" on, less than "until", have ended.  first_live: only
+ * those before the first one that lives.
+ */
+static int
+count_ended(const AwaitedTasks *a, int from, int until, bool first_live)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq task",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	HotRelation tasks;
+	int ended = 0;
+
+	hot_open(&tasks, HOT_TASK);
+	hot_begin_looks(&tasks);
+	old = MemoryContextSwitchTo(context);
+	for (int i = from; i < until; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		if (!is_live(&tasks, a->ids[i]))
+			ended++;
+		else if (first_live)
+			break;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	hot_end_looks(&tasks);
+	hot_close(&tasks);
+	return ended;
+}
+
+/*
+ * One look at many tasks has one snapshot, which may be older than the wait for the next topic.
+ * So the task of that topic is looked at once more.
+ */
+static uint64
+look_at_tasks(void *what, int64 *next_ms)
+{
+	AwaitedTasks *a = what;
+	uint64 topic = topic_of_task(a->ids[a->count - 1]);
+
+	for (;;)
+	{
+		a->ended += count_ended(a, a->ended, a->count, true);
+		if (a->ended == a->count)
+			return topic;
+		topic = topic_of_task(a->ids[a->ended]);
+		wakeup_wait_for(topic);
+		if (count_ended(a, a->ended, a->ended + 1, true) == 0)
+			return 0;
+	}
+}
+
+PG_FUNCTION_INFO_V1(taskq_wait_all);
+Datum
+taskq_wait_all(PG_FUNCTION_ARGS)
+{
+	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, RANGE_WAIT);
+	AwaitedTasks a = {0};
+	int64 *ids;
+	Datum values[1];
+	bool nulls[1] = {false};
+
+	a.count = arg_ids(fcinfo, 0, &ids);
+	a.ids = ids;
+	require_free_transaction(fcinfo, "taskq.wait_all()");
+	if (a.count > 0 && !look_until(look_at_tasks, &a, timeout_us))
+		a.ended += count_ended(&a, a.ended, a.count, false);
+	values[0] = Int32GetDatum(a.ended);
+	return answer(fcinfo, values, nulls);
+}
+
+/* ---- a due task ---------------------------------------------------------------------- */
+
+/*
+ * *next_ms: lowered to when a task of the queue becomes due, if that is known.  The transaction has
+ * begun before the wait, so the session learns of changes of the queue here.
+ */
+static bool
+is_ready(int32 queue_id, int64 *next_ms)
+{
+	const Queue *queue;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
 
+	AcceptInvalidationMessages();
+	queue = queue_by_id(queue_id);
 	if (queue == NULL || task_is_due(queue, now, &next))
 		return queue != NULL;
 	if (next != DT_NOEND)
@@ -152,18 +284,77 @@ look_at_queue(void *what, int64 *next_ms)
 	return false;
 }
 
+static uint64
+look_at_queue(void *what, int64 *next_ms)
+{
+	int32 id = *(const int32 *) what;
+	uint64 topic = topic_of_queue(id);
+
+	wakeup_wait_for(topic);
+	return is_ready(id, next_ms) ? topic : 0;
+}
+
 PG_FUNCTION_INFO_V1(taskq_wait_ready);
 Datum
 taskq_wait_ready(PG_FUNCTION_ARGS)
 {
-	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, 0, MAX_WAIT_US);
+	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, RANGE_WAIT);
 	int32 id;
 	Datum values[1];
 	bool nulls[1] = {false};
 
 	require_writable("taskq.wait_ready()");
-	id = queue_to_acquire(fcinfo)->id;
+	id = queue_to_acquire(arg_name(fcinfo, 0, "queue"))->id;
 	require_free_transaction(fcinfo, "taskq.wait_ready()");
-	values[0] = BoolGetDatum(look_until(topic_of_queue(id), look_at_queue, &id, timeout_us));
+	values[0] = BoolGetDatum(look_until(look_at_queue, &id, timeout_us));
+	return answer(fcinfo, values, nulls);
+}
+
+/* The queues for which wait_ready_any() waits. */
+typedef struct AwaitedQueues
+{
+	int count;
+	int32 ids[MAX_TOPICS];
+	uint64 topics[MAX_TOPICS];
+	uint64 list; /* the topics together */
+	int ready;
+} AwaitedQueues;
+
+static uint64
+look_at_queues(void *what, int64 *next_ms)
+{
+	AwaitedQueues *a = what;
+
+	wakeup_wait_for(a->list);
+	for (a->ready = 0; a->ready < a->count; a->ready++)
+	{
+		if (is_ready(a->ids[a->ready], next_ms))
+			return a->topics[a->ready];
+	}
+	return 0;
+}
+
+PG_FUNCTION_INFO_V1(taskq_wait_ready_any);
+Datum
+taskq_wait_ready_any(PG_FUNCTION_ARGS)
+{
+	int64 timeout_us = arg_interval_us(fcinfo, 1, "timeout", 0, RANGE_WAIT);
+	AwaitedQueues a;
+	Datum *names;
+	Datum values[1] = {0};
+	bool nulls[1];
+
+	require_writable("taskq.wait_ready_any()");
+	names = arg_names(fcinfo, 0, "queues", MAX_TOPICS, &a.count);
+	for (int i = 0; i < a.count; i++)
+	{
+		a.ids[i] = queue_to_acquire(DatumGetTextPP(names[i]))->id;
+		a.topics[i] = topic_of_queue(a.ids[i]);
+	}
+	require_free_transaction(fcinfo, "taskq.wait_ready_any()");
+	a.list = topic_of_list(a.topics, a.count);
+	nulls[0] = !look_until(look_at_queues, &a, timeout_us);
+	if (!nulls[0])
+		values[0] = names[a.ready];
 	return answer(fcinfo, values, nulls);
 }

@@ -8,16 +8,18 @@
  *
  * Stopping: SIGTERM only sets a flag and cancels the transaction under way
  * (taskq.c), so that results in memory are still written; then the engine
- * drains, in at most two short transactions with a deadline.  Until the
- * process is connected there is nothing to save, and SIGTERM ends it at once.
+ * drains: it waits for answers for taskq.http_stop_timeout, but not if the database
+ * is to be dropped or the like, and ends with two short transactions that have a
+ * deadline.  The postmaster waits for it.  Until the process is connected there is
+ * nothing to save, and SIGTERM ends it at once.
  *
  * It runs as an ordinary role and pins the settings it depends on, because
  * the owner of a database can set any of them for it.
  *
  * With a launcher the postmaster restarts no executor, and the exit code only
- * says whether its end is worth a line in the log: 0 for an orderly one.
- * Without preload the postmaster decides by it: 1 means "start it again", 0
- * "never again".
+ * decides whether the server logs the end: 0 for an orderly one.  Without preload
+ * the exit code tells the postmaster what to do: 1 "start it again", 0 "never
+ * again".
  */
 #include "postgres.h"
 
@@ -26,12 +28,10 @@
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
-#include "fmgr.h"
-#include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "pgstat.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
@@ -44,27 +44,49 @@
 #include "core/clock.h"
 #include "core/deliver.h"
 #include "core/egress.h"
+#include "core/shortage.h"
+#include "process/clock_watch.h"
 #include "process/duties.h"
+#include "process/failures.h"
 #include "process/identity.h"
 #include "process/notify.h"
+#include "process/quiet.h"
+#include "process/requests.h"
 #include "process/store.h"
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
 #define RECOVER_EVERY_MS 1000
+#define STOP_TURN_MS     1000
+
+#define MAX_EVENTS 4 /* latch, death of the postmaster, clock, requests */
+
+/* While the process sleeps: the time until it looks for changes that do not wake it. */
+#define LOOK_MS          30000
+#define LOOK_AT_CLOCK_MS 10000 /* if it is not told that the clock was set */
+
+/* Of this process, beside those of requests and those that fd.c counts: pipes, name servers. */
+#define OWN_DESCRIPTORS 32
+/* Of those that fd.c leaves to others, for wait event sets. */
+#define LATCH_DESCRIPTORS 16
+
+/* Completes "could not ..." in status(). */
+#define BEGIN_WORK "begin requests"
 
 PGDLLEXPORT void taskq_executor_main(Datum database);
 
 static Oid database;
 static char database_name[NAMEDATALEN];
 static Oid role;
-static TaskqDatabase *slot = NULL; /* ours from announce() on; NULL without preload */
+static TaskqDatabase *slot = NULL; /* our database's, from announce() on; NULL without preload */
 static TaskqEnd end_reason = TASKQ_END_FAILED;
 static bool connecting = false;
+static bool stop_known = false; /* the engine has been told */
 
 static tq_deliver *engine = NULL;
 static WaitEventSet *wait_set = NULL;
 static int wait_set_fd = -1;
+static char clock_was_set; /* its address marks an event */
 static uint32 wait_event = 0;
 
 /* ---- coming and going -------------------------------------------------------- */
@@ -87,7 +109,7 @@ retire(int code, Datum arg)
 	process_wake(&registry->launcher_procno);
 }
 
-/* Without a launcher a database that cannot be connected to must not be tried for ever. */
+/* Without a launcher, a database that refuses the connection must not be tried for ever. */
 static void
 forget_unconnectable(int code, Datum arg)
 {
@@ -109,7 +131,7 @@ leave(TaskqEnd reason)
 	proc_exit(for_ever ? 0 : 1);
 }
 
-/* Takes the database's slot; leaves when it has an executor or is not to have one. */
+/* Takes the database's slot; exits if the database has an executor or must not have one. */
 static void
 announce(void)
 {
@@ -127,6 +149,7 @@ announce(void)
 		welcome = true;
 		slot->pid = MyProcPid;
 		slot->serving = false;
+		slot->resent = 0;
 		pg_atomic_write_u32(&slot->procno, compat_my_procno());
 	}
 	else if (slot != NULL && slot->pid == 0)
@@ -134,7 +157,7 @@ announce(void)
 	LWLockRelease(registry->lock);
 	if (!welcome)
 		proc_exit(1);
-	/* Registered before connecting, so that it is called after disconnecting. */
+	/* Registered before the process connects, so that it is called after it has disconnected. */
 	on_shmem_exit(retire, 0);
 }
 
@@ -163,8 +186,8 @@ typedef struct Pin
 } Pin;
 
 /*
- * What the statements of this process depend on.  Settings that this server does not know are
- * skipped.  Two shorter lists stand in base/sql.c and client/connection.c.
+ * Settings on which the statements of this process depend.  Settings that this server does not
+ * know are skipped.  Two shorter lists stand in base/sql.c and client/connection.c.
  */
 static const Pin pins[] = {
 	{"role", "none"},
@@ -178,8 +201,9 @@ static const Pin pins[] = {
 	{"default_table_access_method", "heap"},
 	{"exit_on_error", "off"},
 
-	/* It would log parameters, what tasks carry among them. */
+	/* It would log parameters, and so the content of tasks. */
 	{"auto_explain.log_min_duration", "-1"},
+	{"pgaudit.log_parameter", "off"},
 
 	/* A transaction that waits for a lock holds up every transfer. */
 	{"lock_timeout", "1s"},
@@ -224,12 +248,12 @@ pin_settings(void)
 			SetConfigOption(pins[i].name, pins[i].value, PGC_SUSET, PGC_S_OVERRIDE);
 	}
 	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_OVERRIDE);
-	/* May be stricter, by choice of the administrator. */
+	/* The administrator may have chosen a stricter value. */
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* False, and the log says why: the executor's role has got rights that it must not have. */
+/* False: the executor's role has rights that it must not have; the reason is logged. */
 static bool
 role_is_harmless(void)
 {
@@ -294,7 +318,8 @@ process_wall_s(void *self)
 static bool
 process_stopping(void *self)
 {
-	return worker_stopping;
+	stop_known = worker_stopping;
+	return stop_known;
 }
 
 static void
@@ -319,13 +344,21 @@ process_log(void *self, const char *line)
 }
 
 static void
+process_phase(void *self, int64_t id, int64_t token, tq_phase phase)
+{
+	request_note(id, token, phase);
+}
+
+static void
 watch(int fd)
 {
 	if (wait_set != NULL)
 		FreeWaitEventSet(wait_set);
-	wait_set = compat_wait_event_set(3);
+	wait_set = compat_wait_event_set(MAX_EVENTS);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	if (clock_watch() >= 0)
+		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, clock_watch(), NULL, &clock_was_set);
 	if (fd >= 0)
 		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, fd, NULL, NULL);
 	wait_set_fd = fd;
@@ -343,29 +376,73 @@ leases_to_be_checked(void)
 	return slot != NULL && database_wants(slot, WANT_CANCELS);
 }
 
+/* False: the wait is no longer than those for polls, or it must not be, and becomes shorter. */
+static bool
+begin_sleep(int64_t *timeout_ms)
+{
+	int64 poll_ms = setting_poll_interval;
+
+	if (engine == NULL || worker_stopping || *timeout_ms <= 2 * poll_ms)
+		return false;
+	/* Statistics that the server has held back so far. */
+	pgstat_report_stat(true);
+	if (quiet_begin_sleep())
+		return true;
+	*timeout_ms = poll_ms;
+	return false;
+}
+
+static int
+wait_for(int64 timeout_ms, WaitEvent events[MAX_EVENTS])
+{
+	return WaitEventSetWait(wait_set, (long) Min(timeout_ms, INT_MAX), events, MAX_EVENTS,
+							wait_event);
+}
+
+/* Looks now and then whether something has changed, which costs less than a turn of the engine. */
+static int
+sleep_for(int64 timeout_ms, WaitEvent events[MAX_EVENTS])
+{
+	int64 until = tq_clock_ms() + timeout_ms;
+	int64 look_ms = clock_watch() >= 0 ? LOOK_MS : LOOK_AT_CLOCK_MS;
+	int64 left = timeout_ms;
+	int n;
+
+	do
+	{
+		n = wait_for(Min(left, look_ms), events);
+		left = until - tq_clock_ms();
+	} while (n == 0 && left > 0 && !quiet_has_changed());
+	return n;
+}
+
 /*
- * Flags are looked at before the latch is waited for, because a transaction
- * may have used up the latch's signal.
+ * Reads the flags before it waits for the latch, because a transaction may have
+ * reset the latch meanwhile.
  */
 static bool
 process_wait(void *self, int fd, int64_t timeout_ms)
 {
-	WaitEvent events[3];
+	WaitEvent events[MAX_EVENTS];
+	bool sleeps = begin_sleep(&timeout_ms);
 	bool due = tasks_are_due();
 	int n;
 
 	if (wait_set == NULL || fd != wait_set_fd)
 		watch(fd);
-	if (due || worker_stopping || extension_gone() || leases_to_be_checked())
+	if (due || (worker_stopping && !stop_known) || extension_gone() || leases_to_be_checked())
 		timeout_ms = 0;
-	n = WaitEventSetWait(wait_set, (long) Min(timeout_ms, INT_MAX), events, lengthof(events),
-						 wait_event);
+	n = sleeps ? sleep_for(timeout_ms, events) : wait_for(timeout_ms, events);
 	for (int i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
+		if (events[i].user_data == &clock_was_set)
+			clock_watch_again();
 	}
 	worker_absorb_interrupts();
+	if (sleeps && quiet_end_sleep())
+		due = true;
 	return tasks_are_due() || due;
 }
 
@@ -375,9 +452,38 @@ static const tq_process process = {
 	.wait = process_wait,
 	.stopping = process_stopping,
 	.armed = process_armed,
+	.phase = process_phase,
 	.log = process_log};
 
-/* Makes the engine, or gives it the settings as they are now. */
+/* Descriptors that fd.c does not count on. */
+static int
+spare_descriptors(void)
+{
+	return Max(tq_descriptor_limit() - max_safe_fds - OWN_DESCRIPTORS, 0);
+}
+
+/* Those among its own that fd.c leaves to others; at least one, so that requests are sent. */
+static int
+shared_descriptors(void)
+{
+	return Max(max_safe_fds / 3 - LATCH_DESCRIPTORS, 1);
+}
+
+/* Tells fd.c how many of its descriptors requests may use, so that it keeps fewer files open. */
+static void
+reserve_descriptors(int max_inflight)
+{
+	static int reserved = 0;
+	int needed = Max(max_inflight - spare_descriptors(), 0);
+
+	needed = Min(needed, shared_descriptors());
+	for (; reserved < needed; reserved++)
+		ReserveExternalFD();
+	for (; reserved > needed; reserved--)
+		ReleaseExternalFD();
+}
+
+/* Creates the engine, or passes the current settings to it. */
 static void
 configure_engine(void)
 {
@@ -385,12 +491,15 @@ configure_engine(void)
 	bool done;
 	tq_deliver_config config = {
 		.max_inflight = setting_http_max_inflight,
+		.max_descriptors = spare_descriptors() + shared_descriptors(),
 		.max_per_host = setting_http_max_per_host,
 		.poll_interval_ms = setting_poll_interval,
+		.stop_timeout_ms = setting_http_stop_timeout,
 		.limits = {
 			.max_response = setting_http_max_response,
 			.max_headers = TQ_RESPONSE_HEADERS,
-			.connect_timeout_ms = setting_http_connect_timeout},
+			.connect_timeout_ms = setting_http_connect_timeout,
+			.resend = setting_http_resend},
 		.egress = &egress,
 		.ca_file = setting_http_ca_file,
 		.http2 = setting_http2};
@@ -401,12 +510,16 @@ configure_engine(void)
 	done = engine != NULL && tq_deliver_configure(engine, &config);
 	tq_egress_free(&egress);
 	if (!done)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("executor could not prepare to send requests"),
+				 errdetail("Memory or file descriptors are short.")));
+	reserve_descriptors(setting_http_max_inflight);
 }
 
 /* ---- the life of an executor --------------------------------------------------------- */
 
-/* Leaves unless everything an executor needs is there. */
+/* Leaves unless everything that an executor needs exists. */
 static void
 settle(void)
 {
@@ -421,7 +534,7 @@ settle(void)
 		leave(TASKQ_END_FAILED);
 }
 
-/* Tasks that a dead executor held are runnable again before anything is claimed. */
+/* Makes the tasks of a dead executor pending again, before anything is claimed. */
 static void
 recover(void)
 {
@@ -467,6 +580,58 @@ pass_on_lease_checks(void)
 		tq_deliver_check_leases(engine);
 }
 
+/* For status(): the engine has logged it. */
+static void
+note_shortages(void)
+{
+	static tq_deliver_state seen = {0};
+	const tq_deliver_state *state = tq_deliver_state_of(engine);
+
+	if (state->put_off != seen.put_off)
+		(void) failure_note(BEGIN_WORK, ERRCODE_INSUFFICIENT_RESOURCES,
+							tq_shortage_text(state->shortage));
+	else if (state->shortage == 0 && seen.shortage != 0)
+		failure_over(BEGIN_WORK);
+	seen = *state;
+}
+
+static void
+publish_resent(void)
+{
+	const tq_deliver_state *state = tq_deliver_state_of(engine);
+
+	if (slot == NULL || slot->resent == state->resent)
+		return;
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	slot->resent = state->resent;
+	LWLockRelease(registry->lock);
+}
+
+/* A command that the executor must not hold up, such as DROP DATABASE, waits for its end. */
+static bool
+is_held_aside(void)
+{
+	bool held;
+
+	if (slot == NULL)
+		return false;
+	LWLockAcquire(registry->lock, LW_SHARED);
+	held = slot->held_aside > 0;
+	LWLockRelease(registry->lock);
+	return held;
+}
+
+static int64
+longest_wait(void)
+{
+	int64 sleep_ms = quiet_sleep_ms();
+	int64 due_in = Min(duties_due_in(sleep_ms > 0), notify_due_in());
+
+	if (worker_stopping)
+		return STOP_TURN_MS;
+	return sleep_ms > 0 ? Min(Min(due_in, sleep_ms), vacuum_due_in()) : due_in;
+}
+
 static void
 serve(void)
 {
@@ -474,7 +639,7 @@ serve(void)
 											   ALLOCSET_DEFAULT_SIZES);
 	bool more = true;
 
-	/* Everything of a turn is allocated in the context of the turn; transactions have their own. */
+	/* A turn allocates in the context of the turn; transactions have contexts of their own. */
 	while (more && !extension_gone())
 	{
 		MemoryContextReset(turn);
@@ -487,7 +652,11 @@ serve(void)
 			notify_run();
 			vacuum_run();
 		}
-		more = extension_gone() || tq_deliver_turn(engine, Min(duties_due_in(), notify_due_in()));
+		else if (is_held_aside())
+			tq_deliver_hurry(engine);
+		more = extension_gone() || tq_deliver_turn(engine, longest_wait());
+		note_shortages();
+		publish_resent();
 	}
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextDelete(turn);
@@ -503,6 +672,8 @@ taskq_executor_main(Datum arg)
 	connect_to_database();
 	wait_event = compat_wait_event("TaskqExecutor");
 	settle();
+	failures_forget();
+	requests_forget();
 	say_serving();
 	recover();
 	configure_engine();

@@ -2,12 +2,13 @@
  * identity.c
  *		Our kinds of background workers: how each is registered, and what role it has.
  *
- * The locks by which executors keep out of each other's way stand in base/locks.h.
+ * The lock that allows one executor for each database stands in base/locks.h.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/database.h"
@@ -35,6 +36,13 @@ const char *
 worker_type(WorkerKind kind)
 {
 	return kinds[kind].type;
+}
+
+PG_FUNCTION_INFO_V1(taskq_executor_type);
+Datum
+taskq_executor_type(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(worker_type(WORKER_EXECUTOR)));
 }
 
 static void
@@ -90,7 +98,8 @@ worker_role(void)
 const char *
 executor_role_fault(Oid role, const char **hint)
 {
-	*hint = "Create the extension anew; it makes its roles.";
+	*hint = "Run CREATE ROLE " TASKQ_BGW_ROLE " LOGIN NOINHERIT CONNECTION LIMIT 0, then SELECT "
+			"taskq_private.grant_executor().";
 	if (!OidIsValid(role))
 		return "role \"" TASKQ_BGW_ROLE "\" does not exist";
 	*hint = "Run ALTER ROLE " TASKQ_BGW_ROLE " NOSUPERUSER NOBYPASSRLS.";

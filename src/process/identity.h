@@ -14,7 +14,7 @@ typedef enum WorkerKind
 	WORKER_VACUUM
 } WorkerKind;
 
-/* As in pg_stat_activity.backend_type. */
+/* The name of the kind, as pg_stat_activity.backend_type shows it. */
 extern const char *worker_type(WorkerKind kind);
 
 /*
@@ -29,8 +29,8 @@ extern bool worker_register(WorkerKind kind, Oid database, Oid role, const char 
 extern Oid worker_role(void);
 
 /*
- * What keeps the role from running an executor, and in *hint what to do about that; NULL:
- * nothing.  An executor must not have more rights than it was given.
+ * Returns the reason why the role must not run an executor, and in *hint what to do about it;
+ * NULL if there is none.  An executor must not have more rights than it was given.
  */
 extern const char *executor_role_fault(Oid role, const char **hint);
 

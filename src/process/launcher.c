@@ -2,11 +2,11 @@
  * launcher.c
  *		Finds the databases that want an executor and starts one each.
  *
- * The launcher is attached to no database, so it stands in nobody's way; it
- * reads nothing but the shared catalogs.  Whether a database has the extension
- * it cannot know, so it starts a probe there, which becomes the executor or
- * leaves.  That happens once after the start of the server and then only when
- * somebody asks for it, in TaskqDatabase.wants.
+ * The launcher is attached to no database, so it blocks no DROP DATABASE; it
+ * reads nothing but the shared catalogs.  It cannot know whether a database has
+ * the extension, so it starts a probe there, which becomes the executor or
+ * leaves.  That happens once after the start of the server, and then only when
+ * a session asks for it in TaskqDatabase.wants.
  *
  * The postmaster restarts none of the executors.  The launcher does, with
  * back-off, because only it can tell a dropped database from a failing one.
@@ -18,11 +18,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "fmgr.h"
-#include "pgstat.h"
 #include "storage/ipc.h"
-#include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
@@ -37,21 +33,21 @@
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 60000
 
-/* An executor that has run for so long was no failure. */
+/* An executor that has run for so long has not failed at its start. */
 #define RAN_WELL_MS 60000
 
-/* Probes at one time, so that many databases need few worker slots. */
+/* How many probes may run at the same time: many databases must not need many worker slots. */
 #define MAX_PROBES 2
 
 PGDLLEXPORT void taskq_launcher_main(Datum arg);
 
-/* What the launcher knows of the executor in the slot of the same number. */
+/* The launcher's knowledge of the executor in the slot of the same number. */
 typedef struct Child
 {
-	bool running;                   /* started by us, or found, and not yet seen to end */
+	bool running;                   /* started or found by us, and its end not yet noticed */
 	BackgroundWorkerHandle *handle; /* NULL if an earlier launcher started it */
 	TimestampTz started_at;
-	NameData name; /* of the database, for the log */
+	NameData name; /* the database's, for the log */
 } Child;
 
 static Child children[TASKQ_MAX_DATABASES];
@@ -72,7 +68,7 @@ launcher_register(void)
 typedef enum Verdict
 {
 	DATABASE_GONE,
-	DATABASE_UNFIT, /* no executor as things stand */
+	DATABASE_UNFIT, /* must have no executor now */
 	DATABASE_FIT
 } Verdict;
 
@@ -147,7 +143,7 @@ all_slots_serve(void)
 	return true;
 }
 
-/* Gives candidates a slot, as far as there are any; the others wait for probes to end. */
+/* Gives slots to candidates while slots are free; the other candidates wait until probes end. */
 static void
 admit_candidates(void)
 {
@@ -170,7 +166,7 @@ admit_candidates(void)
 		ereport(LOG,
 				(errmsg("taskq launcher serves no more than %d databases at a time",
 						TASKQ_MAX_DATABASES),
-				 errhint("Name those that need an executor in taskq.databases.")));
+				 errhint("Name the databases that need an executor in taskq.databases.")));
 	said = full;
 }
 
@@ -187,7 +183,7 @@ backoff_ms(int failures)
 	return Min(ms, BACKOFF_MAX_MS);
 }
 
-/* A command that wanted it out of the way lets it come back at once. */
+/* An executor that stepped aside for a command may start again at once. */
 static void
 plan_next_start(TaskqDatabase *db, int delay_ms)
 {
@@ -197,7 +193,7 @@ plan_next_start(TaskqDatabase *db, int delay_ms)
 	db->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 }
 
-/* Decides what follows; returns the back-off in ms, 0 if it did not fail. */
+/* Plans the next start; returns the back-off in ms, 0 if the executor did not fail. */
 static int
 plan_after_end(TaskqDatabase *db, const Child *child)
 {
@@ -227,7 +223,7 @@ bury(int i)
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
 	delay_ms = plan_after_end(&registry->db[i], child);
-	/* Its worker slot is free now. */
+	/* The executor's worker slot is free now. */
 	registry->shortage_until = 0;
 	LWLockRelease(registry->lock);
 	if (delay_ms > 0)
@@ -264,8 +260,8 @@ bury_ended(void)
 /* ---- starting ------------------------------------------------------------------------ */
 
 /*
- * A poke that comes while an executor runs stays, for it may be about to find
- * that its extension is gone and not see the new one.
+ * A request for a probe that comes while an executor runs is kept: the executor may be
+ * about to leave because its extension is gone, without seeing that there is a new one.
  */
 static void
 take_pokes(void)
@@ -295,7 +291,7 @@ may_start(const TaskqDatabase *db, const Child *child)
 		   db->held_aside == 0 && !db->stopped;
 }
 
-/* A slot that is of no use is freed, unless sessions remember it. */
+/* The database needs no executor now.  Its slot is freed, unless sessions may refer to it. */
 static void
 drop_wish(int i, Verdict verdict)
 {
@@ -324,7 +320,7 @@ register_executor(int i, Oid role)
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
 	child->running = worker_register(WORKER_EXECUTOR, db->oid, role, NameStr(child->name),
 									 &child->handle);
-	/* What its end is taken for unless it says otherwise. */
+	/* An end without a reason counts as a failure. */
 	db->ended = TASKQ_END_FAILED;
 	if (child->running)
 		registry->shortages = 0;
@@ -343,7 +339,7 @@ count_probes(void)
 	return probes;
 }
 
-/* While a probe runs it is none: the probe will end soon and leave its worker slot. */
+/* While a probe runs there is no real shortage: the probe will end soon and free its slot. */
 static void
 note_shortage(int i)
 {
@@ -379,7 +375,7 @@ start_executor(int i)
 	return true;
 }
 
-/* Starts what is due, as far as worker slots are free. */
+/* Starts the executors that are due, while worker slots are free. */
 static void
 start_wanted(void)
 {
@@ -401,7 +397,7 @@ start_wanted(void)
 	}
 }
 
-/* When start_wanted() has something to do that nobody will tell us of; DT_NOEND: never. */
+/* When start_wanted() has something to do without being woken; DT_NOEND: never. */
 static TimestampTz
 next_start(void)
 {
@@ -417,7 +413,7 @@ next_start(void)
 	return at == DT_NOEND ? at : Max(at, registry->shortage_until);
 }
 
-/* Probes that found nothing need no slot any more. */
+/* Frees the slots of databases in which a probe found nothing. */
 static void
 free_idle_slots(void)
 {
@@ -441,7 +437,7 @@ sign_off(int code, Datum arg)
 	LWLockRelease(registry->lock);
 }
 
-/* Executors of a launcher before us go on. */
+/* Executors that an earlier launcher has started go on. */
 static void
 sign_on(void)
 {
@@ -473,7 +469,7 @@ wait_for_news(TimestampTz until)
 	worker_absorb_interrupts();
 }
 
-/* True if a setting that decides who gets an executor has changed. */
+/* True if a setting that decides which databases get an executor has changed. */
 static bool
 wishes_changed(void)
 {

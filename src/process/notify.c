@@ -1,19 +1,20 @@
 /*
  * notify.c
- *		How sessions hear of due tasks: what the executor does for them.
+ *		Tells sessions about due tasks, in the executor.
  *
  * NOTIFY in a user's transaction takes a lock of the whole cluster until after
  * its commit has reached the disk.  So a commit only marks its queues and
- * wakes the executor, which sends one notification a queue for all who commit
- * within taskq.notify_interval: the first at once.  Tasks that become due by
- * time are announced here too, to LISTENing clients and to those who wait in
- * wait_ready().
+ * wakes the executor.  The executor sends one notification for each queue for all
+ * commits within taskq.notify_interval; the first one is sent at once.  Tasks that
+ * become due by time are announced here too, to clients that LISTEN and to
+ * sessions in wait_ready().
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
 
@@ -22,15 +23,16 @@
 #include "base/settings.h"
 #include "base/sql.h"
 #include "core/clock.h"
+#include "hints/groups.h"
 #include "hints/lanes.h"
 #include "hints/wakeup.h"
 #include "process/notify.h"
 #include "process/transaction.h"
 #include "tables/queue.h"
 
-#define MAX_QUEUES 256 /* in one transaction; the rest has its turn in the next */
+#define MAX_QUEUES 256 /* of one transaction; the next one takes the rest */
 
-static Operation op_notify = {.name = "notify sessions", .failure_level = WARNING};
+static Operation op_notify = {.name = "notify sessions"};
 static Statement call_notify = {
 	.sql = "select taskq_private.notify($1)",
 	.nargs = 1,
@@ -58,7 +60,7 @@ notify_queues(const int32 *ids, int count)
 	(void) transact(&op_notify, work_notify, &array);
 }
 
-/* The flag is cleared first: whatever is marked from then on raises it again. */
+/* Clears the flag first: a queue that is marked later sets it again. */
 static void
 send_notifications(TaskqDatabase *db, int64 now)
 {
@@ -74,7 +76,7 @@ send_notifications(TaskqDatabase *db, int64 now)
 	sent_at = now;
 }
 
-/* Those who wait for a queue of which a task has just become due are told. */
+/* Wakes the sessions that wait for a queue of which a task has just become due. */
 static void
 announce(TaskqDatabase *db)
 {
@@ -87,6 +89,9 @@ announce(TaskqDatabase *db)
 		wakeup_waiters(ids[i]);
 	if (count > 0)
 		database_want(db, WANT_NOTIFY);
+	count = groups_become_due(GetCurrentTimestamp(), ids, MAX_QUEUES, &timer);
+	for (int i = 0; i < count; i++)
+		wakeup_some(ids[i], MaxBackends);
 }
 
 void
@@ -120,7 +125,7 @@ notify_due_in(void)
 	return due;
 }
 
-/* Nothing is sent while the server's own queue of notifications fills up: who listens polls too. */
+/* Nothing is sent while the server's notification queue fills up; listeners poll as well. */
 static bool
 notifications_pile_up(void)
 {

@@ -1,11 +1,11 @@
 /*
  * notify.h
- *		How sessions hear of due tasks.
+ *		Tells sessions about due tasks.
  */
 #ifndef TASKQ_NOTIFY_H
 #define TASKQ_NOTIFY_H
 
-/* Sends what is due. */
+/* Sends the notifications that are due. */
 extern void notify_run(void);
 
 /* Milliseconds until notify_run() has something to do. */

@@ -1,11 +1,11 @@
 /*
  * start_stop.c
- *		start_executor(), stop_executor() and what status() asks.
+ *		start_executor(), stop_executor(), and the executor's state for status().
  *
- * With the library preloaded these talk to the launcher through the slot of
- * the database.  Without, start_executor() registers a worker that belongs to
- * the postmaster from then on, and is found again by its place among the
- * backends of the database.
+ * If the library is preloaded, these functions talk to the launcher through the
+ * slot of the database.  Otherwise start_executor() registers a worker, which
+ * belongs to the postmaster from then on; it is found again among the backends of
+ * the database, by its type.
  */
 #include "postgres.h"
 
@@ -15,7 +15,6 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 
 #include "base/compat.h"
@@ -28,7 +27,7 @@
 #include "process/start_stop.h"
 
 #define START_MS 5000
-#define STOP_MS  5000
+#define STOP_MS  5000 /* beside the time for which the executor waits for answers */
 #define NAP_MS   5
 
 PG_FUNCTION_INFO_V1(taskq_start_executor);
@@ -74,7 +73,7 @@ executor_wait_until_gone(TaskqDatabase *db, int timeout_ms)
 
 /* ---- conditions ---------------------------------------------------------------------- */
 
-/* What keeps this database from having an executor, and what to do about it; NULL: nothing. */
+/* Returns why this database cannot have an executor, and in *hint what to do; NULL: it can. */
 static const char *
 find_obstacle(const char **hint)
 {
@@ -110,7 +109,7 @@ require_no_obstacle(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("cannot start an executor: %s", obstacle),
-				 errdetail("Without one no request is sent from this database."),
+				 errdetail("Without an executor no request is sent from this database."),
 				 errhint("%s", hint)));
 }
 
@@ -120,7 +119,7 @@ raise_no_worker(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 			 errmsg("could not start an executor: no background worker is free"),
-			 errdetail("It needs one of max_worker_processes."),
+			 errdetail("An executor needs one of the max_worker_processes."),
 			 errhint("Raise max_worker_processes.")));
 }
 
@@ -136,8 +135,8 @@ require_slot(void)
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("could not start an executor: there are %d databases with one already",
 						TASKQ_MAX_DATABASES),
-				 errdetail("That is the most that a server can have."),
-				 errhint("Name those that need an executor in taskq.databases.")));
+				 errdetail("A server can have no more."),
+				 errhint("Name the databases that need an executor in taskq.databases.")));
 	return db;
 }
 
@@ -195,6 +194,22 @@ start_by_launcher(void)
 	return start == START_DONE;
 }
 
+static int
+stop_ms(void)
+{
+	return setting_http_stop_timeout + STOP_MS;
+}
+
+static void
+raise_not_stopped(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+			 errmsg("executor has not stopped within %d s", stop_ms() / 1000),
+			 errdetail("It may be in a transaction that does not end."),
+			 errhint("It has been told to; call taskq.stop_executor() again.")));
+}
+
 static bool
 stop_by_slot(void)
 {
@@ -207,16 +222,12 @@ stop_by_slot(void)
 	if (was_running)
 		kill(db->pid, SIGTERM);
 	LWLockRelease(registry->lock);
-	if (!executor_wait_until_gone(db, STOP_MS))
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-				 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
-				 errdetail("It may be in a transaction that does not end."),
-				 errhint("It has been told to; call taskq.stop_executor() again.")));
+	if (!executor_wait_until_gone(db, stop_ms()))
+		raise_not_stopped();
 	return was_running;
 }
 
-/* ---- without ------------------------------------------------------------------------------ */
+/* ---- without a launcher ------------------------------------------------------------------- */
 
 /* The executor among the backends of this database, 0 if there is none. */
 static pid_t
@@ -259,11 +270,11 @@ start_by_postmaster(void)
 	return true;
 }
 
-/* The lock tells the executor not to come back. */
+/* The lock tells the executor that it must not be started again. */
 static bool
 stop_by_signal(void)
 {
-	int64 until = tq_clock_ms() + STOP_MS;
+	int64 until = tq_clock_ms() + stop_ms();
 	LOCKTAG stops = lock_tag(LOCK_EXECUTOR_STOPS, MyDatabaseId, 0);
 	pid_t pid;
 	bool was_running;
@@ -276,11 +287,7 @@ stop_by_signal(void)
 	while (find_executor() != 0)
 	{
 		if (tq_clock_ms() >= until)
-			ereport(ERROR,
-					(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-					 errmsg("executor has not stopped within %d s", STOP_MS / 1000),
-					 errdetail("It may be in a transaction that does not end."),
-					 errhint("It has been told to; call taskq.stop_executor() again.")));
+			raise_not_stopped();
 		nap();
 	}
 	LockRelease(&stops, ExclusiveLock, false);
@@ -311,8 +318,10 @@ enum
 	STATUS_LAUNCHER_PID,
 	STATUS_FAILURES,
 	STATUS_RETRY_AT,
+	STATUS_SHORTAGE,
 	STATUS_OBSTACLE,
 	STATUS_HINT,
+	STATUS_RESENT,
 	STATUS_NCOLUMNS,
 };
 
@@ -334,6 +343,7 @@ set_next_start(Datum *values, bool *nulls, const TaskqDatabase *db)
 	values[STATUS_FAILURES] = Int32GetDatum(failures);
 	values[STATUS_RETRY_AT] = TimestampTzGetDatum(Max(db->retry_at, registry->shortage_until));
 	nulls[STATUS_RETRY_AT] = false;
+	values[STATUS_SHORTAGE] = BoolGetDatum(registry->shortages > 0);
 }
 
 static void
@@ -349,6 +359,7 @@ read_slot(Datum *values, bool *nulls)
 		set_pid(values, nulls, STATUS_PID, db->serving ? db->pid : 0);
 		values[STATUS_HELD_ASIDE] = BoolGetDatum(db->held_aside > 0 || db->stopped);
 		set_next_start(values, nulls, db);
+		values[STATUS_RESENT] = Int64GetDatum(db->resent);
 	}
 	LWLockRelease(registry->lock);
 }

@@ -1,6 +1,6 @@
 /*
  * start_stop.h
- *		start_executor(), stop_executor(), and waiting for an executor's end.
+ *		start_executor(), stop_executor(), and waiting until an executor has ended.
  */
 #ifndef TASKQ_START_STOP_H
 #define TASKQ_START_STOP_H

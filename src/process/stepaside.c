@@ -2,16 +2,16 @@
  * stepaside.c
  *		Executors make room for commands that need their database to themselves.
  *
- * DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE ... TEMPLATE refuse
- * to work while somebody is connected, and core asks no background worker to
- * leave.  So before such a command runs the executor is told to go, and kept
- * away until the transaction has ended: at its end, because a renamed database
- * cannot be connected to before.  The end of a transaction is also reported
- * for one that dies with its session, so nothing is kept away for ever.
+ * DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE ... TEMPLATE fail
+ * while a session is connected, and PostgreSQL asks no background worker to
+ * leave.  So before such a command runs, the executor is told to leave.  No executor
+ * may start until the transaction has ended, because a renamed database accepts no
+ * connection before.  The end of a transaction is also reported if its session dies, so
+ * no database is left without an executor for ever.
  *
- * DROP EXTENSION locks the extension's tables in an order of its own.  So that
- * it meets nobody half-way, it first takes the lock with which every call
- * begins: see client_call() and executor_call() in queue.c.
+ * DROP EXTENSION locks the extension's tables in an order of its own.  To avoid
+ * deadlocks it first takes the lock with which every call begins: see
+ * client_call() and executor_call() in queue.c.
  *
  * The same hook sees prepared transactions end: see wakeup.c.
  */
@@ -22,7 +22,6 @@
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
@@ -41,11 +40,14 @@
 
 static ProcessUtility_hook_type next_process_utility = NULL;
 
-/* Of the current transaction, by slot: how often we hold it aside, and whether it was dropped. */
+/*
+ * The current transaction, by slot: how many of its commands keep the executor away, and whether
+ * it has dropped the database.
+ */
 static int holds[TASKQ_MAX_DATABASES];
 static bool drops[TASKQ_MAX_DATABASES];
 static bool holding = false;
-static Oid copied_to = InvalidOid; /* a database made from one with an executor */
+static Oid created = InvalidOid; /* a new database, which may have the extension */
 
 /* ---- holding ---------------------------------------------------------------------- */
 
@@ -57,7 +59,7 @@ mark_dropped(TaskqDatabase *db)
 	(void) database_take_want(db, WANT_PROBE);
 }
 
-/* Nothing in here may fail: it runs when the transaction has ended. */
+/* Must raise no error: it runs when the transaction has ended. */
 static void
 let_go(bool committed)
 {
@@ -75,9 +77,9 @@ let_go(bool committed)
 		if (committed && drops[i])
 			mark_dropped(db);
 	}
-	if (committed && OidIsValid(copied_to))
+	if (committed && OidIsValid(created))
 	{
-		copy = database_make(copied_to);
+		copy = database_make(created);
 		if (copy != NULL)
 			copy->wanted = true;
 	}
@@ -86,11 +88,11 @@ let_go(bool committed)
 
 	memset(holds, 0, sizeof(holds));
 	memset(drops, 0, sizeof(drops));
-	copied_to = InvalidOid;
+	created = InvalidOid;
 	holding = false;
 }
 
-/* As in wakeup.c: at the commit itself the launcher could still see the catalogs as they were. */
+/* Not at the commit itself, as in wakeup.c: the launcher could still see the old catalogs. */
 static void
 transaction_released(bool committed)
 {
@@ -100,7 +102,7 @@ transaction_released(bool committed)
 
 static XactKind holds_of_transaction = {.released = transaction_released};
 
-/* Returns the number of its slot, -1 if it has none and so no executor. */
+/* Tells the executor to leave.  Returns the number of its slot, -1: none, and so no executor. */
 static int
 hold_aside(Oid database)
 {
@@ -123,7 +125,7 @@ hold_aside(Oid database)
 		}
 	}
 	LWLockRelease(registry->lock);
-	/* If it does not leave in time the command itself says so. */
+	/* If the executor does not leave in time, the command itself fails. */
 	if (n >= 0)
 		(void) executor_wait_until_gone(db, STEP_ASIDE_MS);
 	return n;
@@ -146,13 +148,13 @@ option_text(List *options, const char *name, const char *fallback)
 	return fallback;
 }
 
-/* The database that must have no other session, or NULL. */
+/* The database that the command needs without other sessions, or NULL. */
 static const char *
 database_needed(Node *statement, bool in_block)
 {
 	if (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
 		return ((RenameStmt *) statement)->subname;
-	/* The others are refused in a transaction block. */
+	/* PostgreSQL refuses the others in a transaction block. */
 	if (in_block)
 		return NULL;
 	if (IsA(statement, DropdbStmt))
@@ -165,7 +167,7 @@ database_needed(Node *statement, bool in_block)
 	return NULL;
 }
 
-/* Whether the command may get past core's checks, as far as they come before ours matters. */
+/* Whether the command may pass PostgreSQL's own checks; if not, the executor need not leave. */
 static bool
 worth_stepping_aside(Node *statement, Oid database)
 {
@@ -182,7 +184,7 @@ make_room_for(Node *statement, ProcessUtilityContext context)
 	const char *name;
 	Oid database;
 
-	/* Cheap first: this is called for every utility command. */
+	/* The cheap check comes first: this is called for every utility command. */
 	if (!IsA(statement, DropdbStmt) && !IsA(statement, CreatedbStmt) &&
 		!IsA(statement, AlterDatabaseStmt) && !IsA(statement, RenameStmt))
 		return -1;
@@ -193,7 +195,7 @@ make_room_for(Node *statement, ProcessUtilityContext context)
 	return worth_stepping_aside(statement, database) ? hold_aside(database) : -1;
 }
 
-/* The end of a prepared transaction, whose tasks have been offered to nobody. */
+/* The statement ends a prepared transaction, whose tasks no other session knows of. */
 static bool
 ends_prepared(Node *statement)
 {
@@ -205,15 +207,21 @@ ends_prepared(Node *statement)
 	return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
 }
 
+/*
+ * held: the slot that is held, -1: none.  A new database may have the extension even if its
+ * template has no slot: templates have no executor.
+ */
 static void
 note_success(Node *statement, int held)
 {
-	if (IsA(statement, DropdbStmt))
+	if (IsA(statement, DropdbStmt) && held >= 0)
 		drops[held] = true;
 	if (IsA(statement, CreatedbStmt))
 	{
+		xact_register(&holds_of_transaction);
+		holding = true;
 		CommandCounterIncrement();
-		copied_to = get_database_oid(((CreatedbStmt *) statement)->dbname, true);
+		created = get_database_oid(((CreatedbStmt *) statement)->dbname, true);
 	}
 }
 
@@ -232,7 +240,7 @@ drops_extension(Node *statement)
 	return false;
 }
 
-/* Whoever may not drop it is told so by core, without having been in anybody's way. */
+/* A role that may not drop the extension takes no lock: PostgreSQL will refuse the command. */
 static void
 lock_before_drop(void)
 {
@@ -251,18 +259,22 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	int held = make_room_for(statement, context);
 	bool of_database = IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt);
 	bool prepared_ends = ends_prepared(statement);
+	bool extension_ends = drops_extension(statement);
 
-	if (drops_extension(statement))
+	if (extension_ends)
 		lock_before_drop();
 	if (next_process_utility)
 		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest,
 								completion);
-	/* Where a transaction has ended meanwhile the statement's memory may be gone. */
+	/* If a transaction has ended meanwhile, the statement's memory may be freed. */
 	if (prepared_ends)
 		wakeup_at_commit(WANT_SWEEP);
-	if (held >= 0 && of_database)
+	/* The executor looks, and leaves. */
+	if (extension_ends)
+		wakeup_at_commit(WANT_TASKS);
+	if (of_database)
 		note_success(statement, held);
 }
 

@@ -2,13 +2,12 @@
  * store.c
  *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
- * Each function is one short transaction.  Once the extension is gone the engine is
- * told that all went well, because nothing that it holds matters any more.
+ * Each function is one short transaction.  Once the extension is gone, every function
+ * reports success to the engine, because nothing that the engine holds matters any more.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -22,13 +21,15 @@
 #include "core/store.h"
 #include "core/task.h"
 #include "core/text.h"
+#include "process/quiet.h"
+#include "process/requests.h"
 #include "process/store.h"
 #include "process/transaction.h"
 
-static Operation op_claim = {.name = "claim tasks", .failure_level = WARNING};
-static Operation op_report = {.name = "report results", .failure_level = WARNING};
-static Operation op_extend = {.name = "extend leases", .failure_level = WARNING};
-static Operation op_release = {.name = "release tasks", .failure_level = WARNING};
+static Operation op_claim = {.name = "claim tasks"};
+static Operation op_report = {.name = "report results"};
+static Operation op_extend = {.name = "extend leases"};
+static Operation op_release = {.name = "release tasks"};
 
 static Statement call_claim = {
 	.sql = TQ_SQL_CLAIM,
@@ -63,7 +64,7 @@ static Statement call_release = {
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID, INTERVALOID}};
 
-/* Runs work(arg) in a transaction.  When the extension is gone, nothing is left to be done. */
+/* Runs work(arg) in a transaction.  If the extension is gone, there is nothing to do. */
 static tq_store_status
 run(Operation *op, Work work, void *arg)
 {
@@ -108,7 +109,7 @@ copy_text(Datum value)
 	return copy_bytes(PG_DETOAST_DATUM_PACKED(value), &len);
 }
 
-/* The task is complete enough for tq_task_free() at every moment. */
+/* At every moment the task can be passed to tq_task_free(). */
 static void
 copy_task(tq_task *task, uint64 row)
 {
@@ -169,12 +170,13 @@ store_claim(void *self, int max, tq_claim *claim)
 	static Quiet quiet = {0};
 	static bool quiet_limited = false;
 	ClaimArgs args = {max, claim};
-	uint64 before = quiet_endings();
+	uint64 before = quiet_changes();
 	tq_store_status status;
 
-	if (still_quiet(&quiet, &claim->next_ms))
+	if (still_quiet(&quiet, before, &claim->next_ms))
 	{
 		claim->limited = quiet_limited;
+		claim->sleep_ms = quiet_sleep_ms();
 		return TQ_STORE_DONE;
 	}
 	status = run(&op_claim, work_claim, &args);
@@ -196,6 +198,8 @@ typedef struct ReportArgs
 {
 	tq_result *results;
 	int n;
+	int late; /* results of tasks that are not the executor's any more */
+	int64 first_late;
 } ReportArgs;
 
 static Datum
@@ -226,7 +230,8 @@ times_datum(const tq_times *times)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
 
-static void
+/* False: the task is not the executor's any more. */
+static bool
 report_one(tq_result *result)
 {
 	const tq_response *r = result->response;
@@ -266,9 +271,7 @@ report_one(tq_result *result)
 	sql_call(&call_report, values, nulls);
 	stored = DatumGetBool(sql_column(0, 1, &isnull));
 	result->busy = isnull;
-	if (!isnull && !stored)
-		elog(DEBUG1, "result of task " INT64_FORMAT " came too late: its lease was lost",
-			 result->id);
+	return isnull || stored;
 }
 
 static void
@@ -276,23 +279,49 @@ work_report(void *arg)
 {
 	ReportArgs *args = arg;
 
+	args->late = 0;
 	for (int i = 0; i < args->n; i++)
-		report_one(&args->results[i]);
+	{
+		if (!report_one(&args->results[i]) && args->late++ == 0)
+			args->first_late = args->results[i].id;
+	}
+}
+
+static void
+log_late(const ReportArgs *args)
+{
+	if (args->late > 0)
+		ereport(LOG,
+				(errmsg_plural("executor: result of %d task came too late",
+							   "executor: results of %d tasks came too late", args->late,
+							   args->late),
+				 errdetail("The first is task " INT64_FORMAT ". Its lease was lost before, or the "
+						   "task was cancelled or removed.",
+						   args->first_late)));
 }
 
 static tq_store_status
 store_report(void *self, tq_result *results, int n)
 {
-	ReportArgs args = {results, n};
+	ReportArgs args = {.results = results, .n = n};
+	tq_store_status status = run(&op_report, work_report, &args);
 
-	return run(&op_report, work_report, &args);
+	if (status != TQ_STORE_DONE)
+		return status;
+	log_late(&args);
+	for (int i = 0; i < n; i++)
+	{
+		if (!results[i].busy)
+			request_over(results[i].id);
+	}
+	return status;
 }
 
 /* ---- leases ------------------------------------------------------------------ */
 
 typedef struct LeaseArgs
 {
-	tq_lease *leases; /* those that the call returns are marked */
+	tq_lease *leases; /* the call marks those that it returns */
 	int n;
 	Statement *call;
 	int64 delay_ms; /* of a release */
@@ -344,16 +373,28 @@ static tq_store_status
 store_extend(void *self, tq_lease *leases, int n)
 {
 	LeaseArgs args = {.leases = leases, .n = n, .call = &call_extend};
+	tq_store_status status = run(&op_extend, work_leases, &args);
 
-	return run(&op_extend, work_leases, &args);
+	for (int i = 0; i < n && status == TQ_STORE_DONE; i++)
+	{
+		if (leases[i].lost)
+			request_over(leases[i].id);
+	}
+	return status;
 }
 
 static tq_store_status
 store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 {
 	LeaseArgs args = {.leases = leases, .n = n, .call = &call_release, .delay_ms = delay_ms};
+	tq_store_status status = run(&op_release, work_leases, &args);
 
-	return run(&op_release, work_leases, &args);
+	for (int i = 0; i < n && status == TQ_STORE_DONE; i++)
+	{
+		if (!leases[i].busy)
+			request_over(leases[i].id);
+	}
+	return status;
 }
 
 const tq_store store_spi = {

@@ -4,15 +4,14 @@
  *
  * transact() runs one piece of work in one short transaction; it is the only place
  * that starts, commits, aborts or catches.  No error leaves this file: work that fails
- * is rolled back, the log says so once until it works again, and the caller is told
- * "not now".
+ * is rolled back, failures.c remembers it, and transact() returns false.
  *
- * Every transaction first asks whether the extension is still the one the
- * process began with, so that DROP EXTENSION is noticed before its absence
- * raises errors.  Once it is gone nothing that the executor has matters any more.
+ * Every transaction first checks whether the extension is still the one the
+ * process began with, so that DROP EXTENSION is noticed before the missing objects
+ * raise errors.  Once it is gone, nothing that the executor holds matters any more.
  *
- * A stop reaches a transaction under way as a query cancel (see base/process.c).
- * Those that follow, to report and to give back, share DRAIN_MS.
+ * A stop reaches a running transaction as a query cancel (see base/process.c).
+ * The transactions after it, which report results and release tasks, share a deadline.
  */
 #include "postgres.h"
 
@@ -25,17 +24,17 @@
 #include "utils/timeout.h"
 
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/database.h"
 #include "base/process.h"
 #include "base/settings.h"
 #include "core/clock.h"
 #include "core/protocol.h"
+#include "process/failures.h"
 #include "process/transaction.h"
 
-#define DRAIN_MS 1200
+#define DRAIN_MS 1200 /* beside the time for which a stop waits for answers */
 
-static Operation op_open = {.name = "look for the extension", .failure_level = WARNING};
+static Operation op_open = {.name = "look for the extension"};
 
 static Oid extension = InvalidOid;
 static bool gone = false;
@@ -62,7 +61,7 @@ lock_out_drop(void)
 		LockRelationOid(queue, AccessShareLock);
 }
 
-/* While the process stops: limits the coming transaction; false if no time is left. */
+/* Limits the next transaction while the process stops; false if no time is left. */
 static bool
 arm_drain_timeout(void)
 {
@@ -70,8 +69,8 @@ arm_drain_timeout(void)
 	int64 left;
 
 	if (until == 0)
-		until = tq_clock_ms() + DRAIN_MS;
-	left = until - tq_clock_ms();
+		until = tq_clock_ms() + setting_http_stop_timeout + DRAIN_MS;
+	left = Min(until - tq_clock_ms(), DRAIN_MS);
 	if (left <= 0)
 		return false;
 	enable_timeout_after(STATEMENT_TIMEOUT, (int) left);
@@ -80,7 +79,7 @@ arm_drain_timeout(void)
 
 /*
  * Runs work(arg), or nothing but the check for the extension, in a
- * transaction.  NULL: done, or the extension is gone; else what went wrong,
+ * transaction.  NULL: done, or the extension is gone; otherwise the error,
  * in the caller's memory context.
  */
 static ErrorData *
@@ -116,23 +115,28 @@ try_transaction(Work work, void *arg)
 	return failure;
 }
 
-/* Never the detail or the context: they can hold what a task carries. */
+/*
+ * The work failed.  It is no failure if a stop has cancelled the query, or if the extension is
+ * gone.
+ */
 static void
-log_failure(Operation *op, const ErrorData *failure)
+tell_failure(Operation *op, const ErrorData *failure)
 {
 	bool cancelled = worker_stopping && failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	failure_sqlstate = failure->sqlerrcode;
-	if (op->failing || cancelled)
-		return;
-	if (try_transaction(NULL, NULL) == NULL && gone)
+	if (cancelled || (!op->failing && try_transaction(NULL, NULL) == NULL && gone))
 		return;
 	op->failing = true;
-	ereport(op->failure_level,
-			(errcode(failure->sqlerrcode),
-			 errmsg("executor could not %s: %s", op->name, failure->message),
-			 errdetail("SQLSTATE %s. It will be tried again.",
-					   unpack_sql_state(failure->sqlerrcode))));
+	failure_tell(op->name, failure);
+}
+
+static void
+tell_success(Operation *op)
+{
+	if (op->failing)
+		failure_over(op->name);
+	op->failing = false;
 }
 
 bool
@@ -140,7 +144,7 @@ transact(Operation *op, Work work, void *arg)
 {
 	ErrorData *failure;
 
-	/* In this order: a stop that comes later cancels the transaction itself. */
+	/* The flag first: a stop that comes after this line cancels the transaction itself. */
 	QueryCancelPending = false;
 	if (worker_stopping && !arm_drain_timeout())
 	{
@@ -152,9 +156,9 @@ transact(Operation *op, Work work, void *arg)
 	failure = try_transaction(work, arg);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	if (failure != NULL)
-		log_failure(op, failure);
+		tell_failure(op, failure);
 	else
-		op->failing = false;
+		tell_success(op);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return failure == NULL && !gone;
@@ -176,47 +180,4 @@ bool
 failure_may_pass(void)
 {
 	return tq_sqlstate_may_pass(unpack_sql_state(failure_sqlstate));
-}
-
-/* ---- looks that found nothing ------------------------------------------------- */
-
-/* At most so many polls are spared: the clock may have been set. */
-#define QUIET_POLLS 20
-
-/*
- * Counts up with each transaction's end, and again when that has reached the
- * shared memory that the looks go by, which is a little later: a look between
- * the two sees neither.
- */
-uint64
-quiet_endings(void)
-{
-	TaskqDatabase *db = database_mine();
-
-	return compat_completed_transactions() + (db == NULL ? 0 : pg_atomic_read_u64(&db->hints));
-}
-
-bool
-still_quiet(const Quiet *quiet, int64 *next_ms)
-{
-	int64 now = tq_clock_ms();
-
-	if (now >= quiet->until || quiet->endings != quiet_endings())
-		return false;
-	*next_ms = quiet->due_at < 0 ? -1 : quiet->due_at - now;
-	return true;
-}
-
-Quiet
-quiet_after(uint64 before, int64 next_ms)
-{
-	int64 now = tq_clock_ms();
-	Quiet quiet = {before, now + (int64) setting_poll_interval * QUIET_POLLS, -1};
-
-	if (next_ms >= 0)
-	{
-		quiet.due_at = now + next_ms;
-		quiet.until = Min(quiet.until, quiet.due_at);
-	}
-	return quiet;
 }

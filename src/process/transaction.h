@@ -5,51 +5,30 @@
 #ifndef TASKQ_TRANSACTION_H
 #define TASKQ_TRANSACTION_H
 
-/* What the executor does, as the log and pg_stat_activity name it. */
+/* A piece of the executor's work, as the log and pg_stat_activity name it. */
 typedef struct Operation
 {
 	const char *name; /* completes "could not ..." */
-	int failure_level;
-	bool failing; /* the last time it failed, and the log says so */
+	bool failing;     /* the last time it failed: failures.c knows the rest */
 } Operation;
 
 typedef void (*Work)(void *arg);
 
 /*
  * Runs work(arg) in a transaction of its own, with SPI connected and a snapshot;
- * work may be NULL.  False: it failed, which the log says once until it works
- * again, or the extension is gone.  Never raises an error.
+ * work may be NULL.  False: it failed, or the extension is gone.  A failure is remembered for
+ * status(); the log has the first one, and each one whose number has doubled.  Never raises an
+ * error.
  */
 extern bool transact(Operation *op, Work work, void *arg);
 
-/* Remembers the extension that is served.  False: it is gone, or could not be looked for. */
+/* Remembers the extension that is served.  False: it is gone, or the lookup failed. */
 extern bool transaction_open(void);
 
-/* The extension was dropped, maybe made anew: there is nothing to serve any more. */
+/* True once the extension was dropped, even if it was created again: nothing is left to serve. */
 extern bool extension_gone(void);
 
-/* Whether the last failure may pass without anything being changed. */
+/* Whether the last failure may pass by itself, so that the same work may succeed later. */
 extern bool failure_may_pass(void);
-
-/*
- * A look that found nothing finds nothing again until a transaction has ended,
- * anywhere in the cluster, or the time has come that it was told of.  It is not
- * repeated until then, so that an idle queue costs nothing.
- */
-typedef struct Quiet
-{
-	uint64 endings; /* before the look */
-	int64 until;    /* on the monotonic clock */
-	int64 due_at;   /* what the look was told of; -1: nothing */
-} Quiet;
-
-/* To be read before the look. */
-extern uint64 quiet_endings(void);
-
-/* True: the look need not be repeated; *next_ms is what it was told of, -1: nothing. */
-extern bool still_quiet(const Quiet *quiet, int64 *next_ms);
-
-/* The look found nothing, and was told of something in next_ms; -1: of nothing. */
-extern Quiet quiet_after(uint64 endings, int64 next_ms);
 
 #endif

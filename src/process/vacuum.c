@@ -1,20 +1,19 @@
 /*
  * vacuum.c
- *		Dead rows of the hot tables are given back.
+ *		Vacuums the hot tables when they have many dead rows.
  *
  * Every task leaves dead rows in several tables and their indexes.  Autovacuum
- * looks once a minute, and may be busy elsewhere for hours: by then the tables
- * have grown by what passed through meanwhile.  So the executor looks at its
- * polls how many dead rows there are, by the server's own statistics, and has
- * them vacuumed when they are many.  It waits until the oldest snapshot is
- * younger than those rows: before that a vacuum reads everything and frees
- * nothing.
+ * looks once a minute, and may be busy elsewhere for hours: meanwhile the tables
+ * grow with every task.  So the executor reads the number of dead rows from the
+ * server's statistics at its polls, and starts a vacuum when there are many.  It
+ * waits until the oldest snapshot is younger than those rows: before that, a
+ * vacuum reads everything and frees nothing.
  *
- * VACUUM runs in a process of its own, started for it, because deliveries
- * cannot wait for it.  It takes no lock that it would have to wait for, and
- * leaves the truncating of files to autovacuum, which waits for a moment in
- * which nobody uses the table.  The executor stops it before it leaves, so that
- * it stands in the way of no command for which the executor steps aside.
+ * VACUUM runs in a process of its own, because deliveries cannot wait for it.  It
+ * skips tables that are locked.  It does not truncate files: that needs a moment
+ * in which no session uses the table, and is left to autovacuum.  The executor
+ * stops the vacuum before it leaves, so that the vacuum blocks no command for which
+ * the executor steps aside.
  */
 #include "postgres.h"
 
@@ -29,7 +28,6 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
-#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -38,27 +36,37 @@
 #include "base/errors.h"
 #include "base/process.h"
 #include "core/clock.h"
+#include "process/failures.h"
 #include "process/identity.h"
+#include "process/quiet.h"
 #include "process/transaction.h"
 #include "process/vacuum.h"
 
-/* Dead rows that are many: of small tables, and in relation to the living. */
+/* How many dead rows are many: at least so many, and so many in relation to the live rows. */
 #define DEAD_MIN   10000
-#define DEAD_SHARE 10 /* a tenth of the living ones */
+#define DEAD_SHARE 10 /* a tenth of the live rows */
 
 #define LOOK_EVERY_MS 2000
-#define RETRY_MS      60000 /* when no worker process was to be had */
+#define ASLEEP_MS     10000 /* instead of that, if nothing changes in the database */
+#define RETRY_MS      60000 /* when no worker process was free */
+
+/* Sessions tell the statistics of their dead rows within that time. */
+#define STATISTICS_MS 60000
+
+#define START_WORK  "start a worker for VACUUM"
+#define VACUUM_WORK "vacuum the tables of taskq"
 
 PGDLLEXPORT void taskq_vacuum_main(Datum database);
 
 static const char *const tables[] = {"lease", "task", "key", "start_limit", "attempt"};
 
-static Operation op_vacuum = {.name = "look for dead rows", .failure_level = WARNING};
+static Operation op_vacuum = {.name = "look for dead rows"};
 
 /* In the executor. */
 static BackgroundWorkerHandle *worker = NULL;
 static TransactionId dead_before = InvalidTransactionId; /* invalid: there are not many dead rows */
 static int64 look_at = 0;
+static bool looked_at_all = false; /* there are no more dead rows until something changes */
 
 /* ---- in the executor ------------------------------------------------------------ */
 
@@ -85,7 +93,7 @@ any_has_many_dead_rows(void)
 	return false;
 }
 
-/* Whether everything that was dead when xid was the next one can be removed. */
+/* Whether all rows can be removed that were dead when xid was the next transaction id. */
 static bool
 horizon_has_passed(TransactionId xid)
 {
@@ -138,8 +146,14 @@ start(void)
 
 	snprintf(label, sizeof(label), "database %u", MyDatabaseId);
 	dead_before = InvalidTransactionId;
-	if (!worker_register(WORKER_VACUUM, MyDatabaseId, GetUserId(), label, &worker))
+	if (worker_register(WORKER_VACUUM, MyDatabaseId, GetUserId(), label, &worker))
+		failure_over(START_WORK);
+	else
+	{
 		look_at = tq_clock_ms() + RETRY_MS;
+		(void) failure_note(START_WORK, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+							"no background worker is free");
+	}
 }
 
 void
@@ -147,12 +161,24 @@ vacuum_run(void)
 {
 	int64 now = tq_clock_ms();
 	bool useful = false;
+	bool settled = quiet_for_ms() >= STATISTICS_MS;
 
-	if (now < look_at || is_running())
+	if (!settled)
+		looked_at_all = false;
+	if (now < look_at || looked_at_all || is_running())
 		return;
 	look_at = now + LOOK_EVERY_MS;
-	if (look_whether_useful(&useful) && useful)
+	if (!look_whether_useful(&useful))
+		return;
+	looked_at_all = settled && !TransactionIdIsValid(dead_before);
+	if (useful)
 		start();
+}
+
+int64
+vacuum_due_in(void)
+{
+	return looked_at_all ? PG_INT32_MAX : ASLEEP_MS;
 }
 
 void
@@ -167,7 +193,7 @@ vacuum_stop(void)
 
 /* ---- in the process that vacuums -------------------------------------------------- */
 
-/* VACUUM (SKIP_LOCKED, TRUNCATE false), as its owner runs it. */
+/* VACUUM (SKIP_LOCKED, TRUNCATE false), with the rights of the table's owner. */
 static void
 vacuum_table(const char *name)
 {
@@ -219,7 +245,7 @@ become_owner(void)
 	return OidIsValid(owner);
 }
 
-/* An error is worth one line: the executor tries again when it finds it useful. */
+/* After an error, the executor tries again when a vacuum is useful. */
 static void
 vacuum_or_complain(void)
 {
@@ -228,13 +254,13 @@ vacuum_or_complain(void)
 	PG_TRY();
 	{
 		vacuum_all();
+		failure_over(VACUUM_WORK);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
 		if (!worker_stopping)
-			ereport(LOG,
-					(errmsg("could not vacuum tables of taskq: %s", CopyErrorData()->message)));
+			failure_tell(VACUUM_WORK, CopyErrorData());
 		FlushErrorState();
 		AbortCurrentTransaction();
 	}
@@ -246,7 +272,7 @@ taskq_vacuum_main(Datum database)
 {
 	worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), worker_role(), 0);
-	/* What VACUUM allocates for all of its transactions. */
+	/* VACUUM allocates here what it needs for all of its transactions. */
 	PortalContext = AllocSetContextCreate(TopMemoryContext, "taskq vacuum", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(PortalContext);
 	if (become_owner())

@@ -1,14 +1,17 @@
 /*
  * vacuum.h
- *		Dead rows of the hot tables are given back.
+ *		Vacuums the hot tables when they have many dead rows.
  */
 #ifndef TASKQ_VACUUM_H
 #define TASKQ_VACUUM_H
 
-/* Has them vacuumed, if that is useful now. */
+/* Starts a vacuum if it is useful now and none is running. */
 extern void vacuum_run(void);
 
-/* Stops a vacuum under way, and waits until it has left the database. */
+/* Milliseconds until vacuum_run() has something to do, if nothing changes in the database. */
+extern int64 vacuum_due_in(void);
+
+/* Stops a running vacuum, and waits until it has left the database. */
 extern void vacuum_stop(void);
 
 #endif

@@ -1,28 +1,29 @@
 /*
  * answer.c
- *		The headers of an HTTP answer as they are stored.
+ *		Converts the headers and times of an HTTP answer to the form in which they are stored.
+ *
+ * The lines come from a receiver that nobody here controls.  They must never raise an error,
+ * because an answer that cannot be stored would be sent for again.  So invalid bytes are
+ * replaced, lines without a name are skipped, and the number of lines is limited.
  */
 #include "postgres.h"
 
 #include <inttypes.h>
 
-#include "catalog/pg_type.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
-#include "utils/tuplestore.h"
 
+#include "base/arg.h"
+#include "base/errors.h"
+#include "core/protocol.h"
 #include "push/answer.h"
 
 #define MAX_RESPONSE_FIELDS 1000
+#define MAX_TIMES_SIZE      1024 /* bytes of the jsonb */
 
-/* Bytes from a peer as text of this database: what is not valid in it becomes '?'. */
+/* Converts bytes to text of this database; invalid bytes become '?'. */
 static JsonbValue *
 safe_string(JsonbValue *v, const char *bytes, int len)
 {
@@ -60,7 +61,7 @@ compare_fields(const void *a, const void *b)
 	return order != 0 ? order : x->line - y->line;
 }
 
-/* Splits raw header lines; lines without a name are passed over. */
+/* Splits raw header lines and returns their number; lines without a name are skipped. */
 static int
 split_fields(const char *raw, int len, Field *fields, int max)
 {
@@ -95,7 +96,6 @@ split_fields(const char *raw, int len, Field *fields, int max)
 	return count;
 }
 
-/* {"name": "value", "name of several": ["value", …]} */
 Datum
 answer_headers(const bytea *raw)
 {
@@ -124,4 +124,93 @@ answer_headers(const bytea *raw)
 		i += same;
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+static void
+invalid_times(const char *wrong)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+			 errmsg("invalid times"),
+			 errdetail("They cannot be used: %s.", wrong),
+			 errhint("Pass an object of dns, connect, tls and first_byte, each an interval of at "
+					 "most 30 days.")));
+}
+
+/* An interval in any form.  No other error of the input function leaves this one. */
+static int64
+us_of_interval(char *value)
+{
+	volatile Datum interval = 0;
+
+	PG_TRY();
+	{
+		interval = DirectFunctionCall3(interval_in, CStringGetDatum(value),
+									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	}
+	PG_CATCH();
+	{
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		invalid_times("a value is no interval");
+	}
+	PG_END_TRY();
+	return interval_us(DatumGetIntervalP(interval));
+}
+
+/* The time of a phase in microseconds; *exact becomes false if it is not written so. */
+static int64
+read_time(const JsonbValue *v, bool *exact)
+{
+	int64 us;
+
+	if (v->type != jbvString)
+		invalid_times("a value is not a string");
+	us = tq_times_us(v->val.string.val, v->val.string.len);
+	if (us < 0)
+	{
+		*exact = false;
+		us = us_of_interval(pnstrdup(v->val.string.val, v->val.string.len));
+	}
+	if (!interval_in_range(us, RANGE_ELAPSED))
+		invalid_times("a value is out of range");
+	return us;
+}
+
+/* True: the jsonb has the form that tq_times_json() writes. */
+static bool
+read_times(Jsonb *jsonb, tq_times *times)
+{
+	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	int64_t *field = NULL;
+	bool exact = true;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		invalid_times("they are not an object");
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			field = tq_times_field(times, v.val.string.val, v.val.string.len);
+		if (token == WJB_KEY && field == NULL)
+			invalid_times("a key is not a phase");
+		if (token == WJB_VALUE)
+			*field = read_time(&v, &exact);
+	}
+	return exact;
+}
+
+Datum
+answer_times(Datum value)
+{
+	tq_times times = {-1, -1, -1, -1};
+	char json[TQ_TIMES_JSON_SIZE];
+
+	check_bytes(value, "times", MAX_TIMES_SIZE);
+	if (read_times(DatumGetJsonbP(value), &times))
+		return value;
+	tq_times_json(&times, json);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }

@@ -1,55 +1,47 @@
 /*
  * endpoint.c
- *		When an endpoint may be sent to: its rate, its circuit, how many at a time.
+ *		Decides when tasks of an endpoint may be sent: by its circuit.
  *
- * What may not be sent stays pending: it is not claimed, so no attempt is used up.
- * Rate and circuit are kept in shared memory, for all who send in the cluster;
- * without shared_preload_libraries each session has its own.  They are a hint: they
- * are forgotten when the server starts, and when more endpoints are in use than
- * there is room for, that of the one that was used least lately.
+ * A task that may not be sent stays pending: it is not claimed, so no attempt is used up.
  *
- * How many are under way is counted, in what leases.c knows of the leases, by who
- * holds a lock that lasts until the claim has been committed.  Every endpoint has
- * such a limit, if not its own then taskq.http_max_per_host: what has been claimed
- * is sent, whatever becomes known of the endpoint meanwhile, so it must be little.
+ * The circuit is kept in shared memory, so it holds for all senders of the cluster;
+ * without shared_preload_libraries each session has its own.  It is a hint: a restart of
+ * the server forgets it, and if more endpoints are in use than the table has room for,
+ * that of the least recently used endpoint is evicted.
+ *
+ * How many requests run, and how many start in a time, is limited as for any queue: see
+ * life/limits.c.  Every endpoint has a limit of running requests: its own or else
+ * taskq.http_max_per_host.  A claimed task is sent even if the endpoint is found to fail
+ * after the claim, so few tasks may be claimed at a time.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "storage/spin.h"
 #include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"
-#include "base/locks.h"
-#include "base/settings.h"
 #include "base/shmem.h"
 #include "base/sql.h"
 #include "core/circuit.h"
 #include "core/outcome.h"
-#include "core/rate.h"
 #include "hints/idle.h"
-#include "hints/leases.h"
 #include "life/due.h"
 #include "push/endpoint.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-#define LOOK_AGAIN_US (50 * US_PER_MS) /* when another session is in the way for a moment */
+#define LOOK_AGAIN_US (50 * US_PER_MS) /* when another session blocks the endpoint for a moment */
 
 typedef struct EndpointState
 {
-	HintEntry entry; /* its number is the queue's id */
+	HintEntry entry; /* its key is the queue's id */
 	tq_circuit circuit;
-	tq_rate rate;
-	int64 gone;             /* the task that was answered 410; 0: none */
-	TimestampTz counted_at; /* when what is under way was last looked at row by row */
+	int64 gone; /* the task whose answer was 410 Gone; 0: none */
 } EndpointState;
 
 HintTable endpoints_table = {
@@ -61,7 +53,7 @@ HintTable endpoints_table = {
 
 /* ---- states ------------------------------------------------------------------------ */
 
-/* Made if need be.  Until unlock_state() nothing may fail. */
+/* Finds the state or makes it, and locks it.  No error may be raised until unlock_state(). */
 static EndpointState *
 lock_state(int32 queue_id, TimestampTz now)
 {
@@ -79,54 +71,17 @@ unlock_state(EndpointState *s)
 	hint_unlock(&endpoints_table, &s->entry);
 }
 
-/* When circuit, Retry-After and rate let the next request start; now: at once. */
+/* When circuit and Retry-After allow the next request; now: at once. */
 static TimestampTz
 state_opens(const Queue *queue, TimestampTz now)
 {
 	EndpointState *s = lock_state(queue->id, now);
 	TimestampTz opens = Max(tq_circuit_blocks_until(&s->circuit, now), now);
 
-	if (queue->rate > 0)
-		opens = Max(opens, tq_rate_opens(&s->rate, tq_rate_interval_us(queue->rate), now));
 	if (s->gone != 0)
 		opens = Max(opens, now + LOOK_AGAIN_US);
 	unlock_state(s);
 	return opens;
-}
-
-/* ---- how many at a time ------------------------------------------------------------------ */
-
-/* False: somebody else claims for the endpoint. */
-static bool
-lock_claims(const Queue *queue, LOCKTAG *tag)
-{
-	*tag = lock_tag(LOCK_CLAIM, MyDatabaseId, queue->id);
-	return LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-/* Whether it is time to find out which leases are gone without a word. */
-static bool
-wants_exact_count(const Queue *queue, TimestampTz now)
-{
-	EndpointState *s = lock_state(queue->id, now);
-	bool wants = now - s->counted_at > USECS_PER_SEC || s->counted_at > now;
-
-	if (wants)
-		s->counted_at = now;
-	unlock_state(s);
-	return wants;
-}
-
-/* How many more may be under way. */
-static int
-room_to_run(const Queue *queue, int max, TimestampTz now)
-{
-	int limit = queue->max_running > 0 ? queue->max_running : setting_http_max_per_host;
-	int running = leases_count_running(queue->id, false);
-
-	if (running >= limit && wants_exact_count(queue, now))
-		running = leases_count_running(queue->id, true);
-	return Min(max, Max(limit - running, 0));
 }
 
 /* ---- claims -------------------------------------------------------------------------------- */
@@ -138,7 +93,7 @@ static Statement pause_gone = {
 	NULL,
 };
 
-/* The task that was answered 410; that is forgotten once the queue is seen to be paused. */
+/* The task whose answer was 410 Gone; it is forgotten once the queue is paused. */
 static int64
 task_of_gone(const Queue *queue, TimestampTz now)
 {
@@ -153,9 +108,9 @@ task_of_gone(const Queue *queue, TimestampTz now)
 }
 
 /*
- * Whether the endpoint is gone.  If so its queue is paused, unless somebody changes
- * queues now: then later.  Nobody waits here who holds a row, for that could be
- * who is waited for.
+ * Whether the endpoint is gone.  If it is, its queue is paused.  If another session is
+ * changing queues now, a later call pauses it: a session that holds locks on rows must not
+ * wait here, because the other session could wait for it.
  */
 static bool
 is_gone(const Queue *queue, TimestampTz now)
@@ -174,19 +129,17 @@ is_gone(const Queue *queue, TimestampTz now)
 			(errmsg("endpoint \"%s\" answered 410 Gone to task " INT64_FORMAT
 					": its queue is paused",
 					queue->name, task),
-			 errhint("Call taskq.resume_queue() when it is there again.")));
+			 errhint("Call taskq.resume_queue() when the endpoint is available again.")));
 	return true;
 }
 
-/* How many of max requests circuit and rate let start; they are taken to have started. */
+/* Returns how many of max requests the circuit allows, and counts them as started. */
 static int
 allow(EndpointState *s, const Queue *queue, int max, TimestampTz now)
 {
 	if (s->gone != 0)
 		return 0;
 	max = tq_circuit_allow(&s->circuit, max, now);
-	if (max > 0 && queue->rate > 0)
-		max = tq_rate_take(&s->rate, tq_rate_interval_us(queue->rate), max, now);
 	if (max > 0)
 		tq_circuit_reserve(&s->circuit, queue->lease_us, now);
 	return max;
@@ -196,17 +149,13 @@ int
 endpoint_allow(const Queue *queue, int max, TimestampTz now)
 {
 	TimestampTz next = DT_NOEND;
-	LOCKTAG tag;
 	EndpointState *s;
 
 	if (!queue->endpoint)
 		return max;
-	/* The cheap questions come first. */
+	/* The cheap checks come first. */
 	if (queue->secrets_missing || is_gone(queue, now) || state_opens(queue, now) > now ||
 		!task_is_due(queue, now, &next))
-		return 0;
-	max = lock_claims(queue, &tag) ? room_to_run(queue, max, now) : 0;
-	if (max == 0)
 		return 0;
 	s = lock_state(queue->id, now);
 	max = allow(s, queue, max, now);
@@ -223,8 +172,6 @@ endpoint_claimed(const Queue *queue, int allowed, int count, int64 first)
 	if (!queue->endpoint || allowed == 0)
 		return;
 	s = lock_state(queue->id, now);
-	if (queue->rate > 0)
-		tq_rate_give_back(&s->rate, tq_rate_interval_us(queue->rate), allowed - count);
 	tq_circuit_chosen(&s->circuit, count > 0 ? first : 0, now);
 	unlock_state(s);
 }
@@ -242,35 +189,40 @@ endpoint_released(const Queue *queue, int64 task)
 	unlock_state(s);
 }
 
-/* Whether and when there is room for another. */
-static TimestampTz
-room_opens(const Queue *queue, TimestampTz now, bool *limited)
-{
-	LOCKTAG tag;
-	bool room;
-
-	if (!lock_claims(queue, &tag))
-		return now + LOOK_AGAIN_US;
-	room = room_to_run(queue, 1, now) > 0;
-	LockRelease(&tag, ExclusiveLock, false);
-	*limited |= !room;
-	return room ? now : DT_NOEND;
-}
-
 TimestampTz
-endpoint_opens(const Queue *queue, TimestampTz now, bool *limited)
+endpoint_opens(const Queue *queue, TimestampTz now)
 {
-	TimestampTz opens;
-
 	if (!queue->endpoint)
 		return now;
-	if (queue->secrets_missing)
-		return DT_NOEND;
-	opens = state_opens(queue, now);
-	return opens > now ? opens : room_opens(queue, now, limited);
+	return queue->secrets_missing ? DT_NOEND : state_opens(queue, now);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */
+
+static bool
+circuit_is_closed(const EndpointState *s, TimestampTz now)
+{
+	return tq_circuit_phase_of(&s->circuit, now) == TQ_CIRCUIT_CLOSED;
+}
+
+/* Status 0: there was none. */
+static void
+log_opened(const Queue *queue, const char *class, int status)
+{
+	ereport(LOG,
+			(errmsg("circuit of endpoint \"%s\" has opened: %d attempts in a row have failed",
+					queue->name, TQ_CIRCUIT_FAILURES),
+			 status != 0 ? errdetail("The last one got status %d.", status)
+						 : errdetail("The last one failed with class %s.", class),
+			 errhint("See taskq.endpoints, and taskq.attempts for the errors.")));
+}
+
+static void
+log_closed(const Queue *queue, const char *reason)
+{
+	ereport(LOG,
+			(errmsg("circuit of endpoint \"%s\" has closed: %s", queue->name, reason)));
+}
 
 void
 endpoint_note(const Queue *queue, int64 task, const char *class, int status, int64 retry_after_us,
@@ -279,15 +231,23 @@ endpoint_note(const Queue *queue, int64 task, const char *class, int status, int
 	TimestampTz now = GetCurrentTimestamp();
 	tq_health health = tq_health_of(tq_class_of_name(class), status);
 	EndpointState *s;
+	bool was_closed;
+	bool is_closed;
 
 	if (queue == NULL || !queue->endpoint)
 		return;
 	s = lock_state(queue->id, now);
+	was_closed = circuit_is_closed(s, now);
 	tq_circuit_note(&s->circuit, task, health, now);
+	is_closed = circuit_is_closed(s, now);
 	tq_circuit_throttle(&s->circuit, retry_after_us, now);
 	if (gone)
 		s->gone = task;
 	unlock_state(s);
+	if (was_closed && !is_closed)
+		log_opened(queue, class, status);
+	if (!was_closed && is_closed)
+		log_closed(queue, "it answers again");
 	/* The next claim looks at the endpoint and pauses it, whether or not a task is due. */
 	if (gone)
 		idle_end(queue->id);
@@ -300,14 +260,20 @@ Datum
 taskq_reset_endpoint(PG_FUNCTION_ARGS)
 {
 	int32 queue_id = PG_GETARG_INT32(0);
-	EndpointState *s = lock_state(queue_id, GetCurrentTimestamp());
+	TimestampTz now = GetCurrentTimestamp();
+	EndpointState *s = lock_state(queue_id, now);
+	bool was_closed = circuit_is_closed(s, now);
+	const Queue *queue;
 
-	*s = (EndpointState){.entry = s->entry, .rate = s->rate};
+	*s = (EndpointState){.entry = s->entry};
 	unlock_state(s);
+	queue = was_closed ? NULL : queue_by_id(queue_id);
+	if (queue != NULL)
+		log_closed(queue, "the endpoint was changed");
 	PG_RETURN_VOID();
 }
 
-/* As it is, without making or keeping it; all zero when there is none. */
+/* Returns a copy of the state without making one; all zero if there is none. */
 static EndpointState
 look_at_state(int32 queue_id)
 {
@@ -322,7 +288,7 @@ look_at_state(int32 queue_id)
 	return found;
 }
 
-/* Of an endpoint that the caller may not view, as if nothing were known. */
+/* Returns the state of a new endpoint if the caller may not view this one. */
 PG_FUNCTION_INFO_V1(taskq_endpoint_state);
 Datum
 taskq_endpoint_state(PG_FUNCTION_ARGS)
@@ -352,41 +318,25 @@ taskq_endpoint_state(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-#define MAX_ENDPOINT_ARGS 9
-
 /*
- * Calls it with the caller's arguments.  Who may was decided by EXECUTE.  An error
- * must not bring the statement, which may have a secret in it, into the log.
+ * Runs the statement as the owner, with the caller's arguments.  Its caller may do so, because
+ * it has EXECUTE on the SQL function.  The statement may contain a secret, so an error must
+ * not write it into the log.
  */
 static Datum
-pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
+pass_on_secret(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Datum values[MAX_ENDPOINT_ARGS];
-	char nulls[MAX_ENDPOINT_ARGS] = {0};
-	Datum result = 0;
-	bool isnull;
+	Datum result = (Datum) 0;
 
-	for (int i = 0; i < statement->nargs; i++)
-	{
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
-	}
 	PG_TRY();
 	{
 		client_call(function);
-		(void) sql_as_owner(statement, values, nulls, &result, &isnull, 1);
+		result = sql_pass_on(fcinfo, statement);
 	}
 	PG_CATCH();
 	{
-		ErrorData *failure;
-
-		MemoryContextSwitchTo(caller);
-		failure = CopyErrorData();
-		FlushErrorState();
-		failure->hide_stmt = true;
-		failure->context = NULL;
-		ReThrowError(failure);
+		sql_rethrow_hidden(caller);
 	}
 	PG_END_TRY();
 	return result;
@@ -395,13 +345,13 @@ pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 static Statement create_endpoint = {
 	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	9,
-	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID, TEXTOID, TEXTOID},
+	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {
 	"select taskq_private.alter_endpoint($1, $2, $3, $4, $5, $6, $7)",
 	7,
-	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT4OID, TEXTOID},
+	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT8OID, TEXTOID},
 	NULL,
 };
 static Statement rotate_secret = {
@@ -415,7 +365,7 @@ PG_FUNCTION_INFO_V1(taskq_create_endpoint);
 Datum
 taskq_create_endpoint(PG_FUNCTION_ARGS)
 {
-	(void) pass_on(fcinfo, "taskq.create_endpoint()", &create_endpoint);
+	(void) pass_on_secret(fcinfo, "taskq.create_endpoint()", &create_endpoint);
 	PG_RETURN_VOID();
 }
 
@@ -423,7 +373,7 @@ PG_FUNCTION_INFO_V1(taskq_alter_endpoint);
 Datum
 taskq_alter_endpoint(PG_FUNCTION_ARGS)
 {
-	(void) pass_on(fcinfo, "taskq.alter_endpoint()", &alter_endpoint);
+	(void) pass_on_secret(fcinfo, "taskq.alter_endpoint()", &alter_endpoint);
 	PG_RETURN_VOID();
 }
 
@@ -431,5 +381,5 @@ PG_FUNCTION_INFO_V1(taskq_rotate_secret);
 Datum
 taskq_rotate_secret(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_DATUM(pass_on(fcinfo, "taskq.rotate_secret()", &rotate_secret));
+	PG_RETURN_DATUM(pass_on_secret(fcinfo, "taskq.rotate_secret()", &rotate_secret));
 }

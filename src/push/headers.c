@@ -1,22 +1,25 @@
 /*
  * headers.c
- *		HTTP headers as jsonb objects: what submitters and administrators give.
+ *		HTTP headers of requests, as the jsonb objects that submitters and administrators pass.
+ *
+ * A header that would replace one of taskq's own, or that could break the head of the request,
+ * is refused when it is passed, because that session can still report the error.  The rules
+ * for a single header stand in core/request.c.
  */
 #include "postgres.h"
 
+#include "common/string.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/jsonb.h"
 
 #include "base/errors.h"
 #include "core/request.h"
 #include "push/headers.h"
 
-#define MAX_HEADERS      100
-#define MAX_HEADERS_SIZE 32768 /* bytes of the jsonb */
+#define MAX_HEADERS 100
 
 void
-invalid_request(const char *what, const char *wrong)
+refuse_part(const char *what, const char *wrong)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
@@ -25,33 +28,21 @@ invalid_request(const char *what, const char *wrong)
 			 errhint("See the comment of taskq.submit_http().")));
 }
 
-/* What goes into a request line or header as it is: ASCII alone. */
-bool
-is_ascii(const char *value)
-{
-	for (; *value != '\0'; value++)
-	{
-		if (IS_HIGHBIT_SET(*value))
-			return false;
-	}
-	return true;
-}
-
-/* Of a header that is refused only the name is told, and that only if it is harmless. */
+/* The error shows the name of the refused header only if it is harmless, and never the value. */
 static void
 check_header(const char *name, const JsonbValue *value)
 {
 	char *text;
 
 	if (tq_header_owner_of(name) != TQ_HEADER_SUBMITTER)
-		invalid_request("headers", psprintf("\"%s\" is not the submitter's to set", name));
+		refuse_part("headers", psprintf("\"%s\" cannot be set by a submitter", name));
 	if (tq_header_invalid(name, "") != NULL)
-		invalid_request("headers", "a name is not an HTTP token");
+		refuse_part("headers", "a name is not an HTTP token");
 	if (value->type != jbvString)
-		invalid_request("headers", psprintf("the value of \"%s\" is not a string", name));
+		refuse_part("headers", psprintf("the value of \"%s\" is not a string", name));
 	text = pnstrdup(value->val.string.val, value->val.string.len);
-	if (!is_ascii(text) || tq_header_invalid(name, text) != NULL)
-		invalid_request("headers", psprintf("the value of \"%s\" is not printable ASCII", name));
+	if (!pg_is_ascii(text) || tq_header_invalid(name, text) != NULL)
+		refuse_part("headers", psprintf("the value of \"%s\" is not printable ASCII", name));
 }
 
 int
@@ -88,9 +79,9 @@ headers_check(Datum headers)
 	int count = 0;
 
 	if (!JB_ROOT_IS_OBJECT(jsonb))
-		invalid_request("headers", "they are not a JSON object");
+		refuse_part("headers", "they are not a JSON object");
 	if (VARSIZE_ANY(jsonb) > MAX_HEADERS_SIZE)
-		invalid_request("headers", psprintf("they have more than %d bytes", MAX_HEADERS_SIZE));
+		refuse_part("headers", psprintf("they have more than %d bytes", MAX_HEADERS_SIZE));
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
@@ -99,10 +90,10 @@ headers_check(Datum headers)
 		{
 			check_header(name, &v);
 			if (headers_find(jsonb, name, NULL) > 1)
-				invalid_request("headers", psprintf("there are two of the name \"%s\"", name));
+				refuse_part("headers", psprintf("the name \"%s\" occurs twice", name));
 		}
 		if (token == WJB_KEY && ++count > MAX_HEADERS)
-			invalid_request("headers", psprintf("there are more than %d", MAX_HEADERS));
+			refuse_part("headers", psprintf("there are more than %d", MAX_HEADERS));
 	}
 }
 

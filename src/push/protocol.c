@@ -1,15 +1,17 @@
 /*
  * protocol.c
- *		The protocol of those that send push tasks: claim, report, extend, release.
+ *		The functions that senders of push tasks call: claim, report, extend, release.
  *
- * A sender, which is the executor or another program, sees push tasks through these
- * functions alone.  The executor has the queues that are builtin; other programs have
- * the external ones, each those that it names and may work on.  src/core/protocol.h has
- * the other side.
+ * A sender is the executor or another program, and accesses push tasks only through these
+ * functions.  The executor serves the builtin queues.  Another program serves the external
+ * queues that it names and may work on.  src/core/protocol.h is the sender's side.
  *
- * There may be thousands of push queues, and most have nothing to be sent.  So a call
- * first asks hints/idle.c of each, and looks a queue up, with the sender's rights on it
- * and the state of its endpoint, only if one of its tasks may be due.
+ * Other programs pass what is stored and shown to others.  So each argument is checked here: it has
+ * a type and a limit.
+ *
+ * There may be thousands of push queues, and most have nothing to send.  So a call
+ * first asks hints/idle.c about each queue.  It looks at the queue itself, the sender's
+ * privileges and the state of the endpoint only if a task of the queue may be due.
  */
 #include "postgres.h"
 
@@ -24,11 +26,15 @@
 
 #include "base/arg.h"
 #include "base/errors.h"
+#include "core/deliver.h"
+#include "core/outcome.h"
+#include "core/protocol.h"
 #include "life/acquire.h"
 #include "life/due.h"
 #include "life/finish.h"
 #include "life/history.h"
 #include "life/lease.h"
+#include "life/turns.h"
 #include "push/answer.h"
 #include "push/endpoint.h"
 #include "push/request.h"
@@ -37,13 +43,18 @@
 #include "tables/queue.h"
 #include "tables/rows.h"
 
+#define MIN_STATUS 100
+#define MAX_STATUS 999
+
+StaticAssertDecl(TQ_MAX_WORKER_NAME == TASKQ_NAME_MAX, "a program can give its worker a name");
+
 /* ---- senders ---------------------------------------------------------------- */
 
 typedef struct Sender
 {
 	bool builtin; /* the executor */
 	text *worker; /* its name */
-	Datum *names; /* of the queues that it has chosen; NULL: all */
+	Datum *names; /* the queues that it has chosen; NULL: all */
 	int nnames;
 } Sender;
 
@@ -54,6 +65,12 @@ read_names(ArrayType *array, Sender *sender)
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &sender->names, &nulls,
 					  &sender->nnames);
+	if (sender->nnames > TASKQ_MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("queues has too many elements"),
+				 errdetail("It has %d; at most %d are taken.", sender->nnames, TASKQ_MAX_BATCH),
+				 errhint("Pass NULL instead of the array for all queues.")));
 	for (int i = 0; i < sender->nnames; i++)
 	{
 		if (nulls[i])
@@ -62,13 +79,14 @@ read_names(ArrayType *array, Sender *sender)
 					 errmsg("queues must not have NULL elements"),
 					 errdetail("Each element is the name of a queue."),
 					 errhint("Pass NULL instead of the array for all queues.")));
+		check_label(DatumGetTextPP(sender->names[i]), "queue", TASKQ_NAME_MAX);
 	}
 }
 
 /*
- * The sender that the arguments with these numbers describe.  A worker of NULL is the
- * executor, and no other role may say so; worker < 0: there is no such argument, and the
- * sender is another program.
+ * The sender that the arguments with these numbers describe.  Only the executor's role may
+ * pass NULL as worker.  worker < 0: there is no such argument, and the sender is another
+ * program.
  */
 static Sender
 sender_of(FunctionCallInfo fcinfo, int names, int worker)
@@ -79,25 +97,25 @@ sender_of(FunctionCallInfo fcinfo, int names, int worker)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_PERMITTED),
 				 errmsg("worker must not be NULL"),
-				 errdetail("Without a name it is the executor inside the server that asks."),
+				 errdetail("Only the executor inside the server passes no name."),
 				 errhint("Pass a name for this worker.")));
 	if (!PG_ARGISNULL(names))
 		read_names(PG_GETARG_ARRAYTYPE_P(names), &sender);
 	if (sender.builtin || worker < 0)
 		sender.worker = cstring_to_text(EXECUTOR_WORKER);
 	else
-		sender.worker = PG_GETARG_TEXT_PP(worker);
+		sender.worker = arg_name(fcinfo, worker, "worker");
 	if (!sender.builtin && worker >= 0 &&
 		strcmp(text_to_cstring(sender.worker), EXECUTOR_WORKER) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("worker must not be \"%s\"", EXECUTOR_WORKER),
-				 errdetail("That is what the executor inside the server is called."),
+				 errdetail("That is the name of the executor inside the server."),
 				 errhint("Pass another name for this worker.")));
 	return sender;
 }
 
-/* Whether the queue, which may be NULL, is one of the sender's: of its kind, and it may. */
+/* Whether the sender serves this kind of queue and may work on it; queue may be NULL. */
 static bool
 serves(const Sender *sender, const Queue *queue)
 {
@@ -138,7 +156,7 @@ ids_of_names(const Datum *names, int nnames, int *count)
 	return ids;
 }
 
-/* The queues that the sender has chosen, ascending ids; of each serves() must still be asked. */
+/* Ascending ids of the queues that the sender has chosen; the caller must still ask serves(). */
 static int32 *
 queues_of(const Sender *sender, int *count)
 {
@@ -174,8 +192,8 @@ taskq_push_queues(PG_FUNCTION_ARGS)
 /* ---- claims -------------------------------------------------------------------- */
 
 /*
- * A call begins behind the queue that was claimed from last, so that one that always has
- * tasks does not keep the others waiting.
+ * A call begins after the last queue from which a task was claimed, so that a queue that
+ * always has tasks does not keep the others waiting.
  */
 static int32 last_claimed = 0;
 
@@ -189,7 +207,7 @@ first_in_turn(const int32 *ids, int count)
 	return first < count ? first : 0;
 }
 
-/* Claims from one queue and returns the requests; their number. */
+/* Claims from one queue and adds the requests to the result set; returns their number. */
 static int
 claim_from(const Queue *queue, int max, TimestampTz now, const Sender *sender, Claim *claims,
 		   ReturnSetInfo *rsinfo)
@@ -197,14 +215,12 @@ claim_from(const Queue *queue, int max, TimestampTz now, const Sender *sender, C
 	int allowed = endpoint_allow(queue, max, now);
 	TimestampTz next_due;
 	int count = 0;
-	Secrets secrets;
+	Secrets secrets = {0};
 
 	if (allowed > 0 && request_read_secrets(queue, &secrets))
-		count = task_claim(queue, allowed, queue->lease_us, sender->worker, claims, &next_due);
+		count = task_claim(queue, 0, allowed, queue->lease_us, sender->worker, claims, &next_due);
 	endpoint_claimed(queue, allowed, count, count > 0 ? ROW_INT64(&claims[0].task, TASK_ID) : 0);
-	for (int i = 0; i < count; i++)
-		request_return(rsinfo, queue, &claims[i], &secrets);
-	return count;
+	return requests_return(rsinfo, queue, claims, count, &secrets);
 }
 
 static void
@@ -235,7 +251,7 @@ claim_from_queues(const Sender *sender, int max, ReturnSetInfo *rsinfo)
 	}
 }
 
-/* Where the database is not armed there is nothing to claim. */
+/* Claims nothing while the database is not armed. */
 PG_FUNCTION_INFO_V1(taskq_push_claim);
 Datum
 taskq_push_claim(PG_FUNCTION_ARGS)
@@ -250,9 +266,21 @@ taskq_push_claim(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* The same for one queue of which a task may be due. */
+static TimestampTz
+opens_at(const Queue *queue, TimestampTz now, bool *limited)
+{
+	TimestampTz next;
+
+	if (task_is_due(queue, now, &next))
+		return endpoint_opens(queue, now);
+	*limited |= turns_open(queue, now) == DT_NOEND;
+	return next;
+}
+
 /*
  * When the sender may claim a task: now, later, or DT_NOEND if that is not known.  *limited
- * becomes true if tasks are due that wait for others to end.
+ * becomes true if due tasks wait until other requests have ended.
  */
 static TimestampTz
 next_opening(const Sender *sender, TimestampTz now, bool *limited)
@@ -272,8 +300,8 @@ next_opening(const Sender *sender, TimestampTz now, bool *limited)
 		queue = queue_by_id(ids[i]);
 		if (!serves(sender, queue) || queue->paused)
 			continue;
-		if (due[i] <= now && task_is_due(queue, now, &due[i]))
-			due[i] = endpoint_opens(queue, now, limited);
+		if (due[i] <= now)
+			due[i] = opens_at(queue, now, limited);
 		next = Min(next, due[i]);
 	}
 	return next;
@@ -283,88 +311,93 @@ PG_FUNCTION_INFO_V1(taskq_push_next_due);
 Datum
 taskq_push_next_due(PG_FUNCTION_ARGS)
 {
-	enum
-	{
-		NEXT_MS,
-		LIMITED,
-		ARMED,
-		NCOLUMNS,
-	};
 	TimestampTz now = GetCurrentTimestamp();
 	Sender sender = sender_of(fcinfo, 0, 1);
 	ArmState armed = arming_state();
 	bool limited = false;
 	TimestampTz next = armed == ARM_ARMED ? next_opening(&sender, now, &limited) : DT_NOEND;
-	Datum values[NCOLUMNS];
-	bool nulls[NCOLUMNS] = {false};
+	Datum values[TQ_NEXT_DUE_NCOLUMNS] = {0};
+	bool nulls[TQ_NEXT_DUE_NCOLUMNS] = {false};
 	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	/* Rounded up: a wake-up before the time would find nothing. */
-	nulls[NEXT_MS] = next == DT_NOEND;
-	values[NEXT_MS] = Int64GetDatum(nulls[NEXT_MS] ? 0 : (next - now + US_PER_MS - 1) / US_PER_MS);
-	values[LIMITED] = BoolGetDatum(limited);
-	nulls[ARMED] = armed == ARM_NEW;
-	values[ARMED] = BoolGetDatum(armed == ARM_ARMED);
+	nulls[TQ_NEXT_DUE_MS] = next == DT_NOEND;
+	if (next != DT_NOEND)
+		values[TQ_NEXT_DUE_MS] = Int64GetDatum((next - now + US_PER_MS - 1) / US_PER_MS);
+	values[TQ_NEXT_DUE_LIMITED] = BoolGetDatum(limited);
+	nulls[TQ_NEXT_DUE_ARMED] = armed == ARM_NEW;
+	values[TQ_NEXT_DUE_ARMED] = BoolGetDatum(armed == ARM_ARMED);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* ---- answers ------------------------------------------------------------------ */
 
-/* The arguments of push_report(). */
-enum ReportArgument
+static void
+read_received(FunctionCallInfo fcinfo, Answer *answer)
 {
-	REP_ID,
-	REP_TOKEN,
-	REP_VERDICT,
-	REP_CLASS,
-	REP_STATUS,
-	REP_HEADERS,
-	REP_BODY,
-	REP_TRUNCATED,
-	REP_ELAPSED,
-	REP_ERROR,
-	REP_RETRY_AFTER,
-	REP_TIMES,
-};
+	answer->status = arg_int32(fcinfo, TQ_REPORT_STATUS, "status", 0, MIN_STATUS, MAX_STATUS);
+	answer->truncated = !PG_ARGISNULL(TQ_REPORT_TRUNCATED) && PG_GETARG_BOOL(TQ_REPORT_TRUNCATED);
+	if (!PG_ARGISNULL(TQ_REPORT_HEADERS))
+	{
+		check_bytes(PG_GETARG_DATUM(TQ_REPORT_HEADERS), "headers", TQ_RESPONSE_HEADERS);
+		answer->headers = answer_headers(PG_GETARG_BYTEA_PP(TQ_REPORT_HEADERS));
+	}
+	if (!PG_ARGISNULL(TQ_REPORT_BODY))
+	{
+		check_bytes(PG_GETARG_DATUM(TQ_REPORT_BODY), "body", TQ_RESPONSE_MAX);
+		answer->body = PG_GETARG_DATUM(TQ_REPORT_BODY);
+	}
+}
 
 static void
 read_answer(FunctionCallInfo fcinfo, Answer *answer)
 {
+	int64 elapsed_us = arg_interval_us(fcinfo, TQ_REPORT_ELAPSED, "elapsed", -1, RANGE_ELAPSED);
+
 	memset(answer, 0, sizeof(Answer));
-	if (!PG_ARGISNULL(REP_ELAPSED))
-		answer->elapsed = PG_GETARG_INTERVAL_P(REP_ELAPSED);
-	if (!PG_ARGISNULL(REP_TIMES))
-		answer->times = PG_GETARG_DATUM(REP_TIMES);
-	answer->present = !PG_ARGISNULL(REP_STATUS);
-	if (!answer->present)
-		return;
-	answer->status = PG_GETARG_INT32(REP_STATUS);
-	answer->truncated = !PG_ARGISNULL(REP_TRUNCATED) && PG_GETARG_BOOL(REP_TRUNCATED);
-	if (!PG_ARGISNULL(REP_HEADERS))
-		answer->headers = answer_headers(PG_GETARG_BYTEA_PP(REP_HEADERS));
-	if (!PG_ARGISNULL(REP_BODY))
-		answer->body = PG_GETARG_DATUM(REP_BODY);
+	if (elapsed_us >= 0)
+	{
+		answer->elapsed = palloc0_object(Interval);
+		answer->elapsed->time = elapsed_us;
+	}
+	if (!PG_ARGISNULL(TQ_REPORT_TIMES))
+		answer->times = answer_times(PG_GETARG_DATUM(TQ_REPORT_TIMES));
+	answer->present = !PG_ARGISNULL(TQ_REPORT_STATUS);
+	if (answer->present)
+		read_received(fcinfo, answer);
+}
+
+/* "internal" stands for a class that is not known. */
+static const char *
+arg_class(FunctionCallInfo fcinfo)
+{
+	text *class;
+
+	if (PG_ARGISNULL(TQ_REPORT_CLASS))
+		return tq_class_name(TQ_CLASS_INTERNAL);
+	class = PG_GETARG_TEXT_PP(TQ_REPORT_CLASS);
+	if (VARSIZE_ANY_EXHDR(class) > TASKQ_NAME_MAX)
+		return tq_class_name(TQ_CLASS_INTERNAL);
+	return tq_class_name(tq_class_of_name(text_to_cstring(class)));
 }
 
 static void
-read_failure(FunctionCallInfo fcinfo, const char *verdict, const Answer *answer, Failure *failure)
+read_failure(FunctionCallInfo fcinfo, tq_verdict verdict, const Answer *answer, Failure *failure)
 {
 	memset(failure, 0, sizeof(Failure));
-	failure->class = "internal";
-	if (!PG_ARGISNULL(REP_CLASS))
-		failure->class = text_to_cstring(PG_GETARG_TEXT_PP(REP_CLASS));
-	failure->error = arg_error(fcinfo, REP_ERROR);
+	failure->class = arg_class(fcinfo);
+	failure->error = arg_error(fcinfo, TQ_REPORT_ERROR);
 	if (failure->error == NULL && answer->present)
 		failure->error = cstring_to_text(psprintf("HTTP status %d", answer->status));
-	failure->permanent = strcmp(verdict, "permanent") == 0;
-	failure->retry_in_us = arg_interval_us(fcinfo, REP_RETRY_AFTER, "retry_after", -1, 0,
-										   MAX_DELAY_US);
+	failure->permanent = verdict == TQ_PERMANENT;
+	failure->retry_in_us =
+		arg_interval_us(fcinfo, TQ_REPORT_RETRY_AFTER, "retry_after", -1, RANGE_RETRY);
 	failure->answer = answer;
 }
 
-/* What lies below an endpoint may be gone without the endpoint being so. */
+/* Whether the task has a path: if a resource of an endpoint is gone, the endpoint need not be. */
 static bool
 has_path(int64 id)
 {
@@ -373,30 +406,43 @@ has_path(int64 id)
 	return !row_read(HOT_TASK, id, &task) || !task.nulls[TASK_URL];
 }
 
+static tq_verdict
+arg_verdict(FunctionCallInfo fcinfo)
+{
+	static const tq_verdict verdicts[] = {TQ_SUCCESS, TQ_RETRY, TQ_PERMANENT};
+	char *name = "";
+
+	if (!PG_ARGISNULL(TQ_REPORT_VERDICT))
+		name = text_to_cstring(PG_GETARG_TEXT_PP(TQ_REPORT_VERDICT));
+	for (int i = 0; i < (int) lengthof(verdicts); i++)
+	{
+		if (strcmp(name, tq_verdict_name(verdicts[i])) == 0)
+			return verdicts[i];
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+			 errmsg("invalid verdict"),
+			 errdetail("It must be success, retry or permanent."),
+			 errhint("See src/core/outcome.h.")));
+	return TQ_RETRY; /* not reached */
+}
+
 PG_FUNCTION_INFO_V1(taskq_push_report);
 Datum
 taskq_push_report(PG_FUNCTION_ARGS)
 {
-	int64 id = arg_id(fcinfo, REP_ID, "id");
-	int64 token = arg_id(fcinfo, REP_TOKEN, "token");
-	char *verdict = "";
-	bool success;
+	int64 id = arg_id(fcinfo, TQ_REPORT_ID, "id");
+	int64 token = arg_id(fcinfo, TQ_REPORT_TOKEN, "token");
+	tq_verdict verdict = arg_verdict(fcinfo);
 	bool gone = false;
 	Answer answer;
 	Failure failure = {.class = "http", .retry_in_us = -1};
 	Row lease;
 
 	executor_call("taskq_private.push_report()");
-	if (!PG_ARGISNULL(REP_VERDICT))
-		verdict = text_to_cstring(PG_GETARG_TEXT_PP(REP_VERDICT));
-	success = strcmp(verdict, "success") == 0;
-	if (!success && strcmp(verdict, "retry") != 0 && strcmp(verdict, "permanent") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("invalid verdict"),
-				 errdetail("It must be success, retry or permanent."),
-				 errhint("See src/core/outcome.h.")));
 	read_answer(fcinfo, &answer);
+	if (verdict != TQ_SUCCESS)
+		read_failure(fcinfo, verdict, &answer, &failure);
 	switch (lease_take_sent(id, token, &lease))
 	{
 		case ROW_DONE:
@@ -406,11 +452,10 @@ taskq_push_report(PG_FUNCTION_ARGS)
 		default:
 			PG_RETURN_BOOL(false);
 	}
-	if (success)
+	if (verdict == TQ_SUCCESS)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else
 	{
-		read_failure(fcinfo, verdict, &answer, &failure);
 		gone = answer.status == 410 && !has_path(id);
 		(void) task_fail(&lease, &failure);
 	}
@@ -424,17 +469,30 @@ taskq_push_report(PG_FUNCTION_ARGS)
 static void
 give_up(int64 id, int64 token)
 {
-	Failure failure = {.class = "cancelled", .error = cstring_to_text("given up: cancelled")};
+	Failure failure = {.class = CANCELLED, .error = cstring_to_text("given up: cancelled")};
 	Row lease;
 
 	if (lease_take(id, token, &lease, true) == ROW_DONE)
 		(void) task_fail(&lease, &failure);
 }
 
+static void
+log_lost_leases(int64 first, int n)
+{
+	ereport(LOG,
+			(errmsg_plural("lease of %d task was lost while its request was under way",
+						   "leases of %d tasks were lost while their requests were under way", n,
+						   n),
+			 errdetail("The first is task " INT64_FORMAT ". Its lease ran out before it was "
+					   "extended, and the task is sent again; or the task was removed.",
+					   first),
+			 errhint("See taskq.attempts where class = 'lease_lost'.")));
+}
+
 /*
- * Extends leases in flight and returns the ids whose attempt is to be given up.
- * One that somebody has in hand at this moment is neither extended nor lost:
- * nobody who keeps a transaction open may hold up the others.
+ * Extends leases and returns the ids of the tasks whose request the sender must give up.
+ * A lease that another transaction is changing is neither extended nor reported as lost: the
+ * sender does not wait, because that transaction may stay open while other leases run out.
  */
 PG_FUNCTION_INFO_V1(taskq_push_extend);
 Datum
@@ -444,6 +502,8 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 	int64 *ids;
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
+	int64 first_lost = 0;
+	int lost = 0;
 
 	executor_call("taskq_private.push_extend()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -458,11 +518,15 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 			continue;
 		if (result == ROW_DONE && !ROW_BOOL(&lease, LEASE_CANCEL_REQUESTED))
 			continue;
-		/* Asked to be cancelled: the attempt ends here and now, nobody else will end it. */
+		/* The task is to be cancelled: no other session ends the attempt, so it ends here. */
 		if (result == ROW_DONE)
 			give_up(ids[i], tokens[i]);
+		else if (lost++ == 0)
+			first_lost = ids[i];
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
+	if (lost > 0)
+		log_lost_leases(first_lost, lost);
 	return (Datum) 0;
 }
 
@@ -473,7 +537,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 	int64 *ids;
 	int64 *tokens;
 	int count = arg_id_arrays(fcinfo, 0, &ids, &tokens);
-	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, 0, MAX_DELAY_US);
+	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, RANGE_DELAY);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	executor_call("taskq_private.push_release()");
@@ -483,7 +547,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 		Row lease;
 		Datum value = Int64GetDatum(ids[i]);
 		bool isnull = false;
-		RowResult result = lease_take_sent(ids[i], tokens[i], &lease);
+		RowResult result = lease_take_unsent(ids[i], tokens[i], &lease);
 
 		if (result == ROW_BUSY)
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);

@@ -1,8 +1,14 @@
 /*
  * request.c
- *		A claimed push task as the request that is to be sent.
+ *		Makes the HTTP request of a claimed push task.
  *
- * What is returned can be sent as it is: the sender adds nothing.
+ * The request is made in the database and returned complete, with all headers and the
+ * signature.  So the executor and other senders send the same request, and no sender needs
+ * the secret.
+ *
+ * A task of which no request can be made must not keep the others from being sent.  So the
+ * requests of a claim are made in one subtransaction, and if that fails, each in its own.  The
+ * task whose request fails ends as dead.
  */
 #include "postgres.h"
 
@@ -12,28 +18,36 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
+#include "base/errors.h"
+#include "base/jsontext.h"
 #include "base/settings.h"
 #include "base/sql.h"
+#include "base/subxact.h"
+#include "core/outcome.h"
+#include "core/protocol.h"
 #include "core/url.h"
 #include "life/acquire.h"
 #include "life/lease.h"
+#include "push/endpoint.h"
 #include "push/headers.h"
 #include "push/request.h"
 #include "push/signature.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-#define JSON_TYPE           "Content-Type: application/json"
-#define MAX_RESPONSE_FIELDS 1000
+#define JSON_TYPE "Content-Type: application/json"
+
+typedef struct Request
+{
+	Datum values[TQ_CLAIM_NCOLUMNS];
+	bool nulls[TQ_CLAIM_NCOLUMNS];
+} Request;
 
 /* The lines of a request's head, as they are collected. */
 typedef struct Lines
@@ -43,7 +57,7 @@ typedef struct Lines
 	bool has_type; /* a Content-Type is among them */
 } Lines;
 
-/* Lines that a request has beside its headers and those of its endpoint. */
+/* The most lines that a request has besides the headers of its task and its endpoint. */
 #define OWN_LINES 10
 
 static void
@@ -52,7 +66,7 @@ add_line(Lines *lines, char *line)
 	lines->line[lines->count++] = CStringGetTextDatum(line);
 }
 
-/* An object of strings, see headers_check() in submit_http.c; without those that others has. */
+/* Adds headers, which headers_check() has accepted, except those that "others" has as well. */
 static void
 add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 {
@@ -75,7 +89,7 @@ add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 	}
 }
 
-/* A queue's name as a header value: bytes outside ASCII are percent-encoded. */
+/* The queue's name as a header value: bytes outside ASCII are percent-encoded. */
 static char *
 header_name_of(const Queue *queue)
 {
@@ -92,9 +106,30 @@ header_name_of(const Queue *queue)
 	return value.data;
 }
 
+/* The task's key as a header value: UTF-8, of which all but visible ASCII is percent-encoded. */
+static char *
+header_key_of(const Row *task)
+{
+	char *key = TextDatumGetCString(task->values[TASK_KEY]);
+	StringInfoData value;
+
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		key = pg_server_to_any(key, strlen(key), PG_UTF8);
+	initStringInfo(&value);
+	for (const unsigned char *p = (unsigned char *) key; *p != '\0'; p++)
+	{
+		if (*p <= ' ' || *p > '~' || *p == '%')
+			appendStringInfo(&value, "%%%02X", *p);
+		else
+			appendStringInfoChar(&value, *p);
+	}
+	return value.data;
+}
+
 /*
- * The same in every attempt, also after retry() and after a dump and restore;
- * the time keeps it apart from a task of the same id in a copy of this database.
+ * Identifies the task to its receiver.  It is the same in every attempt, also after retry()
+ * and after a dump and restore.  The time distinguishes the task from one with the same id
+ * in a copy of this database.
  */
 static char *
 message_id(const Claim *claim)
@@ -113,9 +148,11 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 	add_line(lines, psprintf("X-Task-Queue: %s", header_name_of(queue)));
 	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
 	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
+	if (!claim->task.nulls[TASK_KEY])
+		add_line(lines, psprintf("X-Task-Key: %s", header_key_of(&claim->task)));
 }
 
-/* The time is that of the claim: deliver.c holds no task for long before it is sent. */
+/* The timestamp is the time of the claim: deliver.c sends a claimed task soon. */
 static void
 add_signature(Lines *lines, const Claim *claim, const Secrets *secrets, const bytea *body)
 {
@@ -157,7 +194,7 @@ head_of(const Queue *queue, const Claim *claim, const Secrets *secrets, const by
 										   TYPALIGN_INT));
 }
 
-/* The payload as JSON in UTF-8, or the body; false if there is neither. */
+/* Sets *body to the payload as JSON in UTF-8, or to the body; false if the task has neither. */
 static bool
 body_of(const Row *task, Datum *body)
 {
@@ -175,8 +212,26 @@ body_of(const Row *task, Datum *body)
 	json = JsonbToCString(NULL, &payload->root, VARSIZE(payload));
 	if (GetDatabaseEncoding() != PG_SQL_ASCII)
 		json = pg_server_to_any(json, strlen(json), PG_UTF8);
-	*body = CStringGetTextDatum(json); /* a text and a bytea look alike */
+	*body = CStringGetTextDatum(json); /* text and bytea have the same layout */
 	return true;
+}
+
+/* TQ006 for content that no submitter can have given. */
+static void
+check_request(const Row *task)
+{
+	Size size = 0;
+
+	if (!task->nulls[TASK_HEADERS])
+		check_bytes(task->values[TASK_HEADERS], "headers", MAX_HEADERS_SIZE);
+	if (!task->nulls[TASK_BODY])
+		check_bytes(task->values[TASK_BODY], "body", TASKQ_MAX_PAYLOAD);
+	else if (!task->nulls[TASK_PAYLOAD] &&
+			 jsonb_text_exceeds(task->values[TASK_PAYLOAD], TASKQ_MAX_PAYLOAD, &size))
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_TOO_LARGE),
+				 errmsg("payload is too large"),
+				 errdetail("It has %zu bytes as text.", size)));
 }
 
 static int64
@@ -188,64 +243,133 @@ timeout_ms_of(const Queue *queue, const Row *task)
 }
 
 /*
- * Where it goes; nowhere, which the engine refuses, when a queue has lost its url.
- * To an endpoint goes only what was submitted for one, as a path.
+ * The URL of the request: the task's own, or the queue's, to which an endpoint appends the
+ * task's path.  It is empty, and the engine refuses it, if there is neither, or if a task of an
+ * endpoint has a URL instead of a path.
  */
-static char *
+static const char *
 url_of(const Queue *queue, const Row *task, const Secrets *secrets)
 {
-	char *own = NULL;
-	char *url = secrets->url != NULL ? secrets->url : queue->url;
-	int base;
+	const char *own = NULL;
+	const char *url;
 
 	if (!task->nulls[TASK_URL])
 		own = TextDatumGetCString(task->values[TASK_URL]);
-	if (url == NULL || (own != NULL && !queue->endpoint))
-		return own != NULL ? own : "";
-	if (own == NULL)
-		return url;
-	if (tq_path_invalid(own) != NULL)
+	if (own != NULL && queue->endpoint && tq_path_invalid(own) != NULL)
 		return "";
-	base = strlen(url);
-	if (own[0] == '/' && base > 0 && url[base - 1] == '/')
-		base--;
-	return psprintf("%.*s%s", base, url, own);
+	url = queue_request_url(queue, secrets->url != NULL ? secrets->url : queue->url, own);
+	return url != NULL ? url : "";
 }
 
-void
-request_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
-			   const Secrets *secrets)
+/* Fails if there can be no such request, or none of that size. */
+static void
+make_request(const Queue *queue, const Claim *claim, const Secrets *secrets, Request *request)
 {
-	enum
-	{
-		ID,
-		TOKEN,
-		LEASE_MS,
-		TIMEOUT_MS,
-		METHOD,
-		URL,
-		HEADERS,
-		BODY,
-		NCOLUMNS,
-	};
 	const Row *task = &claim->task;
-	Datum values[NCOLUMNS];
-	bool nulls[NCOLUMNS] = {false};
-	bool has_body = body_of(task, &values[BODY]);
+	Datum *values = request->values;
+	bool has_body;
 
-	values[ID] = task->values[TASK_ID];
-	values[TOKEN] = claim->lease.values[LEASE_TOKEN];
-	values[LEASE_MS] = Int64GetDatum(lease_length_us(&claim->lease) / US_PER_MS);
-	values[TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(queue, task));
+	check_request(task);
+	has_body = body_of(task, &values[TQ_CLAIM_BODY]);
+	values[TQ_CLAIM_ID] = task->values[TASK_ID];
+	values[TQ_CLAIM_TOKEN] = claim->lease.values[LEASE_TOKEN];
+	values[TQ_CLAIM_LEASE_MS] = Int64GetDatum(lease_length_us(&claim->lease) / US_PER_MS);
+	values[TQ_CLAIM_TIMEOUT_MS] = Int64GetDatum(timeout_ms_of(queue, task));
 	if (task->nulls[TASK_METHOD])
-		values[METHOD] = CStringGetTextDatum("POST");
+		values[TQ_CLAIM_METHOD] = CStringGetTextDatum("POST");
 	else
-		values[METHOD] = task->values[TASK_METHOD];
-	values[URL] = CStringGetTextDatum(url_of(queue, task, secrets));
-	values[HEADERS] = head_of(queue, claim, secrets,
-							  has_body ? DatumGetByteaPP(values[BODY]) : NULL);
-	nulls[BODY] = !has_body;
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		values[TQ_CLAIM_METHOD] = task->values[TASK_METHOD];
+	values[TQ_CLAIM_URL] = CStringGetTextDatum(url_of(queue, task, secrets));
+	values[TQ_CLAIM_HEADERS] = head_of(queue, claim, secrets,
+									   has_body ? DatumGetByteaPP(values[TQ_CLAIM_BODY]) : NULL);
+	memset(request->nulls, false, sizeof(request->nulls));
+	request->nulls[TQ_CLAIM_BODY] = !has_body;
+}
+
+/* What is to be made: requests[i] of claims[i]. */
+typedef struct Making
+{
+	const Queue *queue;
+	const Secrets *secrets;
+	const Claim *claims;
+	Request *requests;
+	int count;
+} Making;
+
+static void
+make_requests(void *arg)
+{
+	Making *m = arg;
+
+	for (int i = 0; i < m->count; i++)
+		make_request(m->queue, &m->claims[i], m->secrets, &m->requests[i]);
+}
+
+/* Ends a task of which there can be no request, or lets it fail if the server lacks something. */
+static void
+set_aside(const Queue *queue, const Claim *claim, int sqlstate)
+{
+	if (sqlstate == ERRCODE_TASKQ_TOO_LARGE || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		claim_set_aside(claim, tq_class_name(TQ_CLASS_TOO_LARGE), "the request is too large", true);
+	else
+		claim_set_aside_failed(claim, "the request", "made", sqlstate);
+	endpoint_released(queue, ROW_INT64(&claim->task, TASK_ID));
+}
+
+/* Makes requests[i], or ends the task; whether it was made. */
+static bool
+make_or_set_aside(const Making *all, int i)
+{
+	Making one = *all;
+	int sqlstate;
+
+	one.claims += i;
+	one.requests += i;
+	one.count = 1;
+	sqlstate = subxact_try(make_requests, &one);
+	if (sqlstate != 0)
+		set_aside(all->queue, &all->claims[i], sqlstate);
+	return sqlstate == 0;
+}
+
+/* An administrator can give the secrets again, so the tasks do not end before their attempts do. */
+static void
+set_aside_all(const Queue *queue, const Claim *claims, int count, int sqlstate)
+{
+	char *error = psprintf("headers and secrets of the endpoint cannot be read: SQLSTATE %s",
+						   unpack_sql_state(sqlstate));
+
+	for (int i = 0; i < count; i++)
+	{
+		claim_set_aside(&claims[i], tq_class_name(TQ_CLASS_INTERNAL), error, false);
+		endpoint_released(queue, ROW_INT64(&claims[i].task, TASK_ID));
+	}
+}
+
+int
+requests_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claims, int count,
+				const Secrets *secrets)
+{
+	Making making = {queue, secrets, claims, palloc_array(Request, count), count};
+	bool all_made = count == 0 || secrets->sqlstate != 0 ||
+					subxact_try(make_requests, &making) == 0;
+	int returned = 0;
+
+	if (secrets->sqlstate != 0)
+	{
+		set_aside_all(queue, claims, count, secrets->sqlstate);
+		return 0;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		Request *request = &making.requests[i];
+
+		if (!all_made && !make_or_set_aside(&making, i))
+			continue;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, request->values, request->nulls);
+		returned++;
+	}
+	return returned;
 }
 
 static Statement select_secrets = {
@@ -258,25 +382,40 @@ static Statement select_secrets = {
 	NULL,
 };
 
-/*
- * With the url that they are for, by one look: what the session knows of the queue
- * may be older.  False: there are none, though there should be.
- */
-bool
-request_read_secrets(const Queue *queue, Secrets *secrets)
+/* Where the secrets are read to. */
+typedef struct Reading
 {
-	Datum id = Int32GetDatum(queue->id);
+	const Queue *queue;
+	Secrets *secrets;
+	bool found;
+} Reading;
+
+/* One statement reads url and secrets, so they fit together; the session's Queue may be older. */
+static void
+read_secrets(void *arg)
+{
+	Reading *reading = arg;
+	Secrets *secrets = reading->secrets;
+	Datum id = Int32GetDatum(reading->queue->id);
 	Datum row[4];
 	bool isnull[4];
 
-	memset(secrets, 0, sizeof(Secrets));
-	if (!queue->secretive)
-		return true;
 	if (!sql_as_owner(&select_secrets, &id, NULL, row, isnull, 4) || isnull[0])
-		return false;
+		return;
 	secrets->url = TextDatumGetCString(row[0]);
 	secrets->headers = isnull[1] ? NULL : DatumGetJsonbP(row[1]);
 	secrets->secret = isnull[2] ? NULL : DatumGetByteaPP(row[2]);
 	secrets->old_secret = isnull[3] ? NULL : DatumGetByteaPP(row[3]);
-	return true;
+	reading->found = true;
+}
+
+bool
+request_read_secrets(const Queue *queue, Secrets *secrets)
+{
+	Reading reading = {queue, secrets, false};
+
+	if (!queue->secretive)
+		return true;
+	secrets->sqlstate = subxact_try(read_secrets, &reading);
+	return reading.found || secrets->sqlstate != 0;
 }

@@ -1,6 +1,6 @@
 /*
  * request.h
- *		A claimed push task as the request that is to be sent.
+ *		Makes the HTTP request of a claimed push task.
  */
 #ifndef TASKQ_REQUEST_H
 #define TASKQ_REQUEST_H
@@ -9,20 +9,27 @@
 #include "nodes/execnodes.h"
 #include "utils/jsonb.h"
 
-/* What the requests of an endpoint carry, as it is at a claim; all zero: nothing. */
+/* The url, headers and secrets of an endpoint at the time of a claim; all zero: it has none. */
 typedef struct Secrets
 {
-	char *url; /* that they are for */
+	char *url; /* the only one to which the rest may be sent */
 	Jsonb *headers;
 	bytea *secret;
-	bytea *old_secret; /* signs, too */
+	bytea *old_secret; /* signs as well, while it is valid */
+	int sqlstate;      /* not 0: they could not be read, and no request can be made */
 } Secrets;
 
-/* The secrets of the queue.  False: there are none, though there should be. */
+/*
+ * Reads the secrets of the queue into *secrets, which is all zero before.  False: they are missing,
+ * although the queue needs them.
+ */
 extern bool request_read_secrets(const Queue *queue, Secrets *secrets);
 
-/* Adds the request of a claim to the rows that push_claim() returns. */
-extern void request_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claim,
-						   const Secrets *secrets);
+/*
+ * Adds the requests of the claims to the rows that push_claim() returns.  A task of which there
+ * can be no request is set aside.  Returns how many rows were added.
+ */
+extern int requests_return(ReturnSetInfo *rsinfo, const Queue *queue, const Claim *claims,
+						   int count, const Secrets *secrets);
 
 #endif

@@ -1,17 +1,16 @@
 /*
  * signature.c
- *		Standard Webhooks: requests are signed, and those of others verified.
+ *		Signs requests and verifies signed requests, as Standard Webhooks does.
  *
- * What is signed is "id.timestamp.body", with HMAC and SHA-256.  It is done in the
- * database when a task is claimed, so that a secret never leaves it; who sends
- * gets the signature alone.
+ * The signature is an HMAC with SHA-256 of "id.timestamp.body".  The database signs a request
+ * when its task is claimed, so the secret never leaves the database: the sender gets only the
+ * signature.
  */
 #include "postgres.h"
 
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "base/arg.h"
@@ -20,7 +19,7 @@
 #include "push/headers.h"
 #include "push/signature.h"
 
-/* Whether all went well. */
+/* Computes the HMAC of head and body; false: it failed. */
 static bool
 authenticate(pg_hmac_ctx *ctx, const uint8 *secret, size_t len, const char *head,
 			 const bytea *body, uint8 mac[PG_SHA256_DIGEST_LENGTH])
@@ -34,7 +33,7 @@ authenticate(pg_hmac_ctx *ctx, const uint8 *secret, size_t len, const char *head
 	return pg_hmac_final(ctx, mac, PG_SHA256_DIGEST_LENGTH) >= 0;
 }
 
-/* head: all before the body. */
+/* head: everything before the body. */
 static char *
 sign(const uint8 *secret, size_t len, const char *head, const bytea *body)
 {
@@ -61,7 +60,7 @@ signature_make(const bytea *secret, const char *id, int64 unix_time, const bytea
 	return sign((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret), head, body);
 }
 
-/* TQ004 without a word of the secret. */
+/* Raises TQ004 if the secret is not valid; the error does not show it. */
 static size_t
 read_secret(text *value, uint8 secret[TQ_SECRET_MAX])
 {
@@ -98,7 +97,7 @@ taskq_read_secret(PG_FUNCTION_ARGS)
 
 /* ---- verification ----------------------------------------------------------------- */
 
-/* Whether the timestamp, Unix seconds in digits alone, is at most so far from now. */
+/* Whether the timestamp, Unix seconds as digits, differs from now by at most the tolerance. */
 static bool
 is_near(const char *timestamp, int64 tolerance_us)
 {
@@ -117,7 +116,7 @@ PG_FUNCTION_INFO_V1(taskq_verify_signature);
 Datum
 taskq_verify_signature(PG_FUNCTION_ARGS)
 {
-	int64 tolerance_us = arg_interval_us(fcinfo, 3, "tolerance", 0, 0, MAX_DELAY_US);
+	int64 tolerance_us = arg_interval_us(fcinfo, 3, "tolerance", 0, RANGE_DELAY);
 	uint8 secret[TQ_SECRET_MAX];
 	size_t secret_len;
 	Jsonb *headers;
@@ -130,8 +129,8 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("secret must not be NULL"),
-				 errdetail("Without one nothing can be verified."),
-				 errhint("Pass the secret that the sender has, too.")));
+				 errdetail("A signature cannot be verified without the secret."),
+				 errhint("Pass the secret with which the sender signs.")));
 	secret_len = read_secret(PG_GETARG_TEXT_PP(0), secret);
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
@@ -141,7 +140,7 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	(void) headers_find(headers, "webhook-id", &id);
 	(void) headers_find(headers, "webhook-timestamp", &timestamp);
 	(void) headers_find(headers, "webhook-signature", &signatures);
-	/* A dot in the id could move what is signed from one part to the next. */
+	/* With a dot in the id, different parts could have the same signature. */
 	if (id == NULL || strchr(id, '.') != NULL || timestamp == NULL || signatures == NULL ||
 		!is_near(timestamp, tolerance_us))
 		PG_RETURN_BOOL(false);

@@ -1,15 +1,14 @@
 /*
  * arming.c
- *		Whether this database sends: it must have been armed here, not in its original.
+ *		Whether this database may send requests: arm() must have been called for it.
  *
  * The row that arms a database names the cluster and the database, so that a
- * restored dump or a copy of the database sends nothing.  It is read at each claim
- * and not remembered: COPY, by which a restore writes it, tells no session, and the
- * look at a table of one row takes a microsecond or two.
+ * restored dump or a copy of the database sends nothing.  The row is read at each claim
+ * and not remembered.  A restore writes it with COPY, which invalidates no session's memory,
+ * and reading a table of one row takes only a microsecond or two.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
@@ -30,6 +29,7 @@ enum ArmColumn
 	ARM_DATABASE,
 };
 
+static Statement select_copied = {"select taskq_private.copied()", 0, {0}, NULL};
 static Statement arm_if_new = {"select taskq_private.arm_if_new()", 0, {0}, NULL};
 
 static bool
@@ -42,7 +42,7 @@ is_from_here(TupleTableSlot *row)
 		   DatumGetObjectId(slot_getattr(row, ARM_DATABASE, &isnull)) == MyDatabaseId;
 }
 
-/* An administrator may have left several rows: each must be right. */
+/* There may be several rows, by an administrator's doing: every row must name this database. */
 ArmState
 arming_state(void)
 {
@@ -61,7 +61,16 @@ arming_state(void)
 	return state;
 }
 
-/* A row, of whatever kind, is remembered until queues or arming change. */
+bool
+arming_is_copy(void)
+{
+	Datum copied;
+	bool isnull;
+
+	return sql_as_owner(&select_copied, NULL, NULL, &copied, &isnull, 1) && DatumGetBool(copied);
+}
+
+/* The session remembers that there is a row, armed or not, until queues or arming change. */
 void
 arming_arm_if_new(void)
 {
@@ -75,7 +84,7 @@ arming_arm_if_new(void)
 	seen_at = before;
 }
 
-/* NULL: new. */
+/* NULL: no task was submitted yet. */
 PG_FUNCTION_INFO_V1(taskq_armed);
 Datum
 taskq_armed(PG_FUNCTION_ARGS)

@@ -1,8 +1,8 @@
 /*
  * backlog.c
- *		Looking at pending tasks: which there are, and whether one still is.
+ *		Looks at pending tasks: which tasks are pending, and whether a given task still is.
  *
- * Nothing here holds a task: what is seen may have changed when the caller acts.
+ * No function here locks a task: a result may be out of date when the caller uses it.
  */
 #include "postgres.h"
 
@@ -10,12 +10,8 @@
 #include "access/relscan.h"
 #include "access/tableam.h"
 #include "executor/tuptable.h"
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "utils/fmgroids.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
@@ -27,7 +23,7 @@ backlog_open(Backlog *b)
 {
 	hot_open(&b->task, HOT_TASK);
 	hot_open(&b->lease, HOT_LEASE);
-	b->order = index_open(b->task.order, RowExclusiveLock);
+	b->order = index_open(b->task.order, b->task.lock);
 	b->slot = table_slot_create(b->task.heap, NULL);
 }
 
@@ -38,6 +34,14 @@ backlog_close(Backlog *b)
 	index_close(b->order, NoLock);
 	hot_close(&b->lease);
 	hot_close(&b->task);
+}
+
+TimestampTz
+task_due_at(const Row *task)
+{
+	TimestampTz run_at = ROW_TIME(task, TASK_RUN_AT);
+
+	return task->nulls[TASK_RETRY_AT] ? run_at : Max(run_at, ROW_TIME(task, TASK_RETRY_AT));
 }
 
 Candidate
@@ -59,7 +63,7 @@ column(TupleTableSlot *slot, int n)
 	return slot_getattr(slot, n + 1, &isnull);
 }
 
-static Candidate
+Candidate
 candidate_in(TupleTableSlot *slot)
 {
 	return (Candidate){
@@ -70,19 +74,20 @@ candidate_in(TupleTableSlot *slot)
 	};
 }
 
-/*
- * A row that an administrator is updating stands: other updates are made under a lease,
- * which backlog_has_lease() finds.
- */
+static bool
+is_candidate(TupleTableSlot *slot, const Candidate *c)
+{
+	Candidate found = candidate_in(slot);
+
+	return found.id == c->id && found.run_at == c->run_at && found.priority == c->priority;
+}
+
 bool
 backlog_stands(Backlog *b, const Candidate *c)
 {
-	Candidate found;
-
 	if (!row_at(&b->task, &c->tid, b->slot))
 		return false;
-	found = candidate_in(b->slot);
-	if (found.id == c->id && found.run_at == c->run_at && found.priority == c->priority)
+	if (is_candidate(b->slot, c))
 		return true;
 	ExecClearTuple(b->slot);
 	return false;
@@ -96,6 +101,16 @@ backlog_has_lease(Backlog *b, int64 id)
 	return row_look(&b->lease, id, NULL, &hands);
 }
 
+/* Found by its place: a row that is moved has the id as well, and stands elsewhere. */
+bool
+backlog_is_ending(Backlog *b, const Candidate *c)
+{
+	bool ending = row_is_being_deleted(&b->task, &c->tid, b->slot) && is_candidate(b->slot, c);
+
+	ExecClearTuple(b->slot);
+	return ending;
+}
+
 bool
 backlog_is_pending(Backlog *b, const Candidate *c)
 {
@@ -106,9 +121,9 @@ backlog_is_pending(Backlog *b, const Candidate *c)
 }
 
 /*
- * One lane: the tasks of (queue, priority) up to now.  Its first row may
- * belong to a lower lane (a greater priority value); *priority says which.
- * False when see() wants no more; *future becomes the lane's next run_at.
+ * Walks one lane: the tasks of (queue, priority) up to now.  The first row may
+ * belong to a later lane (a greater priority value); *priority becomes that of the row.
+ * False if see() has returned false; *future becomes the lane's next run_at.
  */
 static bool
 walk_lane(Backlog *b, IndexScanDesc scan, TupleTableSlot *slot, int16 *priority,
@@ -168,7 +183,7 @@ backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see, void *ar
 
 /* ---- from lane to lane ------------------------------------------------------------ */
 
-/* A lane, which is a queue and a priority, and when its first entry is due. */
+/* The first entry of a lane, which is a queue and a priority. */
 typedef struct LaneHead
 {
 	int32 queue_id;
@@ -176,7 +191,7 @@ typedef struct LaneHead
 	TimestampTz run_at;
 } LaneHead;
 
-/* The head of the first lane behind (queue_id, priority) that has an entry; false: none has. */
+/* The head of the first lane after (queue_id, priority) that has an entry; false: none has. */
 static bool
 next_lane(IndexScanDesc scan, int32 queue_id, int16 priority, LaneHead *head)
 {
@@ -204,7 +219,7 @@ next_lane(IndexScanDesc scan, int32 queue_id, int16 priority, LaneHead *head)
 	return true;
 }
 
-/* No row is looked at, so the snapshot does not matter. */
+/* The scan reads no rows, so the snapshot does not matter. */
 static IndexScanDesc
 begin_lanes(Backlog *b)
 {
@@ -232,8 +247,8 @@ backlog_lanes(Backlog *b, int32 queue_id, int lowest)
 }
 
 /*
- * Goes from lane to lane, so that its cost is that of the lanes that have entries: queues
- * without any are passed over together.
+ * Goes from lane to lane, so the cost grows with the number of lanes that have entries: queues
+ * without entries are skipped together.
  */
 void
 backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now, TimestampTz *due)

@@ -1,15 +1,15 @@
 /*
  * backlog.h
- *		Looking at pending tasks: which there are, and whether one still is.
+ *		Looks at pending tasks: which tasks are pending, and whether a given task still is.
  *
- * A task is pending while its row stands and no lease has its id.
+ * A task is pending while its row exists and no lease has its id.
  */
 #ifndef TASKQ_BACKLOG_H
 #define TASKQ_BACKLOG_H
 
 #include "tables/rows.h"
 
-/* A task that can probably be claimed, and where its row is. */
+/* A task that can probably be claimed, and the place of its row. */
 typedef struct Candidate
 {
 	TimestampTz run_at;
@@ -18,57 +18,65 @@ typedef struct Candidate
 	int16 priority;
 } Candidate;
 
-/* The tables that say which tasks are pending, opened for writing until backlog_close(). */
+/* The tables that show which tasks are pending, opened for writing until backlog_close(). */
 typedef struct Backlog
 {
 	HotRelation task;
 	HotRelation lease;
-	/* Tasks in the order of acquisition: (queue_id, priority, run_at, id). */
+	/* Tasks without a group in the order of acquisition: (queue_id, priority, run_at, id). */
 	Relation order;
 
-	/* The task that is being looked at. */
+	/* The task at which the session is looking. */
 	TupleTableSlot *slot;
 } Backlog;
 
 extern void backlog_open(Backlog *b);
 extern void backlog_close(Backlog *b);
 
+/* When the task is due: at its run_at, or later if it failed in an ordered queue. */
+extern TimestampTz task_due_at(const Row *task);
+
 /* The row as a candidate. */
 extern Candidate candidate_of(const Row *task);
+extern Candidate candidate_in(TupleTableSlot *slot);
 
 /*
- * Whether the row that a candidate speaks of stands, and no other transaction is
- * about to insert or delete it; b->slot has it then, until ExecClearTuple().  An
- * administrator's update does not take it away; other updates are made under its lease.
+ * Whether the candidate's row exists, and no other open transaction has inserted or deleted
+ * it.  If so, b->slot holds the row until ExecClearTuple().  An open update does not count:
+ * only administrators update the row of a task that has no lease.
  */
 extern bool backlog_stands(Backlog *b, const Candidate *c);
 
-/* Whether the task has a lease, of whatever transaction. */
+/* Whether the task has a lease, committed or not. */
 extern bool backlog_has_lease(Backlog *b, int64 id);
 
-/* Both: whether the task is pending, and in no other transaction's hands.  Holds nothing. */
+/* Whether the candidate's row exists, and another open transaction is deleting it. */
+extern bool backlog_is_ending(Backlog *b, const Candidate *c);
+
+/* Both: whether the task is pending and no open transaction has taken it.  Takes no lock. */
 extern bool backlog_is_pending(Backlog *b, const Candidate *c);
 
 /*
  * Walks the lanes of a queue from their left edges, in the order of
- * acquisition, and calls see() with each pending task that is due, until it
- * returns false.  Returns the earliest run_at met that lies after now, DT_NOEND
- * if none.  For when dispatch.c knows nothing of the queue.
+ * acquisition, and calls see() with each pending due task that has no group, until it
+ * returns false.  Returns the earliest run_at after "now" that it has met, DT_NOEND
+ * if none.  It is used when dispatch.c knows nothing about the queue.
  */
 typedef bool (*TaskSeer)(Backlog *b, const Candidate *c, void *arg);
 extern TimestampTz backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see,
 								void *arg);
 
 /*
- * The priorities of the queue that have index entries, as bits: bit n is priority
- * n + lowest.  Those of tasks that are running or have ended count.
+ * Returns the priorities of the queue that have index entries, as bits: bit n is priority
+ * n + lowest.  Entries of running and ended tasks count as well.
  */
 extern uint32 backlog_lanes(Backlog *b, int32 queue_id, int lowest);
 
 /*
- * For each of the queues, whose ids ascend: the time before which no committed task of it
- * is due, DT_NOEND if it has none.  Reads the first index entry of each lane and no row,
- * so that an entry of a running or ended task may say "now".
+ * Sets due[] for each of the queues, whose ids ascend: no committed task of it without a group is
+ * due before that time; DT_NOEND: it has no such task.  Reads only the first index entry of each
+ * lane and no row, so the time may come from the entry of a running or ended task and be too
+ * early.
  */
 extern void backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now,
 						   TimestampTz *due);

@@ -1,20 +1,23 @@
 /*
  * grant.c
- *		Who may do what on which queue.
+ *		Checks privileges on queues.
  *
- * A privilege is had on every queue by members of one of the extension's own
- * roles, and on a single one by members of a role that grant_queue() named.
- * EXECUTE on a function says no more than that its caller has the privilege
- * somewhere; where, is decided here, by the current user, so that SET ROLE and
- * poolers are judged right.  A task that the caller may not know of does not
- * exist for it; a queue that it names itself is an error.
+ * A member of one of the extension's own roles has its privilege on every queue.  A member of
+ * a role that was named in grant_queue() has the privilege on that queue.
+ *
+ * EXECUTE on a function is not enough, because the caller may have the privilege on other
+ * queues only.  So the function checks it here, for the current user: then the result is
+ * right after SET ROLE and behind a connection pooler too.
+ *
+ * A queue on which a caller has no privilege does not exist for it, and neither do the tasks of
+ * such a queue: the caller cannot find out which queues and tasks exist.  If it has another
+ * privilege on the queue than the one that it needs, that is an error of its own.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 
 #include "base/errors.h"
 #include "tables/grant.h"
@@ -22,7 +25,7 @@
 
 #define ADMIN_ROLE "taskq_admin"
 
-/* In the order of the bits PRIVILEGE_…; no other role than the admin controls every queue. */
+/* In the order of the bits PRIVILEGE_...; only taskq_admin controls every queue. */
 static const char *const privilege_names[] = {"submit", "work", "view", "control"};
 static const char *const privilege_roles[] = {
 	"taskq_submitter",
@@ -68,6 +71,19 @@ queue_may(const Queue *queue, int privileges)
 	return is_member(user, ADMIN_ROLE) || is_member(user, TASKQ_OWNER_ROLE);
 }
 
+bool
+queue_may_all(int privileges)
+{
+	Oid user = GetUserId();
+
+	for (int i = 0; i < NPRIVILEGES; i++)
+	{
+		if ((privileges & (1 << i)) != 0 && is_member(user, privilege_roles[i]))
+			return true;
+	}
+	return queue_may(NULL, privileges);
+}
+
 void
 queue_require(const Queue *queue, int privileges)
 {
@@ -75,6 +91,8 @@ queue_require(const Queue *queue, int privileges)
 
 	if (queue_may(queue, privileges))
 		return;
+	if (!queue_may(queue, PRIVILEGE_ANY))
+		queue_refuse_unknown(queue->name);
 	while ((privileges & (1 << first)) == 0)
 		first++;
 	ereport(ERROR,
@@ -82,7 +100,7 @@ queue_require(const Queue *queue, int privileges)
 			 errmsg("permission denied for queue \"%s\"", queue->name),
 			 errdetail("Role \"%s\" does not have the privilege %s on it.",
 					   GetUserNameFromId(GetUserId(), false), privilege_names[first]),
-			 errhint("An administrator gives it with taskq.grant_queue().")));
+			 errhint("An administrator can grant it with taskq.grant_queue().")));
 }
 
 PG_FUNCTION_INFO_V1(taskq_visible);

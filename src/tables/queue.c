@@ -1,30 +1,26 @@
 /*
  * queue.c
- *		Queues as the session knows them.
+ *		The session's copies of queues.
  *
  * A queue's settings are read once and remembered until a session changes a
  * queue or a policy: that session calls queues_changed(), which sends a relation
- * invalidation for the table of queues.  A transaction sees its own uncommitted
- * changes; what was remembered of them is forgotten when it, or a part of it, rolls back.
+ * invalidation for the table of queues.  Changes of roles and of privileges on schemas, which
+ * are rare, invalidate them as well.  A transaction sees its own uncommitted
+ * changes; when it or a subtransaction rolls back, all copies are forgotten.
  *
- * Databases may have thousands of queues, so forgetting counts up a number and
- * visits no queue, and each is found by its name and by its id in a hash table.
+ * Databases may have thousands of queues.  So forgetting them only increments a number and
+ * visits no queue, and hash tables find a queue by its name and by its id.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"
@@ -35,26 +31,33 @@
 
 /* clang-format off */
 #define GRANTEES(privilege) \
-	"array(select g.role::oid from taskq_private.queue_grant g " \
+	"array(select g.role_oid from taskq_private.valid_grants g " \
 	"where g.queue_id = q.id and g.privilege = '" privilege "')"
 #define POLICY(column) \
 	"(select " column " from taskq_private.all_retry_policies p " \
 	"where p.name in (q.retry, 'default') order by p.name = q.retry desc limit 1)"
+#define LIMIT(row) \
+	row ".max_running, " row ".rate, " row ".per, " row ".burst, " row ".weight"
 #define QUEUE_COLUMNS \
-	"select q.id, q.mode = 'push', q.url, q.retry, q.lease_for, q.keep_finished, q.keep_dead, " \
-	"q.keep_key, q.durable_finish, q.executor = 'external', q.paused, q.name::text, " \
+	"select q.id, q.mode = 'push', q.mode = 'topic', q.url, q.retry, q.lease_for, " \
+	"q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor = 'external', " \
+	"q.paused, q.name::text, q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, " \
+	"exists (select from taskq_private.flow_limit f where f.queue_id = q.id), " \
+	LIMIT("lq") ", " LIMIT("ld") ", " \
 	POLICY("p.max_attempts") ", " POLICY("p.max_age is not null") ", " \
 	"e.queue_id, e.signed or e.header_names <> '{}', e.secrets_missing, e.timeout, " \
-	"e.max_running, e.rate::float8, " \
 	GRANTEES("submit") ", " GRANTEES("work") ", " GRANTEES("view") ", " GRANTEES("control") " " \
 	"from taskq_private.all_queues q " \
-	"left join taskq_private.endpoint_settings e on e.queue_id = q.id "
+	"left join taskq_private.endpoint_settings e on e.queue_id = q.id " \
+	"left join taskq_private.flow_limit lq on lq.queue_id = q.id and lq.scope = 'q' " \
+	"left join taskq_private.flow_limit ld on ld.queue_id = q.id and ld.scope = 'd' "
 /* clang-format on */
 
 enum QueueColumn
 {
 	QUEUE_ID,
 	QUEUE_PUSH,
+	QUEUE_TOPIC,
 	QUEUE_URL,
 	QUEUE_RETRY,
 	QUEUE_LEASE_FOR,
@@ -65,19 +68,25 @@ enum QueueColumn
 	QUEUE_EXTERNAL,
 	QUEUE_PAUSED,
 	QUEUE_NAME,
-	QUEUE_MAX_ATTEMPTS,
+	QUEUE_KEEP_PAYLOAD,
+	QUEUE_KEEP_ORIGIN,
+	QUEUE_ON_FINISH,
+	QUEUE_ON_DEAD,
+	QUEUE_ORDERED,
+	QUEUE_HAS_LIMITS,
+	QUEUE_LIMIT,                                      /* the first of LIMIT_NCOLUMNS columns */
+	QUEUE_GROUP_LIMIT = QUEUE_LIMIT + LIMIT_NCOLUMNS, /* the same */
+	QUEUE_MAX_ATTEMPTS = QUEUE_GROUP_LIMIT + LIMIT_NCOLUMNS,
 	QUEUE_AGE_LIMITED,
-	QUEUE_ENDPOINT, /* this and the next NULL: it is none */
+	QUEUE_ENDPOINT, /* this and the following are NULL if the queue is no endpoint */
 	QUEUE_SECRETIVE,
 	QUEUE_SECRETS_MISSING,
 	QUEUE_TIMEOUT,
-	QUEUE_MAX_RUNNING,
-	QUEUE_RATE,
 	QUEUE_GRANTEES, /* the first of NPRIVILEGES columns */
 	QUEUE_NCOLUMNS = QUEUE_GRANTEES + NPRIVILEGES
 };
 
-/* With the id known, the plan looks into indexes; by name it would read all endpoints. */
+/* The condition is on the id, so the plan uses indexes; by name it would read all endpoints. */
 static Statement select_by_name = {
 	QUEUE_COLUMNS "where q.id = (select n.id from taskq_private.all_queues n where n.name = $1)",
 	1,
@@ -99,14 +108,14 @@ static Statement select_version = {
 	NULL,
 };
 
-/* An entry of the hash table by id: a queue of the other one that has or had this id. */
+/* An entry of the hash table by id; points to the queue, which has or had this id. */
 typedef struct QueueId
 {
 	int32 id; /* hash key */
 	Queue *queue;
 } QueueId;
 
-/* Of a queue that exists an entry stays in place for the session. */
+/* The entry of a queue that exists stays in the same place for the session. */
 static HTAB *queues = NULL; /* by name */
 static HTAB *queues_by_id = NULL;
 static MemoryContext queue_context = NULL;
@@ -115,7 +124,7 @@ static MemoryContext queue_context = NULL;
 typedef struct PushIds
 {
 	const char *executor; /* as in the table */
-	uint64 as_of;         /* which of the changes it has seen */
+	uint64 as_of;         /* the number of changes when it was read */
 	int32 *ids;           /* ascending */
 	int count;
 } PushIds;
@@ -125,14 +134,14 @@ static PushIds push_ids[] = {
 	{.executor = "external"},
 };
 
-/* The relation whose invalidation says that something changed. */
+/* An invalidation of this relation means that all copies must be forgotten. */
 static Oid queue_relation = InvalidOid;
-static bool relation_known = false; /* it has been looked up since */
+static bool relation_known = false; /* it has been looked up since then */
 
-/* The extension's objects are those that this library was built for. */
+/* The library and the extension's objects are of the same version. */
 static bool version_fits = false;
 
-/* How often something has, plus 1: what was read as of another number is not valid. */
+/* The number of changes plus 1; a copy that was read as of another number is not valid. */
 static uint64 changes = 1;
 
 static void
@@ -150,7 +159,14 @@ relation_changed(Datum arg, Oid relid)
 		forget_all();
 }
 
-/* What a prepared transaction has done is not done yet, and may never be. */
+/* A role, or its privileges on the schema: a grant may count from now on, or no longer. */
+static void
+role_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_all();
+}
+
+/* The changes of a prepared transaction are not yet committed, and may never be. */
 static void
 forget_unless_committed(XactEnd end)
 {
@@ -163,7 +179,7 @@ static XactKind remembered = {
 	.part_rolled_back = forget_all,
 };
 
-/* If it fails half-way it is called again, which does no harm. */
+/* If it fails half-way it is called again, and that does no harm. */
 static void
 make_memory(void)
 {
@@ -171,6 +187,8 @@ make_memory(void)
 	HASHCTL by_id = {.keysize = sizeof(int32), .entrysize = sizeof(QueueId)};
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, role_changed, (Datum) 0);
 	xact_register(&remembered);
 	queue_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
 	ctl.hcxt = by_id.hcxt = queue_context;
@@ -197,12 +215,25 @@ free_if_any(void *memory)
 		pfree(memory);
 }
 
-/* Frees the old text once the new one is there. */
+/* Copies the new text first and then frees the old one. */
 static char *
 keep_text(char *old, Datum value, bool isnull)
 {
 	char *new = isnull ? NULL : MemoryContextStrdup(queue_context, TextDatumGetCString(value));
 
+	free_if_any(old);
+	return new;
+}
+
+/* The same for a jsonb, which is not toasted. */
+static Jsonb *
+keep_json(Jsonb *old, Datum value, bool isnull)
+{
+	Jsonb *new = NULL;
+
+	if (!isnull)
+		new = memcpy(MemoryContextAlloc(queue_context, VARSIZE(DatumGetPointer(value))),
+					 DatumGetPointer(value), VARSIZE(DatumGetPointer(value)));
 	free_if_any(old);
 	return new;
 }
@@ -222,7 +253,7 @@ keep_grantees(Queue *q, int privilege, Datum value)
 	q->ngrantees[privilege] = count;
 }
 
-/* The entry of that name, not valid until it is filled; it owns what it points to already. */
+/* The entry of that name, not valid until it is filled.  Its pointers are NULL or owned by it. */
 static Queue *
 entry_of(const char *name)
 {
@@ -260,8 +291,6 @@ remember_endpoint(Queue *q, const Datum *row, const bool *isnull)
 	q->secretive = q->endpoint && DatumGetBool(row[QUEUE_SECRETIVE]);
 	q->secrets_missing = q->endpoint && DatumGetBool(row[QUEUE_SECRETS_MISSING]);
 	q->timeout_us = isnull[QUEUE_TIMEOUT] ? 0 : interval_us(DatumGetIntervalP(row[QUEUE_TIMEOUT]));
-	q->max_running = isnull[QUEUE_MAX_RUNNING] ? 0 : DatumGetInt32(row[QUEUE_MAX_RUNNING]);
-	q->rate = isnull[QUEUE_RATE] ? 0 : DatumGetFloat8(row[QUEUE_RATE]);
 }
 
 static Queue *
@@ -271,6 +300,7 @@ remember(const Datum *row, const bool *isnull)
 
 	remember_id(q, DatumGetInt32(row[QUEUE_ID]));
 	q->push = DatumGetBool(row[QUEUE_PUSH]);
+	q->topic = DatumGetBool(row[QUEUE_TOPIC]);
 	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
 	q->retry = keep_text(q->retry, row[QUEUE_RETRY], isnull[QUEUE_RETRY]);
 	q->max_attempts = DatumGetInt32(row[QUEUE_MAX_ATTEMPTS]);
@@ -282,6 +312,14 @@ remember(const Datum *row, const bool *isnull)
 	q->durable_finish = DatumGetBool(row[QUEUE_DURABLE_FINISH]);
 	q->external = DatumGetBool(row[QUEUE_EXTERNAL]);
 	q->paused = DatumGetBool(row[QUEUE_PAUSED]);
+	q->keep_payload = DatumGetBool(row[QUEUE_KEEP_PAYLOAD]);
+	q->keep_origin = DatumGetBool(row[QUEUE_KEEP_ORIGIN]);
+	q->on_finish = keep_json(q->on_finish, row[QUEUE_ON_FINISH], isnull[QUEUE_ON_FINISH]);
+	q->on_dead = keep_json(q->on_dead, row[QUEUE_ON_DEAD], isnull[QUEUE_ON_DEAD]);
+	q->ordered = DatumGetBool(row[QUEUE_ORDERED]);
+	q->has_limits = DatumGetBool(row[QUEUE_HAS_LIMITS]);
+	q->limit = flow_limit_of(row + QUEUE_LIMIT, isnull + QUEUE_LIMIT);
+	q->group_limit = flow_limit_of(row + QUEUE_GROUP_LIMIT, isnull + QUEUE_GROUP_LIMIT);
 	remember_endpoint(q, row, isnull);
 	for (int i = 0; i < NPRIVILEGES; i++)
 		keep_grantees(q, i, row[QUEUE_GRANTEES + i]);
@@ -306,16 +344,16 @@ check_version(void)
 	if (strcmp(version, TASKQ_VERSION) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension taskq is of version %s, its library of %s", version,
+				 errmsg("extension taskq has version %s, its library has version %s", version,
 						TASKQ_VERSION),
-				 errdetail("They must be of the same version."),
+				 errdetail("They must have the same version."),
 				 errhint("Install the library of version %s and restart the server.", version)));
 	version_fits = true;
 }
 
 /*
- * Reads what is to be remembered, again if something changed meanwhile: the
- * query's snapshot may be older than the change.
+ * Reads a row that the caller will remember.  Reads it again if something changed
+ * meanwhile, because the query's snapshot may be older than the change.
  */
 static bool
 read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, int ncols)
@@ -333,7 +371,7 @@ read_settled(Statement *statement, Datum *argument, Datum *row, bool *isnull, in
 	return found;
 }
 
-/* The entry of that name, which is valid, whether or not there is such a queue. */
+/* The valid entry of that name, whether or not there is such a queue. */
 static Queue *
 look_up(text *name)
 {
@@ -364,7 +402,7 @@ queue_of_row(text *name)
 	return queue->exists ? queue : NULL;
 }
 
-/* Removes an entry, and what it owns since there was a queue of that name. */
+/* Removes an entry and frees the memory that it owns, if there once was a queue of that name. */
 static void
 drop_entry(Queue *queue)
 {
@@ -374,12 +412,14 @@ drop_entry(Queue *queue)
 		(void) hash_search(queues_by_id, &queue->id, HASH_REMOVE, NULL);
 	free_if_any(queue->url);
 	free_if_any(queue->retry);
+	free_if_any(queue->on_finish);
+	free_if_any(queue->on_dead);
 	for (int i = 0; i < NPRIVILEGES; i++)
 		free_if_any(queue->grantees[i]);
 	(void) hash_search(queues, queue->name, HASH_REMOVE, NULL);
 }
 
-/* Clients can think of any number of names: those that are none are not remembered. */
+/* Clients may pass any number of wrong names, so a name without a queue is not remembered. */
 const Queue *
 queue_find(text *name)
 {
@@ -389,6 +429,18 @@ queue_find(text *name)
 		return queue;
 	drop_entry(queue);
 	return NULL;
+}
+
+void
+queue_refuse_unknown(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
+			 errmsg("queue \"%s\" does not exist", name),
+			 errdetail("No queue of that name was created in this database, or the current "
+					   "role has no privilege on it."),
+			 errhint("taskq.create_queue() creates a queue, taskq.grant_queue() gives privileges "
+					 "on it, and taskq.queues shows the queues that a role may view.")));
 }
 
 const Queue *
@@ -404,29 +456,67 @@ queue_by_name(text *name)
 				 errhint("\"default\" exists from the start.")));
 	queue = queue_find(name);
 	if (queue == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_UNKNOWN_QUEUE),
-				 errmsg("queue \"%s\" does not exist", text_to_cstring(name)),
-				 errdetail("No queue of that name was created in this database."),
-				 errhint("taskq.create_queue() creates it; taskq.queues shows all there are.")));
+		queue_refuse_unknown(text_to_cstring(name));
 	return queue;
+}
+
+void
+queue_refuse_topic(const Queue *queue)
+{
+	if (queue->topic)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_WRONG_MODE),
+				 errmsg("queue \"%s\" is a topic", queue->name),
+				 errdetail("A topic has subscribers instead of tasks."),
+				 errhint("Call taskq.publish(); taskq.subscriptions shows the queues that get the "
+						 "tasks.")));
+}
+
+const char *
+queue_payload_fault(const Queue *queue)
+{
+	if (queue->topic)
+		return psprintf("queue \"%s\" is a topic", queue->name);
+	if (queue->push && queue->url == NULL)
+		return psprintf("queue \"%s\" is a push queue without a url", queue->name);
+	return NULL;
 }
 
 const Queue *
 queue_by_id(int32 id)
 {
+	static int32 missing = 0;
+	static uint64 missing_as_of = 0;
 	Datum argument = Int32GetDatum(id);
 	Datum row[QUEUE_NCOLUMNS];
 	bool isnull[QUEUE_NCOLUMNS];
 	QueueId *known;
 
 	start_remembering();
+	/* The many tasks of a queue that was dropped. */
+	if (missing == id && missing_as_of == changes)
+		return NULL;
 	known = hash_search(queues_by_id, &id, HASH_FIND, NULL);
 	if (known != NULL && known->queue->id == id && known->queue->exists && is_valid(known->queue))
 		return known->queue;
-	if (!read_settled(&select_by_id, &argument, row, isnull, QUEUE_NCOLUMNS))
-		return NULL;
-	return remember(row, isnull);
+	if (read_settled(&select_by_id, &argument, row, isnull, QUEUE_NCOLUMNS))
+		return remember(row, isnull);
+	missing = id;
+	missing_as_of = changes;
+	return NULL;
+}
+
+const char *
+queue_request_url(const Queue *queue, const char *base, const char *own)
+{
+	int length;
+
+	if (own == NULL || base == NULL || !queue->endpoint)
+		return own != NULL ? own : base;
+	length = strlen(base);
+	if (own[0] == '/' && length > 0 && base[length - 1] == '/')
+		length--;
+	return psprintf("%.*s%s", length, base, own);
 }
 
 static void
@@ -469,7 +559,7 @@ queue_push_ids(bool external, int *count)
 	return copy;
 }
 
-/* Again if the extension was dropped and created before the lock was ours. */
+/* Tries again if the extension was dropped and created while the session waited for the lock. */
 static void
 lock_queues(LOCKMODE mode)
 {

@@ -1,17 +1,20 @@
 /*
  * queue.h
- *		Queues as the session knows them.
+ *		The session's copies of queues.
  */
 #ifndef TASKQ_QUEUE_H
 #define TASKQ_QUEUE_H
 
-#include "utils/timestamp.h"
+#include "utils/jsonb.h"
 
-/* What grant_queue() gives; as bits they can be combined to "one of these". */
+#include "tables/flow_limit.h"
+
+/* The privileges that grant_queue() grants; as bits, they can be combined to "one of these". */
 #define PRIVILEGE_SUBMIT  1
 #define PRIVILEGE_WORK    2
 #define PRIVILEGE_VIEW    4
 #define PRIVILEGE_CONTROL 8
+#define PRIVILEGE_ANY     15
 #define NPRIVILEGES       4
 
 typedef struct Queue
@@ -19,12 +22,13 @@ typedef struct Queue
 	char name[NAMEDATALEN]; /* hash key */
 	int32 id;
 	uint64 as_of;       /* private to queue.c: the change after which it was read */
-	bool exists;        /* false: there is no queue of that name, all else is meaningless */
+	bool exists;        /* false: there is no queue of that name; ignore the other fields */
 	bool push;          /* mode */
-	char *url;          /* push: where payloads go; NULL: nowhere by default */
+	bool topic;         /* mode: it has subscribers instead of tasks */
+	char *url;          /* push: the destination of payloads; NULL: none */
 	char *retry;        /* policy */
 	int32 max_attempts; /* of that policy */
-	bool age_limited;   /* that policy gives up tasks of a certain age */
+	bool age_limited;   /* that policy has a max_age */
 	int64 lease_us;
 	int64 keep_finished_us;
 	int64 keep_dead_us;
@@ -32,14 +36,20 @@ typedef struct Queue
 	bool durable_finish;
 	bool external; /* a push queue whose tasks are sent by other programs */
 	bool paused;
+	bool keep_payload; /* the history keeps the content of finished tasks */
+	bool keep_origin;  /* tasks keep who submitted them */
+	Jsonb *on_finish;  /* follow-ups of its tasks, or NULL */
+	Jsonb *on_dead;
+	bool ordered;          /* the tasks of a group run one at a time, in order */
+	bool has_limits;       /* the queue or one of its groups has */
+	FlowLimit limit;       /* of the queue itself */
+	FlowLimit group_limit; /* of each group that has none of its own */
 
 	/* Of an endpoint; all zero for another queue. */
 	bool endpoint;
-	bool secretive;       /* it has headers or a secret, to be looked up */
-	bool secrets_missing; /* it should have: nothing may be sent */
-	int64 timeout_us;     /* 0: none of its own */
-	int32 max_running;    /* 0: taskq.http_max_per_host */
-	double rate;          /* starts a second; 0: any number */
+	bool secretive;       /* it has headers or a secret, to be read from their table */
+	bool secrets_missing; /* headers or secret are missing: nothing may be sent */
+	int64 timeout_us;     /* 0: taskq.http_timeout */
 
 	/* The roles that were granted each privilege on this queue. */
 	Oid *grantees[NPRIVILEGES];
@@ -53,30 +63,45 @@ typedef struct Queue
  */
 extern const Queue *queue_by_name(text *name);
 
-/* The same; NULL when there is none. */
+/* Raises that TQ001; also for a queue on which the caller has no privilege. */
+extern void queue_refuse_unknown(const char *name);
+
+/* TQ005 for a topic. */
+extern void queue_refuse_topic(const Queue *queue);
+
+/* Why no payload can be submitted to the queue, palloc'd; NULL: one can. */
+extern const char *queue_payload_fault(const Queue *queue);
+
+/* As queue_by_name(); NULL if there is none. */
 extern const Queue *queue_find(text *name);
 extern const Queue *queue_by_id(int32 id);
 
-/* As queue_find(), for a name that stands in a table: that there is no such queue is remembered. */
+/* As queue_find(), for a name from a table: remembers also that there is no such queue. */
 extern const Queue *queue_of_row(text *name);
+
+/*
+ * The URL to which a task of a push queue is sent.  base: the queue's; own: the task's, which is a
+ * path if the queue is an endpoint.  Each may be NULL; the result may be one of them.
+ */
+extern const char *queue_request_url(const Queue *queue, const char *base, const char *own);
 
 /* Ids of the push queues whose tasks are sent by other programs, or by the executor; palloc'd. */
 extern int32 *queue_push_ids(bool external, int *count);
 
 /*
- * Begins a call by a client: 25006 as require_writable(); from here on no queue is
- * dropped until the transaction ends.  To be called before any row is locked:
+ * Begins a call by a client: raises 25006 like require_writable(), and takes a lock so that no
+ * queue is dropped until the transaction ends.  Must be called before any row is locked:
  * src/README.md has the order of locks.
  */
 extern void client_call(const char *function);
 
-/* Begins a call by the executor: the same, but it is in the way of DROP EXTENSION alone. */
+/* Begins a call by the executor: the same, but its lock blocks only DROP EXTENSION. */
 extern void executor_call(const char *function);
 
-/* A number that stands for the extension as it is; valid once a queue was looked for. */
+/* Differs if the extension was dropped and created again; valid once a queue was looked up. */
 extern Oid queue_generation(void);
 
-/* Counts the changes of queues, policies and arming that the session has heard of. */
+/* The number of changes of queues, policies and arming of which the session was told. */
 extern uint64 queue_changes(void);
 
 #endif

@@ -1,28 +1,17 @@
 /*
  * queue_calls.c
- *		Functions on one queue whose work is SQL: pause, resume, purge.
+ *		Functions on queues whose work is SQL: pause, resume, purge, subscribe, unsubscribe.
  *
- * Each looks whether the current user may have it done, and then has it done
- * as taskq_owner by a private function.  A SECURITY DEFINER function could not
- * look: it does not know its caller.
+ * Each function checks the privilege of the current user, and then runs a private SQL function
+ * as taskq_owner.  A SECURITY DEFINER function could not check the privilege, because inside
+ * it the current user is the owner.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/tuplestore.h"
 
 #include "base/arg.h"
 #include "base/catalog.h"
@@ -30,63 +19,83 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 
-static Statement pause_or_resume = {
-	"select taskq_private.pause($1, $2)",
-	2,
-	{TEXTOID, BOOLOID},
-	NULL,
-};
-static Statement purge = {"select taskq_private.purge($1)", 1, {INT4OID}, NULL};
+#define MAX_KINDS 100 /* of one subscription */
 
+static Statement pause_queue = {"select taskq_private.pause($1, true)", 1, {TEXTOID}, NULL};
+static Statement resume_queue = {"select taskq_private.pause($1, false)", 1, {TEXTOID}, NULL};
+static Statement purge_queue = {"select taskq_private.purge($1)", 1, {TEXTOID}, NULL};
+static Statement subscribe = {
+	"select taskq_private.subscribe($1, $2, $3)", 3, {TEXTOID, TEXTOID, TEXTARRAYOID}, NULL};
+static Statement unsubscribe = {
+	"select taskq_private.unsubscribe($1, $2)", 2, {TEXTOID, TEXTOID}, NULL};
+
+/* The queue that argument n names, which the caller may control. */
 static const Queue *
-queue_to_control(FunctionCallInfo fcinfo, const char *function)
+controlled(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	const Queue *queue;
+	const Queue *queue = queue_by_name(arg_name(fcinfo, n, name));
 
-	client_call(function);
-	queue = queue_by_name(arg_name(fcinfo, 0, "queue"));
 	queue_require(queue, PRIVILEGE_CONTROL);
 	return queue;
 }
 
-static bool
-set_paused(FunctionCallInfo fcinfo, const char *function, bool paused)
+static Datum
+control(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 {
-	Datum values[2];
-	Datum changed;
-	bool isnull;
+	client_call(function);
+	queue_refuse_topic(controlled(fcinfo, 0, "queue"));
+	return sql_pass_on(fcinfo, statement);
+}
 
-	(void) queue_to_control(fcinfo, function);
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = BoolGetDatum(paused);
-	return sql_as_owner(&pause_or_resume, values, NULL, &changed, &isnull, 1) &&
-		   DatumGetBool(changed);
+/* A call about a topic and a queue. */
+static Datum
+control_both(FunctionCallInfo fcinfo, const char *function, Statement *statement)
+{
+	client_call(function);
+	require_argument(fcinfo, 0, "topic");
+	(void) controlled(fcinfo, 0, "topic");
+	(void) controlled(fcinfo, 1, "queue");
+	return sql_pass_on(fcinfo, statement);
 }
 
 PG_FUNCTION_INFO_V1(taskq_pause_queue);
 Datum
 taskq_pause_queue(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(set_paused(fcinfo, "taskq.pause_queue()", true));
+	PG_RETURN_DATUM(control(fcinfo, "taskq.pause_queue()", &pause_queue));
 }
 
 PG_FUNCTION_INFO_V1(taskq_resume_queue);
 Datum
 taskq_resume_queue(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(set_paused(fcinfo, "taskq.resume_queue()", false));
+	PG_RETURN_DATUM(control(fcinfo, "taskq.resume_queue()", &resume_queue));
 }
 
 PG_FUNCTION_INFO_V1(taskq_purge_queue);
 Datum
 taskq_purge_queue(PG_FUNCTION_ARGS)
 {
-	Datum id = Int32GetDatum(queue_to_control(fcinfo, "taskq.purge_queue()")->id);
-	Datum purged = 0;
-	bool isnull;
+	PG_RETURN_DATUM(control(fcinfo, "taskq.purge_queue()", &purge_queue));
+}
 
-	(void) sql_as_owner(&purge, &id, NULL, &purged, &isnull, 1);
-	PG_RETURN_DATUM(purged);
+PG_FUNCTION_INFO_V1(taskq_subscribe);
+Datum
+taskq_subscribe(PG_FUNCTION_ARGS)
+{
+	int count;
+
+	if (!PG_ARGISNULL(2))
+		(void) arg_names(fcinfo, 2, "kinds", MAX_KINDS, &count);
+	(void) control_both(fcinfo, "taskq.subscribe()", &subscribe);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_unsubscribe);
+Datum
+taskq_unsubscribe(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(control_both(fcinfo, "taskq.unsubscribe()", &unsubscribe));
 }
 
 PG_FUNCTION_INFO_V1(taskq_queues_changed);

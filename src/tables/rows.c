@@ -2,12 +2,12 @@
  * rows.c
  *		The hot tables, by direct heap and index access.
  *
- * No planner and no executor, for two reasons.  A plan made while a queue is
- * nearly empty becomes a sequential scan and stays one.  And the functions
+ * The hot tables are used without planner and executor, for two reasons.  A plan that is made
+ * while a queue is nearly empty becomes a sequential scan and stays one.  And the functions
  * that end an attempt must act on the latest row at every isolation level,
- * where UPDATE and DELETE in a REPEATABLE READ transaction give up.
+ * while UPDATE and DELETE fail in a REPEATABLE READ transaction.
  *
- * No permission is checked here: EXECUTE on the SQL function was the check.
+ * No privilege is checked here: the callers have checked it.
  */
 #include "postgres.h"
 
@@ -19,21 +19,20 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/subxact.h"
+#include "tables/extended.h"
 #include "tables/rows.h"
 
 static const struct
@@ -41,19 +40,29 @@ static const struct
 	const char *heap;
 	const char *index;
 	const char *order; /* a second index, or NULL */
+	const char *group; /* the index of the rows that are not in the second one, or NULL */
 	int ncolumns;
 } hot_tables[] = {
-	[HOT_TASK] = {"task", "task_pkey", "task_dispatch", TASK_NCOLUMNS},
-	[HOT_LEASE] = {"lease", "lease_pkey", NULL, LEASE_NCOLUMNS},
-	[HOT_KEY] = {"key", "key_pkey", NULL, KEY_NCOLUMNS},
-	[HOT_START] = {"start_limit", "start_limit_order", NULL, START_NCOLUMNS}};
+	[HOT_TASK] = {"task", "task_pkey", "task_dispatch", "task_group", TASK_NCOLUMNS},
+	[HOT_LEASE] = {"lease", "lease_pkey", NULL, NULL, LEASE_NCOLUMNS},
+	[HOT_KEY] = {"key", "key_pkey", "key_expiry", NULL, KEY_NCOLUMNS},
+	[HOT_START] = {"start_limit", "start_limit_order", NULL, NULL, START_NCOLUMNS}};
 
-/* The hot tables that were looked up and have not been changed since. */
+StaticAssertDecl((int) HOT_TASK == TABLE_TASK && (int) HOT_LEASE == TABLE_LEASE &&
+					 (int) HOT_KEY == TABLE_KEY && (int) HOT_START == TABLE_START_LIMIT,
+				 "a hot table is a private table of the same number");
+StaticAssertDecl(TASK_NCOLUMNS == TASK_COLUMNS && LEASE_NCOLUMNS == LEASE_COLUMNS,
+				 "attached.c knows all columns");
+StaticAssertDecl(TASK_GROUP_ID + 1 == TASK_GROUP_ID_NUMBER, "attached.c knows the partial indexes");
+
+/* The oids of hot tables that were looked up and not invalidated since. */
 static struct
 {
 	Oid heap;
 	Oid index;
 	Oid order;
+	Oid group;
+	bool valid;
 } hot_oids[lengthof(hot_tables)];
 
 static void
@@ -62,12 +71,19 @@ forget_relation(Datum arg, Oid relation)
 	for (int i = 0; i < (int) lengthof(hot_oids); i++)
 	{
 		if (relation == InvalidOid || relation == hot_oids[i].heap ||
-			relation == hot_oids[i].index || relation == hot_oids[i].order)
-			hot_oids[i].heap = InvalidOid;
+			relation == hot_oids[i].index || relation == hot_oids[i].order ||
+			relation == hot_oids[i].group)
+			hot_oids[i].valid = false;
 	}
 }
 
-/* Every call holds a lock that keeps the extension from being dropped: see queue.c. */
+static Oid
+relation_if_any(const char *name)
+{
+	return name != NULL ? catalog_relation(name) : InvalidOid;
+}
+
+/* Every call holds a lock against DROP EXTENSION, so the oids stay valid: see queue.c. */
 static void
 find_hot_table(HotTable table)
 {
@@ -76,32 +92,31 @@ find_hot_table(HotTable table)
 	if (!registered)
 		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 	registered = true;
-	hot_oids[table].index = catalog_relation(hot_tables[table].index);
-	hot_oids[table].order = hot_tables[table].order != NULL
-								? catalog_relation(hot_tables[table].order)
-								: InvalidOid;
+	hot_oids[table].valid = true;
 	hot_oids[table].heap = catalog_relation(hot_tables[table].heap);
+	hot_oids[table].index = catalog_relation(hot_tables[table].index);
+	hot_oids[table].order = relation_if_any(hot_tables[table].order);
+	hot_oids[table].group = relation_if_any(hot_tables[table].group);
 }
 
 void
 hot_open(HotRelation *r, HotTable table)
 {
-	if (!OidIsValid(hot_oids[table].heap))
+	if (!hot_oids[table].valid)
 		find_hot_table(table);
 	r->table = table;
-	r->order = hot_oids[table].order;
 	r->snapshot = NULL;
 	r->scan = NULL;
 	r->slot = NULL;
-	r->heap = table_open(hot_oids[table].heap, RowExclusiveLock);
-	r->index = index_open(hot_oids[table].index, RowExclusiveLock);
-	if (RelationGetNumberOfAttributes(r->heap) != hot_tables[table].ncolumns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s.%s is not the one this library was built for",
-						TASKQ_PRIVATE_SCHEMA, hot_tables[table].heap),
-				 errdetail("The library and the extension's objects are of different versions."),
-				 errhint("Install the library of the same version and restart the server.")));
+	r->lock = RecoveryInProgress() ? AccessShareLock : RowExclusiveLock;
+	r->heap = table_open(hot_oids[table].heap, r->lock);
+	/* The lock brings news of changes: REINDEX CONCURRENTLY makes other indexes. */
+	while (!hot_oids[table].valid)
+		find_hot_table(table);
+	r->order = hot_oids[table].order;
+	r->group = hot_oids[table].group;
+	r->index = index_open(hot_oids[table].index, r->lock);
+	r->state = table_state(r->heap, (PrivateTable) table);
 }
 
 /* The locks stay until the transaction ends. */
@@ -118,6 +133,7 @@ hot_begin_looks(HotRelation *r)
 	r->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	r->slot = table_slot_create(r->heap, NULL);
 	r->scan = index_beginscan_compat(r->heap, r->index, r->snapshot, 1);
+	r->context = CurrentMemoryContext;
 }
 
 void
@@ -151,19 +167,37 @@ row_set_text(Row *row, int column, text *value)
 	row->values[column] = PointerGetDatum(value);
 }
 
+/* Of a table to which an administrator has added columns. */
+static void
+deform_own_columns(HotRelation *r, HeapTuple tuple, Row *row)
+{
+	int ncolumns = hot_tables[r->table].ncolumns;
+	Datum *values = palloc_array(Datum, RelationGetNumberOfAttributes(r->heap));
+	bool *nulls = palloc_array(bool, RelationGetNumberOfAttributes(r->heap));
+
+	heap_deform_tuple(tuple, RelationGetDescr(r->heap), values, nulls);
+	memcpy(row->values, values, ncolumns * sizeof(Datum));
+	memcpy(row->nulls, nulls, ncolumns * sizeof(bool));
+	pfree(values);
+	pfree(nulls);
+}
+
 void
 row_from_slot(HotRelation *r, TupleTableSlot *slot, Row *row)
 {
 	HeapTuple tuple = ExecCopySlotHeapTuple(slot);
 
 	row->tid = slot->tts_tid;
-	heap_deform_tuple(tuple, RelationGetDescr(r->heap), row->values, row->nulls);
+	if (RelationGetNumberOfAttributes(r->heap) == hot_tables[r->table].ncolumns)
+		heap_deform_tuple(tuple, RelationGetDescr(r->heap), row->values, row->nulls);
+	else
+		deform_own_columns(r, tuple, row);
 }
 
 /*
- * Whether the block is in the file.  A length that this session has read since the last
- * truncation is still right: a truncation takes a lock that excludes ours, and
- * makes every session forget the length.
+ * Whether the file has the block.  The length that this session remembers is never too great:
+ * a truncation takes a lock that conflicts with ours, and makes every session forget the
+ * length.
  */
 static bool
 has_block(Relation heap, BlockNumber block)
@@ -175,8 +209,9 @@ has_block(Relation heap, BlockNumber block)
 }
 
 /*
- * Where this session has last seen tasks and leases.  A session mostly ends what it has
- * claimed, and finds it here without the index.  It is a hint: the row says which it is.
+ * The places where this session has last seen tasks and leases.  A session mostly ends the tasks
+ * that it has claimed, and finds them here without the index.  A place is a hint: the id in the
+ * row decides.
  */
 #define NPLACES 256
 
@@ -197,12 +232,12 @@ place_of(HotTable table, int64 id)
 void
 row_remember_place(const HotRelation *r, const Row *row)
 {
-	/* Tasks and leases begin with their id. */
+	/* The first column of tasks and leases is the id. */
 	if (r->table == HOT_TASK || r->table == HOT_LEASE)
 		*place_of(r->table, ROW_INT64(row, 0)) = (Place){ROW_INT64(row, 0), row->tid};
 }
 
-/* At that place may be an older version of a row that was updated within its page. */
+/* Follows the versions of a row that was updated within its page; tid may be an older one. */
 static bool
 follow(HotRelation *r, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
 {
@@ -223,18 +258,37 @@ is_being_updated(TupleTableSlot *slot)
 	return !ItemPointerEquals(&tuple->t_self, &tuple->t_data->t_ctid);
 }
 
+/* The row at tid, or its version that is there now, also one of an open transaction. */
+static bool
+fetch_dirty(HotRelation *r, const ItemPointerData *tid, SnapshotData *dirty, TupleTableSlot *slot)
+{
+	ItemPointerData place = *tid;
+
+	InitDirtySnapshot(*dirty);
+	return has_block(r->heap, ItemPointerGetBlockNumber(tid)) &&
+		   (table_tuple_fetch_row_version(r->heap, &place, dirty, slot) ||
+			follow(r, &place, dirty, slot));
+}
+
 bool
 row_at(HotRelation *r, const ItemPointerData *tid, TupleTableSlot *slot)
 {
-	ItemPointerData place = *tid;
 	SnapshotData dirty;
 
-	InitDirtySnapshot(dirty);
-	if (has_block(r->heap, ItemPointerGetBlockNumber(tid)) &&
-		(table_tuple_fetch_row_version(r->heap, &place, &dirty, slot) ||
-		 follow(r, &place, &dirty, slot)) &&
-		!TransactionIdIsValid(dirty.xmin) &&
+	if (fetch_dirty(r, tid, &dirty, slot) && !TransactionIdIsValid(dirty.xmin) &&
 		(!TransactionIdIsValid(dirty.xmax) || is_being_updated(slot)))
+		return true;
+	ExecClearTuple(slot);
+	return false;
+}
+
+bool
+row_is_being_deleted(HotRelation *r, const ItemPointerData *tid, TupleTableSlot *slot)
+{
+	SnapshotData dirty;
+
+	if (fetch_dirty(r, tid, &dirty, slot) && !TransactionIdIsValid(dirty.xmin) &&
+		TransactionIdIsValid(dirty.xmax))
 		return true;
 	ExecClearTuple(slot);
 	return false;
@@ -255,7 +309,7 @@ fetch_at(HotRelation *r, const ItemPointerData *tid, Row *row)
 	if (found)
 	{
 		row_from_slot(r, slot, row);
-		/* An index scan does this as well: the next heartbeat finds room in the page. */
+		/* Like an index scan: prunes the page, so that the next heartbeat finds room in it. */
 		if (r->table == HOT_LEASE)
 			heap_page_prune_opt(r->heap, ((BufferHeapTupleTableSlot *) slot)->buffer);
 	}
@@ -282,6 +336,19 @@ fetch_by_keys(HotRelation *r, ScanKey keys, int nkeys, Row *row)
 	return found;
 }
 
+/* A scan allocates memory when it first needs it, such as at the first dead entry, and keeps it. */
+static bool
+scan_for(HotRelation *r, ScanKey key)
+{
+	MemoryContext old = MemoryContextSwitchTo(r->context);
+	bool found;
+
+	index_rescan(r->scan, key, 1, NULL, 0);
+	found = index_getnext_slot(r->scan, ForwardScanDirection, r->slot);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
 static bool
 fetch_by_id(HotRelation *r, int64 id, Row *row)
 {
@@ -290,8 +357,7 @@ fetch_by_id(HotRelation *r, int64 id, Row *row)
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	if (r->snapshot == NULL)
 		return fetch_by_keys(r, &key, 1, row);
-	index_rescan(r->scan, &key, 1, NULL, 0);
-	if (!index_getnext_slot(r->scan, ForwardScanDirection, r->slot))
+	if (!scan_for(r, &key))
 		return false;
 	row_from_slot(r, r->slot, row);
 	return true;
@@ -323,6 +389,40 @@ row_read(HotTable table, int64 id, Row *row)
 	return found;
 }
 
+/* What read_values() reads. */
+typedef struct Values
+{
+	const Row *row;
+	const int *columns;
+	int count;
+} Values;
+
+static void
+read_values(void *arg)
+{
+	const Values *v = arg;
+
+	for (int i = 0; i < v->count; i++)
+	{
+		if (!v->row->nulls[v->columns[i]])
+			pfree(PG_DETOAST_DATUM_COPY(v->row->values[v->columns[i]]));
+	}
+}
+
+int
+row_try_read(const Row *row, const int *columns, int count)
+{
+	Values values = {row, columns, count};
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!row->nulls[columns[i]] &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(row->values[columns[i]])))
+			return subxact_try(read_values, &values);
+	}
+	return 0;
+}
+
 bool
 row_look(HotRelation *r, int64 id, Row *row, Hands *hands)
 {
@@ -333,6 +433,7 @@ row_look(HotRelation *r, int64 id, Row *row, Hands *hands)
 	ItemPointer tid;
 	bool any = false;
 	bool found = false;
+	bool settled = false;
 	Row other;
 
 	InitDirtySnapshot(dirty);
@@ -340,18 +441,23 @@ row_look(HotRelation *r, int64 id, Row *row, Hands *hands)
 	scan = index_beginscan_compat(r->heap, r->index, &dirty, 1);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	index_rescan(scan, &key, 1, NULL, 0);
-	while (!found && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	*hands = (Hands){InvalidTransactionId, InvalidTransactionId};
+	/* An open transaction that replaces the row has two: that which it deletes counts. */
+	while (!settled && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		any = true;
-		found = index_fetch_heap(scan, slot);
+		if (!index_fetch_heap(scan, slot))
+			continue;
+		found = true;
+		settled = !TransactionIdIsValid(dirty.xmin);
+		*hands = (Hands){.inserter = dirty.xmin, .deleter = dirty.xmax};
+		if (row != NULL)
+			row_from_slot(r, slot, row);
 	}
-	hands->inserter = found ? dirty.xmin : InvalidTransactionId;
-	hands->deleter = found ? dirty.xmax : InvalidTransactionId;
-	if (found && row != NULL)
-		row_from_slot(r, slot, row);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	/* A row that has moved between the looks at index and table shows in a later snapshot. */
+	/* The row may have moved between the looks at index and table: a later snapshot finds it. */
 	return found || (any && fetch_by_id(r, id, row != NULL ? row : &other));
 }
 
@@ -376,6 +482,32 @@ row_for_each(HotTable table, void (*see)(const Row *row, void *arg), void *arg)
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
+	hot_close(&r);
+}
+
+void
+row_for_each_open(HotTable table, void (*see)(const Row *row, void *arg), void *arg)
+{
+	HotRelation r;
+	SnapshotData dirty;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+	Row row;
+
+	InitDirtySnapshot(dirty);
+	hot_open(&r, table);
+	slot = table_slot_create(r.heap, NULL);
+	scan = table_beginscan(r.heap, &dirty, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!TransactionIdIsValid(dirty.xmin))
+			continue;
+		row_from_slot(&r, slot, &row);
+		see(&row, arg);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
 	hot_close(&r);
 }
 
@@ -413,27 +545,111 @@ row_for_each_in_block(HotTable table, BlockNumber block, void (*see)(const Row *
 	return exists;
 }
 
-void
-row_for_each_start(TimestampTz from, bool (*see)(const Row *row, void *arg), void *arg)
+/* ---- by time ----------------------------------------------------------------------------- */
+
+#define ENTRIES_AT_ONCE 4096
+
+/* A walk through an index whose first column is a time. */
+typedef struct TimeWalk
 {
 	HotRelation r;
-	ScanKeyData key;
-	Row row;
+	Relation index;
+	Snapshot snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} TimeWalk;
 
-	hot_open(&r, HOT_START);
-	hot_begin_looks(&r);
+static void
+begin_time_walk(TimeWalk *w, HotTable table, TimestampTz from)
+{
+	ScanKeyData key;
+
+	hot_open(&w->r, table);
+	w->index = OidIsValid(w->r.order) ? index_open(w->r.order, w->r.lock) : w->r.index;
+	w->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	w->slot = table_slot_create(w->r.heap, NULL);
+	w->scan = index_beginscan_compat(w->r.heap, w->index, w->snapshot, 1);
+	w->scan->xs_want_itup = true;
 	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
 				TimestampTzGetDatum(from));
-	index_rescan(r.scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(r.scan, ForwardScanDirection, r.slot))
+	index_rescan(w->scan, &key, 1, NULL, 0);
+}
+
+static void
+end_time_walk(TimeWalk *w)
+{
+	index_endscan(w->scan);
+	ExecDropSingleTupleTableSlot(w->slot);
+	UnregisterSnapshot(w->snapshot);
+	if (w->index != w->r.index)
+		index_close(w->index, NoLock);
+	hot_close(&w->r);
+}
+
+/* The next entry behind this place; false: there is none. */
+static bool
+next_entry(TimeWalk *w, TimePlace *behind, TimePlace *entry)
+{
+	ItemPointer tid;
+	bool isnull;
+
+	while ((tid = index_getnext_tid(w->scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		row_from_slot(&r, r.slot, &row);
-		if (!see(&row, arg))
+		entry->tid = *tid;
+		entry->time = DatumGetTimestampTz(
+			index_getattr(w->scan->xs_itup, 1, w->scan->xs_itupdesc, &isnull));
+		if (entry->time > behind->time ||
+			ItemPointerCompare(&entry->tid, &behind->tid) > 0)
+			return true;
+	}
+	return false;
+}
+
+int
+rows_due(HotTable table, TimePlace *place, TimestampTz now, Row *rows, int max, bool *more,
+		 TimestampTz *next)
+{
+	TimePlace behind = *place;
+	TimePlace entry;
+	TimeWalk w;
+	int count = 0;
+
+	*more = false;
+	begin_time_walk(&w, table, behind.time);
+	for (int entries = 0; next_entry(&w, &behind, &entry); entries++)
+	{
+		bool due = entry.time <= now;
+		bool lives = index_fetch_heap(w.scan, w.slot);
+
+		if (!due && (lives || entries >= ENTRIES_AT_ONCE))
+		{
+			*next = Min(*next, entry.time);
+			break;
+		}
+		if (due && lives)
+			row_from_slot(&w.r, w.slot, &rows[count++]);
+		if (due)
+			*place = entry;
+		*more = due && (count == max || entries >= ENTRIES_AT_ONCE);
+		if (*more)
 			break;
 	}
-	hot_end_looks(&r);
-	hot_close(&r);
+	end_time_walk(&w);
+	return count;
+}
+
+/* ---- by key ------------------------------------------------------------------------------ */
+
+bool
+row_fetch_start(HotRelation *r, TimestampTz start_by, int64 id, Row *row)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+				TimestampTzGetDatum(start_by));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	return fetch_by_keys(r, keys, 2, row);
 }
 
 bool
@@ -448,9 +664,10 @@ row_fetch_key(HotRelation *r, int32 queue_id, text *key, Row *row)
 }
 
 HeapTuple
-form_tuple(Relation relation, Datum *values, bool *nulls)
+form_tuple(Relation relation, const Datum *values, const bool *nulls)
 {
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(relation), unconstify(Datum *, values),
+									  unconstify(bool *, nulls));
 	HeapTupleHeader header = tuple->t_data;
 	Size length = tuple->t_len - header->t_hoff;
 	char *data = (char *) header + header->t_hoff;
@@ -470,29 +687,22 @@ form_tuple(Relation relation, Datum *values, bool *nulls)
 	return tuple;
 }
 
-/* As INSERT ... ON CONFLICT DO NOTHING, which fails for rows that the snapshot does not show. */
-static bool
-insert_speculatively(ResultRelInfo *target, EState *estate, TupleTableSlot *slot, List *arbiter)
+/* Called before anything is written. */
+static void
+require_writable_table(HotRelation *r)
 {
-	TransactionId xid;
-	ItemPointerData other;
-	uint32 token;
-	bool conflict = false;
-
-	if (!compat_check_index_constraints(target, slot, estate, &other, arbiter))
-		return false;
-	xid = GetCurrentTransactionId();
-	token = SpeculativeInsertionLockAcquire(xid);
-	table_tuple_insert_speculative(target->ri_RelationDesc, slot, GetCurrentCommandId(true), 0,
-								   NULL, token);
-	compat_insert_index_tuples(target, slot, estate, &conflict, arbiter);
-	table_tuple_complete_speculative(target->ri_RelationDesc, slot, token, !conflict);
-	SpeculativeInsertionLockRelease(xid);
-	return !conflict;
+	if (r->state == TABLE_REFUSED)
+		table_refuse(r->heap, (PrivateTable) r->table);
 }
 
-bool
-row_insert_unique(HotRelation *r, Row *row)
+static OwnColumns
+own_columns(const HotRelation *r, const Row *row)
+{
+	return (OwnColumns){row->values, row->nulls, hot_tables[r->table].ncolumns};
+}
+
+static bool
+insert_unique_directly(HotRelation *r, Row *row)
 {
 	EState *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
@@ -500,11 +710,10 @@ row_insert_unique(HotRelation *r, Row *row)
 	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
 	bool inserted;
 
-	InitResultRelInfo(target, r->heap, 1, NULL, 0);
+	InitResultRelInfo(target, r->heap, 0, NULL, 0);
 	ExecOpenIndices(target, true);
 	ExecForceStoreHeapTuple(tuple, slot, false);
-	inserted = insert_speculatively(target, estate, slot,
-									list_make1_oid(RelationGetRelid(r->index)));
+	inserted = insert_speculatively(target, estate, slot, RelationGetRelid(r->index));
 	row->tid = slot->tts_tid;
 	ExecCloseIndices(target);
 	ExecDropSingleTupleTableSlot(slot);
@@ -512,7 +721,21 @@ row_insert_unique(HotRelation *r, Row *row)
 	return inserted;
 }
 
-/* The indexes that hot tables come with have plain columns: entries are inserted directly. */
+bool
+row_insert_unique(HotRelation *r, Row *row)
+{
+	OwnColumns own = own_columns(r, row);
+
+	require_writable_table(r);
+	if (r->state == TABLE_AS_CREATED)
+		return insert_unique_directly(r, row);
+	return extended_insert_unique(r->heap, RelationGetRelid(r->index), &own, &row->tid);
+}
+
+/*
+ * The indexes that taskq creates have only plain columns, and no predicate but the one that
+ * is_of_group() judges.  So an entry can be inserted directly.
+ */
 static void
 insert_index_entry(HotRelation *r, Relation index, Row *row, struct IndexInfo *info)
 {
@@ -531,59 +754,88 @@ insert_index_entry(HotRelation *r, Relation index, Row *row, struct IndexInfo *i
 						info);
 }
 
+/* Whether the row has its second entry in r->group, and not in r->order. */
+static bool
+is_of_group(const HotRelation *r, const Row *row)
+{
+	return r->table == HOT_TASK && !row->nulls[TASK_GROUP_ID];
+}
+
+/* Into r->group, or into r->order: the entries of those rows that have theirs there. */
+static void
+insert_second_entries(HotRelation *r, bool group, Row **rows, int count)
+{
+	Relation index = NULL;
+	struct IndexInfo *info = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (is_of_group(r, rows[i]) != group)
+			continue;
+		if (index == NULL)
+		{
+			index = index_open(group ? r->group : r->order, RowExclusiveLock);
+			info = BuildDummyIndexInfo(index);
+		}
+		insert_index_entry(r, index, rows[i], info);
+	}
+	if (index != NULL)
+		index_close(index, NoLock);
+}
+
 static void
 insert_index_entries(HotRelation *r, Row **rows, int count)
 {
-	struct IndexInfo *info = BuildIndexInfo(r->index);
-	Relation order;
+	struct IndexInfo *info = BuildDummyIndexInfo(r->index);
 
 	for (int i = 0; i < count; i++)
 		insert_index_entry(r, r->index, rows[i], info);
-	if (!OidIsValid(r->order))
-		return;
-	order = index_open(r->order, RowExclusiveLock);
-	info = BuildIndexInfo(order);
-	for (int i = 0; i < count; i++)
-		insert_index_entry(r, order, rows[i], info);
-	index_close(order, NoLock);
-}
-
-/* False: an administrator has added an index, perhaps of another kind. */
-static bool
-has_own_indexes_only(HotRelation *r)
-{
-	List *indexes = RelationGetIndexList(r->heap);
-	int own = OidIsValid(r->order) ? 2 : 1;
-	bool only = list_length(indexes) == own;
-
-	list_free(indexes);
-	return only;
+	if (OidIsValid(r->order))
+		insert_second_entries(r, false, rows, count);
+	if (OidIsValid(r->group))
+		insert_second_entries(r, true, rows, count);
 }
 
 static void
-insert_tuple(HotRelation *r, Row *row, HeapTuple tuple)
+insert_directly(HotRelation *r, Row *row)
 {
-	if (has_own_indexes_only(r))
-	{
-		simple_heap_insert(r->heap, tuple);
-		row->tid = tuple->t_self;
-		insert_index_entries(r, &row, 1);
-	}
+	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
+
+	simple_heap_insert(r->heap, tuple);
+	row->tid = tuple->t_self;
+	insert_index_entries(r, &row, 1);
+	heap_freetuple(tuple);
+}
+
+/* old: the row whose other columns the new one gets, or NULL. */
+static void
+insert_like(HotRelation *r, TupleTableSlot *old, Row *row)
+{
+	OwnColumns own = own_columns(r, row);
+
+	require_writable_table(r);
+	if (r->state == TABLE_AS_CREATED)
+		insert_directly(r, row);
 	else
-	{
-		CatalogTupleInsert(r->heap, tuple);
-		row->tid = tuple->t_self;
-	}
+		extended_insert(r->heap, old, &own, &row->tid);
+	row_remember_place(r, row);
 }
 
 void
 row_insert(HotRelation *r, Row *row)
 {
-	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
+	insert_like(r, NULL, row);
+}
 
-	insert_tuple(r, row, tuple);
-	heap_freetuple(tuple);
-	row_remember_place(r, row);
+void
+row_insert_again(HotRelation *r, Row *row)
+{
+	TupleTableSlot *old = table_slot_create(r->heap, NULL);
+
+	if (!table_tuple_fetch_row_version(r->heap, &row->tid, SnapshotAny, old))
+		elog(ERROR, "the deleted row is not in its place");
+	insert_like(r, old, row);
+	ExecDropSingleTupleTableSlot(old);
 }
 
 static void
@@ -611,7 +863,7 @@ insert_together(HotRelation *r, Row **rows, int count)
 void
 rows_insert(HotRelation *r, Row **rows, int count)
 {
-	if (count > 1 && has_own_indexes_only(r))
+	if (count > 1 && r->state == TABLE_AS_CREATED)
 	{
 		insert_together(r, rows, count);
 		return;
@@ -641,8 +893,8 @@ row_result(TM_Result result)
 	return ROW_GONE; /* not reached */
 }
 
-RowResult
-row_delete(HotRelation *r, const Row *row, bool wait)
+static RowResult
+try_to_delete(HotRelation *r, const Row *row, bool wait)
 {
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
@@ -651,12 +903,12 @@ row_delete(HotRelation *r, const Row *row, bool wait)
 										 InvalidSnapshot, wait, &failure, false));
 }
 
-RowResult
-row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait)
+/* The locked row is in slot then. */
+static RowResult
+lock_into(HotRelation *r, const Row *row, LockTupleMode mode, bool wait, TupleTableSlot *slot)
 {
 	TM_FailureData failure;
 	ItemPointerData tid = row->tid;
-	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	RowResult result;
 
@@ -664,25 +916,68 @@ row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait)
 										 mode,
 										 wait ? LockWaitBlock : LockWaitSkip, 0, &failure));
 	UnregisterSnapshot(snapshot);
+	return result;
+}
+
+RowResult
+row_lock(HotRelation *r, const Row *row, LockTupleMode mode, bool wait)
+{
+	TupleTableSlot *slot = table_slot_create(r->heap, NULL);
+	RowResult result = lock_into(r, row, mode, wait, slot);
+
 	ExecDropSingleTupleTableSlot(slot);
 	return result;
+}
+
+/*
+ * A delete that does not wait takes a lock of its own transaction, such as an update leaves on
+ * the new row, for one of another transaction.  The row can be locked then, and a delete of a
+ * row that is locked in this way does not wait.
+ */
+RowResult
+row_delete(HotRelation *r, const Row *row, bool wait)
+{
+	RowResult result;
+
+	require_writable_table(r);
+	result = try_to_delete(r, row, wait);
+	if (result == ROW_BUSY && row_lock(r, row, LockTupleExclusive, false) == ROW_DONE)
+		result = try_to_delete(r, row, true);
+	return result;
+}
+
+/* CatalogTupleUpdate() would put an entry into each index, whatever its predicate. */
+static void
+update_directly(HotRelation *r, Row *row)
+{
+	HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
+	ItemPointerData tid = row->tid;
+	bool entries = compat_heap_update(r->heap, &tid, tuple);
+
+	row->tid = tuple->t_self;
+	if (entries)
+		insert_index_entries(r, &row, 1);
+	heap_freetuple(tuple);
 }
 
 RowResult
 row_update(HotRelation *r, Row *row, bool wait)
 {
-	/* The update itself would treat a changed row as an internal error, so lock it first. */
-	RowResult result = row_lock(r, row, LockTupleNoKeyExclusive, wait);
-	ItemPointerData tid = row->tid;
+	TupleTableSlot *old = table_slot_create(r->heap, NULL);
+	OwnColumns own = own_columns(r, row);
+	RowResult result;
 
+	require_writable_table(r);
+	/* The update itself would treat a changed row as an internal error, so lock it first. */
+	result = lock_into(r, row, LockTupleNoKeyExclusive, wait, old);
 	if (result == ROW_DONE)
 	{
-		HeapTuple tuple = form_tuple(r->heap, row->values, row->nulls);
-
-		CatalogTupleUpdate(r->heap, &tid, tuple);
-		row->tid = tuple->t_self;
+		if (r->state == TABLE_AS_CREATED)
+			update_directly(r, row);
+		else
+			extended_update(r->heap, old, &own, &row->tid);
 		row_remember_place(r, row);
-		heap_freetuple(tuple);
 	}
+	ExecDropSingleTupleTableSlot(old);
 	return result;
 }

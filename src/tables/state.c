@@ -1,19 +1,26 @@
 /*
  * state.c
- *		The states of a task, as SQL knows them.
+ *		The values of the SQL type taskq.state.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 
 #include "tables/queue.h"
 #include "tables/state.h"
+
+static const char *const labels[] = {
+	[STATE_PENDING] = "pending",
+	[STATE_RUNNING] = "running",
+	[STATE_FINISHED] = "finished",
+	[STATE_DEAD] = "dead",
+	[STATE_CANCELLED] = "cancelled",
+	[STATE_EXPIRED] = "expired",
+};
 
 static Datum
 look_up_state(const char *label)
@@ -24,23 +31,21 @@ look_up_state(const char *label)
 	return DirectFunctionCall2(enum_in, CStringGetDatum(label), ObjectIdGetDatum(type));
 }
 
+const char *
+state_label(TaskState state)
+{
+	return labels[state];
+}
+
 Datum
 state_datum(TaskState state)
 {
-	static const char *const labels[] = {
-		[STATE_PENDING] = "pending",
-		[STATE_RUNNING] = "running",
-		[STATE_FINISHED] = "finished",
-		[STATE_DEAD] = "dead",
-		[STATE_CANCELLED] = "cancelled",
-		[STATE_EXPIRED] = "expired",
-	};
 	static Datum known[lengthof(labels)];
 	static Oid generation = InvalidOid;
 
 	if (generation != queue_generation())
 	{
-		generation = InvalidOid; /* for when one is not found */
+		generation = InvalidOid; /* in case a label is not found */
 		for (int i = 0; i < (int) lengthof(labels); i++)
 			known[i] = look_up_state(labels[i]);
 		generation = queue_generation();

@@ -5,7 +5,7 @@
 #ifndef TASKQ_STATE_H
 #define TASKQ_STATE_H
 
-/* In the order of the SQL type taskq.state.  Nothing but these successors is legal. */
+/* In the order of the SQL type taskq.state.  No other successors are legal. */
 typedef enum TaskState
 {
 	STATE_PENDING,   /* next: RUNNING (acquire), CANCELLED, EXPIRED */
@@ -18,7 +18,10 @@ typedef enum TaskState
 
 #define NENDED (STATE_EXPIRED - STATE_FINISHED + 1) /* states in which a task has ended */
 
-/* The enum's value as SQL knows it. */
+/* Its name in SQL. */
+extern const char *state_label(TaskState state);
+
+/* The value of the SQL type taskq.state. */
 extern Datum state_datum(TaskState state);
 
 #endif

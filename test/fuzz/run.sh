@@ -2,14 +2,14 @@
 # run.sh
 #		Runs every fuzz target for some time, under sanitizers.
 #
-# usage: [FUZZ_SECONDS=30] run.sh TARGET…
+# usage: [FUZZ_SECONDS=5] run.sh TARGET…
 #
 # Prints TAP: one test for each target, in build/fuzz.  A target begins with its
 # corpus, test/fuzz/corpus/TARGET, to which nothing is added; the input that
 # broke it is printed in base64.  As many run at a time as there are cores.
 
 set -u
-seconds=${FUZZ_SECONDS:-30}
+seconds=${FUZZ_SECONDS:-5}
 work=$(mktemp -d "${TMPDIR:-/tmp}/taskq-fuzz.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM

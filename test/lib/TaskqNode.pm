@@ -3,22 +3,22 @@
 #
 # psql and a new session for each statement cost far more than the statement: psql
 # loads 28 libraries, the server forks, and both end in page faults.  The tests make
-# thousands of calls.  So this package speaks the server's protocol itself, and keeps
-# the session of a call for the next one, which begins with DISCARD ALL, as behind a
-# pooler.  A call to another database ends it, so it is not in the way of DROP DATABASE.
-# A node that was made with sessions => 'new' has a new session for each call.
+# thousands of calls.  So DBD::Pg makes them, and keeps the session of a call for the
+# next one, which begins with DISCARD ALL, as behind a pooler.  A call to another
+# database ends it, so it is not in the way of DROP DATABASE.  A node that was made with
+# sessions => 'new' has a new session for each call.
 #
-# As with psql each statement of a script is sent by itself.  Scripts that only psql
-# understands, those with a backslash or COPY, are left to psql, and so are calls with
-# options for it.
+# As with psql each statement of a script is sent by itself, and the output is that of
+# psql -At.  Scripts that only psql understands, those with a backslash or COPY, are left
+# to psql, and so are calls with options for it.
 
 package TaskqNode;
 
 use strict;
 use warnings FATAL => 'all';
 
-use IO::Select;
-use IO::Socket::UNIX;
+use DBD::Pg ();
+use DBI ();
 use Test::More ();
 use Time::HiRes qw(time usleep);
 
@@ -58,13 +58,14 @@ sub psql
 {
 	my ($self, $database, $script, %params) = @_;
 
-	if ($script =~ /\\|(?:^|;)\s*copy\b/i || grep { !/^(?:stdout|stderr|on_error_die|on_error_stop)$/ } keys %params)
+	if ($script =~ /\\|(?:^|;)\s*copy\b/i || !($params{on_error_stop} // 1)
+		|| grep { !/^(?:stdout|stderr|on_error_die|on_error_stop)$/ } keys %params)
 	{
 		end_session($self);
 		return $self->SUPER::psql($database, $script, %params);
 	}
 	utf8::encode($script) if utf8::is_utf8($script);
-	my ($status, $out, $err) = run_script($self, $database, $script, $params{on_error_stop} // 1);
+	my ($status, $out, $err) = run_script($self, $database, $script);
 	chomp($out, $err);
 	${ $params{stdout} } = $out if $params{stdout};
 	${ $params{stderr} } = $err if $params{stderr};
@@ -77,41 +78,57 @@ sub poll_query_until
 {
 	my ($self, $database, $query, $expected) = @_;
 	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
-	my ($session, $ok, $out, $err);
+	my ($ok, $out, $err);
 
 	$expected //= 't';
-	do
+	until ($ok || defined $out && time() > $deadline)
 	{
+		local $self->{taskq_keeps} = 1;
 		usleep(20_000) if defined $out;
-		($out, $err) = ('', '');
-		$session //= take_session($self, $database, \$err);
-		$ok = $session && run_statement($session, $query, \$out, \$err);
-		undef $session unless defined $ok;
-		chomp($out);
-	} until ($ok && $out eq $expected && $err eq '' || time() > $deadline);
-	leave_session($self, $session) if $session;
-	return 1 if $ok && $out eq $expected;
+		(my $status, $out, $err) = $self->psql($database, $query);
+		$ok = $status == 0 && $out eq $expected && $err eq '';
+	}
+	end_session($self) unless $self->{taskq_keeps};
+	return 1 if $ok;
 	Test::More::diag("timed out executing this query:\n$query\nexpecting this output:\n$expected\nlast output:\n$out\nwith stderr:\n$err");
 	return 0;
 }
 
-# Exit status, output and messages of a script.
+# Exit status, output and messages of a script, up to its first error.
 sub run_script
 {
-	my ($self, $database, $script, $stop) = @_;
+	my ($self, $database, $script) = @_;
 	my ($status, $out, $err) = (0, '', '');
+	my $session = take_session($self, $database) or return (2, $out, DBI->errstr);
 
-	my $session = take_session($self, $database, \$err) or return (2, $out, $err);
 	foreach my $statement (statements($script))
 	{
-		my $ok = run_statement($session, $statement, \$out, \$err);
-		return (2, $out, $err) unless defined $ok;
-		next if $ok || !$stop;
-		$status = 3;
+		next if run_statement($session, $statement, \$out, \$err);
+		$status = $session->ping ? 3 : 2;
 		last;
 	}
 	leave_session($self, $session);
 	return ($status, $out, $err);
+}
+
+# Adds the rows to $$out, one a line, and notices and the error to $$err.  Returns whether
+# it succeeded.
+sub run_statement
+{
+	my ($session, $statement, $out, $err) = @_;
+	my $call = $session->prepare($statement, { pg_direct => 1 });
+	local $SIG{__WARN__} = sub { $$err .= $_[0] };
+
+	if (!$call->execute)
+	{
+		$$err .= $call->errstr;
+		return 0;
+	}
+	return 1 unless $call->{NUM_OF_FIELDS};
+	# DBD::Pg changes them.
+	die "cast it to text: $statement" if grep { /^(?:bytea|float[48])$/ } @{ $call->{pg_type} };
+	$$out .= join('|', map { $_ // '' } @$_) . "\n" foreach @{ $call->fetchall_arrayref };
+	return 1;
 }
 
 # The statements of a script, which end at semicolons outside of quotes and comments.
@@ -131,30 +148,28 @@ sub statements
 
 # ---- sessions -------------------------------------------------------------------------
 
-# The one that is kept, if it is good for the call, else a new one; undef with the reason
-# added to $$err.
+# The one that is kept, if it is good for the call, else a new one; undef if there is none
+# to be had.
 sub take_session
 {
-	my ($self, $database, $err) = @_;
+	my ($self, $database) = @_;
 	my $for = join "\0", $$, $database, map { $_ // '' } @ENV{qw(PGAPPNAME PGOPTIONS)};
 	my $kept = $self->{taskq_session};
-	my $ignored;
 
-	# What can be read is the end of it.
-	return delete $self->{taskq_session}
-	  if $kept && $kept->{for} eq $for && !IO::Select->new($kept->{socket})->can_read(0)
-	  && run_statement($kept, 'discard all', \$ignored, \$ignored);
+	return delete $self->{taskq_session} if $kept && $kept->{private_for} eq $for && $kept->do('discard all');
 	end_session($self);
-	return open_session($self, $database, $for, $err);
+	return DBI->connect('dbi:Pg:' . $self->connstr($database), undef, undef,
+		{ private_for => $for, private_pid => $$, AutoInactiveDestroy => 1, PrintError => 0, PrintWarn => 1,
+			pg_bool_tf => 1, pg_enable_utf8 => 0, pg_expand_array => 0 });
 }
 
-# Keeps it for the next call, unless it is within a transaction.
+# Keeps it for the next call, unless it is within a transaction, or gone.
 sub leave_session
 {
 	my ($self, $session) = @_;
 
 	$self->{taskq_session} = $session;
-	end_session($self) unless $self->{taskq_keeps} && $session->{state} eq 'I';
+	end_session($self) unless $self->{taskq_keeps} && $session->ping == 1;
 	return;
 }
 
@@ -165,93 +180,12 @@ sub end_session
 	my ($self) = @_;
 	my $session = delete $self->{taskq_session};
 
-	return unless $session && $session->{pid} == $$;
-	print { $session->{socket} } pack('aN', 'X', 4);
-	1 while read($session->{socket}, my $rest, 8192);
+	return unless $session && $session->{private_pid} == $$;
+	open(my $socket, '<&', $session->{pg_socket}) or return;
+	$session->disconnect;
+	$socket->blocking(1);
+	1 while read($socket, my $rest, 8192);
 	return;
-}
-
-# ---- the protocol ---------------------------------------------------------------------
-
-sub open_session
-{
-	my ($self, $database, $for, $err) = @_;
-	my $path = $self->host . '/.s.PGSQL.' . $self->port;
-	my $socket = IO::Socket::UNIX->new(Peer => $path);
-	my $session = { socket => $socket, for => $for, pid => $$, state => '' };
-	my %startup = (
-		user => scalar(getpwuid($>)), database => $database, application_name => $ENV{PGAPPNAME},
-		options => $ENV{PGOPTIONS});
-	my $ignored;
-
-	if (!$socket)
-	{
-		$$err .= "connection to server on socket \"$path\" failed: $!\n";
-		return;
-	}
-	my $packet = join '', map { "$_\0$startup{$_}\0" } grep { defined $startup{$_} } sort keys %startup;
-	print $socket pack('NNa*x', length($packet) + 9, 3 << 16, $packet);
-	return receive($session, \$ignored, $err) ? $session : undef;
-}
-
-# Adds the rows to $$out, one a line, and what the server says to $$err.  Returns whether
-# it succeeded, undef if the session has ended.
-sub run_statement
-{
-	my ($session, $statement, $out, $err) = @_;
-
-	print { $session->{socket} } pack('aNa*x', 'Q', length($statement) + 5, $statement);
-	return receive($session, $out, $err);
-}
-
-# The same for what the server sends until it is ready for a query.
-sub receive
-{
-	my ($session, $out, $err) = @_;
-	my $failed = 0;
-
-	while (read($session->{socket}, my $head, 5))
-	{
-		my ($type, $length) = unpack('aN', $head);
-		read($session->{socket}, my $body, $length - 4);
-		$$out .= row_of($body) if $type eq 'D';
-		$$err .= message_of($body) if $type eq 'E' || $type eq 'N';
-		$failed ||= $type eq 'E';
-		next unless $type eq 'Z';
-		$session->{state} = $body;
-		return !$failed;
-	}
-	$$err .= "server closed the connection unexpectedly\n";
-	return;
-}
-
-# A row as psql -At prints it.
-sub row_of
-{
-	my ($body) = @_;
-	my @values;
-	my $at = 2;
-
-	foreach (1 .. unpack('n', $body))
-	{
-		my $length = unpack('l>', substr($body, $at, 4));
-		push @values, $length < 0 ? '' : substr($body, $at + 4, $length);
-		$at += 4 + ($length < 0 ? 0 : $length);
-	}
-	return @values ? join('|', @values) . "\n" : '';
-}
-
-# An error or a notice.
-sub message_of
-{
-	my ($body) = @_;
-	my %field = map { substr($_, 0, 1) => substr($_, 1) } split /\0/, $body;
-	my $text = "$field{S}:  $field{M}\n";
-
-	$text .= "DETAIL:  $field{D}\n" if defined $field{D};
-	$text .= "HINT:  $field{H}\n" if defined $field{H};
-	$text .= "CONTEXT:  $field{W}\n" if defined $field{W} && $field{V} eq 'ERROR';
-	return $text;
 }
 
 1;

@@ -29,7 +29,8 @@ use TaskqNode;
 our @EXPORT = qw(
   taskq_node add_taskq wait_until wait_query wait_state wait_executor wait_polls wait_log
   executor_pid kill_process wait_process_gone kill_server refused_port
-  reconfigure seconds log_size log_since log_is_clean is_consistent);
+  reconfigure seconds log_size log_since log_is_clean is_consistent
+  create_stuck_queue end_stuck_queue nobody_waits);
 
 # A started node with the library preloaded, loopback allowed as a destination,
 # and the extension in database postgres.  Parameters:
@@ -116,7 +117,7 @@ sub wait_log
 
 # Waits until a database's executor has looked for tasks at least once since the
 # call: it has run a transaction more than a poll interval from now.  While none
-# ends but its own it has no reason to look, so this query is one.
+# ends but its own it has no reason to look, so this query is one; and it may sleep.
 sub wait_polls
 {
 	my ($node, $database) = @_;
@@ -124,6 +125,7 @@ sub wait_polls
 	my $since = $node->safe_psql('template1', "select clock_timestamp() + interval '$poll' * 1.5");
 
 	$database //= 'postgres';
+	$node->safe_psql($database, 'select taskq_private.wake_executor()');
 	wait_query($node, 'template1',
 		"select pg_current_xact_id() is not null and state_change > '$since' from pg_catalog.pg_stat_activity"
 		  . " where backend_type = 'taskq executor' and datname = '$database'");
@@ -219,8 +221,88 @@ sub is_consistent
 		union all select count(*) from taskq_private.all_history h join taskq_private.task t using (id)
 		union all select count(*) - count(distinct id) from taskq_private.all_history
 		union all select count(*) from taskq_private.attempt a where not exists (select from taskq_private.task t where t.id = a.task_id)
-		union all select count(*) from taskq_private.task t where not exists (select from taskq_private.all_queues q where q.id = t.queue_id)}),
+		union all select count(*) from taskq_private.task t where not exists (select from taskq_private.queue_names q where q.id = t.queue_id)}),
 		join("\n", (0) x 7), "$what: every task stands in one place, with its key");
+	return;
+}
+
+# Creates a queue of which no task can be kept that has not finished: the tables for them are there,
+# with other columns.  $arguments are those of create_queue() after the name.
+sub create_stuck_queue
+{
+	my ($node, $name, $arguments) = @_;
+
+	# In one transaction, or the executor would make the tables.
+	$node->safe_psql('postgres', qq{begin; select taskq.create_queue('$name', keep_dead => '23 days'$arguments);
+		do \$\$
+		declare
+			day interval;
+		begin
+			foreach day in array '{0, 1 day}'::interval[] loop
+				execute format('create table taskq_private.%I (id int)', 'history_' || taskq_private.bucket(clock_timestamp() + day, '23 days'));
+			end loop;
+		end
+		\$\$; commit});
+	return;
+}
+
+# Drops these tables: the tasks can end.
+sub end_stuck_queue
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{do $$
+		declare
+			wrong regclass;
+		begin
+			for wrong in select oid from pg_class where relname ~ '^history_[0-9]+$' and relnatts = 1 and relkind = 'r' loop
+				execute format('drop table %s', wrong);
+			end loop;
+		end
+		$$});
+	return;
+}
+
+# Fails if a call waits for a lock.  The session of $holder has an open transaction; each kind of
+# call, on a queue that the transaction has nothing to do with, must end although it stays open.
+# So this does not depend on how busy the machine is.
+#   privileges => 0: it has dropped a queue; those that do so as well or change privileges may wait
+sub nobody_waits
+{
+	my ($node, $holder, $what, %params) = @_;
+	my $privileges = q{
+		create role other_role;
+		select taskq.grant_queue('bystander', 'other_role', '{submit, work}'), taskq.revoke_queue('bystander', 'other_role', '{submit, work}');
+		drop role other_role;
+		select taskq.drop_queue('bystander', force => true), taskq.drop_queue('other endpoint', force => true)};
+	my $calls = q{
+		set lock_timeout = '50ms';
+		select taskq.create_queue('bystander', keep_key => '1 day'), taskq.alter_queue('bystander', lease_for => '1 hour');
+		select taskq.create_retry_policy('bystander'), taskq.drop_retry_policy('bystander');
+		select taskq.create_endpoint('other endpoint', 'http://127.0.0.1:1/', retry => 'none');
+		select taskq.alter_endpoint('other endpoint', max_running => 5), taskq.rotate_secret('other endpoint') is null;
+		select taskq.submit('bystander', '1', key => 'a'), taskq.submit('bystander', '1', key => 'b', start_within => '1 hour'),
+			taskq.submit('bystander', '1', key => 'a', on_duplicate => 'replace'), taskq.submit_http('http://127.0.0.1:1/', delay => '1 hour');
+		select count(*) from taskq.submit_many('bystander', array_fill('1'::jsonb, array[20]), (select array_agg('k' || i) from generate_series(1, 20) i));
+		create temp table got as select id, token from taskq.acquire('bystander', 10);
+		select count(*) from got, taskq.heartbeat(id, token);
+		select count(taskq.progress(id, token, 0.5)) from got;
+		select taskq.cancel(id), taskq.release(id, token) from got limit 1;
+		select taskq.fail(id, token, 'x', retryable => false), taskq.retry(id) from got offset 1 limit 1;
+		select taskq.fail(id, token, 'x') from got offset 2 limit 1;
+		select taskq.finish(id, token), taskq.result(id) from got offset 3 limit 1;
+		select taskq.finish_many(array_agg(id), array_agg(token)) from (select * from got offset 4 limit 2) x;
+		select count(*) from taskq.finish_and_acquire('bystander', '{}', '{}', null, 2);
+		select taskq.cancel_key('bystander', 'k20'), taskq.pause_queue('bystander'), taskq.resume_queue('bystander'), taskq.purge_queue('bystander');
+		call taskq.wait_ready('bystander', '0');
+		select count(*) from taskq.tasks; select count(*) from taskq.attempts; select count(*) from taskq.workers; select count(*) from taskq.queues;
+		select count(*) from taskq.queue_stats(); select count(*) from taskq.status();
+		select count(*) from taskq_private.push_claim(1, '{other endpoint}', 'outside'), taskq_private.push_next_due('{other endpoint}', 'outside');
+		select taskq_private.take_back_leases(5), taskq_private.expire_starts(5), taskq_private.make_history(), taskq_private.drop_keys(), taskq_private.sweep();};
+	my ($status, $output, $error) = $node->psql('postgres', $calls . ($params{privileges} // 1 ? $privileges : ''));
+	Test::More::is($error, '', "nobody waits while $what");
+	$holder->query_safe('commit');
+	$node->safe_psql('postgres', $privileges) unless $params{privileges} // 1;
 	return;
 }
 
@@ -365,7 +447,7 @@ sub DESTROY
 
 1;
 
-# ---- worker/taskq-worker ------------------------------------------------------
+# ---- worker/taskq-worker, and other programs that run on ---------------------
 
 package TaskqTest::Worker;
 
@@ -381,12 +463,19 @@ use PostgreSQL::Test::Utils ();
 sub start
 {
 	my ($class, $node, $user, @options) = @_;
-	my $self = bless { log => PostgreSQL::Test::Utils::tempdir() . '/log' }, $class;
 	my $database = 'host=' . $node->host . ' port=' . $node->port . " dbname=postgres user=$user";
 
-	$self->{process} = IPC::Run::start(
-		[ 'build/worker/taskq-worker', '--database', $database, '--allow', '127.0.0.0/8, ::1', '--ports', '1-65535', @options ],
-		'<', \undef, '>', $self->{log}, '2>&1');
+	return $class->start_program('build/worker/taskq-worker', '--database', $database, '--allow', '127.0.0.0/8, ::1',
+		'--ports', '1-65535', @options);
+}
+
+# Any other program.
+sub start_program
+{
+	my ($class, @command) = @_;
+	my $self = bless { log => PostgreSQL::Test::Utils::tempdir() . '/log' }, $class;
+
+	$self->{process} = IPC::Run::start([@command], '<', \undef, '>', $self->{log}, '2>&1');
 	return $self;
 }
 

@@ -41,6 +41,7 @@ Paths, arguments may be followed by ?name=value:
     /gzip           200, claims Content-Encoding: gzip, body is not gzip
     /twice          200, and right after it another answer to nothing
     /leave          200; the connection is closed when the next request begins
+    /closing/MS     200; the connection is closed MS milliseconds later
     /raw/NAME       what is called so below, and the connection is closed
     anything else   404
 
@@ -97,6 +98,12 @@ def raw_endless_body():
         yield b"x" * 65536
 
 
+def raw_endless_extension():
+    yield OK + b"Transfer-Encoding: chunked\r\n\r\n1;name="
+    while True:
+        yield b"e" * 65536
+
+
 # Pieces: bytes to be sent, or seconds to wait.  The last ones tell how the end comes.
 # What is a whole answer says that the connection closes: else the next request, not
 # this one, could meet the end.
@@ -105,6 +112,7 @@ RAW = {
     "endless-head": raw_endless_head,
     "endless-continue": raw_endless_continue,
     "endless-body": raw_endless_body,
+    "endless-extension": raw_endless_extension,
     "long-line": lambda: [OK + b"X-Long: " + b"l" * 100000 + b"\r\nContent-Length: 0\r\n\r\n"],
     "cookies": lambda: [OK + b"Set-Cookie: a=b\r\n" * 100000 + b"Content-Length: 0\r\n\r\n"],
     "continues": lambda: [b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
@@ -124,7 +132,7 @@ RAW = {
     "status-text": lambda: [b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n"],
     "upgrade": lambda: [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: odd\r\n\r\n",
                         b"\x00\x01\x02"],
-    "no-content": lambda: [b"HTTP/1.1 204 No Content\r\n" + CLOSE + b"\r\n", b"but there is some"],
+    "no-content": lambda: [b"HTTP/1.1 204 No Content\r\n" + CLOSE + b"\r\nbut there is some"],
     "long-reason": lambda: [b"HTTP/1.1 500 " + b"r" * 10000 + b"\r\n" + CLOSE + b"Content-Length: 0\r\n\r\n"],
     "escapes": lambda: [b"HTTP/1.1 500 \x1b[31mred\x1b[0m\r\nX-Esc: \x1b]0;title\x07\r\n"
                         b"X-High: \xff\xfe\xc3\xa4\r\n" + CLOSE + b"Content-Length: 3\r\n\r\n\x1b\x00\xff"],
@@ -341,6 +349,12 @@ class Receiver:
         writer.write(answer(200, b"ok"))
         await writer.drain()
         await reader.read(1)
+        return False
+
+    async def do_closing(self, request, reader, writer):
+        writer.write(answer(200, b"ok"))
+        await writer.drain()
+        await asyncio.sleep(request.argument / 1000)
         return False
 
     async def do_garbage(self, request, reader, writer):

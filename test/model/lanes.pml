@@ -4,17 +4,16 @@
  *
  * One queue and one lane of it.  A task row is its number: run_at, id and
  * place in the index at once, so row 1 is acquired before row 2 and is late
- * where 2 has been read already.  What C does under the slot's spinlock is one
+ * where 2 has been read already.  What C does under the lock of the slot is one
  * atomic step here, and so is what PostgreSQL does at once: a row becomes
- * visible, an index entry is found.  So is a claim, which succeeds or does not:
- * how that comes about is in pending.pml.  Between two such steps anything may
- * happen.
+ * visible, an index entry is found.  A claim is one step, too: pending.pml has
+ * its parts.  Between two steps each process may act.
  *
- * What must hold is said in settle(): when everything has stopped, each row
- * that is committed and not claimed is unread or a candidate, and who acquires
- * now gets all of them.  claim() says that nobody gets a row that somebody has.
+ * settle() says what must hold.  When all processes have stopped, each row that
+ * is committed and not claimed is unread or a candidate, and an acquirer gets
+ * all of them.  claim() asserts that no row is claimed twice.
  *
- * -DSCENARIO chooses who takes part, -DVARIANT leaves a part of the protocol
+ * -DSCENARIO chooses the processes, -DVARIANT leaves a part of the protocol
  * out; each variant has its line in mutations.txt, too.
  */
 
@@ -35,7 +34,7 @@ mtype = { absent, uncommitted, pending, claimed, gone };
 mtype row[ROWS + 1] = absent;
 bool entry[ROWS + 1];
 
-/* Who has claimed it, or is about to commit that; for the assertion only. */
+/* How many acquirers have claimed it or are about to commit that; for the assertion only. */
 byte claims[ROWS + 1];
 
 /* The slot, and its lane. */
@@ -44,6 +43,7 @@ byte next_due = 0; /* DT_NOBEGIN: all is to be read */
 byte told_due = NEVER;
 bool scanning = false;
 bool lowered = false;
+bool version = 0; /* changes when another queue gets the slot, or this queue gets it again */
 byte heap[ROWS + 1]; /* how often it is a candidate */
 byte count = 0;
 
@@ -175,13 +175,14 @@ inline next_entry(from, c)
 	}
 }
 
-/* refill(), under the slot's refill lock; found[] is Refill.found, "to" its Position */
+/* refill(), under the refill lock of the slot; found[] is Refill.found, "to" its Position */
 inline refill()
 {
 	/* refill_begin() */
 	atomic {
 		due = (next_due <= t);
 		to = read;
+		v = version;
 		told_due = NEVER;
 #ifndef SCAN_BEFORE_FLAG
 		scanning = true;
@@ -209,20 +210,28 @@ inline refill()
 #endif
 	/* refill_end() */
 	atomic {
+#ifdef NO_VERSION
+		v = version;
+#endif
 		if
-		:: due && !lowered ->
-			read = to;
-			next_due = (done -> EARLIEST(told_due, unread) : next_due)
+		:: v == version ->
+			if
+			:: due && !lowered ->
+				read = to;
+				next_due = (done -> EARLIEST(told_due, unread) : next_due)
+			:: else
+			fi;
+			scanning = false
 		:: else
 		fi;
-		scanning = false;
 		for (r : 1 .. ROWS) {
 			if
-			:: found[r] -> push(r); found[r] = false
+			:: found[r] && v == version -> push(r)
 			:: else
-			fi
+			fi;
+			found[r] = false
 		}
-		c = 0; to = 0; unread = 0; done = false; due = false; nfound = 0; r = 0; k = 0
+		v = 0; c = 0; to = 0; unread = 0; done = false; due = false; nfound = 0; r = 0; k = 0
 	}
 }
 
@@ -230,7 +239,7 @@ inline refill()
 
 #define LOCALS \
 	byte c, t, k, r, to, unread, nfound; \
-	bool due, done, found[ROWS + 1]
+	bool due, done, v, found[ROWS + 1]
 
 /* take(): on return c is the candidate, 0 when nothing is due */
 inline take()
@@ -431,6 +440,29 @@ proctype sweeper()
 	od
 }
 
+/* ---- forgetting -------------------------------------------------------------------------- */
+
+/* slot_forget(): the slot is evicted, or an administrator rewrites the table */
+proctype forgetter()
+{
+	byte k;
+
+	atomic {
+		version = !version;
+		scanning = false;
+		lowered = false;
+		for (k : 1 .. ROWS) {
+			heap[k] = 0
+		}
+		count = 0;
+		read = 0;
+		next_due = 0;
+		told_due = NEVER;
+		k = 0
+	};
+	running--
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 proctype clock()
@@ -488,6 +520,14 @@ init
 		run submitter(2);
 		run acquirer();
 		run looker()
+#elif defined(FORGET)
+		running = 4;
+		row[3] = pending;
+		entry[3] = true;
+		run submitter(1);
+		run acquirer();
+		run acquirer();
+		run forgetter()
 #elif defined(DELAYED)
 		running = 5;
 		now = ROWS - 1;

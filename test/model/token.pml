@@ -2,34 +2,37 @@
  * token.pml
  *		The tokens of token.c over crashes and failovers, for spin: see run.sh.
  *
- * A token is a timeline, a block and a number in the block.  Blocks come from
- * a sequence that is made durable before a number is used; claims commit
- * asynchronously, so a crash may lose the claim and never the block.  What a
- * lost claim's worker knows is remembered here in issued[].
+ * A token is a block and a number in the block.  Blocks come from a sequence
+ * that is made durable before a number is used; claims commit asynchronously,
+ * so a crash may lose the claim and never the block.  What a lost claim's
+ * worker knows is remembered here in issued[].
+ *
+ * A promoted server's counter jumps over all blocks that can have been used
+ * before: here each jump has BLOCKS of its own.
  */
 
-#define BLOCKS    3
-#define NUMBERS   2 /* 2 to the power of NUMBER_BITS */
-#define TIMELINES 2
-#define CRASHES   2
+#define BLOCKS  3
+#define NUMBERS 2 /* 2 to the power of NUMBER_BITS */
+#define JUMPS   2
+#define CRASHES 2
 
 /* The sequence taskq_private.token_block as the server has it, on its disk, and on the standby. */
 byte sequence = 0;
 byte on_disk = 0;
 byte on_standby = 0;
-byte timeline = 0;
+byte jumps = 0;
 
 /* TaskqDatabase: the block that all sessions share. */
 byte block = 0; /* 0: none */
 byte number = NUMBERS;
 
 byte starts = 0; /* of the server; a session of an earlier one is gone */
-byte issued[TIMELINES * (BLOCKS + 1) * NUMBERS];
+byte issued[JUMPS * (BLOCKS + 1) * NUMBERS];
 
-#ifdef NO_TIMELINE
+#ifdef NO_JUMP
 #define TOKEN(b, n) ((b) * NUMBERS + (n))
 #else
-#define TOKEN(b, n) ((timeline * (BLOCKS + 1) + (b)) * NUMBERS + (n))
+#define TOKEN(b, n) ((jumps * (BLOCKS + 1) + (b)) * NUMBERS + (n))
 #endif
 
 #define CRASHED (mine != starts)
@@ -107,9 +110,9 @@ end:
 			block = 0;
 			number = NUMBERS
 		}
-	:: timeline < TIMELINES - 1 ->
+	:: jumps < JUMPS - 1 ->
 		atomic {
-			timeline++; /* promotion */
+			jumps++; /* promotion */
 			starts++;
 			on_disk = on_standby;
 			sequence = on_standby;

@@ -1,4 +1,4 @@
--- Arming: what is new arms itself once, what was copied does not.
+-- Arming: a new database is armed by its first submit, a copied one is not.
 create temp table before as select * from taskq_private.arm;
 delete from taskq_private.arm;
 select taskq_private.armed();
@@ -10,7 +10,7 @@ rollback;
 select taskq_private.armed();
 select taskq.cancel(taskq.submit('default'));
 select taskq_private.armed();
--- A copy: the row says another database.
+-- A copy: the row names another database.
 update taskq_private.arm set database = 1;
 select taskq_private.armed();
 select taskq.cancel(taskq.submit('default'));

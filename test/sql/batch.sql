@@ -3,7 +3,7 @@
 set timezone = 'UTC';
 select taskq.create_queue('batch');
 
--- submit_many: in the order of the input, per-element keys and times.
+-- submit_many: ids in the order of the input; keys and times for each element.
 create temp table s as select n, id from taskq.submit_many('batch',
 	array['{"n": 1}', '{"n": 2}', null, '{"n": 4}']::jsonb[], keys => array['z', null, 'a', 'z'],
 	run_ats => array[null, '2100-01-01', null, null]::timestamptz[], kind => 'many', priority => 3)

@@ -1,8 +1,8 @@
--- Endpoints: what can be said of them, what is refused, and what is claimed of them.
+-- Endpoints: their settings, refused arguments, and claims of their tasks.
 set client_min_messages = warning;
 \set VERBOSITY terse
 \set ON_ERROR_STOP 0
--- The executor itself stays out of it.
+-- The executor is stopped, so that it does not claim the tasks.
 select taskq.stop_executor(), taskq.arm();
 
 \set secret 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX'
@@ -13,7 +13,7 @@ select endpoint, url, header_names, timeout, max_running, rate, signed, old_secr
 	from taskq.endpoints order by endpoint;
 select queue, mode, url, retry, executor, paused, pause_reason from taskq.queues where queue in ('hooks', 'bare') order by queue;
 
--- What is refused; the number of endpoints stays.
+-- Refused calls; the number of endpoints stays the same.
 create function pg_temp.try(call text) returns text language plpgsql as $$
 declare
 	detail text;
@@ -95,7 +95,7 @@ select call, pg_temp.try(call) from unnest(array[
 	]) as call;
 select count(*) from taskq.endpoints;
 
--- What is sent.
+-- The requests.
 set timezone = 'UTC';
 select taskq.submit_http(endpoint => 'hooks', path => '/a?b=c', payload => '{"a": 1}', headers => '{"x-KEY": "mine", "X-Own": "1"}') as a,
 	taskq.submit('hooks', '[2]') as b, taskq.submit_http(endpoint => 'bare', path => '?q', method => 'GET') as c \gset
@@ -105,7 +105,7 @@ select count(*), count(*) filter (where id = :c) as bare from claimed;
 select method, url, timeout_ms,
 	array(select h from unnest(headers) h where h !~ '^(User-Agent|X-Task-Id|Idempotency-Key|webhook-)' order by 1) as headers,
 	convert_from(body, 'UTF8') as body from claimed order by id;
--- Signed with what is sent; verify_signature() is compared with another library in 028_endpoints.pl.
+-- The signature is that of the request; 028_endpoints.pl compares verify_signature() with another library.
 select taskq.verify_signature(:'secret', (select jsonb_object(array_agg(split_part(h, ': ', 1)), array_agg(split_part(h, ': ', 2)))
 	from unnest(headers) h), body) as verified, taskq.verify_signature(:'secret', (select jsonb_object(array_agg(split_part(h, ': ', 1)),
 	array_agg(split_part(h, ': ', 2))) from unnest(headers) h), body || '\x00') as another from claimed where id in (:a, :b) order by id;
@@ -121,7 +121,7 @@ select taskq.verify_signature(:'secret', x, null) from unnest(array['{}', '[]', 
 	'{"webhook-id": "a", "webhook-timestamp": "1e9", "webhook-signature": "v1,"}']::jsonb[]) x;
 select taskq.verify_signature(:'secret', null, null);
 
--- How many at a time, and how fast.
+-- max_running and rate.
 select taskq.create_endpoint('two', 'http://two.example', max_running => 2);
 select count(taskq.submit('two', '1')) from generate_series(1, 5);
 select count(*) from taskq_private.push_claim(10, null, null);
@@ -130,7 +130,7 @@ select taskq_private.push_report(id, token, 'success', 'http', 200, null, null, 
 	from taskq_private.lease where queue_id = (select id from taskq_private.queue where name = 'two') limit 1;
 select count(*) from taskq_private.push_claim(10, null, null);
 select taskq.alter_endpoint('two', max_running => 0, rate => 1);
--- One at once.
+-- One request may start at once.
 select count(*) from taskq_private.push_claim(10, null, null);
 select next_ms between 1 and 1000 as within_a_second, limited from taskq_private.push_next_due(null, null);
 select taskq.alter_endpoint('two', rate => 0);
@@ -158,14 +158,14 @@ select * from taskq_private.push_next_due(null, null) as due where next_ms betwe
 select taskq.pause_queue('broken'), taskq.resume_queue('broken');
 select pg_temp.answer('http', 200, 1);
 select failures, circuit, next_start from taskq.endpoints where endpoint = 'broken';
--- A pause that was asked for.
+-- A pause that a Retry-After has asked for.
 select pg_temp.answer('http', 503, 1, '90 s');
 select failures, circuit, next_start between now() + interval '80 s' and now() + interval '91 s' as in_90_seconds
 	from taskq.endpoints where endpoint = 'broken';
 select pg_temp.answer('http', 200, 10);
 select ok, detail ~ '^"broken": it has asked for nothing to be sent before ' as told, hint from taskq.status() where "check" = 'endpoints';
 
--- Hosts are kept as DNS has them.
+-- Hosts are stored in ASCII.
 select taskq.create_endpoint('books', 'https://Bücher.example/ok'), taskq.create_queue('books too', 'push', 'https://bücher.example');
 select taskq.alter_queue('books too', url => 'http://faß.example');
 select queue, url from taskq.queues where queue ~ '^books' order by queue;
@@ -173,7 +173,7 @@ select taskq.submit_http('http://例え.テスト/?a', queue => 'books too') as 
 select url from taskq.tasks where id = :id;
 select taskq.drop_queue('books too', force => true);
 
--- Nothing is left of one that is dropped.
+-- A dropped endpoint leaves no rows.
 select taskq.drop_queue(endpoint, force => true) from taskq.endpoints order by endpoint;
 select (select count(*) from taskq_private.endpoint), (select count(*) from taskq_private.endpoint_secret);
 select taskq.disarm(), taskq.start_executor();

@@ -1,8 +1,9 @@
--- Rights on single queues: what was granted can be done, and of all else the
--- role learns nothing.
+-- Privileges on single queues: a role can do what was granted, and it
+-- learns nothing about other queues.
 \set VERBOSITY terse
 
-select taskq.create_queue('mine'), taskq.create_queue('theirs'), taskq.create_queue('hooks', mode => 'push', url => 'http://192.0.2.1/');
+select taskq.create_queue('mine'), taskq.create_queue('theirs'), taskq.create_queue('hooks', mode => 'push', url => 'http://192.0.2.1/'),
+	taskq.create_endpoint('hooks2', 'http://192.0.2.1/');
 create role regress_submit;
 create role regress_work;
 create role regress_view;
@@ -15,8 +16,8 @@ select taskq.grant_queue('mine', 'regress_submit', '{submit}'), taskq.grant_queu
 	taskq.grant_queue('mine', 'regress_team', '{submit, work, view, control}');
 select * from taskq.queue_grants order by queue, role::text;
 
--- What a call by that role returns, all undone again; '-' for the server's own
--- refusal, before anything of taskq ran.
+-- Returns the result of a call by that role, and rolls it back; '-' if the server
+-- has refused the call before code of taskq ran.
 create function try(who text, call text) returns text language plpgsql as $$
 declare
 	result text;
@@ -58,13 +59,14 @@ create function call_of(template text, q text) returns text language sql as $$
 $$;
 create view calls as select * from unnest(array[
 	'taskq.submit($q) > 0', 'taskq.submit($q, key => ''k'') > 0', 'count(*) from taskq.submit_many($q, array[''1'']::jsonb[])',
-	'taskq.cancel($pending)', 'taskq.cancel_key($q, ''k'')', 'state from taskq.result($pending)', 'count(*) from taskq.response($dead)',
+	'taskq.cancel($pending)', 'count(*) from taskq.cancel_many(array[$pending])', 'taskq.cancel_key($q, ''k'')', 'taskq.reschedule($pending)',
+	'state from taskq.result($pending)', 'count(state) from taskq.results(array[$pending])', 'count(*) from taskq.response($dead)',
 	'count(*) from taskq.acquire($q)', 'count(*) from taskq.heartbeat($running)', 'taskq.finish($running)',
-	'taskq.fail($running, ''x'')', 'taskq.release($running)', 'taskq.progress($running, 0.5)',
+	'taskq.fail($running, ''x'')', 'taskq.release($running)', 'taskq.decline($running)', 'taskq.serve(array[$q])', 'taskq.progress($running, 0.5)',
 	'count(*) from taskq.finish_many($ids)', 'count(*) from taskq.heartbeat_many($ids)', 'count(*) from taskq.finish_and_acquire($q, $ids)',
 	'count(*) from taskq.tasks where queue = $q', 'count(*) from taskq.attempts where task_id = $dead',
-	'count(*) from taskq.queues where queue = $q', 'count(*) from taskq.workers where queue = $q',
-	'taskq.pause_queue($q)', 'taskq.resume_queue($q)', 'taskq.purge_queue($q)', 'taskq.retry($dead)',
+	'count(*) from taskq.queues where queue = $q', 'count(*) from taskq.workers where queue = $q', 'count(*) from taskq.unserved($q)',
+	'taskq.pause_queue($q)', 'taskq.resume_queue($q)', 'taskq.purge_queue($q)', 'taskq.retry($dead)', 'taskq.redrive($q)',
 	'taskq.drop_queue($q, true)', 'taskq.grant_queue($q, ''regress_member'', ''{view}'')',
 	'count(*) from taskq.status()', 'count(*) from taskq_private.task']) with ordinality as c (template, n);
 create function tries(q text)
@@ -76,7 +78,7 @@ $$;
 select * from tries('mine');
 select * from tries('theirs');
 
--- A push queue, and the error in full.
+-- A push queue, and the complete error.
 select try('regress_submit', 'taskq.submit_http(''http://192.0.2.1/'', queue => ''hooks'')');
 \set VERBOSITY default
 set role regress_submit;
@@ -84,7 +86,7 @@ select taskq.submit('theirs');
 reset role;
 \set VERBOSITY terse
 
--- wait() is no way round.
+-- wait() checks the privilege as well.
 select id as theirs from task_of where queue = 'theirs' and kind = 'dead' \gset
 select id as mine from task_of where queue = 'mine' and kind = 'dead' \gset
 set role regress_submit;
@@ -92,7 +94,19 @@ call taskq.wait(:theirs, '0');
 call taskq.wait(:mine, '0');
 reset role;
 
--- The views let no function of the caller look at rows that it may not see.
+-- So do the other procedures; to wait_all() a task that the role may not see is an unknown one.
+select array_agg(id) filter (where queue = 'mine') as mine, array_agg(id) as both from task_of where kind = 'pending' \gset
+set role regress_submit;
+call taskq.wait_all(:'mine', '0');
+call taskq.wait_all(:'both', '0');
+call taskq.wait_ready_any('{mine}', '0');
+set role regress_work;
+call taskq.wait_all(:'mine', '0');
+call taskq.wait_ready_any('{mine}', '0');
+call taskq.wait_ready_any('{mine, theirs}', '0');
+reset role;
+
+-- The views do not pass rows that the caller may not see to its functions.
 create function spy(t taskq.tasks) returns boolean language plpgsql cost 0.0001 as $$
 begin
 	raise notice 'saw a task of queue %', $1.queue;
@@ -104,7 +118,17 @@ select count(*) from taskq.tasks t where spy(t);
 reset role;
 drop function spy;
 
--- What an extension's role may do on every queue stays beside it.
+-- A queue on which a role has no privilege does not exist for it: the error is that of a wrong name.
+\set VERBOSITY default
+set role regress_submit;
+select taskq.submit('nowhere');
+select taskq.submit('theirs');
+select taskq.submit_http(endpoint => 'nowhere');
+select taskq.submit_http(endpoint => 'hooks2');
+reset role;
+\set VERBOSITY terse
+
+-- A role of the extension keeps its privilege on every queue.
 grant taskq_submitter to regress_submit;
 select try('regress_submit', 'taskq.submit(''theirs'') > 0');
 revoke taskq_submitter from regress_submit;
@@ -126,7 +150,7 @@ select call, refuse(call) from unnest(array['taskq.grant_queue(''nowhere'', ''re
 	'taskq.grant_queue(''mine'', ''regress_view'', ''{view, null}'')', 'taskq.grant_queue(''mine'', ''public'', ''{view}'')',
 	'taskq.revoke_queue(''nowhere'', ''regress_view'', ''{view}'')', 'taskq.grant_queue(null, ''regress_view'', ''{view}'')']) as call;
 
--- Taken back: with the last queue goes EXECUTE; before, the role cannot be dropped.
+-- Revoked: with the last queue the role loses EXECUTE; before that it cannot be dropped.
 select taskq.grant_queue('theirs', 'regress_view', '{view}');
 select taskq.revoke_queue('mine', 'regress_view', '{view, work}');
 select try('regress_view', 'count(*) from taskq.tasks where queue = ''mine'''), try('regress_view', 'count(*) from taskq.tasks where queue = ''theirs''');
@@ -134,11 +158,29 @@ drop role regress_view;
 select taskq.drop_queue('theirs', true);
 select try('regress_view', 'count(*) from taskq.tasks where queue = ''theirs''');
 drop role regress_view;
--- Of a dropped queue's tasks only an admin knows.
+
+-- Rights that the role had before stay, those that grant_queue() gave go.
+create role regress_plain;
+grant usage on schema taskq to regress_plain;
+grant select on taskq.tasks to regress_plain;
+grant execute on function taskq.status() to regress_plain;
+create view rights as select has_schema_privilege('regress_plain', 'taskq', 'usage') as schema,
+	has_table_privilege('regress_plain', 'taskq.tasks', 'select') as tasks, has_table_privilege('regress_plain', 'taskq.attempts', 'select') as attempts,
+	has_function_privilege('regress_plain', 'taskq.status()', 'execute') as status,
+	has_function_privilege('regress_plain', 'taskq.queue_stats(text)', 'execute') as queue_stats;
+select * from rights;
+select taskq.grant_queue('mine', 'regress_plain', '{view}');
+select * from rights;
+select taskq.revoke_queue('mine', 'regress_plain', '{view}');
+select * from rights;
+drop view rights;
+drop owned by regress_plain;
+drop role regress_plain;
+-- Only an administrator sees the tasks of a dropped queue.
 create role regress_reader in role taskq_reader;
 create role regress_admin in role taskq_admin;
 select try('regress_reader', 'count(*) from taskq.tasks where queue = ''theirs'''), try('regress_admin', 'count(*) > 0 from taskq.tasks where queue = ''theirs''');
--- DROP OWNED leaves a row behind that no role of the future inherits.
+-- DROP OWNED leaves a row that no later role inherits.
 drop owned by regress_work;
 drop role regress_work;
 create role regress_work;
@@ -146,7 +188,7 @@ select try('regress_work', 'count(*) from taskq.acquire(''mine'')');
 select taskq.grant_queue('mine', 'regress_work', '{submit}');
 select try('regress_work', 'count(*) from taskq.acquire(''mine'')'), try('regress_work', 'taskq.submit(''mine'') > 0');
 
-select taskq.drop_queue('mine', true), taskq.drop_queue('hooks', true);
+select taskq.drop_queue('mine', true), taskq.drop_queue('hooks', true), taskq.drop_queue('hooks2', true);
 select * from taskq.queue_grants;
 drop function try, refuse, make_tasks, tries, call_of;
 drop view calls;

@@ -1,4 +1,4 @@
--- Keys: at most one live task of a queue has a given one.
+-- Keys: at most one live task of a queue has a given key.
 \set VERBOSITY terse
 select taskq.create_queue('keys', keep_key => '1 hour'), taskq.create_queue('other'), taskq.create_queue('soon', keep_key => '0');
 
@@ -40,7 +40,7 @@ select taskq.finish(id, token) from taskq.acquire('soon');
 select taskq.submit('soon', key => 'k') > :id as free;
 select taskq.purge_queue('soon');
 
--- A rollback frees the key, a savepoint's too.
+-- A rollback frees the key, a rollback to a savepoint too.
 begin;
 select taskq.submit('soon', key => 'r') as id \gset
 rollback;
@@ -60,7 +60,7 @@ select taskq.submit('keys', '"s"', key => 'iso', on_duplicate => 'replace') = :i
 commit;
 select payload from taskq.tasks where id = :id;
 
--- retry() needs the key back.
+-- retry() takes the key again.
 select taskq.cancel(:id);
 select taskq.retry(:id);
 select taskq.submit('keys', key => 'iso') = :id as has_it_again;
@@ -69,13 +69,13 @@ select taskq.submit('keys', key => 'iso', on_duplicate => 'replace') <> :id as n
 select taskq.retry(:id);
 select taskq.cancel_key('keys', 'iso');
 
--- Requests have keys, too.
+-- HTTP requests have keys too.
 select taskq.submit_http('http://a.example/', key => 'h', delay => '1 hour') = taskq.submit_http('http://b.example/', key => 'h', delay => '1 hour') as kept;
 select taskq.submit_http('http://c.example/', '{"c": 1}', key => 'h', delay => '2 hours', on_duplicate => 'replace') > 0 as replaced;
 select url, payload, run_at > now() + interval '90 min' as later from taskq.tasks where key = 'h';
 select taskq.cancel_key('http', 'h');
 
--- Bad ones.
+-- Bad keys.
 select taskq.submit('keys', key => '');
 select taskq.submit('keys', key => repeat('k', 513));
 select taskq.submit('keys', key => E'a\nb');
@@ -84,7 +84,7 @@ select taskq.submit('keys', key => repeat('k', 512)) > 0 as longest;
 select taskq.cancel_key('nowhere', 'k');
 select taskq.cancel_key('keys', null);
 
--- Keys whose time is up are forgotten; those of a dropped queue, too.
+-- Keys whose time is over are forgotten, and those of a dropped queue.
 update taskq_private.key set taken_until = 'epoch' where taken_until is not null;
 select taskq_private.drop_keys();
 select count(*) from taskq_private.key where taken_until is not null;

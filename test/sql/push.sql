@@ -1,5 +1,5 @@
--- The push protocol: what the executor is given, and what becomes of its reports.
--- The executor itself is stopped meanwhile, so that it stays out of it.
+-- The push protocol: the requests that the executor gets, and the effects of its reports.
+-- The executor is stopped meanwhile, so that it does not claim the tasks.
 set timezone = 'UTC';
 select taskq.create_queue('hook', mode => 'push', url => 'https://hook.example/in', retry => 'default');
 select taskq.stop_executor(), taskq.arm();
@@ -12,11 +12,11 @@ select method, url, timeout_ms, lease_ms, body,
 	array(select regexp_replace(regexp_replace(h, '(X-Task-Id|Idempotency-Key): .*', '\1: …'), 'taskq/.*', 'taskq/…')
 		from unnest(headers) h) as headers
 from taskq_private.push_claim(10, null, null) order by id;
--- Earlier where a task was due that is gone.
+-- It may be earlier if a task was due that no longer exists.
 select next_ms between 1 and 3600000 as in_an_hour, limited from taskq_private.push_next_due(null, null);
 select count(*) from taskq_private.push_claim(10, null, null);
 
--- A failed exchange: the answer is kept, the task tried again.
+-- A failed exchange: the answer is stored, and the task is tried again.
 select taskq_private.push_report(id, token, 'retry', 'http', 503,
 	E'Content-Type: text/html\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nX-Bytes: \\377\\376\r\nbroken line\r\n: no name\r\n'::bytea,
 	'\x3c00ff', true, '250 ms', null, '20 s', '{"dns": "1000 us", "first_byte": "200000 us"}') from taskq_private.lease where id = :a;
@@ -24,7 +24,13 @@ select state, attempt, error, run_at - now() between interval '15 s' and interva
 select * from taskq.response(:a);
 select attempt, worker, class, error, status, elapsed, dns, connect, tls, first_byte from taskq.attempts where task_id = :a;
 
--- Changed behind everybody's back: found by a sweep.  One may be under way.
+-- The key of a task.
+select taskq.submit('hook', '{}', key => 'nightly@2027-03-14T07:00:00Z') as plain, taskq.submit('hook', '{}', key => '100 % ü') as encoded \gset
+select h as header from taskq_private.push_claim(2, null, null) c, unnest(headers) h where h like 'X-Task-Key%' order by 1;
+select taskq_private.push_report(id, token, 'success', 'http', 200, '', '', false, '2 ms', null, null, null)
+	from taskq_private.lease where id in (:plain, :encoded);
+
+-- An update by hand tells no session, so a sweep finds the task.  A sweep may be under way.
 create procedure sweep() language plpgsql as $$
 begin
 	for i in 1..2 loop
@@ -50,6 +56,14 @@ select state, attempt, error, url from taskq.tasks where id = :a;
 select * from taskq.response(:a);
 select attempt, class, error, status from taskq.attempts where task_id = :a order by attempt;
 
+-- A class that is none is stored as internal, however long it is; the error is cut off.
+select taskq.submit('hook', '3') as long \gset
+select count(*) from taskq_private.push_claim(1, null, null);
+select taskq_private.push_report(id, token, 'retry', repeat('c', 10000000), null, null, null, null, '1 mon -29 days', repeat('e', 10000000), null, '{"dns": "0.5 s", "tls": "1 us"}')
+	from taskq_private.lease where id = :long;
+select class, length(error), elapsed, dns, tls from taskq.attempts where task_id = :long;
+select taskq.cancel(:long);
+
 -- A permanent failure.
 select taskq_private.push_report(id, token, 'permanent', 'http', 410, null, null, false, '2 ms', null, null, null) from taskq_private.lease where id = :b;
 select state, error, method, url from taskq.tasks where id = :b;
@@ -68,6 +82,12 @@ select taskq_private.push_extend(array[id], array[token]) = :b as lost from task
 select state, error from taskq.tasks where id = :b;
 select taskq.retry(:b);
 select count(*) from taskq_private.push_claim(1, null, null);
+-- A lease that the same transaction has marked is not another session's.
+begin;
+select taskq.cancel(id), taskq_private.push_report(id, token, 'retry', 'http', 500, null, null, false, '2 ms', null, null, null)
+	from taskq_private.lease where id = :b;
+select state from taskq.tasks where id = :b;
+rollback;
 select taskq_private.recover_leases(), taskq_private.recover_leases() as again;
 select state, attempt, error from taskq.tasks where id = :b;
 
@@ -86,7 +106,7 @@ select taskq.cancel(:c), taskq.cancel(:b);
 select taskq.drop_queue('hook');
 drop procedure sweep;
 
--- Queues whose tasks other programs send.
+-- Queues whose tasks external workers send.
 select taskq.create_queue('outside', mode => 'push', executor => 'elsewhere');
 select taskq.create_queue('outside', mode => 'pull', executor => 'external');
 select taskq.create_queue('outside', mode => 'push', url => 'https://hooks.example.com/', executor => 'external');
@@ -113,7 +133,7 @@ select count(*) from taskq_private.push_claim(10, '{others}', 'another');
 select token as others_token from taskq_private.lease where id = :b \gset
 set role regress_sender;
 select taskq_private.push_report(:b, :others_token, 'success', 'http', 200, null, null, false, null, null, null, null);
-select taskq_private.push_extend(array[:b]::bigint[], array[:others_token]::bigint[]);
+select taskq_private.push_extend(array[:b]::bigint[], array[:others_token]::bigint[]) = :b as lost;
 select taskq_private.push_release(array[:b]::bigint[], array[:others_token]::bigint[], '0');
 select count(*) as lost from taskq_private.push_extend(array[:a]::bigint[], array[:token]::bigint[]);
 select taskq_private.push_report(:a, :token, 'success', 'http', 200, null, null, false, null, null, null, null);
@@ -127,7 +147,7 @@ select taskq.drop_queue('outside', true), taskq.drop_queue('others', true);
 select taskq.cancel(:c);
 drop role regress_sender;
 
--- Where the database is not armed no sender gets anything: a copy, one that was disarmed, and a new one.
+-- In a database that is not armed no sender gets a task: a copy, a disarmed and a new database.
 select taskq.create_queue('unsent', mode => 'push', url => 'https://hooks.example.com/'),
 	taskq.create_queue('unsent too', mode => 'push', url => 'https://hooks.example.com/', executor => 'external');
 select taskq.submit('unsent') < taskq.submit('unsent too') as submitted;

@@ -1,6 +1,6 @@
 -- Queues: created, changed under way, paused, purged and dropped.
 \set VERBOSITY terse
--- Created: what is not given has its default; arguments.sql has what is refused.
+-- Created: missing arguments have their defaults; arguments.sql has the refused ones.
 select taskq.create_queue('queues', retry => 'none'), taskq.create_queue('settings', 'push', 'http://a.example/', lease_for => '5 min',
 	keep_finished => '0', keep_dead => '90 days', keep_key => '0', durable_finish => false, executor => 'external');
 select * from (select to_jsonb(q) - 'created_at' from taskq.queues q where queue in ('queues', 'settings') order by queue) as q;
@@ -11,7 +11,7 @@ select taskq.create_queue('settings');
 rollback;
 select count(*) from taskq.queues where queue = 'settings';
 
--- alter_queue: what is NULL stays.
+-- alter_queue: an argument that is NULL changes nothing.
 select taskq.alter_queue('queues', lease_for => '5 min', keep_dead => '2 days');
 select * from (select to_jsonb(q) - 'created_at' from taskq.queues q where queue = 'queues') as q;
 select taskq.submit('queues') as id \gset
@@ -32,16 +32,16 @@ select mode, url from taskq.queues where queue = 'queues';
 select taskq.submit('queues');
 select taskq.alter_queue('queues', mode => 'pull');
 
--- The queues that exist from the start can be changed; each is still there once.
+-- The queues that exist from the start can be changed; each still exists once.
 select taskq.alter_queue('default', lease_for => '7 min');
 select queue, lease_for, retry from taskq.queues where queue in ('default', 'http') order by queue;
 select taskq.alter_queue('default', lease_for => '60 s');
 select taskq.create_queue('default');
 
--- Without an executor, which would claim push tasks, too.
+-- The executor is stopped, because it would claim push tasks as well.
 select taskq.stop_executor(), taskq.arm();
 
--- Paused: nothing is acquired or claimed; submitting and finishing go on.
+-- Paused: no task is acquired or claimed; submit and finish still work.
 select taskq.submit('queues', '"first"') > 0 as submitted;
 select token, id from taskq.acquire('queues') \gset
 select taskq.pause_queue('queues'), taskq.pause_queue('queues');
@@ -62,14 +62,14 @@ select taskq_private.recover_leases();
 select taskq.disarm(), taskq.start_executor();
 select taskq.pause_queue('nowhere');
 
--- Purge: pending ones, also those for later; not what runs.
+-- Purge: ends pending tasks, also those that are not due yet, but no running ones.
 select count(*) from taskq.submit_many('queues', '{1, 2, 3}', delay => '1 hour');
 select taskq.purge_queue('queues'), taskq.purge_queue('queues');
 select state, count(*) from taskq.tasks where queue = 'queues' group by state order by state;
 select taskq.purge_queue('nowhere');
 select taskq.purge_queue(null);
 
--- Dropped: not while it has live tasks, unless they are to be cancelled.
+-- Dropped: only without live tasks, or with force.
 select taskq.submit('queues', '"pending"') > 0 as submitted;
 select taskq.drop_queue('queues');
 select taskq.drop_queue('queues', force => true), taskq.drop_queue('queues');

@@ -1,11 +1,11 @@
--- What became of a task: result(), response(), wait() and retry().
+-- The results of tasks: result(), response(), wait() and retry().
 \set VERBOSITY terse
 -- The executor itself stays out of it.
 select taskq.stop_executor(), taskq.arm();
 select taskq.create_queue('results', retry => 'none'), taskq.create_queue('kept not', keep_finished => '0', keep_dead => '0'),
 	taskq.create_queue('answers', mode => 'push', url => 'https://a.example/', retry => 'default');
 
--- A task of the queue that is taken and ended by the call.
+-- Acquires a task of the queue and ends it by the call.
 create function run(queue text, call text, payload jsonb default null, key text default null) returns bigint language plpgsql as $$
 declare
 	id constant bigint := taskq.submit(queue, payload, key => key, priority => -16);
@@ -55,7 +55,7 @@ select taskq_private.push_report(id, token, 'success', 'http', 201, E'X-Try: 3\r
 select * from taskq.response(:id);
 select count(*) from taskq.response(:dead);
 
--- wait(): at once for what has ended, NULL for what is not known; not in a transaction block.
+-- wait(): at once for an ended task, NULL for an unknown one; not in a transaction block.
 call taskq.wait(:id, '0');
 call taskq.wait(:dead);
 call taskq.wait(:gone);
@@ -67,7 +67,7 @@ begin;
 call taskq.wait(:later);
 rollback;
 
--- retry(): what has not succeeded comes back as it was submitted, its attempts counted anew.
+-- retry(): a task that has not succeeded is pending again as submitted, its attempts count from zero.
 select run('results', 'select taskq.fail(%s, %s, ''x'')', '{"again": 1}', 'k') as id \gset
 select taskq.retry(:id), taskq.retry(:id) as twice;
 select state, attempt, key, payload, error from taskq.tasks where id = :id;
@@ -78,14 +78,14 @@ select state, run_at = '2100-01-01 00:00:00+00' as later from taskq.tasks where 
 select taskq.cancel(:id), taskq.retry(:id, run_at => 'epoch');
 select state, run_at between now() - interval '1 min' and now() as due from taskq.tasks where id = :id;
 select taskq.retry(:expired), taskq.cancel(:expired), taskq.cancel(:id), taskq.retry(0);
--- Not of a task that succeeded, nor where another has the key.
+-- retry() refuses a task that has succeeded, and one whose key another task has.
 select run('results', 'select taskq.finish(%s, %s)') as finished \gset
 do $$ begin perform taskq.retry(max(id)) from taskq.tasks where queue = 'results' and state = 'finished';
 exception when sqlstate 'TQ009' then raise notice '%', regexp_replace(sqlerrm, '\d+', 'N'); end $$;
 select taskq.submit('results', key => 'k', on_duplicate => 'replace') <> :id as another;
 do $$ begin perform taskq.retry(id) from taskq.tasks where queue = 'results' and key = 'k' and state = 'cancelled';
 exception when sqlstate 'TQ003' then raise notice '%', sqlerrm; end $$;
--- Nor when its queue is gone, or performs its tasks in another way.
+-- It also refuses if the queue was dropped or has another mode.
 select run('kept not', 'select taskq.release(%s, %s)') as id \gset
 select taskq.alter_queue('kept not', keep_dead => '1 day'), taskq.cancel(:id);
 select taskq.alter_queue('kept not', mode => 'push');

@@ -12,26 +12,24 @@ from unnest(array['default', 'webhook', 'none', 'gae', 'power', 'linear', 'fixed
 	generate_series(1, 8) as attempt
 group by policy order by policy;
 
--- No attempt is too great.
+-- Every attempt number has a delay.
 select policy, taskq.backoff(policy, 1000), taskq.backoff(policy, 2147483647)
 from unnest(array['default', 'webhook', 'none', 'gae', 'power', 'linear', 'fixed', 'schedule', 'nothing']) as policy
 order by policy;
 
--- Jitter stays within its bounds, and is there; the time the call takes is allowed for.
+-- There is jitter, and it stays within its bounds; the call itself takes time.
 select taskq.create_retry_policy('hour', 'fixed', base => '1 hour', max_delay => '1 hour', jitter => 0.1);
 select bool_and(d between interval '53 min' and interval '66 min') as within, count(distinct d) > 50 as varies
 from (select taskq_private.retry_at('hour', 1, 25, clock_timestamp(), null) - clock_timestamp() as d from generate_series(1, 100)) as x;
 
--- Given up: attempts used up, or too old for another try.
+-- Given up: all attempts are used up, or the task is too old for another one.
 select taskq_private.retry_at('default', 25, 25, now(), null) is null as attempts_used_up,
 	taskq_private.retry_at('old', 1, 25, now(), null) is null as too_old,
 	taskq_private.retry_at('old', 1, 25, now(), '1 min') is not null as young_enough,
 	taskq_private.retry_at('none', 1, 1, now(), null) is null as none;
 
--- A delay that was asked for is taken, clamped.
-select taskq_private.retry_at('default', 1, 25, now(), '5 min') - now() between interval '5 min' and interval '6 min' as asked,
-	taskq_private.retry_at('default', 1, 25, now(), '-5 min') - now() < interval '1 min' as negative,
-	taskq_private.retry_at('default', 1, 25, now(), '170000000 years') - now() < interval '367 days' as huge;
+-- A delay that was asked for is used.
+select taskq_private.retry_at('default', 1, 25, now(), '5 min') - now() between interval '5 min' and interval '6 min' as asked;
 
 -- Policies apply by queue and by task.
 select taskq.create_queue('strict', retry => 'none');
@@ -42,7 +40,7 @@ select l.id = :a as is_a, taskq.fail(l.id, l.token, 'x') from taskq_private.leas
 select t.run_at - a.ended_at between interval '2.5 s' and interval '5 s' as in_three_seconds
 	from taskq.tasks t join taskq.attempts a on a.task_id = t.id where t.id in (:b, :c);
 
--- Seen, and dropped when nobody needs them.
+-- Shown, and dropped if no queue uses them.
 select name, backoff, max_attempts, built_in from taskq.retry_policies order by built_in, name;
 \set VERBOSITY terse
 select taskq.drop_retry_policy('none');
@@ -51,7 +49,7 @@ select taskq.drop_retry_policy('linear');
 select taskq.drop_queue('strict', true);
 select taskq.drop_retry_policy('linear'), taskq.drop_retry_policy('linear');
 select taskq.drop_retry_policy(null);
--- A task whose policy is gone is retried by the default one.
+-- A task whose policy was dropped is retried by the policy default.
 select taskq.submit('default', retry => 'fixed', max_attempts => 3) as id \gset
 select taskq.drop_retry_policy('fixed');
 select taskq.fail(id, token, 'x') from taskq.acquire('default');

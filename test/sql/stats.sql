@@ -1,4 +1,4 @@
--- queue_stats(): what is counted, and what it costs.
+-- queue_stats(): its numbers and its cost.
 \set VERBOSITY terse
 
 select taskq.create_queue('stats'), taskq.create_queue('hidden');
@@ -10,7 +10,7 @@ select count(*) from taskq.submit_many('stats', array['1', '2', '3', '4', '5', '
 select taskq.submit('stats', delay => '1 hour') as later, taskq.submit('stats', priority => 7, start_within => '1 hour') as late \gset
 select * from shown;
 
--- One of each end.
+-- One task for each final state.
 select id, token from taskq.acquire('stats') \gset
 select taskq.finish(:id, :token);
 select id, token from taskq.acquire('stats') \gset
@@ -23,11 +23,17 @@ select taskq.cancel(:later);
 update taskq_private.task set start_by = 'epoch' where id = :late;
 update taskq_private.start_limit set start_by = 'epoch' where id = :late;
 select taskq_private.expire_starts() is not distinct from 0 as more;
+-- The executor may be about to end it, too.  A transaction that ends tasks tells their number a
+-- moment after other sessions can see them, and before it gives up its locks.
+call taskq.wait(:late);
+begin;
+lock table taskq_private.start_limit in share row exclusive mode;
+commit;
 select * from shown;
 select taskq.retry(:dead);
 select * from shown;
 
--- What is rolled back has not happened.
+-- A rollback changes no number.
 begin;
 select count(*) from taskq.submit_many('stats', array['1', '2']::jsonb[]);
 savepoint a;
@@ -49,7 +55,7 @@ select * from shown;
 select taskq.purge_queue('stats');
 select * from shown;
 
--- Counted for the first time by a transaction that has changed something itself.
+-- The first count, in a transaction that has changed tasks itself.
 select taskq.create_queue('own');
 begin;
 select taskq.submit('own') is not null;
@@ -59,7 +65,7 @@ commit;
 select pending from taskq.queue_stats('own');
 select taskq.drop_queue('own', force => true);
 
--- The cost does not grow with the backlog: rows and entries of taskq_private.task that a call looks at.
+-- The cost, in rows and index entries of taskq_private.task that a call reads, does not grow with the backlog.
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 30000) i), delay => '1 hour');
 create function looked_at() returns bigint language sql as $$
 	select (select coalesce(seq_tup_read, 0) from pg_stat_xact_user_tables where relid = 'taskq_private.task'::regclass)
@@ -70,8 +76,8 @@ select looked_at() as before \gset
 select * from shown;
 select looked_at() - :before < 100 as cheap;
 commit;
--- Nor with the running tasks: the table of leases is not read.  While shared memory does not know
--- them all it is, until the executor has told it.
+-- It does not grow with the running tasks: a call does not read the table of leases.  It does so
+-- only while shared memory does not know all leases, until the executor has read them.
 create function lease_scans() returns bigint language sql as $$
 	select coalesce(sum(seq_scan), 0)::bigint from pg_stat_xact_user_tables where relid = 'taskq_private.lease'::regclass
 $$;
@@ -93,11 +99,36 @@ $$;
 call look();
 drop procedure look;
 drop function lease_scans;
--- More than are counted.
+-- Nor does a call for all queues look at each running task: the pages that it touches.
+select count(taskq.create_queue('many-' || i)) from generate_series(1, 50) i;
+select sum((select count(*) from taskq.submit_many('many-' || i, array_fill('1'::jsonb, array[40])))) from generate_series(1, 50) i;
+select sum((select count(*) from taskq.acquire('many-' || i, 40))) from generate_series(1, 50) i;
+create function pages() returns int language plpgsql as $$
+declare
+	plan json;
+begin
+	execute 'explain (analyze, buffers, timing off, summary off, format json) select from taskq.queue_stats()' into plan;
+	return (plan #>> '{0,Plan,Shared Hit Blocks}')::int + (plan #>> '{0,Plan,Shared Read Blocks}')::int;
+end
+$$;
+select count(*), sum(pending) as pending, sum(due) as due, sum(running) as running from taskq.queue_stats() where queue like 'many-%';
+select pages() < 1000 as cheap;
+-- What this transaction has claimed runs; what it has given back is pending after its commit.
+select id, token from taskq_private.lease where queue_id = (select id from taskq_private.all_queues where name = 'many-1') limit 1 \gset
+begin;
+select taskq.release(:id, :token);
+select pending, due, running from taskq.queue_stats('many-1');
+rollback;
+select pending, due, running from taskq.queue_stats('many-1');
+select taskq.release(:id, :token);
+select pending, due, running from taskq.queue_stats('many-1');
+select count(taskq.drop_queue('many-' || i, force => true)) from generate_series(1, 50) i;
+drop function pages;
+-- More due tasks than are counted.
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 10010) i));
 select pending, due from taskq.queue_stats('stats');
 
--- All that the caller may view, and no others.
+-- All queues that the caller may view, and no others.
 select queue from taskq.queue_stats() where queue in ('stats', 'hidden', 'default', 'http');
 create role regress_stats;
 select taskq.grant_queue('stats', 'regress_stats', '{view}');

@@ -1,13 +1,14 @@
--- status(): each check, when all is well and when it is not.
+-- status(): each check, with and without a problem.
 \set VERBOSITY terse
 set timezone = 'UTC';
 set datestyle = 'ISO';
-create function checked(wanted text) returns table (ok boolean, detail text, hint text) language sql as $$
-	select ok, regexp_replace(regexp_replace(detail, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00', 'TIME', 'g'), '(Task|process) \d+', '\1 N'),
+create function checked(wanted text, queue text default null) returns table (ok boolean, severity text, detail text, hint text)
+language sql as $$
+	select ok, severity, regexp_replace(regexp_replace(detail, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00', 'TIME', 'g'), '(Task|process) \d+', '\1 N'),
 		regexp_replace(hint, '(task_id = |retry\()\d+', '\1N')
-	from taskq.status() where "check" = wanted
+	from taskq.status(queue) where "check" = wanted
 $$;
--- Nothing is sent from here.
+-- No request is sent from this database.
 create temp table before as select * from taskq_private.arm;
 select taskq.disarm();
 select "check" from taskq.status();
@@ -47,17 +48,25 @@ update taskq_private.task set run_at = now() - interval '30 s' where id = :id;
 select * from checked('oldest due task');
 update taskq_private.task set run_at = now() - interval '2 min' where id = :id;
 select * from checked('oldest due task');
+update taskq_private.task set run_at = now() - interval '20 min' where id = :id;
+select * from checked('oldest due task');
+select * from checked('oldest due task', 'other');
 rollback;
 
 -- last error: of a live task and of a dead one; what a worker has reported is not shown
 select taskq.submit('status', priority => -16) as failing \gset
 select taskq.fail(id, token, 'secret', retry_in => '0') from taskq.acquire('status');
 select * from checked('last error');
+select ok, severity from checked('last error', 'other');
+begin;
+update taskq_private.attempt set ended_at = ended_at - interval '61 min';
+select ok, severity from checked('last error', 'status');
+rollback;
 select taskq.fail(id, token, 'secret', retryable => false) from taskq.acquire('status');
 select * from checked('last error');
 select taskq.create_queue('pushed', 'push', 'http://a.example/', retry => 'none');
 select taskq.submit('pushed', '1') as id \gset
--- The executor must not take it first.
+-- The executor must not claim the task first.
 select taskq.stop_executor(), taskq.arm();
 select count(*) from taskq_private.push_claim(1, null, null);
 select taskq.disarm(), taskq.start_executor();
@@ -72,6 +81,23 @@ begin;
 delete from taskq_private.endpoint_secret;
 select * from checked('endpoints');
 rollback;
+
+-- The privilege view on a queue suffices to ask about it; of other queues nothing is told.
+create role regress_watcher;
+create role regress_stranger;
+select taskq.grant_queue('other', 'regress_watcher', '{view}');
+select taskq.pause_queue('status'), taskq.pause_queue('other');
+set role regress_watcher;
+select severity, detail from checked('paused queues', 'other');
+select severity, detail from checked('paused queues');
+select severity, detail from checked('last error');
+select count(*) from taskq.status('status');
+set role regress_stranger;
+select count(*) from taskq.status();
+reset role;
+select count(*) from taskq.status('nowhere');
+select taskq.revoke_queue('other', 'regress_watcher', '{view}');
+drop role regress_watcher, regress_stranger;
 
 select taskq.drop_queue(name, true) from unnest(array['status', 'other', 'pushed', 'restored']) as name;
 delete from taskq_private.arm;

@@ -1,10 +1,10 @@
--- Private tables: constraints, what is attached to them, and what a dump holds.
+-- Private tables: constraints, triggers and the like, and the contents of a dump.
 \set VERBOSITY terse
 
 create temp view our_tables as select oid as relid, relname, relkind, reloptions from pg_class
 	where relnamespace = 'taskq_private'::regnamespace and relname !~ '^history_\d';
 
--- Constraints, all with names of their own; no foreign key.
+-- Constraints, all with explicit names; no foreign key.
 select conrelid::regclass as "table", conname as name, pg_get_constraintdef(c.oid) as definition
 from pg_constraint c join our_tables on relid = conrelid where contype <> 'n' order by conrelid::regclass::text collate "C", conname;
 
@@ -28,17 +28,22 @@ select statement, refusal(statement) from unnest(array[
 	$$insert into taskq_private.retry_policy values ('x', 'sometimes', '1 s', 1, '1 s', null, 0, 1, null, null)$$
 	]) as statement;
 
--- Nothing that would run for each row: triggers, rules, row security.
-select tgname from pg_trigger join our_tables on relid = tgrelid;
+-- No row triggers, rules or row security, which would run for each row.
+select tgname from pg_trigger join our_tables on relid = tgrelid where tgtype & 1 <> 0;
 select rulename from pg_rewrite join our_tables on relid = ev_class where relkind <> 'v';
 select relid::regclass from our_tables join pg_class on oid = relid where relrowsecurity or relhasrules and our_tables.relkind <> 'v';
 
 -- The tables that change most are vacuumed early.
 select relname, reloptions from our_tables where reloptions is not null and relkind = 'r' order by relname;
 
--- A dump holds the rows of every table and the state of every sequence, except the secrets.
+-- A dump holds the rows of every table, except the secrets, and the state of every sequence,
+-- except those that are of one database: see token.c.
 select relname as not_in_dumps from our_tables
 where relkind in ('r', 'p', 'S') and relid <> all (select unnest(extconfig) from pg_extension where extname = 'taskq') order by relname;
+
+-- Changes of each table can be published.
+select c.relname as without_identity from our_tables join pg_class c on c.oid = relid
+where our_tables.relkind in ('r', 'p') and relreplident <> 'f' and not exists (select from pg_index i where i.indrelid = relid and i.indisprimary);
 
 -- The tables of history have the same columns, in the same order.
 select taskq_private.make_history();

@@ -1,7 +1,7 @@
--- The life of a task: every function in every state it can meet.
+-- The life of a task: every function in every state of a task.
 \set VERBOSITY terse
 
--- What a call returns, or the error with its code, detail and hint.
+-- Returns the result of a call, or the error with its code, detail and hint.
 create function try(call text) returns text language plpgsql as $$
 declare
 	result text;
@@ -46,7 +46,7 @@ select token from taskq.acquire('tasks') \gset
 select * from stale(:id, :token - 1);
 select state, attempt from taskq.tasks where id = :id;
 
--- A failure is tried again, with the attempt counted; what failed is kept.
+-- A failed attempt is counted and stored, and the task is tried again.
 select taskq.fail(:id, :token, 'boom', '{"code": 7}', retry_in => '0 s');
 select state, attempt, error from taskq.tasks where id = :id;
 select attempt, worker, class, error, detail, ended_at >= started_at as ended from taskq.attempts where task_id = :id;
@@ -54,7 +54,7 @@ select token as newer, token > :token as grown, attempt from taskq.acquire('task
 select :'grown' as token_has_grown, :attempt as attempt;
 select * from stale(:id, :token);
 
--- Given back: the attempt is not used up.
+-- release(): the attempt is not used up.
 select taskq.release(:id, :newer), taskq.release(:id, :newer);
 select state, attempt from taskq.tasks where id = :id;
 select token, attempt from taskq.acquire('tasks') \gset
@@ -63,7 +63,24 @@ select taskq.release(:id, :token, '1 hour');
 select state, run_at > now() + interval '59 minutes' as later from taskq.tasks where id = :id;
 select count(*) from taskq.acquire('tasks');
 
--- A permanent failure ends the task; retry() brings it back with the same id.
+-- decline(): the attempt is not used up, but a task can be declined a stated number of times only.
+select taskq.submit('tasks', kind => 'nobodys') as declined \gset
+select taskq.decline(id, token, '0', 2), attempt from taskq.acquire('tasks');
+select taskq.decline(id, token, '1 hour', 2), taskq.decline(id, token) from taskq.acquire('tasks');
+select state, attempt, run_at > now() + interval '59 minutes' as later, error from taskq.tasks where id = :declined;
+select taskq.reschedule(:declined);
+select taskq.decline(id, token, times => 2, error => 'no route') from taskq.acquire('tasks');
+select t.state, t.attempt, a.class, a.error from taskq.tasks t join taskq.attempts a on a.task_id = t.id where t.id = :declined;
+select taskq.retry(:declined);
+select taskq.decline(id, token, times => 2) from taskq.acquire('tasks');
+select taskq.reschedule(:declined);
+select taskq.decline(id, token, times => 0), taskq.cancel(id) from taskq.acquire('tasks');
+select taskq.submit('tasks') as declined \gset
+select taskq.cancel(id, 'not needed') from taskq.acquire('tasks');
+select taskq.decline(id, token) from taskq_private.lease where id = :declined;
+select try($$taskq.fail(1, 1, 'x', class => 'no_route')$$);
+
+-- A permanent failure ends the task; retry() makes it pending again with the same id.
 select taskq.cancel(:id, 'not needed');
 select state, error, attempt from taskq.tasks where id = :id;
 select taskq.retry(:id), taskq.retry(:id);
@@ -124,7 +141,7 @@ select taskq.finish(id, token) from taskq_private.lease where id = :id;
 rollback;
 select state from taskq.tasks where id = :id;
 
--- One transaction, one statement: everything sees what went before.
+-- In one transaction, and in one statement, each call sees the changes of the calls before.
 select taskq.finish(id, token), taskq.finish(id, token) from taskq_private.lease where id = :id;
 begin;
 select taskq.submit('tasks') as id \gset
@@ -133,7 +150,7 @@ select taskq.finish(:id, :token);
 commit;
 select state from taskq.tasks where id = :id;
 
--- finish, fail and heartbeat act on the latest row at any isolation level; acquire says no.
+-- finish, fail and heartbeat act on the latest row at any isolation level; acquire raises an error.
 select taskq.submit('tasks') as id \gset
 begin isolation level repeatable read;
 select 1;
@@ -150,7 +167,7 @@ select taskq.finish(:id, :token);
 commit;
 select state, attempt from taskq.tasks where id = :id;
 
--- Nothing works in a read-only transaction, and says so.
+-- In a read-only transaction every call raises an error.
 begin read only;
 select try('taskq.submit(''tasks'')');
 select try('(select count(*) from taskq.acquire(''tasks''))');
@@ -164,7 +181,7 @@ select :'capped' as capped;
 select lease_until - clock_timestamp() < interval '2 minutes' as capped from taskq.heartbeat(:id, :token, '1 hour');
 select taskq.finish(:id, :token);
 
--- A large payload, out of line, comes through as it was.
+-- A large payload, stored out of line, is returned unchanged.
 select taskq.submit('tasks', to_jsonb((select string_agg(md5(i::text), '') from generate_series(1, 10000) i))) as id \gset
 select token, md5(payload::text) = md5(to_jsonb((select string_agg(md5(i::text), '') from generate_series(1, 10000) i))::text) as intact
 	from taskq.acquire('tasks') \gset
@@ -172,25 +189,27 @@ select :'intact' as intact;
 select taskq.fail(:id, :token, 'x', retryable => false);
 select length(payload::text) from taskq.tasks where id = :id;
 
--- start_within: expires unless it has started; exact at the claim.
+-- start_within: the task expires unless it has started; a claim checks the exact time.
 select taskq.submit('tasks', '"late"', start_within => '1 ms') as late, taskq.submit('tasks', '"in time"', start_within => '1 hour') as fine \gset
 select pg_sleep(0.01);
 select payload from taskq.acquire('tasks', 10);
-select state from taskq.result(:late);
+-- The executor may be about to end it, too: then it has not committed yet.
+call taskq.wait(:late);
 select taskq.retry(:late);
 select state from taskq.result(:late);
 select taskq.cancel(:late);
--- Once started it does not expire, however often it is given back.
+-- A task that has started does not expire, even if it is released again.
 update taskq_private.task set start_by = 'epoch' where id = :fine;
 select taskq.release(id, token) from taskq_private.lease where id = :fine;
 select payload from taskq.acquire('tasks', 10);
 select taskq.fail(id, token, 'x', retry_in => '0') from taskq_private.lease where id = :fine;
 select payload from taskq.acquire('tasks', 10);
 select taskq.finish(id, token) from taskq_private.lease where id = :fine;
--- Maintenance expires what nobody acquires.
+-- A duty expires tasks that no worker acquires.
 select taskq.submit('tasks', '"unwanted"', start_within => '1 ms') as id \gset
 select pg_sleep(0.01);
 select count(taskq_private.expire_starts()) >= 0 as done;
+call taskq.wait(:id);
 select state, payload, error from taskq.tasks where id = :id;
 select count(*) from taskq_private.start_limit where start_by < now();
 select taskq.submit('tasks', start_within => '0');
@@ -208,6 +227,18 @@ select fraction, message from taskq.tasks where id = :id;
 select taskq.progress(:id, :token, 1.5);
 select taskq.progress(:id, :token, 'NaN');
 select taskq.finish(:id, :token), taskq.progress(:id, :token, 1);
+
+-- A worker can give its failures a class, but none of those that taskq gives; its words stay private.
+select taskq.submit('tasks', '"class"', max_attempts => 2) as id \gset
+select token from taskq.acquire('tasks') \gset
+select taskq.fail(:id, :token, 'x', class => c) from unnest(array['timeout']) as c;
+select taskq.fail(:id, :token, 'x', class => 'lease_lost');
+select taskq.fail(:id, :token, 'x', class => repeat('c', 58));
+select taskq.fail(:id, :token, 'private', class => 'jam', retry_in => '0');
+select class, reason from taskq_private.last_failure(null);
+select taskq.fail(id, token, 'private', class => 'jam') from taskq.acquire('tasks');
+select class, reason from taskq_private.last_failure(null);
+select class, count(*) from taskq.attempts where task_id = :id group by class;
 
 select taskq.drop_queue('tasks', force => true);
 select count(*) from taskq_private.task;

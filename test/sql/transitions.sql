@@ -1,12 +1,12 @@
--- Every function that acts on a task, tried on a task in every situation that
--- it can meet.  The matrix at the end is what happened; what the design calls
--- illegal must not be in it.
+-- Every function that acts on a task, called for a task in every situation that
+-- is possible.  The matrix at the end shows the transitions; the
+-- illegal ones must not be in it.
 \set VERBOSITY terse
 
 select taskq.create_queue('transitions', lease_for => '10 minutes');
 
--- What can be done to a task: $1 is its id, $2 the token of whoever acquired it
--- (1 if nobody has), $3 its key.
+-- The calls for a task: $1 is its id, $2 the token of its owner
+-- (1 if it has none), $3 its key.
 create temp table call (n int generated always as identity, name text unique, sql text, a_step_only boolean default false);
 insert into call (name, sql) values
 	('acquire', $$select case a.id when $1 then 'it' else 'another' end from taskq.acquire('transitions') a$$),
@@ -21,9 +21,13 @@ insert into call (name, sql) values
 	('fail', $$select taskq.fail($1, $2, 'failed', retry_in => '0')$$),
 	('fail for good', $$select taskq.fail($1, $2, 'failed', retryable => false)$$),
 	('release', $$select taskq.release($1, $2)$$),
+	('decline', $$select taskq.decline($1, $2, '0')$$),
+	('decline for good', $$select taskq.decline($1, $2, times => 0)$$),
 	('cancel', $$select taskq.cancel($1, 'unwanted')$$),
+	('cancel_many', $$select case id when $1 then 'it' else 'another' end from taskq.cancel_many(array[$1], 'unwanted') as id$$),
 	('cancel_key', $$select taskq.cancel_key('transitions', $3)$$),
 	('purge_queue', $$select taskq.purge_queue('transitions')$$),
+	('reschedule', $$select taskq.reschedule($1)$$),
 	('retry', $$select taskq.retry($1)$$),
 	('submit, keep', $$select case taskq.submit('transitions', key => $3) when $1 then 'it' else 'another' end$$),
 	('submit, replace', $$select case taskq.submit('transitions', key => $3, on_duplicate => 'replace') when $1 then 'it' else 'another' end$$),
@@ -34,8 +38,8 @@ insert into call (name, sql) values
 	('expire_starts', $$with late as (update taskq_private.start_limit set start_by = 'epoch' where id = $1 returning id)
 		select case count(*) when 0 then 'no limit' else 'late' end from late$$);
 
--- What comes before: how the task is submitted (NULL: it is not), and what is
--- done to it.
+-- The situations: how the task is submitted (NULL: it is not), and the steps
+-- before the call.
 create temp table situation (n int generated always as identity, name text unique, submit text, steps text[]);
 insert into situation (name, submit, steps) values
 	('pending', '', '{}'),
@@ -61,12 +65,12 @@ insert into situation (name, submit, steps) values
 	('expired', $$, start_within => '1 hour'$$, '{start_within is over, expire_starts}'),
 	('unknown', null, '{}');
 
--- Steps that are no calls of ours.
+-- Steps that are not calls of taskq.
 insert into call (name, sql, a_step_only) values
 	('another acquires', $$select 'it' from taskq.acquire('transitions')$$, true),
 	('start_within is over', $$update taskq_private.task set start_by = 'epoch' where id = $1 returning 'over'$$, true);
 
--- Everything about a task that can be seen, and whether it stands in one place
+-- Everything that can be seen of a task, and whether it stands in one place
 -- only, with its key.
 create function look(id bigint) returns jsonb language sql as $$
 	select to_jsonb(t) || jsonb_build_object('places',
@@ -102,7 +106,7 @@ $$;
 
 create temp table outcome (situation int, call int, result text, before jsonb, after jsonb);
 
--- Each step and each call is a transaction, as in real life.
+-- Each step and each call is a transaction of its own.
 create procedure run() language plpgsql as $$
 declare
 	s record;
@@ -134,8 +138,10 @@ begin
 			result := try(c.name, task, token, key);
 			commit;
 			insert into outcome values (s.n, c.n, result, before, look(task));
-			perform taskq_private.cancel_task(t.id, null) from taskq.tasks t
+			perform taskq.cancel(t.id) from taskq.tasks t
 				where t.queue = 'transitions' and t.state in ('pending', 'running');
+			perform taskq.release(l.id, l.token) from taskq_private.lease l join taskq.tasks t using (id)
+				where t.queue = 'transitions';
 			commit;
 		end loop;
 	end loop;
@@ -143,16 +149,16 @@ end
 $$;
 call run();
 
--- The situations as they were met, the same before each call.
+-- The situations as they were found, the same before each call.
 select s.name as situation, string_agg(distinct state(o.before), ' OR ') as state
 	from outcome o join situation s on s.n = o.situation group by s.n, s.name order by s.n;
 
--- Every call in every situation.  = says that not the least thing about the task has changed.
+-- Every call in every situation.  "=" means that nothing about the task has changed.
 select s.name as situation, c.name as call, o.result,
 		case when o.after is not distinct from o.before then '=' else state(o.after) end as after
 	from outcome o join situation s on s.n = o.situation join call c on c.n = o.call order by s.n, c.n;
 
--- What the design calls legal; a state may always stay what it is.
+-- The legal transitions; a state may always stay the same.
 create temp table legal (before text, after text);
 insert into legal values
 	('pending', 'running'), ('pending', 'dead'), ('pending', 'cancelled'), ('pending', 'expired'),
@@ -161,15 +167,15 @@ insert into legal values
 create temp view seen as
 	select distinct coalesce(before->>'state', 'none') as before, coalesce(after->>'state', 'none') as after from outcome;
 select * from seen where before <> after except select * from legal;
--- Legal, and never seen: only an attempt can end a task as dead, so it runs until then.
+-- Legal but never seen: only an attempt can end a task as dead, so the task runs before that.
 select * from legal except select * from seen;
 
--- By which calls.
+-- The calls that cause each transition.
 select before->>'state' as before, after->>'state' as after, array_agg(distinct c.name order by c.name) as calls
 	from outcome o join call c on c.n = o.call where before->>'state' <> after->>'state'
 	group by 1, 2 order by 1, 2;
 
--- A token that is not that of the present attempt changes nothing, nor does a call for a task that is not there.
+-- A call with the token of another attempt changes nothing, nor does a call for a task that does not exist.
 select count(*) from outcome o join situation s on s.n = o.situation join call c on c.n = o.call
 	where c.sql like '%$2%' and c.name <> 'finish_and_acquire' and after is distinct from before
 		and (s.name like 'running, by another%' or s.name not like 'running%');

@@ -25,6 +25,46 @@ select state, run_at = '2100-01-01' as later, submitted_at <= now() as submitted
 	lease_until > now() as leased
 	from taskq.tasks where queue = 'views' order by id;
 
+-- find_tasks(): the same tasks, newest first, and how far it looked
+select queue, key, kind, state, priority, attempt, worker, payload, error, looked_at, next = id as next from taskq.find_tasks('views');
+select state from taskq.find_tasks('views', '{dead, expired}');
+select state from taskq.find_tasks('views', key => 'later', kind => 'sort', payload => '1');
+select a.state, a.error, b.state from taskq.find_tasks('views', error => '^la') a, taskq.find_tasks('views', key_prefix => 'lat', class => null) b;
+select count(*) from taskq.find_tasks('views', class => 'mine');
+select count(*) from taskq.find_tasks(worker => 'nobody') where id is not null;
+select count(*) from taskq.find_tasks('views', since => now() + interval '1 day');
+select id is null as stopped, looked_at, next = :dead as next from taskq.find_tasks('views', '{running}', scan => 3);
+select state from taskq.find_tasks('views', "limit" => 1, after => :dead);
+select taskq.find_tasks('nowhere');
+select taskq.find_tasks("limit" => 0);
+select taskq.find_tasks(error => '(');
+
+-- serve() and unserved(): a worker tells its kinds until its session ends
+select taskq.create_queue('served'), taskq.create_queue('no tasks');
+select count(*) from taskq.submit_many('served', array_fill('1'::jsonb, array[3]), kind => 'a_b');
+select count(*) from taskq.submit_many('served', array_fill('1'::jsonb, array[2]), kind => 'axb');
+select taskq.submit('served', kind => 'x', delay => '1 hour') > 0, taskq.submit('served') > 0;
+select kind, tasks, oldest <= now() as old, looked_at from taskq.unserved('served');
+select taskq.serve('{served, no tasks}', '{a_*}');
+select kind, tasks from taskq.unserved('served');
+select taskq.serve('{no tasks}');
+select count(*) from taskq.unserved('served');
+select taskq.serve('{served}', '{*b, x, a%}');
+select queue, kind, tasks from taskq.unserved() where queue = 'served';
+begin;
+select taskq.serve('{served}');
+select count(*) from taskq.unserved('served');
+rollback;
+select count(*) from taskq.unserved('served');
+select kind, tasks, looked_at from taskq.unserved('served', 3);
+select count(*) from taskq.acquire('served', 3);
+select count(*) from taskq.unserved('served');
+select pg_advisory_unlock_all();
+select kind, tasks from taskq.unserved('served');
+select taskq.serve('{served}');
+select kind, tasks from taskq.unserved('served');
+select taskq.drop_queue('served', true), taskq.drop_queue('no tasks');
+
 -- attempts, of live and of ended tasks
 select attempt, started_at <= ended_at as ended, worker, class, error, detail, status, elapsed from taskq.attempts where task_id = :dead
 order by attempt;
@@ -48,7 +88,7 @@ select taskq.pause_queue('seen');
 select queue, mode, url, paused, pause_reason, executor from taskq.queues where queue in ('views', 'seen') order by queue;
 select name, backoff, base, factor, max_delay, jitter, max_attempts, delays from taskq.retry_policies where built_in order by name;
 
--- A dropped queue leaves its ended tasks to be seen.
+-- The ended tasks of a dropped queue can still be seen.
 select taskq.drop_queue('views', true), taskq.drop_queue('seen', true);
 select state, count(*) from taskq.tasks where queue = 'views' group by state order by state;
 select taskq.disarm(), taskq.start_executor();

@@ -281,7 +281,7 @@ foreach my $case (['taskq.http_ports' => '80, 443', '', 'ports'],
 	});
 	like(failures_of($id), qr/^1:egress_denied/, "$setting: refused");
 	like(sql("select detail || hint from taskq.status() where \"check\" = 'last error'"),
-		qr/is not allowed: .*$list.*change \Q$setting\E, reload/s, 'status() names the list');
+		qr/is not allowed: .*$list.*change \Q$setting\E and reload/s, 'status() names the list');
 	reconfigure($node, $setting => $open);
 	wait_until("a delivery without $setting", sub {
 		$id = submit('/ok', "retry => 'soon'", $other);

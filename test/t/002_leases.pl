@@ -99,14 +99,14 @@ wait_query($node, 'postgres',
 wait_polls($node);
 is(sql("select taskq.finish($id, $token)"), 't', 'and the worker can finish after the first end');
 
-# Takes a task's key away, so that its attempt cannot be ended, and lets its lease run out.
+# Takes the table of attempts away, so that no attempt can end, and lets the lease of a task run out.
 sub put_off
 {
 	my ($task) = @_;
 
-	sql("create temp table kept as select * from taskq_private.key where id = $task; delete from taskq_private.key where id = $task;"
+	sql('alter table taskq_private.attempt rename to taken_away;'
 		  . " update taskq_private.lease set started_at = timestamptz 'epoch' - (lease_until - started_at), lease_until = 'epoch' where id = $task; select taskq_private.leases_changed();"
-		  . " select taskq_private.take_back_leases(); insert into taskq_private.key select * from kept");
+		  . ' select taskq_private.take_back_leases(); alter table taskq_private.taken_away rename to attempt');
 	is( sql("select lease_until between clock_timestamp() + interval '50 s' and clock_timestamp() + interval '1 min'"
 			  . " from taskq_private.lease where id = $task"),
 		't',
@@ -133,6 +133,78 @@ $id = sql("select taskq.submit('work', '{}', key => 'b', max_attempts => 1)");
 put_off($id);
 is(sql(sprintf $beat, $id, $token, '', "'80 s'", "'90 s'"), '1', 'one without a heartbeat, too');
 is(sql("select taskq.finish($id, $token)"), 't', 'and its worker can finish');
+
+# ---- a clock that was ahead ---------------------------------------------------------------
+
+# Two hours ahead when these times were read from the clock, and then set back.
+sub set_ahead
+{
+	my ($id, @columns) = @_;
+
+	sql("update taskq_private.lease set " . join(', ', map { "$_ = $_ + interval '2 hours'" } @columns) . " where id = $id;
+		select taskq_private.leases_changed()");
+	return;
+}
+
+# No time of the lease lies more than its length in the future.
+sub wait_set_back
+{
+	my ($id, $length) = @_;
+
+	wait_query($node, 'postgres', "select greatest(started_at, extended_at) <= clock_timestamp()
+		and lease_until <= clock_timestamp() + interval '$length' from taskq_private.lease where id = $id");
+	return;
+}
+
+sub is_back
+{
+	my ($id, $what) = @_;
+
+	wait_query($node, 'postgres', "select count(*) = 0 from taskq_private.lease where id = $id", 't');
+	is(sql("select class from taskq.attempts where task_id = $id order by attempt desc limit 1"), 'lease_lost', $what);
+	return;
+}
+
+my @given = qw(started_at lease_until);
+my @extended = qw(extended_at lease_until);
+$id = sql("select taskq.submit('work', '{}', max_attempts => 9)");
+(undef, $token) = acquire('first', '2 s');
+set_ahead($id, @given);
+wait_set_back($id, '2 s');
+pass('a lease of a clock that was ahead begins when that is seen');
+is_back($id, 'and is taken back when its time is over, not two hours later');
+(undef, $token) = acquire('first', '2 s');
+is(sql(sprintf $beat, $id, $token, '', "'1 s'", "'2 s'"), '1', 'a heartbeat');
+set_ahead($id, @extended);
+wait_set_back($id, '2 s');
+pass('a lease that was extended while the clock was ahead is seen, too');
+is_back($id, 'and is taken back');
+(undef, $token) = acquire('first', '90 s');
+set_ahead($id, @given);
+wait_set_back($id, '90 s');
+is(sql("select taskq.finish($id, $token)"), 't', 'a worker that is alive keeps it');
+$id = sql("select taskq.submit('work', '{}', timeout => '1 hour')");
+(undef, $token) = acquire('first', '80 s');
+is(sql(sprintf $beat, $id, $token, ", '10 min'", "'9 min'", "'10 min'"), '1', 'a long heartbeat');
+set_ahead($id, @extended);
+wait_set_back($id, '10 min');
+is(sql("select lease_until > clock_timestamp() + interval '9 min' from taskq_private.lease where id = $id"), 't', 'stays long');
+# The deadline, which is right, has shortened the extension.
+sql("update taskq_private.lease set extended_at = extended_at + interval '2 hours', lease_until = deadline where id = $id;
+	select taskq_private.leases_changed()");
+wait_set_back($id, '90 s');
+is(sql("select lease_until > clock_timestamp() + interval '70 s' from taskq_private.lease where id = $id"), 't',
+	'one that its deadline has shortened keeps its length');
+is(sql("select taskq.finish($id, $token)"), 't', 'both can finish');
+# Given while the clock was ahead, extended afterwards.
+$id = sql("select taskq.submit('work', '{}')");
+(undef, $token) = acquire('first', '80 s');
+is(sql(sprintf $beat, $id, $token, '', "'70 s'", "'80 s'"), '1', 'a heartbeat');
+set_ahead($id, 'started_at');
+wait_set_back($id, '80 s');
+is(sql("select lease_until > clock_timestamp() + interval '60 s' from taskq_private.lease where id = $id"), 't',
+	'an extension by the right clock stands');
+is(sql("select taskq.finish($id, $token)"), 't', 'its worker can finish');
 
 # ---- workers side by side ----------------------------------------------------------------
 

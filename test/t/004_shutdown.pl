@@ -1,5 +1,6 @@
 # 004_shutdown.pl
 #		The server stops although 50 peers do not answer, and goes on where it was.
+#		For answers that come, see 045_stop.pl.
 
 use strict;
 use warnings FATAL => 'all';
@@ -8,7 +9,7 @@ use Test::More;
 
 use TaskqTest;
 
-my $node = taskq_node('main');
+my $node = taskq_node('main', conf => "taskq.http_stop_timeout = 0\n");
 my $receiver = TaskqTest::Receiver->start;
 my $tasks = 50;
 
@@ -46,11 +47,11 @@ $receiver->wait_requests($tasks);
 my $took = seconds(sub { $node->stop('fast') });
 cmp_ok($took, '<=', 2, sprintf('fast shutdown with %d peers that hang (%.2f s)', $tasks, $took));
 start_idle();
-is(states(), "pending|0|$tasks", 'the tasks are pending, and no attempt is used up');
+is(states(), "pending|1|$tasks", 'the tasks are pending, and the attempt is used up');
 
 reconfigure($node, 'taskq.executor' => 'on');
 $receiver->wait_requests(2 * $tasks);
-is(last_attempts(), '1', 'they are sent again as the same attempt');
+is(last_attempts(), '2', 'they are sent again as the next attempt');
 
 # However often it is told to go, what it holds is given back: the postmaster
 # signals a child twice at each shutdown.
@@ -59,7 +60,7 @@ my $signals = 0;
 $signals++ while kill('TERM', $executor) == 1;
 wait_executor($node, undef, $executor);
 $receiver->wait_requests(3 * $tasks);
-is(last_attempts(), '1', "told to stop $signals times, it gives its tasks back once more");
+is(last_attempts(), '3', "told to stop $signals times, it gives its tasks back once more");
 
 # Peers that answer without an end hold nothing up either.
 $url = $receiver->url('/drip/10');
@@ -75,11 +76,11 @@ $receiver->wait_requests(4 * $tasks, '/hang');
 $took = seconds(sub { $node->stop('immediate') });
 cmp_ok($took, '<=', 2, sprintf('immediate shutdown (%.2f s)', $took));
 start_idle();
-is(sql("select count(*) from taskq.tasks where state = 'running' and attempt = 1"), $tasks,
+is(sql("select count(*) from taskq.tasks where state = 'running' and attempt = 4"), $tasks,
 	'the tasks are as they were');
 reconfigure($node, 'taskq.executor' => 'on');
 $receiver->wait_requests(5 * $tasks, '/hang');
-is(last_attempts(), '2', 'they are sent again, and a crash has used up an attempt');
+is(last_attempts(), '5', 'they are sent again, and a crash has used up an attempt');
 
 $node->stop;
 log_is_clean($node);

@@ -70,7 +70,7 @@ foreach my $round (1 .. 4)
 	cmp_ok(scalar(said($offset)), '<=', 3, "round $round: the executor leaves quietly")
 	  or diag(join "\n", said($offset));
 
-	is(sql("select count(*) from pg_catalog.pg_roles where rolname like 'taskq\\_%'"), '6',
+	is(sql("select count(*) from pg_catalog.pg_roles where rolname like 'taskq\\_%'"), '7',
 		"round $round: the roles stay");
 	add_taskq($node, 'postgres');
 	delivers("round $round: created again");
@@ -104,7 +104,7 @@ cmp_ok(scalar(said($offset)), '<=', 6, 'and has not filled the log')
 my (undef, undef, $error) = $node->psql('postgres', q{begin;
 	update pg_catalog.pg_extension set extversion = '0.9' where extname = 'taskq';
 	select taskq.submit('default')});
-like($error, qr/extension taskq is of version 0\.9, its library of \d/, 'calls say that the versions differ');
+like($error, qr/extension taskq has version 0\.9, its library has version \d/, 'calls say that the versions differ');
 like($error, qr/HINT:  Install the library of version 0\.9/, 'and what to do');
 
 # ---- in a second database ------------------------------------------------------------------
@@ -119,12 +119,28 @@ delivers('dropped in the first database', 'second');
 sql('drop extension taskq', 'second');
 wait_until('the end of the executor', sub { return executor_pid($node, 'second') eq '' });
 
+# ---- an application that begins anew ----------------------------------------------------------
+
+sql('create database reset');
+add_taskq($node, 'reset');
+my $kept = sql("select taskq.submit('default', '\"kept\"')", 'reset');
+sql('drop schema public cascade; create schema public', 'reset');
+is(sql('select payload from taskq.acquire($$default$$)', 'reset'), '"kept"', 'drop schema public cascade leaves the queue');
+delivers('after that', 'reset');
+sql('drop extension taskq', 'reset');
+sql('drop database reset');
+
 # ---- where something is there already ---------------------------------------------------------
 
+# As the README says.
 sub drop_roles
 {
-	sql('drop owned by taskq_owner, taskq_bgw', $_) foreach qw(postgres second);
-	sql('drop role taskq_owner, taskq_admin, taskq_submitter, taskq_worker, taskq_reader, taskq_bgw');
+	my $readme = slurp_file('README.md');
+	my ($owned) = $readme =~ /^(drop owned by .*);$/m;
+	my ($roles) = $readme =~ /^(drop role .*);$/m;
+
+	sql($owned, $_) foreach qw(postgres second);
+	sql($roles);
 	return;
 }
 
@@ -146,6 +162,7 @@ sub refuses
 }
 
 drop_roles();
+is(sql("select count(*) from pg_catalog.pg_roles where rolname like 'taskq%'"), 0, 'the roles can be dropped');
 sql('create role mallory');
 my $drop = 'drop role taskq_owner';
 refuses('owner that can log in', 'create role taskq_owner login', $drop, 'TQ007');
@@ -163,6 +180,21 @@ refuses('schema of somebody', 'create schema taskq_private authorization mallory
 	'drop schema taskq_private cascade', '42P06');
 add_taskq($node, 'postgres');
 delivers('after all');
+
+# ---- make uninstall ----------------------------------------------------------------------------
+
+foreach my $which ('', '-worker')
+{
+	my $root = PostgreSQL::Test::Utils::tempdir();
+	my @make = ('make', '-s', '--no-print-directory', 'with_llvm=no', "DESTDIR=$root",
+		'PG_CONFIG=' . $node->config_data('--bindir') . '/pg_config');
+	my $files = sub { return scalar(grep { -f } split /\n/, qx(find $root)) };
+
+	system(@make, "install$which");
+	cmp_ok($files->(), '>=', 2, "make install$which");
+	system(@make, "uninstall$which");
+	is($files->(), 0, "make uninstall$which leaves nothing");
+}
 
 $node->stop;
 log_is_clean($node);

@@ -178,7 +178,7 @@ reconfigure($node, 'taskq.executor' => 'off');
 wait_query($node, 'template1',
 	"select count(*) from pg_stat_activity where backend_type = 'taskq executor'", '0');
 pass('taskq.executor = off stops them');
-is(sql("select count(*) from taskq.tasks where state = 'pending' and attempt = 0"), '50',
+is(sql("select count(*) from taskq.tasks where state = 'pending' and attempt <= 1"), '50',
 	'and they give back what they had');
 like(sql('select detail from taskq.status() where "check" = \'executor\''),
 	qr/taskq\.executor is off/, 'status() says why none runs');
@@ -254,6 +254,30 @@ is($node->safe_psql('two', "select status, rtrim(convert_from(body, 'UTF8'), E'\
 is(($receiver->requests('/fail/1/hostile'))[1]{body}, qq({"a": "\x{e4}"}), 'what was submitted');
 is(scalar(grep { /evil|executor could not/ } split /\n/, log_since($node, $offset)), 0,
 	'and runs no code of the owner');
+
+# ---- databases made from a template --------------------------------------------------------
+
+# After a restart nothing is known of the template.
+sql('create extension taskq', 'template1');
+$node->restart;
+wait_executor($node);
+sql('create database made');
+wait_executor($node, 'made');
+delivers('a database made from a template, which the launcher has looked at,', 'made');
+# A template has no executor, and no command tells the launcher that it is none any more.
+sql('create database late is_template true');
+$node->restart;
+wait_executor($node, 'made');
+sql('alter database late is_template false');
+delivers('a database that was a template until its first submit', 'late');
+sql("select taskq.submit('default', '1')", 'template1');
+sql('create database armed_before');
+my $held = sql("select taskq.submit_http('" . $receiver->url('/ok') . "')", 'armed_before');
+is(sql('select ok from taskq.status() where "check" = \'armed\'', 'armed_before'), 'f',
+	'one whose template was armed is a copy');
+sql('select taskq.arm()', 'armed_before');
+wait_state($node, $held, 'finished', 'armed_before');
+pass('arm() lets it deliver');
 
 $node->stop;
 log_is_clean($node);

@@ -5,6 +5,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 use TaskqTest;
@@ -30,20 +31,58 @@ is(sql("select count(*) from pg_stat_activity where backend_type ~ 'taskq'"), '0
 	'no background process runs');
 is(status(), 'preloaded false, executor false', 'status() says so');
 
+# ---- taskq setup -------------------------------------------------------------------------
+
+# Runs it in a new database; returns what it printed.
+sub setup
+{
+	my ($stdout, $stderr) = ('', '');
+	my $connection = 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres';
+
+	IPC::Run::run([ 'build/cli/taskq', 'setup', '-d', $connection, @_ ], '<', \undef, '>', \$stdout, '2>', \$stderr);
+	return ($? >> 8) . "\n$stdout$stderr";
+}
+
+# Sees what it is called with, instead of changing a cluster.
+my $dir = PostgreSQL::Test::Utils::tempdir();
+append_to_file("$dir/pg_conftool", qq(#!/bin/sh\necho "called: \$*"\n));
+chmod 0755, "$dir/pg_conftool";
+$node->safe_psql('postgres', $_) foreach ('create database one', 'create database two');
+{
+	local $ENV{PATH} = "$dir:$ENV{PATH}";
+
+	like(setup('one', '--dry-run'), qr/^0\nThe library is not preloaded\..*alter system set shared_preload_libraries = 'taskq';\none: create extension taskq;\n/s,
+		'setup --dry-run');
+	is($node->safe_psql('one', "select count(*) from pg_extension where extname = 'taskq'"), '0', 'does nothing');
+	like(setup('one', 'two', '-o', 'table'), qr/one: the extension was created\.\n✗ preloaded .*two: the extension was created\.\n✗ preloaded /s,
+		'setup creates the extension in databases, and prints their status');
+	like(setup('one'), qr/one: the extension is there, version [\d.]+\.\n/, 'it can be repeated');
+	$node->safe_psql('postgres', "alter system set shared_preload_libraries = 'pg_stat_statements', 'auto_explain'");
+	like(setup('one'), qr/shared_preload_libraries = 'pg_stat_statements', 'auto_explain', 'taskq';/, 'what is preloaded stays');
+	like(setup('one', '--cluster', '17/main'),
+		qr/called: 17 main set shared_preload_libraries pg_stat_statements, auto_explain, taskq\nRestart the server: pg_ctlcluster 17 main restart\n/,
+		'setup --cluster');
+	$node->safe_psql('postgres', "alter system set shared_preload_libraries = 'taskq'");
+	like(setup('one'), qr/^0\nThe library will be preloaded at the next start/, 'what the next start changes');
+	$node->safe_psql('postgres', 'alter system reset shared_preload_libraries');
+	$node->safe_psql('postgres', 'create role bob login');
+	like(setup('-U', 'bob'), qr/^5\n.*bob may not see shared_preload_libraries/s, 'a role that may not see the setting');
+	$node->safe_psql('postgres', 'drop role bob');
+	like(setup('--cluster', 'main'), qr/^2\n.*is not VERSION\/NAME/s, 'no cluster');
+}
+$node->safe_psql('postgres', "drop database $_") foreach ('one', 'two');
+
 # ---- the SQL API --------------------------------------------------------------------
 
 my $id = sql(q{select taskq.submit('default', '{"a": 1}')});
 my ($task, $token) = split /\|/, sql("select id, token from taskq.acquire('default', lease_for => '1 s')");
 is($task, $id, 'a task can be acquired');
-my ($lease_until, $again, $new_token) = (sql("select lease_until from taskq.tasks where id = $id"));
-wait_until('the lease to run out', sub {
-	($again, $new_token, my $late) =
-	  split /\|/, sql("select id, token, clock_timestamp() - '$lease_until' < '1 s'"
-		  . " from taskq.acquire('default')");
-	return 0 unless defined $again;
-	is($late, 't', 'its lease comes back by acquire() within a second');
-	return 1;
+my ($again, $new_token);
+wait_until('its lease to come back by acquire()', sub {
+	($again, $new_token) = split /\|/, sql("select id, token from taskq.acquire('default')");
+	return defined $again;
 });
+pass('its lease comes back by acquire()');
 is($again, $id, 'to another worker');
 isnt($new_token, $token, 'with another token');
 is(sql("select taskq.finish($id, $token)"), 'f', 'the first one cannot finish it');
@@ -72,17 +111,25 @@ my $took = seconds(sub { wait_state($node, $id, 'finished') });
 cmp_ok($took, '<', 2, sprintf('what is submitted now is found by polling (%.2f s)', $took));
 is(sql("select usename from pg_stat_activity where pid = $pid"), 'taskq_bgw', 'it is an ordinary role');
 
+sql("select taskq.schedule('s', '{\"queue\": \"default\"}', every => '1 s', overlap => 'allow')");
+$took = seconds(sub { wait_query($node, 'postgres', "select count(*) >= 2 from taskq.schedule_runs where outcome = 'submitted'") });
+cmp_ok($took, '<', 4, sprintf('a schedule fires (%.2f s)', $took));
+sql("select taskq.unschedule('s')");
+
+# A postmaster before PostgreSQL 16 that hears of the end while it accepts a connection thinks of
+# the restart only when it wakes up next, which the connection for the next query makes it do.
 sql("select pg_terminate_backend($pid)");
+wait_process_gone($pid);
 $pid = wait_executor($node, 'postgres', $pid);
 pass('it comes back when its session is ended');
 
 sql("select count(taskq.submit_http('" . $receiver->url('/hang') . "')) from generate_series(1, 10)");
 $receiver->wait_requests(10, '/hang');
 $took = seconds(sub { is(sql('select taskq.stop_executor()'), 't', 'stop_executor()') });
-cmp_ok($took, '<', 2, sprintf('although peers hang (%.2f s)', $took));
+cmp_ok($took, '<', 7, sprintf('although peers hang: it waits for taskq.http_stop_timeout (%.2f s)', $took));
 is(executor_pid($node), '', 'it has stopped when that returns');
 wait_process_gone($pid);
-is(sql("select count(*) from taskq.tasks where state = 'pending' and attempt = 0 and url ~ 'hang'"), '10',
+is(sql("select count(*) from taskq.tasks where state = 'pending' and attempt = 1 and url ~ 'hang'"), '10',
 	'and has given back what it had');
 is(sql('select taskq.stop_executor()'), 'f', 'once more: none was running');
 # With exit code 1, which is logged, the postmaster would start it again.

@@ -5,7 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use TaskqTest;
 
@@ -21,7 +21,9 @@ my $polls = $window * 10;
 
 sub sql
 {
-	return $node->safe_psql('postgres', $_[0]);
+	my ($statement, $database) = @_;
+
+	return $node->safe_psql($database // 'postgres', $statement);
 }
 
 # How often a process has waited for something.
@@ -33,6 +35,8 @@ sub waits
 	my ($n) = map { /^voluntary_ctxt_switches:\s+(\d+)/ } <$status>;
 	return $n;
 }
+
+my $start;
 
 # It has delivered, and made its tables.
 my $url = $receiver->url('/ok');
@@ -59,8 +63,76 @@ is($rollbacks_then, $rollbacks, 'nothing is rolled back');
 cmp_ok($commits, '<=', $polls / 2, "it hardly runs a transaction ($commits)");
 cmp_ok($waits, '<=', 3 * $polls, "and wakes for nothing else ($waits times)");
 
-# What else it does is rarer: see LOOK_EVERY_MS in vacuum.c, QUIET_POLLS in store_spi.c.
+# What else it does is rarer: see LOOK_EVERY_MS in vacuum.c, CALM_POLLS in quiet.c.
 cmp_ok(seconds(sub { wait_polls($node) for 1 .. 3 }), '<', 3.5, 'it polls while transactions end');
+
+# ---- asleep ----------------------------------------------------------------------------
+
+# After 20 polls that found nothing changed it sleeps.
+sub fall_asleep
+{
+	my ($pid) = @_;
+
+	foreach (1 .. 100)
+	{
+		my $waits = waits($pid);
+
+		sleep 0.3;
+		return 1 if waits($pid) == $waits;
+	}
+	return 0;
+}
+
+# What has to be done within 5 s, although it sleeps when the statement is run.
+sub wakes
+{
+	my ($name, $statement, $then) = @_;
+	my $asleep = fall_asleep($pid);
+	my $start = time();
+
+	sql($statement);
+	wait_query($node, 'postgres', $then);
+	my $seconds = time() - $start;
+	ok($asleep && $seconds < 5, sprintf('%s wakes it (asleep: %d, %.1f s)', $name, $asleep, $seconds));
+	return;
+}
+
+reconfigure($node, 'taskq.poll_interval' => '20ms');
+sql("select taskq.create_queue('pull', retry => 'none')");
+sql("select taskq.submit('pull', '{}') from generate_series(1, 2)");
+wakes('a lease that runs out', "select id from taskq.acquire('pull', lease_for => '100 ms')",
+	"select count(*) = 1 from taskq.tasks where queue = 'pull' and state = 'dead'");
+wakes('an attempt that is not ended after all', <<'EOF', "select count(*) = 2 from taskq.tasks where queue = 'pull' and state = 'dead'");
+begin;
+select id from taskq.acquire('pull', lease_for => '500 ms');
+commit;
+begin;
+select taskq.finish(id, token) from taskq_private.lease;
+select pg_sleep(1.5);
+rollback;
+EOF
+wakes('a task that is not started in time', "select taskq.submit('pull', '{}', start_within => '100 ms')",
+	"select count(*) = 1 from taskq.tasks where queue = 'pull' and state = 'expired'");
+wakes('a schedule', q{select taskq.schedule('each', '{"queue": "pull"}', every => '1 s')},
+	"select count(*) = 1 from taskq.schedule_runs where schedule = 'each'");
+sql("select taskq.unschedule('each')");
+$id = sql("select taskq.submit('pull', '{}', delay => '1 day')");
+wakes('a delay', "select taskq.submit_http('$url/asleep', '{}', delay => '100 ms')",
+	"select count(*) = 1 from taskq.tasks where queue = 'http' and state = 'finished' and url ~ 'asleep'");
+wakes('a statement that writes a task', "update taskq_private.task set queue_id = (select id from taskq_private.all_queues where name = 'http'),"
+	  . " url = '$url/written', method = 'POST', run_at = now() where id = $id",
+	"select state = 'finished' from taskq.tasks where id = $id");
+sql('create database other');
+sql('create extension taskq', 'other');
+my $other = wait_executor($node, 'other');
+ok(fall_asleep($other), 'the executor of another database falls asleep');
+$start = time();
+sql('drop extension taskq', 'other');
+wait_process_gone($other);
+sql('create extension taskq', 'other');
+wait_executor($node, 'other', $other);
+cmp_ok(time() - $start, '<', 5, 'leaves when its extension is dropped, and another one comes');
+sql('drop database other');
 
 # ---- woken by a commit -----------------------------------------------------------------
 
@@ -148,7 +220,7 @@ foreach my $queue (map { "full$_" } 1 .. 4)
 	}
 }
 sql("begin; select taskq.submit_http('$url/swept/' || i, '{}') from generate_series(1, 8) i; prepare transaction 'p'");
-my $start = time();
+$start = time();
 sql("commit prepared 'p'");
 while (time() < $start + 5 && $receiver->requests('/ok/swept/') < 8)
 {

@@ -40,6 +40,9 @@ sql($primary, "select taskq.finish(id, token, '[1]') from taskq.acquire('default
 my $pending = sql($primary, "select taskq.submit_http('$url', '{}')");
 my $leased = sql($primary, "select taskq.submit('default', '{}')");
 my ($id, $token) = split /\|/, sql($primary, "select id, token from taskq.acquire('default')");
+sql($primary, q{select taskq.create_queue('clock'); select taskq.schedule('each', '{"queue": "clock"}', every => '1 s', overlap => 'allow')});
+# The acquire has not waited for the disk; this does, and only what is on the disk is sent.
+sql($primary, q{select pg_logical_emit_message(true, 'taskq', 'all before is flushed')});
 $primary->wait_for_catchup($standby);
 
 # ---- while it is one ------------------------------------------------------------------
@@ -49,8 +52,11 @@ is(sql($standby, 'select id, state from taskq.tasks order by id'),
 is(sql($standby, "select state, result from taskq.result($done)"), 'finished|[1]', 'result()');
 is(sql($standby, "select count(*) from taskq.response($pending)"), '0', 'response()');
 is(sql($standby, 'select count(*) > 1 from taskq.queues'), 't', 'queues');
+is(sql($standby, "select pending, running from taskq.queue_stats('default')"), '0|1', 'queue_stats()');
 like(sql($standby, q{select ok, detail from taskq.status() where "check" = 'executor'}),
 	qr/^f\|.*standby/, 'status() says why none runs');
+is(sql($standby, q{select string_agg("check", ', ') filter (where not ok) from taskq.status()}), 'executor, schedules',
+	'no schedule fires; each other check can be made there, and finds nothing');
 like(error_of($standby, "select taskq.submit('default', '{}')"), qr/ERROR:  25006:/,
 	'submit() fails with 25006');
 like(error_of($standby, "select taskq.submit_http('$url')"), qr/ERROR:  25006:/, 'submit_http()');
@@ -60,6 +66,8 @@ like(error_of($standby, "select taskq.cancel($pending)"), qr/ERROR:  25006:/, 'c
 like(error_of($standby, 'select taskq.arm()'), qr/ERROR:  25006:/, 'arm()');
 like(error_of($standby, 'select taskq.start_executor()'), qr/ERROR:  TQ009:/,
 	'start_executor() fails with TQ009');
+is(sql($standby, 'select next_run < now() from taskq.schedules'), 't', 'the time of a schedule has come');
+is(sql($standby, 'select count(*) from taskq.schedule_runs'), '0', 'and it is not fired');
 is(sql($standby, "select count(*) from pg_stat_activity where backend_type ~ 'taskq'"), '0',
 	'no process of taskq runs');
 is(scalar($receiver->requests), 0, 'and nothing is sent');
@@ -71,6 +79,10 @@ $standby->promote;
 wait_state($standby, $pending, 'finished');
 is(join(' ', map { $_->{task} } $receiver->requests), $pending,
 	'after the promotion the pending task is sent, and nothing else');
+wait_query($standby, 'postgres', q{select count(*) >= 2 and count(*) = count(distinct run_at) from taskq.schedule_runs where outcome = 'submitted'});
+pass('and schedules fire');
+is(sql($standby, q{select count(*) from taskq.schedule_runs where outcome = 'missed'}), '1', 'the times before it were missed, but for the latest one');
+sql($standby, q{select taskq.unschedule('each')});
 is(sql($standby, "select taskq.finish($id, $token)"), 't', 'a lease from before can be finished');
 sql($standby, "select taskq.submit('default', '{}')");
 cmp_ok(sql($standby, "select token from taskq.acquire('default')"), '>', $token, 'tokens go on');

@@ -54,6 +54,26 @@ sql("create role carrier; select taskq.grant_queue('outside', 'carrier', '{work}
 my $carried = sql("select taskq.submit('outside', '{}')");
 my $later = sql("select taskq.submit('default', run_at => 'infinity', priority => -3)");
 
+# Follow-ups of a queue, of tasks that wait, run and are dead, of a lease; a topic.
+sql(q{select taskq.create_queue('orders', mode => 'topic'), taskq.create_queue('bill'), taskq.create_queue('stock')});
+sql(q{select taskq.subscribe('orders', 'bill', '{placed}'), taskq.subscribe('orders', 'stock')});
+sql(q{select taskq.grant_queue('orders', 'clerk', '{submit}')});
+sql(q{select taskq.create_queue('followed', retry => 'none', on_finish => '{"topic": "orders", "kind": "placed"}', on_dead => '{"queue": "stock", "kind": "lost"}')});
+my $own = q{on_finish => '{"queue": "bill", "kind": "own"}', on_dead => '[{"queue": "bill", "kind": "dead"}, {"queue": "bill", "kind": "dead too"}]'};
+my $followed_dead = sql("select taskq.submit('followed', on_finish => '{\"queue\": \"bill\", \"kind\": \"revived\"}')");
+sql("select taskq.fail(id, token, 'no') from taskq.acquire('followed')");
+sql("select taskq.purge_queue('stock')");
+my $running = sql("select taskq.submit('followed', $own)");
+my ($run_id, $run_token) = split /\|/, sql("select id, token from taskq.acquire('followed', lease_for => '1 hour')");
+sql(qq{select taskq.add_follow_up($running, on_finish => '{"queue": "bill", "kind": "added"}')});
+my $waiting = sql("select taskq.submit('followed', $own)");
+
+# Groups, limits, an ordered queue, keys that are held.
+sql("select taskq.create_queue('line', ordered => true), taskq.set_limit('line', 7, rate => 3, per => '1 h'), taskq.set_group_limit('line', null, 2),
+	taskq.set_group_limit('line', 'a', 3, weight => 5)");
+sql("select taskq.submit('line', '1', group_key => 'a', key => 'held', unique_for => '1 day', max_wait => '1 h'), taskq.submit('line', '2', group_key => 'b')");
+sql("insert into taskq_private.start_mark select id, 0, now() + interval '1 h' from taskq_private.queue where name = 'line'");
+
 # ---- dump and restore --------------------------------------------------------------------
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
@@ -64,19 +84,28 @@ $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('copy'
 
 foreach my $query (
 	'select * from taskq.tasks order by id',
+	'select * from taskq.limits order by queue, scope, group_key',
+	'select * from taskq_private.flow_limit order by queue_id, scope, group_id',
+	'select * from taskq_private.start_mark',
+	'select id, group_id, group_key, retry_at from taskq_private.task order by id',
+	'select * from taskq_private.key order by queue_id, key',
 	'select * from taskq.attempts order by task_id, attempt',
 	'select * from taskq.queues order by queue',
 	'select * from taskq.queue_grants',
+	'select * from taskq.subscriptions order by 1, 2',
+	'select id, on_finish, on_dead from taskq_private.task order by id',
+	'select id, on_finish, on_dead from taskq_private.lease order by id',
 	'select * from taskq_private.retry_policy order by name',
 	"select * from taskq.response($sent)",
 	'select tableoid::regclass::text, id from taskq_private.history order by id',
 	'select * from taskq_private.history_rest order by id')
 {
-	my $before = sql($query);
+	my $rows = "select r from ($query) r";
+	my $before = sql($rows);
 	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
-	is(sql($query, 'copy'), $before, "$query: is the same in the copy");
+	is(sql($rows, 'copy'), $before, "$query: is the same in the copy");
 }
-is(sql('select count(*) from taskq.tasks'), '20', 'all tasks are there')
+is(sql('select count(*) from taskq.tasks'), '26', 'all tasks are there')
   or diag(sql('select id, state from taskq.tasks order by id'));
 
 is(sql("set role clerk; select count(*) > 0, bool_and(queue = 'kept') from taskq.tasks", 'copy'), 't|t', 'rights on a queue are those of before');
@@ -104,6 +133,23 @@ my $new_token = sql("select token from taskq.acquire('default')", 'copy');
 cmp_ok($new_token, '>', $token, 'tokens go on');
 is(sql("select taskq.retry($dead)", 'copy'), 't', 'a dead task can be brought back');
 is(sql("select payload from taskq.acquire('kept')", 'copy'), '{"b": 2}', 'with its payload');
+
+sub kinds
+{
+	return sql("select string_agg(queue || ' ' || kind, ', ' order by queue collate \"C\", kind) from taskq.tasks"
+		  . " where queue in ('bill', 'stock') and state = 'pending' and kind is not null", 'copy');
+}
+
+is(sql("select taskq.finish($run_id, $run_token)", 'copy'), 't', 'a running task with follow-ups ends');
+is(kinds(), 'bill added, bill own, bill placed, stock placed', 'with its own, the added one, and those of the queue and of the topic');
+sql(q{select taskq.purge_queue('bill'), taskq.purge_queue('stock')}, 'copy');
+is(sql("select id, taskq.fail(id, token, 'no') from taskq.acquire('followed')", 'copy'), "$waiting|dead", 'a pending one dies');
+is(kinds(), 'bill dead, bill dead too, stock lost', 'with its follow-ups');
+sql(q{select taskq.purge_queue('bill'), taskq.purge_queue('stock')}, 'copy');
+is(sql("select taskq.retry($followed_dead)", 'copy'), 't', 'a dead one is brought back');
+sql("select taskq.finish(id, token) from taskq.acquire('followed')", 'copy');
+is(kinds(), 'bill placed, bill revived, stock placed', 'with its follow-ups');
+is(sql(q{set role clerk; select count(*) from taskq.publish('orders', kind => 'placed')}, 'copy'), '2', 'a topic keeps subscribers and privileges');
 
 my $took = seconds(sub {
 	sql('select taskq.arm()', 'copy');

@@ -67,6 +67,25 @@ for my $end (
 	is(sql("select count(*) from woken where what = '$state'"), '1', "woken when the task is $state");
 }
 
+# ---- wait_all() ----------------------------------------------------------------------
+
+my $all = sql("select array_agg(i) from taskq.submit_many('default', array_fill('1'::jsonb, '{300}')) i");
+$run = sleepers(2, 'all', "call taskq.wait_all('$all', '60 s')");
+is(sql($holds_nothing), 't', '2 sessions wait for 300 tasks, none holds a snapshot');
+is(sql($locks), '0', 'or a lock');
+# The last one first, one by one, in one transaction, in any way.
+sql("select taskq.cancel(('$all'::bigint[])[300])");
+sql("select taskq.finish(id, token) from taskq.acquire('default')") foreach 1 .. 3;
+is(sql("select count(*) from taskq.acquire('default', 100) a, taskq.fail(a.id, a.token, 'x', retryable => false) f where f = 'dead'"), '100', 'some end');
+is(sql("call taskq.wait_all('$all', '0')"), '104', '104 of them have');
+is(sql("select count(*) from taskq.acquire('default', 195) a, taskq.finish(a.id, a.token) f where f"), '195', 'most end');
+is(sql("select count(*) from woken where what = 'all'"), '0', 'they wait until the last has ended');
+is(sql("select count(*) from taskq.acquire('default', 2) a, taskq.finish(a.id, a.token) f where f"), '1', 'which it does');
+$run->finish;
+is(sql("select count(*) from woken where what = 'all'"), '2', 'both are woken');
+$late = sql("select round(1000 * extract(epoch from max(w.at) - (select max(ended_at) from taskq.results('$all')))) from woken w where what = 'all'");
+cmp_ok($late, '<', 1000, "the last one $late ms after the last end, without a poll");
+
 # ---- wait_ready() --------------------------------------------------------------------
 
 $run = sleepers(3, 'ready', "call taskq.wait_ready('default', '60 s')");
@@ -98,8 +117,9 @@ for my $order ('asc', 'desc')
 	kill 'CONT', $first;
 	wait_process_gone($first);
 	kill 'CONT', $second;
+	my $left = time();
 	$run->finish;
-	is(sql("select count(*) from woken where what = 'passed on $order'"), '1', "the one that is left is woken ($order)");
+	cmp_ok(time() - $left, '<', 30, "the one that is left is woken ($order)");
 	sql("select taskq.cancel($id)");
 }
 $id = sql("select taskq.submit('default')");
@@ -116,6 +136,70 @@ sql("select taskq.release($id, $token)");
 $run->finish;
 is(sql("select count(*) from woken where what = 'released'"), '1', 'woken by a release');
 
+# ---- wait_ready_any() ----------------------------------------------------------------
+
+sql("select taskq.cancel($id)");
+sql("create table ready (queue text); select taskq.create_queue('a'), taskq.create_queue('b')");
+my $any = "call taskq.wait_ready_any('{a, b}', '60 s') \\gset\ninsert into ready values (:queue)";
+$any = "do \$\$ declare q text; begin call taskq.wait_ready_any('{a, b}', '60 s', q); insert into ready values (q); end \$\$";
+
+# The calls of DO blocks, as those of wait_ready() above.
+sub any_sleepers
+{
+	my ($count, $others) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . "/any$count.sql";
+
+	append_to_file($file, "$any;\n") unless -e $file;
+	my @runs = map {
+		IPC::Run::start([ 'psql', '-Xq', '-f', $file, $node->connstr('postgres') ], '<', \undef, '2>', \my $err)
+	} 1 .. $count;
+	my $asleep = $count + ($others // 0);
+	wait_query($node, 'postgres', "select count(*) = $asleep from pg_stat_activity
+		where query ilike '%call taskq.wait%' and pid <> pg_backend_pid() and state = 'active' and wait_event_type = 'Extension'");
+	return @runs;
+}
+
+my @runs = any_sleepers(3);
+is(sql($holds_nothing =~ s/ilike '/ilike '%/r . ' and pid <> pg_backend_pid()'), 't', '3 sessions wait for 2 queues, none holds a snapshot');
+my $b = sql("select taskq.submit('b')");
+wait_query($node, 'postgres', "select string_agg(queue, ' ') from ready", 'b');
+is(sql("select count(*) from pg_stat_activity where query ilike '%call taskq.wait%' and pid <> pg_backend_pid() and state = 'active'"), '2',
+	'a submit to one wakes one of them, which says which, the others sleep on');
+sql("select taskq.cancel($b)");
+my $submitted = time();
+sql("select taskq.submit('a') from generate_series(1, 2)");
+$_->finish foreach @runs;
+cmp_ok(time() - $submitted, '<', 30, 'without a poll');
+is(sql("select string_agg(queue, ' ' order by queue) from ready"), 'a a b', 'two submits to the other wake the other two');
+sql("select taskq.purge_queue('a'); truncate ready");
+
+# One that is woken by b and returns a passes on the wake-up.  Which session is woken is not
+# said: so the two begin in either order.
+foreach my $first ('any', 'only b')
+{
+	my ($for_any, $for_b);
+	($for_any) = any_sleepers(1) if $first eq 'any';
+	$for_b = sleepers(1, "b after $first", "call taskq.wait_ready('b', '60 s')");
+	($for_any) = any_sleepers(1, 1) if $first ne 'any';
+	my @pids = split /\n/, sql("select pid from pg_stat_activity
+		where query ilike '%call taskq.wait%' and pid <> pg_backend_pid() and state = 'active' order by query ilike 'do%' desc");
+	kill 'STOP', @pids;
+	my @ids = map { sql("select taskq.submit('$_')") } 'b', 'a';
+	kill 'CONT', $pids[0];
+	$for_any->finish;
+	is(sql("select string_agg(queue, ' ') from ready"), 'a', "the session for both queues returns the first ($first first)");
+	my $left = time();
+	kill 'CONT', $pids[1];
+	$for_b->finish;
+	cmp_ok(time() - $left, '<', 30, 'and the one for the second queue is woken all the same');
+	sql("select taskq.cancel_many('{$ids[0], $ids[1]}'); truncate ready");
+}
+
+# By the clock.
+$id = sql("select taskq.submit('b', delay => '500 ms')");
+is(sql("call taskq.wait_ready_any('{a, b}', '30 s')"), 'b', 'ready when the delay is over');
+is(sql("select run_at <= clock_timestamp() from taskq.tasks where id = $id"), 't', 'and not before');
+
 # ---- in the way of nobody, ended by everybody ---------------------------------------------
 
 sql("select taskq.cancel($id)");
@@ -130,6 +214,12 @@ like($err, qr/TQ009|cannot run in this transaction/, 'not in a transaction block
 like($err, qr/cannot run in this transaction/, 'nor after a submit in the same transaction');
 is(sql("do \$\$ declare s taskq.state; r jsonb; begin call taskq.wait($id, '1 s', s, r); end \$\$; select 1"), '1',
 	'but in a DO block that has changed nothing');
+
+# statement_timeout ends no call with an error: it returns before.
+$id = sql("select taskq.submit('default', delay => '1 hour')");
+is(sql("set statement_timeout = '800 ms'; call taskq.wait_ready('default', '60 s')"), 'f', 'wait_ready() returns before statement_timeout');
+is(sql("set statement_timeout = '800 ms'; call taskq.wait($id, '60 s')"), 'pending|', 'so does wait()');
+is(sql("set statement_timeout = '60 s'; call taskq.wait($id, '10 ms')"), 'pending|', 'its own timeout holds as well');
 
 $node->stop;
 log_is_clean($node);

@@ -20,7 +20,7 @@ use Test::More;
 use TaskqTest;
 
 my $top = dirname(__FILE__) . '/../..';
-my $node = taskq_node('main', extension => 0, conf => 'max_connections = 50');
+my $node = taskq_node('main', extension => 0, conf => "max_connections = 50\nwal_level = logical");
 my $receiver = TaskqTest::Receiver->start;
 
 # What the servers of the examples answer, in the receiver's words.
@@ -271,7 +271,7 @@ SQL
 		like($readme, qr/`[^`\n]*\b$name\b/, "$name: in the README");
 		if ($kind eq 'v')
 		{
-			is($roles, 'taskq_admin taskq_reader', "$name: roles");
+			is($roles, 'taskq_admin taskq_reader' . ($name =~ /^schedule/ ? ' taskq_submitter' : ''), "$name: roles");
 			next;
 		}
 		is(names_in(qr/\btaskq_\w+/, $granted // ''), $roles, "$name: roles");
@@ -396,7 +396,23 @@ is($run->result(0), 0, 'worker.py: told to stop, it ends') or diag($err);
 is($node->safe_psql('patterns', "select state, attempt from taskq.tasks where id = $last"), 'pending|0',
 	'worker.py: and gives its task back');
 
-check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md';
+# ---- docs/operate.md -------------------------------------------------------------------
+
+make_database('operate', 1);
+run_file('docs/operate.md', 'operate');
+
+# ---- docs/schedules.md -----------------------------------------------------------------
+
+# 050_schedules.pl has its table.
+make_database('schedules', 1);
+run_file('docs/schedules.md', 'schedules');
+
+# ---- docs/flow.md ----------------------------------------------------------------------
+
+make_database('flow', 1);
+run_file('docs/flow.md', 'flow');
+
+check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md', 'docs/operate.md', 'docs/schedules.md', 'docs/flow.md', 'docs/cli.md', 'docs/perfectqueue.md';
 
 $node->stop;
 log_is_clean($node);

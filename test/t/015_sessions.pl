@@ -221,7 +221,7 @@ my @life = (
 	q{select count(*) from taskq.acquire(:'queue');},
 	q{select state, count(*) from taskq.tasks where queue = :'queue' group by state order by state;},
 	q{select taskq.backoff('default', 5) = '16 s' as doubled;},
-	q{select count(*) from taskq.status();},
+	q{select count(*) >= 10 as checks from taskq.status();},
 	q{select taskq.submit_http('http://a.example/', '{"ü": null}', delay => '1 hour') as id \gset},
 	q{select taskq.cancel(:id, 'enough');},
 	q{select error from taskq.tasks where id = :id;},
@@ -258,7 +258,7 @@ finished|3
 cancelled|1
 expired|1
 t
-8
+t
 t
 enough
 t|

@@ -306,9 +306,8 @@ sql('delete from taskq_private.task');
 drains('deleted', undef);
 pass_by();
 sql('insert into taskq_private.task select * from kept_task');
-drains('inserted behind the position, before a sweep', undef);
 sweep();
-drains('after it', undef, @ids);
+drains('inserted behind the position, after a sweep', undef, @ids);
 sweep();
 drains('and a sweep that finds nothing', undef);
 
@@ -365,44 +364,79 @@ sql("insert into taskq_private.task (id, submitted_at, run_at, queue_id, attempt
 sql('delete from taskq_private.task where id < 0');
 # Who meets them in the index marks them.
 sql("set enable_seqscan = off; set enable_bitmapscan = off;
-	select count(*) from taskq_private.task where queue_id = (select id from taskq_private.queue where name = 'load') and priority = 0");
+	select count(*) from taskq_private.task where queue_id = (select id from taskq_private.queue where name = 'load') and priority = 0 and group_id is null");
 # Nothing is remembered after a restart.
 $worker->quit;
 $node->restart;
 @ids = ids(sql("select taskq.submit('load', priority => 1)"));
 
-# All begin at once when the gate opens.  The reader takes what it reads at a time,
-# so it must be less that others submit, or it would not get far.
-my ($clients, $each) = (8, 25);
-my $gate = session();
-$gate->query_safe('select pg_advisory_lock(1)');
-my $through_gate = 'select pg_advisory_lock_shared(1)';
-my $script = PostgreSQL::Test::Utils::tempdir() . '/submit.sql';
-append_to_file($script, "$through_gate;\n"
-	  . "select taskq.submit('load', priority => -1);\n" x $each);
-my $submitters = IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-t', 1, '-f', $script, $node->connstr('postgres') ],
-	'<', \undef, '>', \my $out, '2>', \my $err);
-# Its first call in a session takes longer.
-my $reader = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "select id from taskq.acquire('work')",
-	'-c', $through_gate, '-c', acquire(1) ],
-	'<', \undef, '>', \my $taken, '2>', \my $problems);
-wait_query($node, 'postgres', "select count(*) = $clients + 1 from pg_locks where locktype = 'advisory' and not granted");
-$gate->query_safe('select pg_advisory_unlock(1)');
-ok($submitters->finish, 'tasks are submitted') or diag($err);
-ok($reader->finish, 'while one is acquired') or diag($problems);
-$gate->quit;
-push @ids, ids(sql("select t.id from taskq_private.task t join taskq_private.queue q on q.id = t.queue_id where q.name = 'load' and t.id <> $ids[0]"));
-is(scalar(@ids), 1 + $clients * $each, 'all are there');
-my ($first) = ids($taken);
-drains('late ones while somebody reads', undef, grep { $_ != $first } @ids);
-is(sql("select count(*) from taskq_private.lease where taskq.finish(id, token)"), 1, 'and the one that was acquired meanwhile');
+# Runs a statement in a session of its own and calls $meanwhile->() while it reads these entries.
+# Returns whether it still read then, and what the statement has returned.  A session that has the
+# table open reads; the watchdog is for a session that was stopped with a lock which others need.
+sub while_it_reads
+{
+	my ($statement, $meanwhile) = @_;
+	my $over = 'select pg_advisory_lock_shared(2)';
+	my $gate = session();
+
+	$gate->query_safe('select pg_advisory_lock(1), pg_advisory_lock(2)');
+	# The first call in a session takes longer.
+	my $reader = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "select id from taskq.acquire('work')",
+			'-c', 'select pg_advisory_lock_shared(1)', '-c', $statement, '-c', $over ],
+		'<', \undef, '>', \my $taken, '2>', \my $problems);
+	my $pid = wait_until('the reader', sub {
+		return sql("select pid from pg_locks where locktype = 'advisory' and not granted");
+	});
+	my $watchdog = IPC::Run::start([ 'sh', '-c', "sleep 5; kill -CONT $pid" ], '<', \undef);
+	my $step = sub {
+		kill 'CONT', $pid;
+		usleep(1000);
+		kill 'STOP', $pid;
+		return sql("select case when query = '$over' then 'over' when exists
+				(select from pg_locks l where l.pid = a.pid and relation = 'taskq_private.task'::regclass) then 'reads' end
+			from pg_stat_activity a where a.pid = $pid");
+	};
+
+	kill 'STOP', $pid;
+	$gate->query_safe('select pg_advisory_unlock(1)');
+	wait_until('the reader has opened the table', $step);
+	my $read_on = $step->() eq 'reads' ? 1 : 0;
+	$meanwhile->();
+	kill 'CONT', $pid;
+	$watchdog->kill_kill;
+	$gate->quit;
+	ok($reader->finish, 'the reader comes to its end') or diag($problems);
+	return ($read_on, $taken);
+}
+
+# Repeats a round that calls while_it_reads() until the session has read on twice.
+sub repeat_while_reading
+{
+	my ($what, $round) = @_;
+	my $rounds = 0;
+
+	wait_until($what, sub { return ($rounds += $round->()) >= 2 });
+	return;
+}
+
+repeat_while_reading('late ones', sub {
+	my @late;
+	my ($read_on, $taken) = while_it_reads(acquire(1), sub { @late = ids(sql(submit(3, priority => -1))) });
+	my ($first) = ids($taken);
+	push @ids, @late;
+	drains('late ones while a session reads', undef, sort { $a <=> $b } grep { !defined $first || $_ != $first } @ids);
+	sql("select count(*) from taskq_private.lease where taskq.finish(id, token)");
+	$node->restart;
+	@ids = ids(sql("select taskq.submit('load', priority => 1)"));
+	return $read_on;
+});
+drains('the last one', undef, @ids);
 is_consistent($node, 'after that, too');
 
 # ---- a sweep while others submit -----------------------------------------------------------------
 
-# A row that nobody has told of, behind the position.  A sweep sees that it is there
-# and unread; but before the sweep gets to it, which takes long for the same reason,
-# the position passes it.
+# A row that no session has told of, behind the position.  A sweep sees that it is there
+# and unread; but before the sweep gets to it, the position passes it.
 sql("select taskq.submit('load')");
 sql('create table unread_task as select * from taskq_private.task');
 sql('delete from taskq_private.task');
@@ -410,49 +444,14 @@ drains('deleted, too', undef);
 $worker = session();
 # The first call in a session takes longer.
 $worker->query_safe("begin; ${\submit(1)}; rollback");
-my $sweep = 'select taskq_private.sweep()';
-my $after_sweep = 'select pg_advisory_lock_shared(2)';
-
-# True if the submit came while the sweep was under way.
-sub submit_in_sweep
-{
-	sql("update unread_task set run_at = clock_timestamp()");
+repeat_while_reading('sweeps', sub {
+	sql('update unread_task set run_at = clock_timestamp()');
 	@ids = ids(sql('insert into taskq_private.task select * from unread_task returning id'));
-	$gate = session();
-	$gate->query_safe('select pg_advisory_lock(1), pg_advisory_lock(2)');
-	my $sweeper = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
-			'-c', $through_gate, '-c', $sweep, '-c', $after_sweep ],
-		'<', \undef, '>', \my $swept, '2>', \$problems);
-	my $pid = wait_until('the sweeper', sub {
-		return sql("select pid from pg_locks where locktype = 'advisory' and not granted");
-	});
-
-	# It runs for a millisecond at a time, so that it is not over before it is seen.
-	# Should it stop with a lock in hand that somebody needs, it goes on by itself.
-	my $watchdog = IPC::Run::start([ 'sh', '-c', "sleep 5; kill -CONT $pid" ], '<', \undef);
-	my $step = sub {
-		kill 'CONT', $pid;
-		usleep(1000);
-		kill 'STOP', $pid;
-		return sql("select case query when '$sweep' then 'under way' when '$after_sweep' then 'over' end"
-			  . " from pg_stat_activity where pid = $pid and state = 'active'");
-	};
-	kill 'STOP', $pid;
-	$gate->query_safe('select pg_advisory_unlock(1)');
-	wait_until('the sweep', $step);
-	my $stage = $step->();
-	push @ids, ids($worker->query_safe(submit(1)));
-	kill 'CONT', $pid;
-	$watchdog->kill_kill;
-	$gate->quit;
-	ok($sweeper->finish, 'a sweep while others submit') or diag($problems);
-	like($swept, qr/^t$/m, 'comes to its end');
+	my ($read_on, $swept) = while_it_reads('select taskq_private.sweep()', sub { push @ids, ids($worker->query_safe(submit(1))) });
+	like($swept, qr/^t$/m, 'a sweep while another session submits');
 	drains('a row that was passed by before a sweep got to it', undef, @ids);
-	return $stage eq 'under way';
-}
-
-my $under_way = 0;
-wait_until('submits while others sweep', sub { return ($under_way += submit_in_sweep()) == 3 });
+	return $read_on;
+});
 $worker->quit;
 
 # ---- more queues than there is memory for ---------------------------------------------------------
@@ -490,6 +489,26 @@ foreach my $n (1 .. $queues)
 is(join(' ', ids(@got)), join(' ', ids(@all)), "$queues queues with little memory: all of it, and once");
 $_->quit foreach $other, $another, $worker;
 is_consistent($node, 'with little memory');
+
+# ---- a slot that another queue takes while it is filled ---------------------------------------------
+
+# Reading the queue takes long again, for nothing is remembered of it.  What is submitted meanwhile
+# is a candidate until other queues take the slot; then the queue gets a new slot, of which the
+# reader must not say that it has read everything.
+$queue = 'load';
+repeat_while_reading('slots that are taken', sub {
+	sql("select count(*) from generate_series(1, $queues) n, taskq.acquire('q' || n)");
+	my ($read_on, $taken) = while_it_reads(acquire(1), sub {
+		@ids = ids(sql(submit(1, priority => -1)));
+		# A claim would wait until the slot is filled, a submit does not.
+		sql("select count(taskq.submit('q' || n)) from generate_series(1, $queues) n");
+		push @ids, ids(sql(submit(1, priority => 1)));
+	});
+	my ($first) = ids($taken);
+	drains('what was submitted while another queue took the slot', undef, grep { !defined $first || $_ != $first } @ids);
+	sql("select count(*) from taskq_private.lease where taskq.finish(id, token)");
+	return $read_on;
+});
 
 # ---- tokens over a crash ---------------------------------------------------------------------------
 

@@ -67,6 +67,45 @@ sql("set taskq.acquire_sync = on; select count(*) from taskq.acquire('default')"
 crash();
 is(state_of($id), 'running 1', 'with acquire_sync an acquire is not lost');
 
+# ---- an acquire that uses the last attempt ---------------------------------------------------
+
+sub submit_with
+{
+	my ($attempts, $queue) = @_;
+
+	return sql("select taskq.submit('" . ($queue // 'last') . "', max_attempts => $attempts)");
+}
+
+sql("select taskq.finish(id, token) from taskq_private.lease");
+sql("select taskq.create_queue('last')");
+$id = submit_with(1);
+sql("select count(*) from taskq.acquire('last')");
+crash();
+is(state_of($id), 'running 1', 'an acquire that uses the only attempt is not lost');
+is(sql("select taskq.fail(id, token, 'x') from taskq_private.lease"), 'dead', 'and the task does not start again');
+
+$id = submit_with(2);
+sql("set synchronous_commit = off; select count(*) from taskq.acquire('last')");
+crash();
+is(state_of($id), 'pending 0', 'one that uses the first of two attempts may be');
+sql("select taskq.fail(id, token, 'x', retry_in => '0') from taskq.acquire('last')");
+sql("set synchronous_commit = off; select count(*) from taskq.acquire('last')");
+crash();
+is(state_of($id), 'running 2', 'one that uses the second is not, even with synchronous_commit off');
+sql("select taskq.finish(id, token) from taskq_private.lease");
+
+my @both = (submit_with(2), submit_with(1));
+sql("select count(*) from taskq.acquire('last', 2)");
+crash();
+is(join(', ', map { state_of($_) } @both), 'running 1, running 1', 'nor are the others of the same call');
+sql("select taskq.finish(id, token) from taskq_private.lease");
+
+@both = (submit_with(1), submit_with(2));
+sql("begin; select count(*) from taskq.acquire('last'); select count(*) from taskq.acquire('last'); commit");
+crash();
+is(join(', ', map { state_of($_) } @both), 'running 1, running 1', 'nor is a second call in its transaction');
+sql("select taskq.finish(id, token) from taskq_private.lease");
+
 # ---- with something else in its transaction ------------------------------------------------
 
 my $taken = "select id, token from taskq.acquire('default')";

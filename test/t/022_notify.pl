@@ -57,6 +57,20 @@ cmp_ok(scalar @all, '>=', 1, 'of 200 commits at least one is notified');
 cmp_ok(scalar @all, '<=', 4, 'and not more than one a second: ' . scalar @all);
 reconfigure($node, 'taskq.notify_interval' => '20 ms');
 
+# ---- by time -----------------------------------------------------------------------------------
+
+# Nothing else happens in the database: only the time brings the next notification.
+sql("select taskq.create_queue('later')");
+$listener->query_safe('listen taskq_later');
+sql("select taskq.submit('later', delay => make_interval(secs => x * 0.4)) from generate_series(1, 5) x");
+$start = time();
+my $taken = 0;
+wait_until('the last one', sub {
+	$taken += sql("select count(taskq.finish(id, token)) from taskq.acquire('later', 10)") if heard();
+	return $taken == 5;
+});
+cmp_ok(time() - $start, '<', 45, 'each task that becomes due by time is notified, without a poll');
+
 # ---- what is notified, and what is not ------------------------------------------------------------
 
 sub notified

@@ -51,10 +51,20 @@ wait_query($node, 'postgres',
 # Two looks at the number of dead rows: the executor's transactions go on meanwhile.
 wait_polls($node) for 1 .. 10;
 is(vacuums('task'), 0, 'nothing is vacuumed while an old snapshot needs the rows');
+# A holder that is not old, but keeps many dead rows, is a problem.
+my $holders = q{select ok || ' ' || severity from taskq.status() where "check" = 'xmin holders'};
+is(sql($holders), 'true ok', 'status() does not mind so few rows');
+sql("insert into taskq_private.key select 0, i::text, i from generate_series(1, 100000) i; delete from taskq_private.key where queue_id = 0;
+	create table burnt (i int)");
+sql('do $$ begin for i in 1 .. 10001 loop begin insert into burnt values (i); exception when division_by_zero then null; end; end loop; end $$');
+wait_query($node, 'postgres', "select ($holders) = 'false warning'");
+like(sql(q{select detail from taskq.status() where "check" = 'xmin holders'}),
+	qr/session with pid \d+ .*keeps rows .* have \d{6} dead rows/, 'it does so many: it names the session');
 $old->query_safe('commit');
 $old->quit;
 wait_query($node, 'postgres', "select (${vacuums}'task') > 0");
 pass('when it has gone, they are');
+is(sql($holders), 'true ok', 'and status() is content');
 wait_query($node, 'postgres',
 	"select n_dead_tup < $many from pg_stat_user_tables where schemaname = 'taskq_private' and relname = 'task'");
 wait_query($node, 'postgres', q{select count(*) = 0 from pg_stat_activity where backend_type = 'taskq vacuum'});

@@ -73,6 +73,28 @@ foreach my $case (
 	is((split /\n/, $stderr)[0], "taskq-worker: $error", 'and one line');
 }
 
+# ---- what is wrong at the start, and when it is tried again --------------------------------------
+
+my $local = 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres user=sender';
+my $nowhere = 'host=127.0.0.1 port=' . TaskqTest::refused_port() . ' dbname=postgres';
+
+($status, $stdout, $stderr) = run_worker('--database', $nowhere, '--once');
+is($status, 1, '--once: a server that is not there ends it');
+like($stderr, qr/^taskq-worker: cannot connect: .*refused|^taskq-worker: cannot connect: connection to server/, 'and it says why');
+($status, $stdout, $stderr) = run_worker('--database', $local, '--queue', 'outside', '--queue', 'outsid', '--once');
+is($status, 1, '--once: so does a queue that is not there');
+like($stderr, qr/^taskq-worker: cannot serve --queue outsid: there is no such queue, .* work on it$/m, 'it names the queue');
+unlike($stderr, qr/--queue outside:/, 'and no other');
+
+my $waiting = TaskqTest::Worker->start($node, 'sender', '--queue', 'later', '--poll-interval', '50');
+$waiting->wait_log(qr/cannot serve --queue later: .*; it is looked for with every poll$/m);
+sql("select taskq.create_queue('later', mode => 'push', executor => 'external'); select taskq.grant_queue('later', 'sender', '{work}')");
+my $later = sql("select taskq.submit_http('" . $receiver->url('/ok/later') . "', queue => 'later')");
+wait_state($node, $later, 'finished');
+pass('without --once it is served as soon as it is there');
+undef $waiting;
+sql("select taskq.revoke_queue('later', 'sender', '{work}')");
+
 # ---- delivery --------------------------------------------------------------------------------
 
 my $id = submit('/ok');
@@ -80,7 +102,7 @@ my $inside = sql("select taskq.submit_http('" . $receiver->url('/ok/inside') . "
 wait_state($node, $inside, 'finished');
 is(sql("select state from taskq.tasks where id = $id"), 'pending', 'the executor leaves external tasks alone');
 
-my $worker = TaskqTest::Worker->start($node, 'sender', '--name', 'w1', '--max-response', '100');
+my $worker = TaskqTest::Worker->start($node, 'sender', '--name', 'w1', '--max-response', '100', '--stop-timeout', '100');
 wait_state($node, $id, 'finished');
 my ($request) = grep { $_->{headers}{'x-task-id'} eq $id } $receiver->requests;
 is($request->{headers}{'x-task-queue'}, 'outside', 'a worker sends it');
@@ -145,11 +167,11 @@ pass('and works on after that was ended');
 
 # ---- ends ------------------------------------------------------------------------------------------
 
-$id = submit('/hang/drain', "timeout => '1 minute'");
+$id = submit('/hang/drain', "timeout => '1 minute', max_attempts => 5");
 $receiver->wait_requests(1, '/hang/drain');
 $worker->signal('TERM');
 is($worker->wait_end, 0, 'SIGTERM: it ends with status 0');
-is(sql("select state, attempt from taskq.tasks where id = $id"), 'pending|0', 'what it was sending is given back');
+is(sql("select state, attempt from taskq.tasks where id = $id"), 'pending|1', 'the attempt has failed, and its task is due');
 like($worker->log, qr/taskq-worker: stopped\n\z/, 'it says so');
 
 $worker = TaskqTest::Worker->start($node, 'sender', '--queue', 'outside');
@@ -158,7 +180,7 @@ kill_process($worker->pid);
 $worker->wait_end;
 my $other = TaskqTest::Worker->start($node, 'sender', '--queue', 'outside');
 $receiver->wait_requests(3, '/hang/drain');
-is(failures_of($id), '1:lease_lost', 'kill -9: the task runs again when its lease has run out');
+is(failures_of($id), '1:stopped 2:lease_lost', 'kill -9: the task runs again when its lease has run out');
 sql("select taskq.cancel($id)");
 wait_state($node, $id, 'cancelled');
 
@@ -174,6 +196,41 @@ $other->signal('TERM');
 is($other->wait_end, 143, 'a second signal ends it at once');
 $lock->query_safe('rollback');
 $lock->quit;
+
+# ---- functions before and after --------------------------------------------------------------------
+
+sql(q{create schema app;
+	create table app.seen (at serial, what text);
+	grant usage on schema app to sender;
+	grant insert on app.seen to sender;
+	grant usage on all sequences in schema app to sender;
+	create function app.before(task jsonb) returns boolean language plpgsql as $$ begin
+		insert into app.seen (what) values ('before ' || (task ->> 'method') || ' ' || (task ->> 'body'));
+		if task ->> 'url' like '%error' then raise 'not today'; end if;
+		return task ->> 'url' not like '%skipped'; end $$;
+	create function app.after(task jsonb, outcome jsonb) returns void language plpgsql as $$ begin
+		insert into app.seen (what) values ('after ' || (task ->> 'method') || ' ' || outcome::text);
+		if task ->> 'url' like '%after' then raise 'broken'; end if; end $$});
+sub seen
+{
+	return sql("select string_agg(what, ' | ' order by at) from app.seen");
+}
+$worker = TaskqTest::Worker->start($node, 'sender', '--queue', 'outside', '--before', 'app.before', '--after', 'app.after');
+wait_state($node, submit('/ok/hooks'), 'finished');
+is(seen(), 'before POST {"n": 1} | after POST {"class": "http", "error": null, "status": 200, "outcome": "finished"}', 'functions before and after');
+wait_state($node, submit('/ok/skipped'), 'finished');
+is(scalar(my @skipped = $receiver->requests('/ok/skipped')), 0, 'false: it counts as done and is not sent');
+$id = submit('/ok/error', 'max_attempts => 1');
+wait_state($node, $id, 'dead');
+is(sql("select class || ' ' || error from taskq.attempts where task_id = $id"), 'before a function before failed: not today', 'an error fails the attempt');
+is(scalar(@skipped = $receiver->requests('/ok/error')), 0, 'and nothing is sent');
+wait_state($node, submit('/ok/after'), 'finished');
+unlike(seen(), qr/after POST.*after POST/, 'what a function after did before its error is undone');
+$worker->wait_log(qr/a function after failed, the outcome is reported without it/);
+$id = submit('/status/500', 'max_attempts => 1');
+wait_state($node, $id, 'dead');
+like(seen(), qr/after POST \{"class": "http", "error": .*"status": 500, "outcome": "failed"\}$/, 'an outcome that is a failure');
+undef $worker;
 
 # ---- rights -----------------------------------------------------------------------------------------
 

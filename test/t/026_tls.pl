@@ -209,7 +209,7 @@ is( sql("select string_agg(distinct t.state || coalesce(' ' || a.class || ': ' |
 	'finished', 'an answer that does not wait for the body is an answer');
 
 # One that cuts its answers short.
-my $peer = IPC::Run::start([ 'python3', 'test/lib/h2_peer.py', "$dir/h2_port", "$dir/good.pem", "$dir/good.key" ], '<', \undef);
+my $peer = IPC::Run::start([ 'python3', 'test/lib/h2_peer.py', "$dir/h2_port", "$dir/good.pem", "$dir/good.key", 'short' ], '<', \undef);
 TaskqTest::wait_until('the peer', sub { return -e "$dir/h2_port" });
 $port{short_answers} = PostgreSQL::Test::Utils::slurp_file("$dir/h2_port");
 $last = sql("select max(taskq.submit_http('https://localhost:$port{short_answers}/', to_jsonb(repeat('x', 16000)), queue => queue,"

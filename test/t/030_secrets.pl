@@ -9,14 +9,15 @@
 use strict;
 use warnings FATAL => 'all';
 
-use MIME::Base64 qw(encode_base64);
+use MIME::Base64 qw(encode_base64 decode_base64);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
 use TaskqTest;
 
-my $node = taskq_node('main', preload => 0, extension => 0, conf => <<'END');
+my $pgaudit = -e `pg_config --pkglibdir` =~ s/\n//r . '/pgaudit.so';
+my $node = taskq_node('main', preload => 0, extension => 0, conf => <<'END' . ($pgaudit ? <<'END' : ''));
 shared_preload_libraries = 'taskq, pg_stat_statements, auto_explain'
 log_min_messages = debug5
 log_statement = all
@@ -30,10 +31,15 @@ auto_explain.log_analyze = on
 track_activity_query_size = 10000
 taskq.http_connect_timeout = '500 ms'
 END
+shared_preload_libraries = 'taskq, pg_stat_statements, auto_explain, pgaudit'
+pgaudit.log = all
+pgaudit.log_parameter = on
+END
 add_taskq($node, 'postgres');
+$node->safe_psql('postgres', 'create extension pgaudit') if $pgaudit;
 my $receiver = TaskqTest::Receiver->start;
 # What a worker reports is what a client says: that it is not logged with all other parameters is the administrator's to say.
-$node->safe_psql('postgres', 'create role sender login; alter role sender set log_parameter_max_length = 0; alter role sender set log_parameter_max_length_on_error = 0; '
+$node->safe_psql('postgres', 'create role sender login; alter role sender set log_parameter_max_length = 0; alter role sender set log_parameter_max_length_on_error = 0; ' . ($pgaudit ? 'alter role sender set pgaudit.log_parameter = off; ' : '')
 	  . ($node->pg_version >= 16 ? 'alter role sender set auto_explain.log_parameter_max_length = 0; ' : '') . 'grant taskq_worker to sender');
 my $worker = TaskqTest::Worker->start($node, 'sender');
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -97,14 +103,26 @@ foreach my $queue ('inside', 'outside')
 sql("select taskq.create_endpoint('endpoint', '" . $receiver->url('') . "', headers => headers, secret => secret, retry => 'twice') from planted limit 1");
 sql("select taskq.alter_endpoint('endpoint', headers => headers, secret => secret) from planted limit 1");
 sql("select taskq.rotate_secret('endpoint', secret) ~ 'whsec' from planted limit 1");
+# The same by a document, also once more, when the secrets are compared.
+my $document = "jsonb_build_object('endpoints', jsonb_build_object('applied', jsonb_build_object('url', 'http://192.0.2.1/', 'headers', headers, 'secret', secret)))";
+is(sql("select count(*) from (select * from planted limit 1) p, taskq.apply_config($document)"), $_, 'apply_config()') foreach 1, 0;
 sql("select taskq.submit_http(endpoint => 'endpoint', path => path || substr(url, strpos(url, '?')), payload => payload)"
 	  . " from planted, unnest(array['/ok', '/fail/1', '/status/404']) path where key = 'k0'");
+# A secret that was made inside the server.
+my $made = sql("select taskq.rotate_secret('endpoint')");
+my $made_bytes = unpack('H*', decode_base64($made =~ s/^whsec_//r));
+sql("select taskq.rotate_secret('endpoint', secret) ~ 'whsec' from planted limit 1");
+sql('create role auditor; grant pg_read_all_data to auditor');
+is(sql('set role auditor; select count(*) from taskq_private.endpoint_secret'), '0', 'pg_read_all_data does not read secrets');
+cmp_ok(sql('select count(*) from taskq_private.endpoint_secret'), '>', 0, 'which are there');
 # Refusals.
 foreach my $call ('taskq.submit_http(url, headers => jsonb_build_object(\'Host\', headers))', 'taskq.submit_http(url, headers => jsonb_build_array(headers))',
 	"taskq.submit_http(url || E'\\n', payload)", "taskq.submit_http(url, payload, headers => jsonb_build_object('X', secret || E'\\n'))",
 	"taskq.submit_http(url, payload, priority => 99)", "taskq.submit('default', payload, on_duplicate => 'raise', key => repeat(secret, 100))",
 	"taskq.create_endpoint('bad', url, headers => headers)", "taskq.create_endpoint('bad', 'http://a.example/', secret => 'x' || secret)",
-	"taskq.verify_signature('x' || secret, headers, convert_to(body, 'UTF8'))", "taskq.rotate_secret('endpoint', 'x' || secret)")
+	"taskq.verify_signature('x' || secret, headers, convert_to(body, 'UTF8'))", "taskq.rotate_secret('endpoint', 'x' || secret)",
+	"taskq.apply_config(jsonb_set($document, '{endpoints, applied, secret}', to_jsonb('x' || secret)))",
+	"taskq.apply_config(jsonb_set($document, '{endpoints, applied, rate}', '-1'))")
 {
 	my ($status) = $node->psql('postgres', "select $call from planted limit 1");
 	isnt($status, 0, 'refused: ' . substr($call, 0, 60));
@@ -133,6 +151,12 @@ is(slurp_file("$dir/seen"), '', 'no query, application name or command line tell
 my $marks = 'S3CR3T|' . substr(encode_base64('S3CR3T_KEY_OF_AN_ENDPOINT', ''), 0, 20) . '|' . unpack('H*', 'S3CR3T');
 is(join(' ', map { /^.*?($marks).*$/o ? substr($_, 0, 300) : () } split /\n/, log_since($node)), '',
 	'nor does the log, at debug5');
+unlike(log_since($node), qr/\Q$made\E|$made_bytes/, 'nor does it tell a secret that rotate_secret() made');
+SKIP:
+{
+	skip 'without pgaudit', 1 unless $pgaudit;
+	isnt(scalar(grep { /AUDIT: SESSION.*from planted/ } split /\n/, log_since($node)), 0, 'pgaudit sees the statements of clients');
+}
 # auto_explain would log parameters since PostgreSQL 16, so it must not see taskq's own statements.
 my $executor = wait_executor($node);
 my @explained = log_since($node) =~ /^(.* plan:\n.*)$/mg;

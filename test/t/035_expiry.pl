@@ -15,8 +15,20 @@ my $receiver = TaskqTest::Receiver->start;
 my $url = $receiver->url('/ok');
 my $many = 100_000;
 
-# What one pass takes back at most: PASS_ROWS of expire.c, and a page of leases more.
+# What one pass takes back at most: PASS_ROWS of pass.c, and a page of leases more.
 my $most = 256 + 291;
+
+# The deliveries that wait meanwhile, as the greatest number of ends between the time when one was
+# due and its start.  This does not depend on how busy the machine is.  Two passes: the one under
+# way, and one more of the same turn.  They take a few microseconds a row.
+sub ends_before_a_start
+{
+	my ($ends) = @_;
+
+	return sql("begin; create temp table ends on commit drop as $ends; create index on ends (at);"
+		  . ' select max((select count(*) from ends e where e.at > t.run_at and e.at < t.started_at)) from taskq.tasks t'
+		  . q{ where t.queue = 'http' and t.started_at is not null; commit});
+}
 
 sub sql
 {
@@ -72,6 +84,12 @@ my $taken_back = $left - leases();
 cmp_ok($taken_back, '<=', 5 * $most, "an acquire without an executor takes a few back ($taken_back in five calls)");
 cmp_ok($taken_back, '>=', 5 * 256, 'each one while there are more');
 
+# Nobody waits for a pass.
+my $pass = $node->background_psql('postgres');
+$pass->query_safe('begin; select taskq_private.take_back_leases(5)');
+nobody_waits($node, $pass, 'a pass that takes leases back stays open');
+$pass->quit;
+
 # Deliveries go on meanwhile, 50 a second.
 sql("select count(taskq.submit_http('$url', '{}', delay => i * interval '20 ms')) from generate_series(1, 3000) i");
 sql('select taskq.start_executor()');
@@ -84,6 +102,9 @@ my ($due, $sent, $slowest) = split /\|/,
   sql(q{select count(*), count(ended_at), round(1000 * max(extract(epoch from coalesce(ended_at, clock_timestamp()) - run_at)))}
 	  . q{ from taskq.tasks where queue = 'http' and run_at < clock_timestamp()});
 cmp_ok($sent, '>', $due / 2, "deliveries do not wait for them ($sent of $due, the slowest took $slowest ms)");
+
+my $between = ends_before_a_start('select ended_at as at from taskq_private.attempt');
+cmp_ok($between, '<=', 2 * $most, "at most $between leases are taken back while one waits");
 
 # A stop keeps what was done.
 my $took = seconds(sub { $node->stop('fast') });
@@ -101,37 +122,66 @@ is( sql(q{select state, attempt, count(*) from taskq.tasks where queue = 'many' 
 	'in the end each task is back once');
 sql(q{select taskq.purge_queue('http'); truncate taskq_private.task, taskq_private.attempt});
 
+# ---- many start limits together -----------------------------------------------------------
+
+my $late_many = 5000;
+
+sql('select taskq.stop_executor()');
+sql(q{select taskq.create_queue('late')});
+sql("select count(*) from taskq.submit_many('late', array_fill('1'::jsonb, array[$late_many]), start_within => '1 hour')");
+sql("update taskq_private.$_ set start_by = 'epoch'") for qw(task start_limit);
+is(sql('select taskq_private.expire_starts()'), '0', 'a pass says that there are more tasks to expire');
+$left = sql(q{select pending from taskq.queue_stats('late')});
+cmp_ok($left, '<', $late_many, 'it has ended some');
+cmp_ok($left, '>=', $late_many - 256 - 64, 'and not more than its limit');
+is(sql(q{select count(*) from taskq.acquire('late', 10)}), 0, 'none can be acquired');
+$pass = $node->background_psql('postgres');
+$pass->query_safe('begin; select taskq_private.expire_starts(5)');
+nobody_waits($node, $pass, 'a pass that expires tasks stays open');
+$pass->quit;
+sql("select count(taskq.submit_http('$url', '{}', delay => i * interval '20 ms')) from generate_series(1, 500) i");
+sql('select taskq.start_executor()');
+wait_query($node, 'postgres', "select count(*) = $late_many from taskq.tasks where queue = 'late' and state = 'expired'");
+($due, $sent, $slowest) = split /\|/,
+  sql(q{select count(*), count(ended_at), round(1000 * max(extract(epoch from coalesce(ended_at, clock_timestamp()) - run_at)))}
+	  . q{ from taskq.tasks where queue = 'http' and state <> 'cancelled' and run_at < clock_timestamp()});
+cmp_ok($sent, '>=', $due / 2, "deliveries do not wait for them ($sent of $due, the slowest took $slowest ms)");
+$between = ends_before_a_start(q{select ended_at as at from taskq_private.all_history where state = 'expired'});
+cmp_ok($between, '<=', 2 * (256 + 64), "at most $between tasks expire while one waits");
+sql(q{select taskq.purge_queue('http')});
+
 # ---- a lease that cannot be ended ----------------------------------------------------------
 
 # A task that runs.
 sub run_task
 {
-	my ($arguments) = @_;
-	my $task = sql("select taskq.submit('odd', '{}', priority => -1, $arguments)");
+	my ($arguments, $queue) = @_;
 
-	is(sql(q{select id from taskq.acquire('odd')}), $task, "a task with $arguments runs");
+	$queue //= 'odd';
+	my $task = sql("select taskq.submit('$queue', '{}', priority => -1, $arguments)");
+	is(sql("select id from taskq.acquire('$queue')"), $task, "a task with $arguments runs");
 	return $task;
 }
 
-sql("select taskq.create_queue('odd', lease_for => '1 hour')");
+sql(q{select taskq.create_queue('odd', lease_for => '1 hour')});
+create_stuck_queue($node, 'stuck', q{, lease_for => '1 hour'});
 my $log = log_size($node);
-my @tasks = map { run_task("key => 'k$_', max_attempts => 1") } 1 .. 5;
+my @tasks = map { run_task("key => 'k$_', max_attempts => 1", $_ == 3 ? 'stuck' : 'odd') } 1 .. 5;
 my $odd = $tasks[2];
-sql("delete from taskq_private.key where id = $odd");
 let_lapse('id in (' . join(', ', @tasks) . ')');
 wait_state($node, $_, 'dead') for grep { $_ != $odd } @tasks;
-is(state_of($odd), 'running', 'a task without its key cannot be ended, and the others are');
+is(state_of($odd), 'running', 'a task that cannot be kept does not end, and the others do');
 my $is_put_off = "select lease_until between clock_timestamp() and clock_timestamp() + interval '1 min'"
   . " from taskq_private.lease where id = $odd";
 wait_query($node, 'postgres', $is_put_off);
 let_lapse("id = $odd");
 wait_query($node, 'postgres', $is_put_off);
-my $said = () = log_since($node, $log) =~ /could not take back the lease of task $odd: SQLSTATE XX000/g;
+my $said = () = log_since($node, $log) =~ /could not take back the lease of task $odd: SQLSTATE TQ009/g;
 is($said, 1, 'its lease is put off, again and again, which is said once');
-sql("insert into taskq_private.key (queue_id, key, id) select queue_id, key, id from taskq_private.task where id = $odd");
+end_stuck_queue($node);
 let_lapse("id = $odd");
 wait_state($node, $odd, 'dead');
-pass('with its key it ends');
+pass('with its table it ends');
 
 # ---- locks that are held --------------------------------------------------------------------
 

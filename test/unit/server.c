@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,10 +29,14 @@
 #define MAX_CONNECTIONS 200
 #define MAX_INPUT       (2 * 1024 * 1024)
 #define DRIP_MS         20
+#define MORE_US         2000
+#define LEAVE_US        20000 /* from the count until the connection is closed */
 
 typedef enum ending
 {
-	KEEP, /* the connection, for the next request */
+	KEEP,  /* the connection, for the next request */
+	LEAVE, /* likewise, but close it when that begins */
+	MORE,  /* likewise, but send the answer's last part a moment later */
 	CLOSE,
 	RESET,
 	STALL, /* says nothing more */
@@ -43,14 +48,17 @@ typedef struct script
 	const char *path;
 	const char *answer;
 	ending end;
-	bool drip;          /* a byte every DRIP_MS */
-	const char *repeat; /* for REPEAT */
+	bool drip;          /* a byte every DRIP_MS, none at once */
+	const char *repeat; /* for REPEAT and MORE */
 } script;
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
 
 static const script scripts[] = {
 	{"/ok", OK_HEAD "Content-Length: 2\r\nX-Test: yes\r\n\r\nok", KEEP, false, NULL},
+	{"/leave", OK_HEAD "Content-Length: 0\r\n\r\n", LEAVE, false, NULL},
+	{"/keep", OK_HEAD "Keep-Alive: max=9, timeout=3\r\nContent-Length: 0\r\n\r\n", KEEP, false,
+	 NULL},
 	{"/204", "HTTP/1.1 204 No Content\r\n\r\n", KEEP, false, NULL},
 	{"/500", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", KEEP, false, NULL},
 	{"/503", "HTTP/1.1 503 Busy\r\nretry-after: \t7 \r\nContent-Length: 0\r\n\r\n", KEEP, false,
@@ -67,15 +75,37 @@ static const script scripts[] = {
 	{"/gzip", OK_HEAD "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08!", KEEP,
 	 false,
 	 NULL},
-	{"/101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", CLOSE, false, NULL},
+	{"/101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", STALL, false, NULL},
+	{"/http2", "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/204-length", "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody", KEEP, false, NULL},
+	{"/204-zero", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/204-body", "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\nbody", CLOSE, false, NULL},
+	{"/204-more", "HTTP/1.1 204 No Content\r\n\r\nbody", KEEP, false, NULL},
+	{"/bad-trailer",
+	 OK_HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Trailer yes\r\n\r\n", KEEP,
+	 false, NULL},
+	{"/lengths", OK_HEAD "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", KEEP, false, NULL},
+	{"/same-lengths", OK_HEAD "Content-Length: 2\r\ncontent-length:2 \r\n\r\nab", KEEP, false,
+	 NULL},
+	{"/bad-header", OK_HEAD "X-Header yes\r\nContent-Length: 0\r\n\r\n", KEEP, false, NULL},
+	{"/folded",
+	 "HTTP/1.1 503 Busy\r\nX-Folded: one\r\n two\r\n\t three\r\nRetry-After:\r\n 7\r\n"
+	 "Content-Length: 0\r\n\r\n",
+	 KEEP, false, NULL},
+	{"/extension", OK_HEAD "Transfer-Encoding: chunked\r\n\r\n1;name=", REPEAT, false,
+	 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
 	{"/099", "HTTP/1.1 099 What\r\nContent-Length: 0\r\n\r\n", CLOSE, false, NULL},
 	{"/lf", "HTTP/1.1 200 OK\nX-A: 1\nX-B: 2\nContent-Length: 0\n\n", KEEP, false, NULL},
+	{"/slow", "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 0\r\n\r\n", CLOSE, true, NULL},
 	{"/mute", "", STALL, false, NULL},
 	{"/half", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", CLOSE, false, NULL},
 	{"/hang", OK_HEAD "Content-Length: 100\r\n\r\n0123456789", STALL, false, NULL},
 	{"/drip", OK_HEAD "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 					  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
 	 STALL, true, NULL},
+	{"/bye", OK_HEAD "Content-Length: 0\r\n\r\n", CLOSE, false, NULL},
+	{"/more", OK_HEAD "Content-Length: 0\r\n\r\n", MORE, false,
+	 "HTTP/1.1 500 Not asked for\r\nContent-Length: 0\r\n\r\n"},
 	{"/reset", "", RESET, false, NULL},
 	{"/close", "", CLOSE, false, NULL},
 	{"/heads", OK_HEAD, REPEAT, false, "X-Header: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"},
@@ -96,9 +126,11 @@ typedef struct connection
 	size_t answer_len;
 	size_t sent;
 	int answered; /* requests */
+	bool leaving;
 } connection;
 
 server_stats *server_seen;
+int server_port_of_all;
 
 static connection connections[MAX_CONNECTIONS];
 static pid_t child;
@@ -176,11 +208,22 @@ choose_answer(connection *c, size_t len)
 static void
 take_input(connection *c)
 {
-	ssize_t n = read(c->fd, c->input + c->input_len, MAX_INPUT - 1 - c->input_len);
+	ssize_t n;
 	const char *end;
 	const char *length;
 	size_t len;
 
+	if (c->leaving)
+	{
+		if (recv(c->fd, c->input, 1, MSG_PEEK) > 0)
+		{
+			atomic_fetch_add(&server_seen->left, 1);
+			usleep(LEAVE_US);
+		}
+		drop(c);
+		return;
+	}
+	n = read(c->fd, c->input + c->input_len, MAX_INPUT - 1 - c->input_len);
 	if (n <= 0)
 	{
 		drop(c);
@@ -212,10 +255,18 @@ static void
 end_answer(connection *c)
 {
 	struct linger hard = {1, 0};
+	int at_once = 1;
 
 	switch (c->script->end)
 	{
+		case MORE:
+			setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
+			usleep(MORE_US);
+			(void) send(c->fd, c->script->repeat, strlen(c->script->repeat), MSG_NOSIGNAL);
+			/* fall through */
+		case LEAVE:
 		case KEEP:
+			c->leaving = c->script->end == LEAVE;
 			free(c->answer);
 			c->answer = NULL;
 			c->script = NULL;
@@ -291,17 +342,18 @@ wanted_events(const connection *c)
 }
 
 static void
-serve(int listener)
+serve(const int listeners[2])
 {
-	struct pollfd fds[MAX_CONNECTIONS + 1];
+	struct pollfd fds[MAX_CONNECTIONS + 2];
 	int i;
 
 	for (;;)
 	{
-		fds[MAX_CONNECTIONS] = (struct pollfd){listener, POLLIN, 0};
+		for (i = 0; i < 2; i++)
+			fds[MAX_CONNECTIONS + i] = (struct pollfd){listeners[i], POLLIN, 0};
 		for (i = 0; i < MAX_CONNECTIONS; i++)
 			fds[i] = (struct pollfd){connections[i].fd, wanted_events(&connections[i]), 0};
-		if (poll(fds, MAX_CONNECTIONS + 1, DRIP_MS) < 0)
+		if (poll(fds, MAX_CONNECTIONS + 2, DRIP_MS) < 0)
 			continue;
 		for (i = 0; i < MAX_CONNECTIONS; i++)
 		{
@@ -314,20 +366,21 @@ serve(int listener)
 			else if (c->script != NULL && c->script->drip && c->sent < c->answer_len)
 				give_output(c);
 		}
-		if (fds[MAX_CONNECTIONS].revents & POLLIN)
-			take_connection(listener);
+		for (i = 0; i < 2; i++)
+			if (fds[MAX_CONNECTIONS + i].revents & POLLIN)
+				take_connection(listeners[i]);
 	}
 }
 
-/* Binds a free port of 127.0.0.1. */
+/* Binds a free port. */
 static int
-bind_any(int type, int *port)
+bind_port(int type, in_addr_t host, int *port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	addr.sin_addr.s_addr = htonl(host);
 	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
 		getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
 	{
@@ -360,12 +413,14 @@ int
 server_start(void)
 {
 	int port;
-	int listener = bind_any(SOCK_STREAM, &port);
+	int listeners[2] = {bind_port(SOCK_STREAM, INADDR_LOOPBACK, &port),
+						bind_port(SOCK_STREAM, INADDR_ANY, &server_port_of_all)};
 	int i;
 
 	server_seen = mmap(NULL, sizeof(*server_seen), PROT_READ | PROT_WRITE,
 					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (server_seen == MAP_FAILED || listen(listener, 128) != 0)
+	if (server_seen == MAP_FAILED || listen(listeners[0], 128) != 0 ||
+		listen(listeners[1], 128) != 0)
 	{
 		perror("server");
 		exit(1);
@@ -375,9 +430,10 @@ server_start(void)
 	{
 		for (i = 0; i < MAX_CONNECTIONS; i++)
 			connections[i].fd = -1;
-		serve(listener);
+		serve(listeners);
 	}
-	close(listener);
+	close(listeners[0]);
+	close(listeners[1]);
 	return port;
 }
 
@@ -423,7 +479,7 @@ int
 name_server_start(void)
 {
 	int port;
-	int fd = bind_any(SOCK_DGRAM, &port);
+	int fd = bind_port(SOCK_DGRAM, INADDR_LOOPBACK, &port);
 
 	name_child = start_child();
 	if (name_child == 0)
@@ -444,6 +500,7 @@ refused_port(void)
 {
 	int port;
 
-	bind_any(SOCK_STREAM, &port); /* kept, so that nobody else listens there meanwhile */
+	/* Kept, so that nobody else listens there meanwhile. */
+	bind_port(SOCK_STREAM, INADDR_LOOPBACK, &port);
 	return port;
 }

@@ -14,9 +14,12 @@ typedef struct server_stats
 {
 	atomic_int connections;
 	atomic_int requests; /* complete heads received */
+	atomic_int left;     /* requests that met the end of their connection, and were not read */
 } server_stats;
 
-extern server_stats *server_seen; /* valid after server_start() */
+/* Valid after server_start(). */
+extern server_stats *server_seen;
+extern int server_port_of_all; /* at which every address of 127.0.0.0/8 is answered */
 
 /* Listens on 127.0.0.1 and returns the port; the child ends with this process. */
 extern int server_start(void);

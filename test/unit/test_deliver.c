@@ -5,6 +5,7 @@
  * Time passes only when a test says so.  Tasks with an invalid URL end at
  * once and without a network; those sent to /mute never end.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "unit.h"
 
 #define MAX_SEEN 4096
+#define SHORT_MS 1000 /* between two tries after a shortage */
 
 static int port;
 
@@ -85,8 +87,14 @@ process_log(void *self, const char *line)
 	snprintf(p->line, sizeof(p->line), "%s", line);
 }
 
-static const tq_process process = {process_now, process_wall, process_wait, process_stopping,
-								   process_armed, process_log, &the_process};
+static const tq_process process = {
+	.now_ms = process_now,
+	.wall_s = process_wall,
+	.wait = process_wait,
+	.stopping = process_stopping,
+	.armed = process_armed,
+	.log = process_log,
+	.self = &the_process};
 
 /* ---- the fake store ------------------------------------------------------- */
 
@@ -254,12 +262,27 @@ static const tq_store store = {store_claim, store_report, store_extend, store_re
 
 /* ---- common to the tests -------------------------------------------------- */
 
+static tq_deliver_config
+config_of(int max_inflight, int max_per_host, const tq_egress *egress)
+{
+	return (tq_deliver_config){
+		.max_inflight = max_inflight,
+		.max_descriptors = 1000,
+		.max_per_host = max_per_host,
+		.poll_interval_ms = 10000,
+		.limits = {
+			.max_response = 1000,
+			.max_headers = 8192,
+			.connect_timeout_ms = 2000,
+			.resend = true},
+		.egress = egress};
+}
+
 static tq_deliver *
-start(int max_inflight, const char *path)
+start_with(int max_inflight, int max_per_host, int64_t stop_timeout_ms, const char *path)
 {
 	tq_egress egress = {0};
-	tq_deliver_config config = {
-		max_inflight, max_inflight, 10000, {1000, 8192, 2000}, &egress, NULL, false};
+	tq_deliver_config config = config_of(max_inflight, max_per_host, &egress);
 	char err[100];
 	tq_deliver *d;
 
@@ -276,6 +299,7 @@ start(int max_inflight, const char *path)
 	else
 		snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.1:%d%s", port, path);
 	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
+	config.stop_timeout_ms = stop_timeout_ms;
 	d = tq_deliver_new(&config, &store, &process);
 	tq_egress_free(&egress);
 	if (d == NULL)
@@ -283,11 +307,37 @@ start(int max_inflight, const char *path)
 	return d;
 }
 
+static tq_deliver *
+start(int max_inflight, const char *path)
+{
+	return start_with(max_inflight, max_inflight, 0, path);
+}
+
+/* At most two requests are under way to one host. */
+static tq_deliver *
+start_stopping(int64_t stop_timeout_ms, const char *path)
+{
+	return start_with(10, 2, stop_timeout_ms, path);
+}
+
 static void
 turns(tq_deliver *d, int n)
 {
 	while (n-- > 0)
 		tq_deliver_turn(d, 1000);
+}
+
+/* Claims so many tasks, and goes on until the receiver has their requests. */
+static void
+start_requests(tq_deliver *d, int n)
+{
+	int before = atomic_load(&server_seen->requests);
+	int64_t give_up = clock_ms() + 5000;
+
+	the_store.available = n;
+	tq_deliver_wake(d);
+	while (atomic_load(&server_seen->requests) < before + n && clock_ms() < give_up)
+		turns(d, 1);
 }
 
 static void
@@ -652,8 +702,7 @@ test_drain(void)
 	tq_deliver *d = start(8, "/mute");
 	int64_t before;
 
-	the_store.available = 5;
-	turns(d, 2);
+	start_requests(d, 5);
 	strcpy(the_store.url, "nonsense");
 	the_store.available = 2;
 	tq_deliver_wake(d);
@@ -662,14 +711,17 @@ test_drain(void)
 	the_process.stopping = true;
 	before = clock_ms();
 	ok(!tq_deliver_turn(d, 1000), "the loop is through");
-	ok(clock_ms() - before < 50, "at once");
+	ok(clock_ms() - before < 900, "at once");
 	is_int(the_store.reports, 1, "one report");
-	is_int(the_store.report_size, 2, "of what was finished");
-	is_int(the_store.releases, 1, "one release");
-	is_int(the_store.release_size, 5, "of the rest");
+	is_int(the_store.report_size, 7, "of what was finished and what was being sent");
+	is_str(tq_class_name(the_store.cls), "stopped", "that has failed");
+	is_str(the_store.error, "sender was stopped before the answer", "and says why");
+	ok(the_store.outcome.verdict == TQ_RETRY && the_store.outcome.retry_after_ms == 0,
+	   "to be tried again at once");
+	is_int(the_store.releases, 0, "nothing to release");
 	is_int(the_store.claimed, 7, "nothing is claimed");
 	ok(!tq_deliver_turn(d, 1000), "and stays so");
-	is_int(the_store.reports + the_store.releases, 2, "without another call");
+	is_int(the_store.reports + the_store.releases, 1, "without another call");
 	is_int(tq_deliver_inflight(d), 0, "nothing is held");
 	tq_deliver_free(d);
 
@@ -684,12 +736,11 @@ test_drain(void)
 static void
 test_drain_of_failing_store(void)
 {
-	tq_deliver *d = start(8, "/mute");
+	tq_deliver *d = start_stopping(0, "/mute");
 
+	start_requests(d, 1);
 	the_store.available = 2;
-	turns(d, 2);
 	strcpy(the_store.url, "nonsense");
-	the_store.available = 3;
 	the_store.fail_report = true;
 	the_store.fail_release = true;
 	tq_deliver_wake(d);
@@ -698,8 +749,56 @@ test_drain_of_failing_store(void)
 	the_process.stopping = true;
 	ok(!tq_deliver_turn(d, 1000), "it does not insist");
 	is_int(the_store.reports, 2, "one more report");
-	is_int(the_store.releases, 1, "one release");
-	is_int(the_store.release_size, 2, "not of what has a result");
+	is_int(the_store.releases, 0, "what was begun is not released");
+	tq_deliver_free(d);
+}
+
+/* What is under way may end, nothing more begins. */
+static void
+test_drain_waits(void)
+{
+	tq_deliver *d = start_stopping(2000, "/slow");
+	int requests = atomic_load(&server_seen->requests);
+	int64_t give_up;
+
+	start_requests(d, 2);
+	the_store.available = 6;
+	tq_deliver_wake(d);
+	turns(d, 1);
+	is_int(tq_deliver_inflight(d), 8, "two are sent, six wait");
+	the_process.stopping = true;
+	ok(tq_deliver_turn(d, 1000), "the loop goes on");
+	is_int(the_store.releases, 1, "what waits is released");
+	is_int(the_store.release_size, 6, "all of it");
+	is_int(the_store.release_delay_ms, 0, "without a delay");
+	the_store.available = 1;
+	give_up = clock_ms() + 5000;
+	while (tq_deliver_turn(d, 1000) && clock_ms() < give_up)
+		the_process.now++;
+	is_int(the_store.reported, 2, "the answers are reported");
+	is_int(the_store.status, 200, "as they are");
+	is_int(the_store.claimed, 8, "nothing was claimed");
+	is_int(atomic_load(&server_seen->requests) - requests, 2, "nor sent");
+	tq_deliver_free(d);
+
+	d = start_stopping(2000, "/mute");
+	start_requests(d, 2);
+	the_process.stopping = true;
+	ok(tq_deliver_turn(d, 1000), "it waits for an answer");
+	the_process.now += 1999;
+	ok(tq_deliver_turn(d, 1000) && the_process.waited == 1, "and no longer");
+	the_process.now++;
+	ok(!tq_deliver_turn(d, 1000), "that does not come");
+	is_int(the_store.reported, 2, "the attempts have failed");
+	is_str(tq_class_name(the_store.cls), "stopped", "for the stop");
+	tq_deliver_free(d);
+
+	d = start_stopping(2000, "/mute");
+	start_requests(d, 2);
+	the_process.stopping = true;
+	ok(tq_deliver_turn(d, 1000), "it waits for an answer");
+	tq_deliver_hurry(d);
+	ok(!tq_deliver_turn(d, 1000), "but not when it is told to hurry");
 	tq_deliver_free(d);
 }
 
@@ -707,7 +806,7 @@ static void
 test_configure(void)
 {
 	tq_deliver *d = start(10, "/mute");
-	tq_deliver_config config = {2, 100, 500, {1000, 8192, 2000}, NULL, NULL, false};
+	tq_deliver_config config = config_of(2, 100, NULL);
 
 	the_store.available = 5;
 	turns(d, 2);
@@ -732,7 +831,7 @@ static void
 configure(tq_deliver *d, int max_per_host)
 {
 	tq_egress egress = {0};
-	tq_deliver_config config = {10, max_per_host, 10000, {1000, 8192, 2000}, &egress, NULL, false};
+	tq_deliver_config config = config_of(10, max_per_host, &egress);
 	char err[100];
 
 	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
@@ -792,7 +891,7 @@ test_hosts(void)
 		   "one that is given up under way makes room for the next");
 	the_process.stopping = true;
 	ok(!tq_deliver_turn(d, 1000), "stopped");
-	is_int(the_store.release_size, 1998, "what waits is given back");
+	is_int(the_store.release_size, 1996, "what waits is given back");
 	tq_deliver_free(d);
 }
 
@@ -990,6 +1089,156 @@ test_drain_of_refused(void)
 	tq_deliver_free(d);
 }
 
+/* ---- requests that are sent a second time ----------------------------------- */
+
+static void
+test_resent(void)
+{
+	tq_deliver *d = start(1, "/leave");
+	int i;
+
+	the_store.available = 11;
+	for (i = 0; i < 10000 && the_store.reported < 11; i++)
+		pass(d, 1);
+	is_int(the_store.status, 200, "all are answered");
+	is_int(tq_deliver_state_of(d)->resent, 10, "all but the first by a second request");
+	is_int(the_process.lines, 4, "the log tells the first, and each doubling");
+	is_str(the_process.line,
+		   "requests sent a second time, because the receiver had closed the connection: 8",
+		   "with its number");
+	tq_deliver_free(d);
+}
+
+/* ---- shortages of the machine ----------------------------------------------- */
+
+static void
+pass_seconds(tq_deliver *d, int seconds)
+{
+	while (seconds-- > 0)
+		pass(d, SHORT_MS);
+}
+
+static void
+test_no_descriptors(void)
+{
+	tq_deliver *d = start(10, "/503");
+	const tq_deliver_state *state = tq_deliver_state_of(d);
+	int i;
+
+	the_store.available = 5;
+	leave_descriptors(0);
+	turns(d, 3);
+	is_int(state->shortage, EMFILE, "no descriptor is free");
+	is_int(state->put_off, 5, "five requests are not begun");
+	is_int(tq_deliver_inflight(d), 5, "but wait");
+	is_int(the_process.lines, 1, "one line");
+	is_str(the_process.line,
+		   "requests have to wait, and use up no attempt: "
+		   "the limit of open files of the process is reached",
+		   "says so");
+	the_store.available = 5;
+	tq_deliver_wake(d);
+	pass(d, SHORT_MS - 1);
+	turns(d, 3);
+	is_int(state->put_off, 5, "nothing is tried meanwhile");
+	is_int(the_store.claims, 1, "nor claimed");
+	ok(the_process.waited <= 1, "and nobody sleeps over it");
+	pass_seconds(d, 10);
+	ok(state->put_off > 5 && state->put_off <= 5 + 2 * 10, "then one is tried each second (%d)",
+	   (int) state->put_off);
+	leave_descriptors(1000);
+	for (i = 0; i < 10000 && the_store.reported < 10; i++)
+		pass(d, 10);
+	is_int(the_store.reported, 10, "at last all are sent");
+	is_int(the_store.status, 503, "and answered");
+	is_int(the_store.releases, 0, "none was put back meanwhile");
+	is_int(the_process.lines, 1, "without another line");
+	pass(d, 5000);
+	is_int(state->shortage, 0, "it is over");
+	is_str(the_process.line, "requests do not have to wait any more", "which a line says");
+	tq_deliver_free(d);
+}
+
+/* Some requests have what they need, and go on. */
+static void
+test_few_descriptors(void)
+{
+	tq_deliver *d = start(10, "/503");
+	int i;
+
+	the_store.available = 100;
+	leave_descriptors(3);
+	for (i = 0; i < 10000 && the_store.reported < 100; i++)
+		pass(d, 10);
+	leave_descriptors(1000);
+	is_int(the_store.reported, 100, "two at a time, all are sent");
+	is_int(the_store.status, 503, "and answered");
+	is_int(the_store.releases, 0, "none was put back");
+	is_int(tq_deliver_state_of(d)->shortage, EMFILE, "as the rest did not fit");
+	tq_deliver_free(d);
+}
+
+/* A connection that is kept open for nothing gives up its descriptor. */
+static void
+test_idle_descriptors(void)
+{
+	tq_deliver *d = start(10, "/503");
+	int i;
+
+	the_store.available = 1;
+	for (i = 0; i < 10000 && the_store.reported < 1; i++)
+		pass(d, 1);
+	leave_descriptors(1);
+	snprintf(the_store.url, sizeof(the_store.url), "http://localhost:%d/503", port);
+	the_store.available = 1;
+	tq_deliver_wake(d);
+	for (i = 0; i < 10000 && the_store.reported < 2; i++)
+		pass(d, 10);
+	leave_descriptors(1000);
+	is_int(the_store.reported, 2, "the request to another host is sent");
+	is_int(the_store.status, 503, "and answered");
+	ok(tq_deliver_state_of(d)->put_off > 0, "after it was put off");
+	tq_deliver_free(d);
+}
+
+static void
+test_put_off_too_long(void)
+{
+	tq_deliver *d = start(10, "/503");
+
+	the_store.available = 3;
+	leave_descriptors(0);
+	turns(d, 3);
+	pass_seconds(d, 59);
+	is_int(the_store.releases, 0, "for a minute they wait");
+	pass_seconds(d, 5);
+	is_int(tq_deliver_inflight(d), 0, "then they are put back");
+	is_int(the_store.release_delay_ms, 5000, "for some seconds");
+	leave_descriptors(1000);
+	tq_deliver_free(d);
+}
+
+static void
+test_descriptors_bound(void)
+{
+	tq_deliver *d = start(10, "/mute");
+	tq_deliver_config config = config_of(10, 10, NULL);
+
+	config.max_descriptors = 4;
+	ok(tq_deliver_configure(d, &config) && tq_deliver_configure(d, &config), "new settings");
+	is_int(the_process.lines, 1, "one line");
+	is_str(the_process.line,
+		   "at most 4 requests are sent at a time, not 10: the limit of open files",
+		   "says that descriptors are few");
+	the_store.available = 10;
+	turns(d, 2);
+	is_int(the_store.claim_max, 4, "no more are claimed");
+	config.max_inflight = 4;
+	tq_deliver_configure(d, &config);
+	is_int(the_process.lines, 1, "what fits is not told");
+	tq_deliver_free(d);
+}
+
 /* ---- arming ----------------------------------------------------------------- */
 
 static void
@@ -1038,6 +1287,7 @@ main(void)
 	test_extension_of_results();
 	test_drain();
 	test_drain_of_failing_store();
+	test_drain_waits();
 	test_configure();
 	test_hosts();
 	test_full();
@@ -1048,6 +1298,12 @@ main(void)
 	test_refused_and_failing();
 	test_refused_bare_and_failing();
 	test_drain_of_refused();
+	test_resent();
+	test_no_descriptors();
+	test_few_descriptors();
+	test_idle_descriptors();
+	test_put_off_too_long();
+	test_descriptors_bound();
 	test_arming();
 	server_stop();
 	return done();

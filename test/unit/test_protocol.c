@@ -72,6 +72,32 @@ test_times(void)
 }
 
 static void
+test_times_read(void)
+{
+	static const char *const no_phases[] = {"", "dn", "dnss", "DNS", "proxy"};
+	static const char *const no_times[] = {"", " us", "us", "1234", "1234us", "1234 us ",
+										   " 1234 us", "-1 us", "1.5 us", "1234 ms",
+										   "1000000000000000 us", "99999999999999999999 us",
+										   "garbage"};
+	tq_times times;
+	size_t i;
+
+	ok(tq_times_field(&times, "dns", 3) == &times.dns_us, "dns");
+	ok(tq_times_field(&times, "connect", 7) == &times.connect_us, "connect");
+	ok(tq_times_field(&times, "tlsx", 3) == &times.tls_us, "tls, without a NUL behind it");
+	ok(tq_times_field(&times, "first_byte", 10) == &times.first_byte_us, "first_byte");
+	for (i = 0; i < sizeof(no_phases) / sizeof(no_phases[0]); i++)
+		ok(tq_times_field(&times, no_phases[i], strlen(no_phases[i])) == NULL, "\"%s\" is none",
+		   no_phases[i]);
+	is_int(tq_times_us("0 us", 4), 0, "no time");
+	is_int(tq_times_us("1234 us", 7), 1234, "a time");
+	is_int(tq_times_us("1 usec", 4), 1, "a time without a NUL behind it");
+	is_int(tq_times_us("999999999999999 us", 18), INT64_C(999999999999999), "the longest one");
+	for (i = 0; i < sizeof(no_times) / sizeof(no_times[0]); i++)
+		is_int(tq_times_us(no_times[i], strlen(no_times[i])), -1, "\"%s\" is none", no_times[i]);
+}
+
+static void
 test_sqlstates(void)
 {
 	static const char *const pass[] = {"08006", "25006", "40001", "40P01", "53100", "53200",
@@ -92,6 +118,7 @@ main(void)
 	test_statements();
 	test_verdicts();
 	test_times();
+	test_times_read();
 	test_sqlstates();
 	return done();
 }

@@ -53,7 +53,8 @@ static void
 test_owners(void)
 {
 	static const char *const ours[] = {
-		"User-Agent", "X-Task-Id", "x-task-queue", "X-TASK-ATTEMPT", "Idempotency-Key",
+		"User-Agent", "X-Task-Id", "x-task-queue", "X-TASK-ATTEMPT", "X-Task-Key",
+		"Idempotency-Key",
 		"Webhook-Id", "webhook-timestamp", "webhook-signature"};
 	static const char *const theirs[] = {"Accept", "X-Task", "X-Task-Ids", "Hos", "Hosts", ""};
 	size_t i;
@@ -69,11 +70,29 @@ test_owners(void)
 			   theirs[i]);
 }
 
+static void
+test_secrets(void)
+{
+	static const char *const secret[] = {
+		"Authorization", "PROXY-AUTHORIZATION", "Cookie", "X-Api-Key", "apikey", "X-Auth",
+		"X-Csrf-Token", "X-Client-Secret", "X-Password", "X-Hub-Signature-256", "X-Amz-Credential",
+		"X-Session-Id"};
+	static const char *const open[] = {
+		"Content-Type", "Accept", "X-Event", "traceparent", "If-Match", ""};
+	size_t i;
+
+	for (i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+		ok(tq_header_may_be_secret(secret[i]), "%s may be a secret", secret[i]);
+	for (i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+		ok(!tq_header_may_be_secret(open[i]), "\"%s\" is shown", open[i]);
+}
+
 int
 main(void)
 {
 	test_methods();
 	test_headers();
 	test_owners();
+	test_secrets();
 	return done();
 }

@@ -27,4 +27,7 @@ extern int64_t clock_ms(void);
 /* Threads of this process. */
 extern int count_threads(void);
 
+/* From now on this process can open so many descriptors. */
+extern void leave_descriptors(int n);
+
 #endif

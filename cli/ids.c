@@ -1,0 +1,57 @@
+/*
+ * ids.c
+ *		Ids of tasks, as arguments and as output.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/ids.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "cli/settings.h"
+
+const char *
+cli_id_argument(const char *text)
+{
+	if (*text == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18)
+		cli_usage("\"%s\" is not the id of a task", text);
+	return text;
+}
+
+const char *
+cli_ids_argument(const cli_call *call)
+{
+	size_t size = 3;
+	char *array;
+	int i;
+
+	for (i = 0; i < call->narguments; i++)
+		size += strlen(cli_id_argument(call->arguments[i])) + 1;
+	array = malloc(size);
+	if (array == NULL)
+		cli_fail(EXIT_REFUSED, NULL, "out of memory");
+	strcpy(array, "{");
+	for (i = 0; i < call->narguments; i++)
+	{
+		strcat(array, i > 0 ? "," : "");
+		strcat(array, call->arguments[i]);
+	}
+	strcat(array, "}");
+	return array;
+}
+
+void
+cli_print_ids(const PGresult *result)
+{
+	if (cli_settings_json())
+		cli_print(result, PQnfields(result));
+	else
+	{
+		int i;
+
+		for (i = 0; i < PQntuples(result); i++)
+			puts(PQgetvalue(result, i, 0));
+		fflush(stdout);
+	}
+}

@@ -1,0 +1,42 @@
+/*
+ * session.h
+ *		The connection of a command: one session; errors end the program.
+ *
+ * With --dry-run everything is one transaction, which is rolled back at the end.
+ */
+#ifndef CLI_SESSION_H
+#define CLI_SESSION_H
+
+#include <libpq-fe.h>
+
+/* Connects at the first call.  Ends the program with status 4 or 5 if that is not possible. */
+extern PGconn *cli_connection(void);
+
+/* Ends it; the next one is to this database, and otherwise the same. */
+extern void cli_session_switch(const char *dbname);
+
+/* One more, with the same settings, the caller's to PQfinish(). */
+extern PGconn *cli_another_connection(void);
+
+/* Runs a statement; values are texts.  Returns its result, also if that is an error. */
+extern PGresult *cli_try(const char *sql, int nvalues, const char *const *values);
+
+/* Whether a statement has failed with that SQLSTATE. */
+extern bool cli_has_code(const PGresult *result, const char *code);
+
+/* The same; an error is reported and ends the program.  The result is the caller's. */
+extern PGresult *cli_query(const char *sql, int nvalues, const char *const *values);
+
+/* Reports the error of a result as cli_query() does, with a hint of its own if it has one. */
+extern void cli_fail_result(const PGresult *result) __attribute__((noreturn));
+
+/* Has the server read the value as one of this type; an error says what is wrong with it. */
+extern PGresult *cli_read_as(Oid type, const char *value);
+
+/* Ends a transaction that an error has aborted, so that more can be asked. */
+extern void cli_session_recover(void);
+
+/* Rolls back what a dry run did, and disconnects.  Returns status. */
+extern int cli_session_end(int status);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * links.c
+ *		The connections that are kept open: which one a request gets, which one is closed.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* POLLRDHUP */
+#endif
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "core/clock.h"
+#include "core/links.h"
+
+static void
+unlink_idle(tq_links *links, tq_link *link)
+{
+	if (link->prev != NULL)
+		link->prev->next = link->next;
+	else
+		links->oldest = link->next;
+	if (link->next != NULL)
+		link->next->prev = link->prev;
+	else
+		links->newest = link->prev;
+	link->prev = link->next = NULL;
+}
+
+/* Closes its connection.  It must not be idle, or be unlinked before. */
+static void
+drop(tq_links *links, tq_link *link)
+{
+	curl_share_cleanup(link->share);
+	free(link);
+	links->n--;
+}
+
+static void
+drop_idle(tq_links *links, tq_link *link)
+{
+	unlink_idle(links, link);
+	drop(links, link);
+}
+
+static bool
+leads_to(const tq_link *link, const char *host, const char *port,
+		 const struct sockaddr_storage *addr)
+{
+	return memcmp(&link->addr, addr, sizeof(*addr)) == 0 && strcmp(link->port, port) == 0 &&
+		   strcmp(link->host, host) == 0;
+}
+
+/*
+ * Whether its peer has neither closed it nor sent on it what would count as the answer to the next
+ * request.  libcurl looks, too, but newer versions (8.23, Debian's development version) not within
+ * a second after the connection was opened or they last looked.  With HTTP/2 a peer may send at
+ * any time.
+ */
+static bool
+is_usable(const tq_link *link)
+{
+	struct pollfd p = {.fd = link->fd, .events = link->http2 ? POLLRDHUP : POLLRDHUP | POLLIN};
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/* Closes on the way those that have been idle for too long, and those that cannot be used. */
+static tq_link *
+find_idle(tq_links *links, const char *host, const char *port, const struct sockaddr_storage *addr)
+{
+	int64_t now = tq_clock_us();
+	tq_link *link;
+	tq_link *prev;
+
+	for (link = links->newest; link != NULL; link = prev)
+	{
+		prev = link->prev;
+		if (link->expires_us <= now)
+			drop_idle(links, link);
+		else if (!leads_to(link, host, port, addr))
+			continue;
+		else if (is_usable(link))
+			return link;
+		else
+			drop_idle(links, link);
+	}
+	return NULL;
+}
+
+static tq_link *
+make(tq_links *links, const char *host, const char *port, const struct sockaddr_storage *addr)
+{
+	tq_link *link = calloc(1, sizeof(*link));
+
+	if (link == NULL)
+		return NULL;
+	link->share = curl_share_init();
+	if (link->share == NULL ||
+		curl_share_setopt(link->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) != CURLSHE_OK)
+	{
+		curl_share_cleanup(link->share);
+		free(link);
+		return NULL;
+	}
+	strcpy(link->host, host);
+	strcpy(link->port, port);
+	link->addr = *addr;
+	links->n++;
+	return link;
+}
+
+void
+tq_links_set_max(tq_links *links, int max)
+{
+	links->max = max;
+	while (max > 0 && links->n > max && links->oldest != NULL)
+		drop_idle(links, links->oldest);
+}
+
+tq_link *
+tq_links_take(tq_links *links, const char *host, const char *port,
+			  const struct sockaddr_storage *addr, bool fresh)
+{
+	tq_link *link = fresh ? NULL : find_idle(links, host, port, addr);
+
+	if (link != NULL)
+	{
+		unlink_idle(links, link);
+		return link;
+	}
+	if (links->max > 0 && links->n >= links->max && links->oldest != NULL)
+		drop_idle(links, links->oldest);
+	return make(links, host, port, addr);
+}
+
+void
+tq_links_give(tq_links *links, tq_link *link, int idle_s)
+{
+	if (link->sockets <= 0 || idle_s <= 0 || (links->max > 0 && links->n > links->max))
+	{
+		drop(links, link);
+		return;
+	}
+	link->expires_us = tq_clock_us() + (int64_t) idle_s * 1000000;
+	link->prev = links->newest;
+	if (links->newest != NULL)
+		links->newest->next = link;
+	else
+		links->oldest = link;
+	links->newest = link;
+}
+
+int64_t
+tq_link_received(const tq_link *link, bool unread)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	int waiting = 0;
+
+	if (link->sockets <= 0 || getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+		len < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received) ||
+		(!unread && ioctl(link->fd, FIONREAD, &waiting) != 0))
+		return -1;
+	return (int64_t) info.tcpi_bytes_received - waiting;
+}
+
+void
+tq_links_close_idle(tq_links *links)
+{
+	while (links->oldest != NULL)
+		drop_idle(links, links->oldest);
+}

@@ -1,0 +1,13 @@
+/*
+ * start_limit.h
+ *		The times by which tasks must have started.
+ */
+#ifndef TASKQ_START_LIMIT_H
+#define TASKQ_START_LIMIT_H
+
+#include "tables/rows.h"
+
+/* The task need not start any more: removes its row, if it has one. */
+extern void start_limit_drop(const Row *task);
+
+#endif
