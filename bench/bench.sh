@@ -2,7 +2,7 @@
 # bench.sh
 #		Measures taskq in a private server, side by side with yardsticks.
 #
-# usage: [SCENARIO=NAME] [DURATION=SECONDS] [QUICK=1] bench.sh [--soak]
+# usage: [SCENARIO='NAME…'] [DURATION=SECONDS] [QUICK=1] bench.sh [--soak]
 #
 # Prints one table.  Figures of different runs do not compare, ratios within a
 # run do: machines are shared and noisy.  docs/benchmarks.md gets what was

@@ -18,6 +18,7 @@ settings=(
 	"min_wal_size = '2GB'"
 	"checkpoint_timeout = '60min'"
 	"max_connections = 200"
+	"taskq.group_memory = '64MB'"
 	"taskq.http_allow = '127.0.0.1'"
 	"taskq.http_ports = ''"
 	"taskq.http_max_per_host = 100"

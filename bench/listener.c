@@ -1,15 +1,20 @@
 /*
  * listener.c
- *		Clients that LISTEN: many that only do, or one that measures its wake-up.
+ *		Clients that LISTEN: many that only do, or one that measures when it gets a task.
  *
  * usage: listener listen CHANNEL CLIENTS
- *        listener wakeup notify|wait QUEUE COUNT PAUSE_MS
+ *        listener wakeup|handover notify|wait QUEUE COUNT PAUSE_MS
+ *        listener schedules QUEUE COUNT
  *
  * "listen" takes up notifications until it is killed.  "wakeup" submits COUNT
  * tasks, PAUSE_MS apart, to a QUEUE in which nothing else happens, and prints
  * for each the milliseconds from the answer to the submit until another
  * connection had the task from acquire(): told by NOTIFY, or by wait_ready().
- * Where no word comes within two seconds it exits with status 3.
+ * Where no word comes within two seconds it exits with status 3.  "handover" finishes a
+ * running task instead of each submit: QUEUE has tasks that wait for that end.
+ *
+ * "schedules" prints for each of COUNT tasks of schedules by how many milliseconds
+ * later than the time in its key it was acquired, by this machine's real-time clock.
  *
  * Both connections are polled at once, so that neither clock waits for the
  * other's answer.
@@ -150,44 +155,90 @@ advance(Worker *worker)
 	return rows > 0;
 }
 
-/* Milliseconds from the answer to a submit until the worker has the task. */
+static const char submit_task[] = "select taskq.submit($1, '{\"order\": 4711}')";
+static const char finish_task[] =
+	"select taskq.finish(id, token) from taskq_private.lease "
+	"where queue_id = (select id from taskq_private.queue where name = $1) order by id limit 1";
+
+/* Milliseconds from the answer to the client's statement until the worker has the task. */
 static double
-wake_once(PGconn *submitter, Worker *worker, int pause_ms)
+wake_once(PGconn *client, const char *statement, Worker *worker, int pause_ms)
 {
 	struct timespec pause = {pause_ms / 1000, pause_ms % 1000 * 1000000L};
-	struct pollfd fds[2] = {{PQsocket(submitter), POLLIN, 0}, {PQsocket(worker->conn), POLLIN, 0}};
-	double submitted = 0;
+	struct pollfd fds[2] = {{PQsocket(client), POLLIN, 0}, {PQsocket(worker->conn), POLLIN, 0}};
+	double answered = 0;
 	double acquired = 0;
 
 	start_waiting(worker);
 	nanosleep(&pause, NULL);
 	if (worker->by_notify)
 		take_notifications(worker->conn);
-	send_query(submitter, "select taskq.submit($1, '{\"order\": 4711}')", worker->queue);
-	while (submitted == 0 || acquired == 0)
+	send_query(client, statement, worker->queue);
+	while (answered == 0 || acquired == 0)
 	{
 		if (poll(fds, 2, PATIENCE_MS) == 0)
 			exit(3);
-		if (fds[0].revents != 0 && take_result(submitter) >= 0)
-			submitted = now_ms();
+		if (fds[0].revents != 0 && take_result(client) >= 0)
+			answered = now_ms();
 		if (fds[1].revents != 0 && acquired == 0 && advance(worker))
 			acquired = now_ms();
-		if (submitted != 0)
+		if (answered != 0)
 			fds[0].fd = -1;
 	}
-	return acquired > submitted ? acquired - submitted : 0;
+	return acquired > answered ? acquired - answered : 0;
 }
 
 static void
-wakeup(bool by_notify, const char *queue, int count, int pause_ms)
+wakeup(const char *statement, bool by_notify, const char *queue, int count, int pause_ms)
 {
-	PGconn *submitter = open_connection();
+	PGconn *client = open_connection();
 	Worker worker = {open_connection(), by_notify, false, queue};
 
 	if (by_notify)
 		listen_to(worker.conn, "taskq_", queue);
 	for (int i = 0; i < count; i++)
-		printf("%.3f\n", wake_once(submitter, &worker, pause_ms));
+		printf("%.3f\n", wake_once(client, statement, &worker, pause_ms));
+}
+
+/* Prints the tasks of one acquire(); returns their number. */
+static int
+print_delays(PGconn *conn, const char *queue)
+{
+	PGresult *result =
+		PQexecParams(conn,
+					 "select extract(epoch from split_part(key, '@', 2)::timestamptz) "
+					 "from taskq.acquire($1, 100, lease_for => '1 hour')",
+					 1, NULL, &queue, NULL, NULL, 0);
+	struct timespec ts;
+	int rows = PQntuples(result);
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		give_up(conn);
+	for (int i = 0; i < rows; i++)
+		printf("%.3f\n", ((double) ts.tv_sec - atof(PQgetvalue(result, i, 0))) * 1e3 +
+							 (double) ts.tv_nsec / 1e6);
+	PQclear(result);
+	return rows;
+}
+
+static void
+await_schedules(const char *queue, int count)
+{
+	PGconn *conn = open_connection();
+
+	while (count > 0)
+	{
+		int rows = print_delays(conn, queue);
+
+		count -= rows;
+		if (rows == 0)
+		{
+			send_query(conn, "call taskq.wait_ready($1)", queue);
+			while (take_result(conn) < 0)
+				poll(&(struct pollfd){PQsocket(conn), POLLIN, 0}, 1, -1);
+		}
+	}
 }
 
 static void
@@ -217,11 +268,16 @@ main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "listen") == 0 && atoi(argv[3]) <= MAX_CLIENTS)
 		listen_for_ever(argv[2], atoi(argv[3]));
 	else if (argc == 6 && strcmp(argv[1], "wakeup") == 0)
-		wakeup(strcmp(argv[2], "notify") == 0, argv[3], atoi(argv[4]), atoi(argv[5]));
+		wakeup(submit_task, strcmp(argv[2], "notify") == 0, argv[3], atoi(argv[4]), atoi(argv[5]));
+	else if (argc == 6 && strcmp(argv[1], "handover") == 0)
+		wakeup(finish_task, strcmp(argv[2], "notify") == 0, argv[3], atoi(argv[4]), atoi(argv[5]));
+	else if (argc == 4 && strcmp(argv[1], "schedules") == 0)
+		await_schedules(argv[2], atoi(argv[3]));
 	else
 	{
 		fprintf(stderr, "usage: listener listen CHANNEL CLIENTS\n"
-						"       listener wakeup notify|wait QUEUE COUNT PAUSE_MS\n");
+						"       listener wakeup|handover notify|wait QUEUE COUNT PAUSE_MS\n"
+						"       listener schedules QUEUE COUNT\n");
 		return 2;
 	}
 	return 0;

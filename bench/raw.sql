@@ -10,3 +10,8 @@ create table raw (
 	payload jsonb
 );
 create index on raw (queue, priority, run_at, id) where state = 'ready';
+
+-- The same with groups and limits: the running tasks are counted.
+create table raw_flow (like raw including defaults, group_key text, primary key (id));
+create index on raw_flow (queue, priority, run_at, id) where state = 'ready';
+create index on raw_flow (queue, group_key) where state = 'running';

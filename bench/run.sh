@@ -5,7 +5,7 @@
 # usage: run.sh DIRECTORY PG_CONFIG bench|soak|quick SCENARIO DURATION COMMIT
 #
 # Started by bench.sh as an unprivileged user in the copy of the source tree
-# that lies in DIRECTORY.  SCENARIO and DURATION may be empty: all of the
+# that lies in DIRECTORY.  SCENARIO may be several names.  It and DURATION may be empty: all of the
 # mode, at their own lengths.
 
 # Lengths are for the scenarios to read.
@@ -29,9 +29,12 @@ case $mode in
 	bench)
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair endpoints
-			pgq graphile_worker pg_boss pgmq pg_net)
+			groups_blocked groups limited8 limited32 fifo fair_groups pinned_group
+			hosts keys queue_stats publish follow schedules
+			pgq graphile_worker pg_boss pgmq pg_net runners commands)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
 		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200
+		schedule_minutes=3 schedule_idle_seconds=60
 		;;
 	soak)
 		scenarios=(pinned pinned_read pinned_dump backlog idle size push_memory)
@@ -40,18 +43,18 @@ case $mode in
 		[ -z "$duration" ] || large=300000 size_lives=100000 push_steps=2
 		;;
 	quick)
-		scenarios=(work8 batch100 submit8 pinned wakeup wal push endpoints)
+		scenarios=(work8 batch100 submit8 pinned wakeup wal push endpoints hosts)
 		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=4 wakeups=20
-		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000 claims=20
+		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000 claims=20 schedule_minutes=1 schedule_idle_seconds=5
 		;;
 esac
-[ -z "$only" ] || scenarios=("$only")
+[ -z "$only" ] || read -ra scenarios <<<"$only"
 
 build()
 {
 	private_config=$(make_server_tree "$work/pg" "$config")
 	bin=$(dirname "$private_config")
-	private_make -j2 install >"$work/build.log" 2>&1 &&
+	private_make -j2 install >"$work/build.log" 2>&1 && private_make -j2 cli >>"$work/build.log" 2>&1 &&
 		cc -O2 -o "$work/bare_curl" bench/bare_curl.c -lcurl >>"$work/build.log" 2>&1 &&
 		cc -O2 -I"$("$config" --includedir)" -o "$work/listener" bench/listener.c -L"$("$config" --libdir)" -lpq \
 			>>"$work/build.log" 2>&1 ||

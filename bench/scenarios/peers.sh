@@ -64,10 +64,22 @@ install_npm_packages()
 	(cd "$work/npm" && timeout 180 npm install --no-audit --no-fund "${npm_packages[@]}") >"$work/npm.log" 2>&1
 }
 
+has_npm_packages()
+{
+	command -v npm >/dev/null || { note 'packages of npm: not measured: there is no npm'; return 1; }
+	install_npm_packages || { note 'packages of npm: not measured: npm could not install them'; return 1; }
+}
+
+note_npm_package()
+{
+	note "$(printf '%s\n' "${npm_packages[@]}" | grep "^$1@"), one Node.js process, 8 jobs at a time; taskq's clients are pgbench's"
+}
+
+# npm_rate PEER ...: see peers.mjs.
 npm_rate()
 {
-	remember "peers.mjs $1 $jobs 8"
-	(cd "$work/npm" && node_modules/.bin/node peers.mjs "$1" "$jobs" 8)
+	remember "peers.mjs $*"
+	(cd "$work/npm" && node_modules/.bin/node peers.mjs "$@")
 }
 
 # The same number of tasks, by 8 clients.
@@ -79,16 +91,15 @@ jobs_rate()
 # against PACKAGE
 against()
 {
-	command -v npm >/dev/null || { note "$1: not measured: there is no npm"; return; }
-	install_npm_packages || { note "$1: not measured: npm could not install it"; return; }
+	has_npm_packages || return 0
 	fresh_database bench
 	for _ in $(seq "$runs"); do
 		fill_taskq default "$jobs"
 		measure taskq jobs_rate
-		measure "$1" npm_rate "$1"
+		measure "$1" npm_rate "$1" "$jobs" 8
 	done
 	row taskq "$1" tasks/s
-	note "$(printf '%s\n' "${npm_packages[@]}" | grep "^$1@"), one Node.js process, 8 jobs at a time; taskq's clients are pgbench's"
+	note_npm_package "$1"
 }
 
 scenario_graphile_worker()

@@ -14,6 +14,8 @@ free_port()
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# Answers at 127.0.0.1, or at the addresses $1: * is all, see hosts.sh.
+# shellcheck disable=SC2120
 start_nginx()
 {
 	local port dir=$work/nginx
@@ -33,7 +35,7 @@ start_nginx()
 			fastcgi_temp_path $dir/fastcgi;
 			uwsgi_temp_path $dir/uwsgi;
 			scgi_temp_path $dir/scgi;
-			server { listen 127.0.0.1:$port; location / { return 200 '{"ok": true}'; } }
+			server { listen ${1:-127.0.0.1}:$port; location / { return 200 '{"ok": true}'; } }
 		}
 	END
 	PATH=$PATH:/usr/sbin nginx -e "$dir/error.log" -c "$dir/conf" &

@@ -1,0 +1,2 @@
+update raw_flow set state = 'running', lease = clock_timestamp() + '60 s' where id = (select id from raw_flow as t where queue = 'q' and state = 'ready' and run_at <= clock_timestamp() and not exists (select from raw_flow as r where r.queue = 'q' and r.state = 'running' and r.group_key = t.group_key) order by priority, run_at, id limit 1 for update skip locked) returning id, payload \gset
+delete from raw_flow where id = :id;

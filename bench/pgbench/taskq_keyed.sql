@@ -1,0 +1,1 @@
+select taskq.submit('default', :payload, key => 'c' || :client_id || ' ' || random());
