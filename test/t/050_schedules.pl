@@ -285,6 +285,8 @@ wait_executor($node, 'copy');
 wait_polls($node, 'copy');
 is(sql('select count(*) from taskq.schedule_runs', 'copy'), $copied, 'a copy that is not armed fires nothing');
 like(sql("select detail from taskq.status() where \"check\" = 'schedules'", 'copy'), qr/^This database is not armed, /, 'status() says so');
+# Of several runs, so that one is missed.
+wait_query($node, 'copy', "select next_run < now() - interval '2 s' from taskq.schedules");
 # As in another cluster, where the role has another OID.
 sql("update taskq_private.schedule set owner_oid = 1; select taskq.arm()", 'copy');
 wait_query($node, 'copy', "select count(*) >= 2 from taskq.schedule_runs where outcome = 'submitted' and fired_at > now() - interval '3 s'");

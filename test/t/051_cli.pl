@@ -528,12 +528,13 @@ runs('top without a terminal, JSON', [ 'top', '--json=queue,pending' ], 0, qr/\{
 SKIP:
 {
 	skip 'tmux is not there', 1 unless IPC::Run::run([ 'tmux', '-V' ], '>', \my $version);
-	# A file of its own, in a short path.
+	# In a short path; a file for each server, since one that is told to end may still answer.
 	my $tmux_dir = PostgreSQL::Test::Utils::tempdir_short();
+	my $server = 0;
 	my $tmux = sub {
 		my ($out, $err) = ('', '');
 
-		IPC::Run::run([ 'tmux', '-S', "$tmux_dir/s", '-f', '/dev/null', @_ ], '<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::run([ 'tmux', '-S', "$tmux_dir/$server", '-f', '/dev/null', @_ ], '<', \undef, '>', \$out, '2>', \$err,
 			init => sub { $ENV{LC_ALL} = 'C.UTF-8'; $ENV{TERM} = 'xterm' });
 		return $out;
 	};
@@ -557,6 +558,7 @@ SKIP:
 		my ($columns, $lines) = @$size;
 
 		$tmux->('kill-server');
+		$server++;
 		$tmux->('new-session', '-d', '-x', $columns, '-y', $lines, 'build/cli/taskq top --interval 1; echo status $?; sleep 1000');
 		$shows->("$columns x $lines", qr/\Ataskq top: workers +every 1 s\n *QUEUE +PENDING +DUE +RUNNING.*^mail +\d+ .*^Enter open  Tab next  s sort  \/ filter/ms);
 		is(scalar(my @all = split /\n/, $tmux->('capture-pane', '-p')), $lines, "top: $lines lines") if $lines > 10;
