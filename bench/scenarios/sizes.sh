@@ -45,8 +45,8 @@ forget_rate()
 scenario_keys()
 {
 	fresh_database keys
-	# The executor would take its part.
-	sql -c 'select taskq.stop_executor()' \
+	# The executor would take its part.  A database with keys that was never armed is taken for a copy.
+	sql -c 'select taskq.stop_executor(), taskq.arm()' \
 		-c "insert into taskq_private.key select 1, 'taken ' || i, i, now() + '1 hour' from generate_series(1, $batch_backlog) i" \
 		-c "create procedure forget_all(inout per_second float8) language plpgsql as \$\$
 			declare
