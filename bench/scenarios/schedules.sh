@@ -129,8 +129,9 @@ scenario_schedules()
 	local libraries
 	libraries=$(sql -c 'show shared_preload_libraries')
 	offers pg_cron || { note 'pg_cron: not installed'; return; }
-	restart_with "$libraries,pg_cron"
+	# pg_cron's process ends with its database, and does not come again.
 	fresh_database bench
+	restart_with "$libraries,pg_cron"
 	sql -c 'create extension pg_cron' -c 'create table ran (at timestamptz default clock_timestamp())'
 	delays_of_one
 	delays_of_1000
