@@ -9,6 +9,7 @@
 
 #include "cli/admin.h"
 #include "cli/call.h"
+#include "cli/endpointtest.h"
 #include "cli/flow.h"
 #include "cli/input.h"
 #include "cli/output.h"
@@ -209,6 +210,10 @@ static const cli_option rotate_options[] = {
 	 "secret", NULL, cli_file_content},
 	OPTION("keep-old", "DURATION", "keep_old", "so long requests are signed with both")};
 
+static const cli_option test_options[] = {
+	OPTION("path", "PATH", "path", "appended to the URL of the endpoint"),
+	OPTION("method", "METHOD", "method", "default: POST")};
+
 static const cli_option policy_options[] = {
 	OPTION("backoff", "KIND", "backoff", "fixed, linear, exponential, power or schedule"),
 	OPTION("base", "DURATION", "base", "the first delay"),
@@ -380,6 +385,16 @@ const cli_command admin_commands[] = {
 		 1, rotate_options,
 		 COUNT(rotate_options), "rotate_secret", endpoint_parameter,
 		 .details = "The secret is shown this one time."),
+	{.name = "endpoint test",
+	 .synopsis = "ENDPOINT [PAYLOAD] [OPTION]...",
+	 .about = "Send one request to an endpoint, and show what became of it",
+	 .details = "It is a task of the kind \"test\" with one attempt; the payload is {} if none is "
+				"given.\n--timeout is how long to wait for its end (default: 30 s).",
+	 .min_arguments = 1,
+	 .max_arguments = 2,
+	 .options = test_options,
+	 .noptions = COUNT(test_options),
+	 .run = cli_test_endpoint},
 
 	OWN("policy ls", "", "List the retry policies", 0, 0, NULL, 0, list_policies),
 	CALL("policy create", "POLICY [OPTION]...", "Create a retry policy, or change "

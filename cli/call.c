@@ -41,6 +41,22 @@ cli_begin(cli_statement *s, const char *columns, const char *function)
 	add_text(s, "select %s from taskq.%s(", columns, function);
 }
 
+void
+cli_begin_each(cli_statement *s, const char *head, const char *function, const char *parameter,
+			   const char *values)
+{
+	s->sql[0] = '\0';
+	s->function = function;
+	s->parameters[0] = parameter;
+	s->options[0] = NULL;
+	s->values[0] = values;
+	s->nvalues = 1;
+	add_text(s,
+			 "%s pg_catalog.unnest($1::text[]) as each (value), "
+			 "lateral taskq.%s(%s => each.value",
+			 head, function, parameter);
+}
+
 static void
 pass_value(cli_statement *s, const char *parameter, const char *type, const char *value)
 {

@@ -25,6 +25,13 @@ typedef struct cli_statement
 /* Begins "select columns from taskq.function(". */
 extern void cli_begin(cli_statement *s, const char *columns, const char *function);
 
+/*
+ * Begins "head pg_catalog.unnest(values) as each (value), lateral taskq.function(parameter =>
+ * each.value": a call for each element of an array.
+ */
+extern void cli_begin_each(cli_statement *s, const char *head, const char *function,
+						   const char *parameter, const char *values);
+
 /* Adds a parameter of the function; a value of NULL is left out.  type may be NULL. */
 extern void cli_pass(cli_statement *s, const char *parameter, const char *type, const char *value);
 

@@ -11,11 +11,19 @@
 #include "cli/filter.h"
 #include "cli/ids.h"
 #include "cli/input.h"
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"
 
 #define PAGE "1000"
+
+/* Of find_tasks(): how many a command would act on, and whether there may be more. */
+#define FOUND_COLUMNS(condition)                          \
+	"pg_catalog.count(id) filter (where " condition "), " \
+	"pg_catalog.count(*) = " PAGE " or pg_catalog.bool_or(id is null) is true"
+#define IS_LIVE  "state in ('pending', 'running')"
+#define IS_ENDED "state in ('dead', 'cancelled', 'expired')"
 
 static const cli_option cancel_options[] = {
 	{0, "queue", "QUEUE", "instead of ids: the tasks of this queue that "
@@ -64,22 +72,71 @@ cancel_ids(const char *ids, const char *reason)
 	return n;
 }
 
+/* Whether the program will ask. */
+static bool
+asks(void)
+{
+	return !settings.yes && !settings.dry_run;
+}
+
+/*
+ * How many tasks a search finds that was begun with FOUND_COLUMNS, as a question says it: "12", or
+ * "1000+" for that many and perhaps more.  "the" if the role may not search.
+ */
+static const char *
+found_at_least(cli_statement *s)
+{
+	static char text[32];
+	PGresult *found;
+
+	cli_pass(s, "\"limit\"", NULL, PAGE);
+	found = cli_end(s, "");
+	if (PQresultStatus(found) == PGRES_TUPLES_OK)
+		snprintf(text, sizeof(text), "%s%s", PQgetvalue(found, 0, 0),
+				 *PQgetvalue(found, 0, 1) == 't' ? "+" : "");
+	else
+		strcpy(text, "the");
+	PQclear(found);
+	return text;
+}
+
+/* How many tasks a cancel without a filter is for; 0: there is a filter, or it is not known. */
+static long
+live_tasks(const cli_call *call)
+{
+	const char *queue = cli_value(call, "queue");
+	PGresult *stats;
+	long n = 0;
+	int i;
+
+	for (i = 0; i < call->ngiven; i++)
+		if (strcmp(call->given[i].option->name, "queue") != 0 &&
+			strcmp(call->given[i].option->name, "reason") != 0)
+			return 0;
+	stats = cli_try("select pending + running from taskq.queue_stats($1)", 1, &queue);
+	if (PQresultStatus(stats) == PGRES_TUPLES_OK && PQntuples(stats) == 1)
+		n = strtol(PQgetvalue(stats, 0, 0), NULL, 10);
+	PQclear(stats);
+	return n;
+}
+
 /* Cancels the tasks that a search finds, a page in each transaction. */
 static long
 cancel_found(const cli_call *call)
 {
 	const char *reason = cli_value(call, "reason");
+	long total = live_tasks(call);
 	char after[32] = "";
 	long n = 0;
 
+	cli_meter_begin("cancel", cli_value(call, "queue"));
 	for (;;)
 	{
 		cli_statement s;
 		PGresult *page;
 
-		cli_begin(&s, "pg_catalog.array_agg(id) filter (where id is not null and state in "
-					  "('pending', 'running')) as ids, "
-					  "pg_catalog.min(next) as next, pg_catalog.count(*) as n",
+		cli_begin(&s, "pg_catalog.array_agg(id) filter (where " IS_LIVE ") as ids, "
+					  "pg_catalog.min(next) as next",
 				  "find_tasks");
 		cli_pass_options(&s, call);
 		cli_pass(&s, "\"limit\"", NULL, PAGE);
@@ -87,14 +144,29 @@ cancel_found(const cli_call *call)
 		page = cli_end_or_fail(&s, "");
 		if (!PQgetisnull(page, 0, 0))
 			n += cancel_ids(PQgetvalue(page, 0, 0), reason);
+		cli_meter_show(n, total, total > 0 ? (double) n / (double) total : -1);
 		snprintf(after, sizeof(after), "%s", PQgetvalue(page, 0, 1));
 		if (*after == '\0')
 		{
 			PQclear(page);
+			cli_meter_clear();
 			return n;
 		}
 		PQclear(page);
 	}
+}
+
+static void
+confirm_cancel(const cli_call *call)
+{
+	cli_statement s;
+
+	if (!asks())
+		return;
+	cli_begin(&s, FOUND_COLUMNS(IS_LIVE), "find_tasks");
+	cli_pass_options(&s, call);
+	cli_confirm("cancel %s tasks of \"%s\" that match?", found_at_least(&s),
+				cli_value(call, "queue"));
 }
 
 static int
@@ -109,7 +181,7 @@ run_cancel(cli_call *call)
 		cli_usage("taskq cancel takes ids or --queue, not both");
 	if (by_filter)
 	{
-		cli_confirm("cancel the tasks of \"%s\" that match?", cli_value(call, "queue"));
+		confirm_cancel(call);
 		n = cancel_found(call);
 	}
 	else
@@ -201,6 +273,26 @@ redrive_batch(const cli_call *call, long size)
 	return n;
 }
 
+/* find_tasks() knows when tasks were submitted, and redrive() when they ended. */
+static void
+confirm_redrive(const cli_call *call)
+{
+	const char *states = cli_value(call, "state");
+	const char *found = "the";
+	cli_statement s;
+
+	if (asks() && cli_value(call, "since") == NULL && cli_value(call, "until") == NULL)
+	{
+		cli_begin(&s, FOUND_COLUMNS(IS_ENDED), "find_tasks");
+		cli_pass(&s, "queue", NULL, call->arguments[0]);
+		cli_pass(&s, "states", "taskq.state[]", cli_array(states != NULL ? states : "dead"));
+		cli_pass(&s, "kind", NULL, cli_value(call, "kind"));
+		cli_pass(&s, "error", NULL, cli_value(call, "error"));
+		found = found_at_least(&s);
+	}
+	cli_confirm("bring back %s ended tasks of \"%s\" that match?", found, call->arguments[0]);
+}
+
 static int
 run_redrive(cli_call *call)
 {
@@ -209,16 +301,19 @@ run_redrive(cli_call *call)
 	long total = 0;
 	long n;
 
-	cli_confirm("bring back the ended tasks of \"%s\" that match?", call->arguments[0]);
+	confirm_redrive(call);
+	cli_meter_begin("redrive", call->arguments[0]);
 	do
 	{
 		long size = batch < limit - total ? batch : limit - total;
 
 		n = redrive_batch(call, size);
 		total += n;
+		cli_meter_show(total, 0, -1);
 		if (n < size)
 			break;
 	} while (total < limit);
+	cli_meter_clear();
 	printf("%ld\n", total);
 	return total > 0 ? EXIT_DONE : EXIT_NOTHING;
 }

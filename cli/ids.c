@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/ids.h"
+#include "cli/meter.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/settings.h"
@@ -44,6 +46,8 @@ cli_ids_argument(const cli_call *call)
 void
 cli_print_ids(const PGresult *result)
 {
+	if (isatty(STDOUT_FILENO))
+		cli_meter_clear();
 	if (cli_settings_json())
 		cli_print(result, PQnfields(result));
 	else

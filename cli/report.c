@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "cli/settings.h"
 #include "client/json.h"
@@ -49,6 +50,7 @@ print_member(const char *name, const char *value)
 static void
 print_error(const char *code, const char *message, const char *detail, const char *hint, int status)
 {
+	cli_meter_clear();
 	if (settings.plugin)
 	{
 		printf("TASKQ UNKNOWN - %s\n", message);
@@ -147,6 +149,7 @@ cli_note(const char *format, ...)
 
 	if (settings.quiet)
 		return;
+	cli_meter_clear();
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/ids.h"
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "cli/scan.h"
 #include "cli/session.h"
@@ -213,10 +215,23 @@ open_lines(const char *path)
 	return file;
 }
 
+/* How much of the file was read, from 0 to 1; -1: not known. */
+static double
+part_read(FILE *file)
+{
+	struct stat st;
+	long at = ftell(file);
+
+	if (at < 0 || fstat(fileno(file), &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return -1;
+	return (double) at / (double) st.st_size;
+}
+
 static void
 submit_file(const cli_call *call, FILE *file, int size)
 {
 	char *text = NULL;
+	long submitted = 0;
 	size_t allocated = 0;
 	Batch batch = {.n = 0};
 	Line line = {.call = call};
@@ -225,6 +240,7 @@ submit_file(const cli_call *call, FILE *file, int size)
 
 	for (i = 0; i < NPARTS; i++)
 		tq_buffer_init(&batch.parts[i], MAX_BATCH);
+	cli_meter_begin("submit", cli_argument(call, 0));
 	while ((len = getline(&text, &allocated, file)) >= 0)
 	{
 		line.number++;
@@ -234,10 +250,14 @@ submit_file(const cli_call *call, FILE *file, int size)
 			continue;
 		read_line(&line, text);
 		add_line(&batch, &line);
-		if (batch.n == size)
-			send_batch(call, &batch);
+		if (batch.n < size)
+			continue;
+		send_batch(call, &batch);
+		submitted += size;
+		cli_meter_show(submitted, 0, part_read(file));
 	}
 	send_batch(call, &batch);
+	cli_meter_clear();
 	for (i = 0; i < NPARTS; i++)
 		tq_buffer_free(&batch.parts[i]);
 	free(text);

@@ -171,6 +171,17 @@ runs('ls, ids', [ 'ls', '--payload', '{"to": "ada"}', '-q' ], 0, "$id\n");
 runs('ls --limit, --after', [ 'ls', '--key-prefix', 'l-', '--limit', '1', '--after', sql("select id from taskq.tasks where key = 'l-4'"), '--ndjson=key' ],
 	0, qq({"key":"l-3"}\n));
 runs('ls --scan', [ 'ls', '--key', 'k1', '--scan', '2' ], 0, '', qr/looked at the newest 2 tasks, back to .*; --scan looks further, --after \d+ goes on/);
+sql("select taskq.create_queue('other')");
+sql("select taskq.submit(q, key => 'two-' || n || q) from (values (1, 'mail'), (2, 'other'), (3, 'mail')) v (n, q)");
+runs('ls of two queues', [ 'ls', 'mail', 'other', '--key-prefix', 'two-', '--ndjson=key' ], 0, qq({"key":"two-3mail"}\n{"key":"two-2other"}\n{"key":"two-1mail"}\n));
+my ($last) = runs('ls of two queues, --limit', [ 'ls', 'mail', 'other', '--key-prefix', 'two-', '--limit', '2', '--ndjson=key,next' ], 0,
+	qr/\A\{"key":"two-3mail",.*\n\{"key":"two-2other",.*\n\z/) =~ /"next":"?(\d+)"?\}\n\z/;
+runs('ls of two queues, --after', [ 'ls', 'mail', 'other', '--key-prefix', 'two-', '--after', $last, '--ndjson=key' ], 0, qq({"key":"two-1mail"}\n));
+# The search of neither has looked at the oldest one.
+runs('ls of two queues, --scan', [ 'ls', 'mail', 'other', '--key-prefix', 'two-', '--scan', '2', '--ndjson=key' ], 0, qq({"key":"two-3mail"}\n{"key":"two-2other"}\n),
+	qr/looked at the newest 2 tasks, .*--after \d+ goes on/);
+runs('ls of a queue that is not there', [ 'ls', 'mail', 'othre' ], 1, '', qr/queue "othre" does not exist \(TQ001\)\n.*hint: Did you mean "other"\?/s);
+sql("select taskq.cancel_key('mail', 'two-' || n || 'mail') from unnest('{1,3}'::int[]) n; select taskq.drop_queue('other', true)");
 runs('ls, no match', [ 'ls', '--state', 'dead', '--json' ], 0, "[]\n");
 runs('show', [ 'show', $id, '-o', 'table' ], 0, qr/^id +$id\nqueue +mail\nstate +pending\n/);
 runs('show in a pipe', [ 'show', $id ], 0, qr/^id\t$id\nqueue\tmail\nstate\tpending\nkind\tletter\n/);
@@ -251,7 +262,16 @@ is($request->{headers}{authorization}, 'Bearer x', 'an endpoint has headers from
 runs('endpoint rotate-secret', [ 'endpoint', 'rotate-secret', 'acme' ], 0, qr/^whsec_\S+\n\z/);
 runs('endpoint alter', [ 'endpoint', 'alter', 'acme', '--max-running', '5' ], 0, '');
 is(sql("select max_running from taskq.endpoints where endpoint = 'acme'"), '5', 'endpoint altered');
-runs('endpoint drop', [ 'endpoint', 'drop', 'acme', '--yes' ], 0, '');
+runs('endpoint test', [ 'endpoint', 'test', 'acme', '{"a": 1}', '--path', '/t' ], 0, qr/^state\tfinished\nstatus\t200\n/m);
+is(($receiver->requests)[-1]{body}, '{"a": 1}', 'the payload is sent');
+sql("select taskq.create_endpoint('bad', '" . $receiver->url('/status/503') . "'), taskq.create_endpoint('slow', '" . $receiver->url('/slow/5000') . "')");
+runs('endpoint test that fails', [ 'endpoint', 'test', 'bad' ], 7, qr/^state\tdead\nstatus\t503\nclass\thttp\n/m);
+runs('endpoint test that waits', [ 'endpoint', 'test', 'slow', '--timeout', '300 ms' ], 6, qr/^state\t(?:running|pending)\n/m,
+	qr/the time is up; the task goes on: taskq show \d+/);
+runs('endpoint test --dry-run', [ 'endpoint', 'test', 'acme', '--dry-run' ], 0, qr/^\d+\n\z/);
+runs('endpoint test of a queue', [ 'endpoint', 'test', 'mail' ], 1, '', qr/TQ005/);
+sql("select taskq.drop_queue(q, true) from unnest('{bad,slow}'::text[]) q");
+runs('endpoint drop', [ 'endpoint', 'drop', 'acme', '--force', '--yes' ], 0, '');
 runs('endpoint drop again', [ 'endpoint', 'drop', 'acme', '--yes' ], 3, '', qr/acme: there is no such endpoint/);
 
 # ---- groups, limits, order, topics ---------------------------------------------------------------------
@@ -619,6 +639,26 @@ SKIP:
 	$shows->('once more', qr/^mail /m);
 	$key->('q');
 	$shows->('quit', qr/^status 0$/m);
+	$tmux->('kill-server');
+
+	# Commands that last.
+	$server++;
+	append_to_file("$dir/many", "1\n" x 20000);
+	$tmux->('new-session', '-d', '-x', '120', '-y', '24', 'bash');
+	$key->("build/cli/taskq submit mail --lines $dir/many --batch 1 --kind bulk >/dev/null", 'Enter');
+	$shows->('progress of a file', qr/^submit mail \x{e2}\x{96}\x{95}.*\x{e2}\x{96}\x{8f} \d+ %  \d[\d ]*   [\d ]+\/s   \d+ s left$/m);
+	$key->('C-c');
+	wait_query($node, 'postgres', "select count(*) = 0 from pg_stat_activity where query ~ 'submit_many' and pid <> pg_backend_pid()");
+	my $bulk = sql("select count(*) from taskq.tasks where kind = 'bulk'");
+	$key->('build/cli/taskq cancel --queue mail --kind bulk', 'Enter');
+	my $at_least = $bulk < 1000 ? $bulk : '1000\+';
+	$shows->('how many', qr/^cancel $at_least tasks of "mail" that match\? \[y\/N\]/m);
+	$key->('y', 'Enter');
+	wait_query($node, 'postgres', "select count(*) = 0 from taskq.tasks where kind = 'bulk' and state <> 'cancelled'");
+	$key->('build/cli/taskq redrive mail --kind bulk --state cancelled --dry-run; build/cli/taskq redrive mail --kind bulk --state cancelled', 'Enter');
+	$shows->('how many ended ones', qr/^$bulk\n.*^bring back $at_least ended tasks of "mail" that match\? \[y\/N\]/ms);
+	$key->('n', 'Enter');
+	$shows->('nothing is done', qr/nothing was done/);
 	$tmux->('kill-server');
 }
 
