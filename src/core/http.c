@@ -444,6 +444,8 @@ end_unwatched(tq_http *h)
 /*
  * A failure is not told to curl, which would give up every transfer for it: the exchange is ended
  * by itself, see end_unwatched().
+ *
+ * seen: not NULL if curl has wanted the socket before, and not had it removed.
  */
 static int
 socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
@@ -452,7 +454,6 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 	struct epoll_event ev = {0};
 	char *private = NULL;
 
-	(void) seen;
 	/* curl has handles of its own, which belong to no exchange. */
 	(void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 	if ((what & CURL_POLL_IN) && private != NULL)
@@ -464,8 +465,10 @@ socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
 	}
 	ev.data.u64 = (uint64_t) fd;
 	ev.events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
-	if (epoll_ctl(h->epfd, EPOLL_CTL_MOD, fd, &ev) != 0 &&
-		epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) != 0 && private != NULL)
+	if (seen == NULL)
+		curl_multi_assign(h->multi, fd, h);
+	if (epoll_ctl(h->epfd, seen != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) != 0 &&
+		private != NULL)
 	{
 		((tq_exchange *) private)->shortage = tq_shortage_of(errno) != 0 ? errno : ENOMEM;
 		h->unwatched = true;
