@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,20 +29,33 @@ static int epfd;
 static tq_resolver *resolver;
 static tq_egress rules;
 
-/* c-ares and the resolver call this one.  So many sockets can be made; -1: any number. */
-static int sockets_left = -1;
+/* So many sockets and the like can be made; -1: any number. */
+static int files_left = -1;
 
+static bool
+take_file(void)
+{
+	if (files_left == 0)
+	{
+		errno = ENFILE;
+		return false;
+	}
+	if (files_left > 0)
+		files_left--;
+	return true;
+}
+
+/* c-ares and the resolver call these. */
 int
 socket(int family, int type, int protocol)
 {
-	if (sockets_left == 0)
-	{
-		errno = ENFILE;
-		return -1;
-	}
-	if (sockets_left > 0)
-		sockets_left--;
-	return (int) syscall(SYS_socket, family, type, protocol);
+	return take_file() ? (int) syscall(SYS_socket, family, type, protocol) : -1;
+}
+
+int
+eventfd(unsigned int count, int flags)
+{
+	return take_file() ? (int) syscall(SYS_eventfd2, count, flags) : -1;
 }
 
 /* ---- the name server ------------------------------------------------------ */
@@ -442,10 +456,10 @@ test_shortage(void)
 
 	for (left = 0; left < 2; left++)
 	{
-		sockets_left = left;
+		files_left = left;
 		o = look_up("scarce.test");
-		sockets_left = -1;
-		is_failure(&o, TQ_CLASS_INTERNAL, "no socket is left");
+		files_left = -1;
+		is_failure(&o, TQ_CLASS_INTERNAL, "no file is left");
 		is_int(o.result.shortage, ENFILE, "with its reason");
 	}
 	leave_descriptors(0);
