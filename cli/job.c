@@ -27,6 +27,7 @@ free_job(cli_job *job)
 	free(job->max_attempts);
 	free(job->submitted_at);
 	free(job->lease_until);
+	free(job->trace);
 	free(job->object);
 	free(job->fraction);
 	free(job->message);
@@ -62,7 +63,8 @@ cli_job_new(const PGresult *claim, int row, cli_queue *queue)
 		take_column(&job->attempt, claim, row, CLAIM_ATTEMPT) &&
 		take_column(&job->max_attempts, claim, row, CLAIM_MAX_ATTEMPTS) &&
 		take_column(&job->submitted_at, claim, row, CLAIM_SUBMITTED_AT) &&
-		take_column(&job->lease_until, claim, row, CLAIM_LEASE_UNTIL))
+		take_column(&job->lease_until, claim, row, CLAIM_LEASE_UNTIL) &&
+		take_column(&job->trace, claim, row, CLAIM_TRACE))
 		return job;
 	free_job(job);
 	return NULL;
@@ -136,23 +138,26 @@ cli_job_object(cli_job *job)
 	char *queue;
 	char *kind;
 	char *key;
+	char *trace;
 
 	if (job->object != NULL)
 		return job->object;
 	queue = json_of(job->queue->name);
 	kind = json_of(job->kind);
 	key = json_of(job->key);
-	if (queue == NULL || kind == NULL || key == NULL ||
+	trace = json_of(job->trace);
+	if (queue == NULL || kind == NULL || key == NULL || trace == NULL ||
 		asprintf(&job->object,
 				 "{\"id\":\"%s\",\"queue\":%s,\"kind\":%s,\"key\":%s,\"attempt\":%s,"
 				 "\"max_attempts\":%s,\"submitted_at\":\"%s\",\"lease_until\":\"%s\","
-				 "\"payload\":%s}",
+				 "\"trace\":%s,\"payload\":%s}",
 				 job->id, queue, kind, key, job->attempt, job->max_attempts, job->submitted_at,
-				 job->lease_until, job->payload != NULL ? job->payload : "null") < 0)
+				 job->lease_until, trace, job->payload != NULL ? job->payload : "null") < 0)
 		job->object = NULL;
 	free(queue);
 	free(kind);
 	free(key);
+	free(trace);
 	return job->object;
 }
 
@@ -195,16 +200,20 @@ cli_job_input(cli_job *job, cli_input_mode mode, size_t *len)
 /* The variables of a task, in the order of values_of(). */
 static const char *const variables[] = {
 	"TASKQ_TASK_ID", "TASKQ_TOKEN", "TASKQ_QUEUE", "TASKQ_KIND", "TASKQ_KEY",
-	"TASKQ_ATTEMPT", "TASKQ_MAX_ATTEMPTS", "TASKQ_SUBMITTED_AT", "TASKQ_LEASE_UNTIL"};
+	"TASKQ_ATTEMPT", "TASKQ_MAX_ATTEMPTS", "TASKQ_SUBMITTED_AT", "TASKQ_LEASE_UNTIL", "TRACEPARENT",
+	"TASKQ_TRACE"};
 
 #define NVARIABLES ((int) (sizeof(variables) / sizeof(variables[0])))
 
 char **
 cli_job_environment(const cli_job *job, char *const *base, int nbase)
 {
+	/* Later attempts are no part of the trace: they may come days later. */
+	bool first = strcmp(job->attempt, "1") == 0;
 	const char *values[] = {
 		job->id, job->token, job->queue->name, job->kind, job->key,
-		job->attempt, job->max_attempts, job->submitted_at, job->lease_until};
+		job->attempt, job->max_attempts, job->submitted_at, job->lease_until,
+		first ? job->trace : NULL, first ? NULL : job->trace};
 	char **environment = calloc((size_t) (nbase + NVARIABLES) + 1, sizeof(char *));
 	int n = nbase;
 	int i;

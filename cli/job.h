@@ -92,6 +92,7 @@ typedef struct cli_job
 	char *max_attempts;
 	char *submitted_at;
 	char *lease_until;
+	char *trace;
 	char *object; /* all of these as JSON; made at the first use */
 
 	int64_t claimed_ms;
@@ -143,7 +144,8 @@ enum
 	CLAIM_SUBMITTED_AT,
 	CLAIM_LEASE_UNTIL,
 	CLAIM_LEASE_MS,
-	CLAIM_TOO_OLD
+	CLAIM_TOO_OLD,
+	CLAIM_TRACE
 };
 
 /* NULL: out of memory. */

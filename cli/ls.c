@@ -17,7 +17,7 @@
 #define LS_COLUMNS                                                                                 \
 	"id, queue, state, kind, key, attempt, coalesce(ended_at, started_at, run_at) as at, "         \
 	"error, priority, max_attempts, submitted_at, run_at, started_at, ended_at, worker, payload, " \
-	"looked_at, next, group_key"
+	"looked_at, next, group_key, trace"
 
 static const cli_option ls_options[] = {
 	FILTER_OPTIONS,

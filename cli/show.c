@@ -16,7 +16,7 @@
 static const char show_sql[] =
 	"select id, queue, state, kind, key, group_key, priority, attempt, max_attempts, submitted_at, "
 	"run_at, started_at, ended_at, lease_until, worker, cancel_requested, fraction, message, "
-	"method, url, payload, result, error, origin from taskq.tasks where id = $1";
+	"method, url, payload, result, error, origin, trace from taskq.tasks where id = $1";
 static const char attempts_sql[] =
 	"select attempt, started_at, ended_at, worker, class, status, elapsed, error, detail, dns, "
 	"connect, tls, first_byte from taskq.attempts where task_id = $1 order by attempt, ended_at";

@@ -59,6 +59,8 @@
 		 NULL, NULL},                                                                        \
 		{0, "on-dead", "JSON", "the same when it is dead or expired", "on_dead", NULL,       \
 		 NULL},                                                                              \
+		{0, "trace", "TRACEPARENT", "the W3C traceparent that it hands on", "trace", NULL,   \
+		 NULL},                                                                              \
 	{                                                                                        \
 		0, "wait", "[=DURATION]", "wait for the end, and print the result", NULL, NULL, NULL \
 	}
@@ -97,6 +99,7 @@ static const cli_option publish_options[] = {
 	{0, "group-key", "GROUP", "of the tasks", "group_key", NULL, NULL},
 	{0, "priority", "N", "-16 (first) to 15 (last)", "priority", NULL, NULL},
 	{0, "in", "DURATION", "not due before so long from now", "delay", NULL, NULL},
+	{0, "trace", "TRACEPARENT", "the W3C traceparent that they hand on", "trace", NULL, NULL},
 };
 
 /* ---- one task ---------------------------------------------------------------- */

@@ -25,7 +25,8 @@ static const tq_statement always[SQL_NALWAYS] = {
 														  "pg_catalog.clock_timestamp()) * "
 														  "1000)::bigint, "
 														  "coalesce(pg_catalog.clock_timestamp() - "
-														  "submitted_at > $5::interval, false) "
+														  "submitted_at > $5::interval, false), "
+														  "trace "
 														  "from taskq.acquire($1, $2::int, "
 														  "$3::interval, $4)",
 		 5},

@@ -153,7 +153,8 @@ create table taskq_private.task (
 	group_id bigint,				-- the number of its group: see group_id.c; NULL: it has no group.  It never changes
 	group_key text,
 	retry_at timestamptz,			-- of a failed task of an ordered queue: it is due then, and run_at keeps its place
-	declined int					-- how often decline() gave it back; NULL: never
+	declined int,					-- how often decline() gave it back; NULL: never
+	trace text						-- W3C traceparent
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- The order of acquisition.  A task has an entry in one of the two indexes.  rows.c puts it there
@@ -309,7 +310,8 @@ create table taskq_private.history (
 	origin jsonb,
 	on_finish jsonb,				-- follow-ups, for retry(); not of finished tasks
 	on_dead jsonb,
-	group_key text
+	group_key text,
+	trace text
 ) partition by list (bucket);
 
 create table taskq_private.history_rest (like taskq_private.history including constraints);

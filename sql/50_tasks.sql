@@ -13,7 +13,7 @@ create function taskq.submit(queue text, payload jsonb default null, key text de
 	run_at timestamptz default null, delay interval default null, start_within interval default null,
 	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
 	on_duplicate text default 'keep', on_finish jsonb default null, on_dead jsonb default null, group_key text default null,
-	unique_for interval default null, max_wait interval default null) returns bigint
+	unique_for interval default null, max_wait interval default null, trace text default null) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit';
 comment on function taskq.submit is
 	E'Adds a task to a queue, as part of the calling transaction: the task exists once that commits, and a rollback leaves '
@@ -50,6 +50,8 @@ comment on function taskq.submit is
 	'keep_key of the queue is over. So with keep at most one task with the key is made in that time.\n'
 	'max_wait: however often replace replaces the task before it starts, it is due at most so long after the first submit, 0 to '
 	'36525 days. With delay => p, max_wait => p: one task in each period p, with the latest content.\n'
+	'trace: a W3C traceparent, 55 characters. acquire() returns it, and the first attempt of a push task sends it as traceparent, later '
+	'ones as X-Task-Trace. Its follow-ups inherit it. Default: the setting taskq.trace; an empty string: none.\n'
 	'Returns the id of the task.\n'
 	'Errors: TQ001 unknown queue; TQ003 key taken (raise, or replace of a running task); TQ004 bad argument; TQ005 push '
 	'queue without url; TQ006 payload too large; TQ007 no privilege submit on the queue.';
@@ -57,7 +59,7 @@ comment on function taskq.submit is
 create function taskq.submit_many(queue text, payloads jsonb[], keys text[] default null, run_ats timestamptz[] default null,
 	priority int default 0, delay interval default null, start_within interval default null, timeout interval default null,
 	retry text default null, max_attempts int default null, kind text default null, on_duplicate text default 'keep',
-	on_finish jsonb default null, on_dead jsonb default null, group_keys text[] default null)
+	on_finish jsonb default null, on_dead jsonb default null, group_keys text[] default null, trace text default null)
 returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_many';
 comment on function taskq.submit_many is
@@ -74,7 +76,7 @@ create function taskq.submit_http(url text default null, payload jsonb default n
 	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
 	on_duplicate text default 'keep', endpoint text default null, path text default null, on_finish jsonb default null,
 	on_dead jsonb default null, group_key text default null,
-	unique_for interval default null, max_wait interval default null) returns bigint
+	unique_for interval default null, max_wait interval default null, trace text default null) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_http';
 comment on function taskq.submit_http is
 	E'Adds an HTTP request to a push queue, as part of the calling transaction. It is sent after the commit, and again '
@@ -88,8 +90,8 @@ comment on function taskq.submit_http is
 	'method: at most 32 bytes; not TRACE or CONNECT.\n'
 	'headers: an object of strings, at most 100 and together 32 kB. Not allowed are Host, Content-Length, '
 	'Transfer-Encoding and Connection, and those that taskq adds: User-Agent, X-Task-Id, X-Task-Queue, X-Task-Attempt, X-Task-Key, '
-	'Idempotency-Key (the same in every attempt), webhook-id, webhook-timestamp and webhook-signature. A header of the '
-	'endpoint replaces one of the same name.\n'
+	'X-Task-Trace, Idempotency-Key (the same in every attempt), webhook-id, webhook-timestamp and webhook-signature. A header of '
+	'the endpoint replaces one of the same name. A traceparent is sent in every attempt, in place of that of trace.\n'
 	'queue: a push queue. Default: http. Not together with endpoint, which is a queue itself.\n'
 	'The other arguments: see submit().\n'
 	'Returns the id of the task.\n'
@@ -99,7 +101,7 @@ comment on function taskq.submit_http is
 create function taskq.acquire(queue text, max_tasks int default 1, lease_for interval default null, worker text default null,
 	group_key text default null)
 returns table (id bigint, token bigint, kind text, payload jsonb, attempt int, max_attempts int, lease_until timestamptz,
-	submitted_at timestamptz, key text, priority int, group_key text)
+	submitted_at timestamptz, key text, priority int, group_key text, trace text)
 language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_acquire';
 comment on function taskq.acquire is
 	E'Takes due tasks of a pull queue: by priority, then run_at, then id; groups take turns. It does not wait: if no task is due, '
@@ -289,7 +291,7 @@ comment on function taskq.heartbeat_many is
 create function taskq.finish_and_acquire(queue text, ids bigint[], tokens bigint[], results jsonb[] default null,
 	max_tasks int default 1, lease_for interval default null, worker text default null)
 returns table (id bigint, token bigint, kind text, payload jsonb, attempt int, max_attempts int, lease_until timestamptz,
-	submitted_at timestamptz, key text, priority int, group_key text)
+	submitted_at timestamptz, key text, priority int, group_key text, trace text)
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_finish_and_acquire';
 comment on function taskq.finish_and_acquire is
 	E'finish_many() and acquire() in one call and one commit. Tasks whose lease is lost are skipped.\n'

@@ -110,12 +110,12 @@ comment on function taskq.unsubscribe is
 	'Errors: TQ001 unknown topic or queue; TQ004 bad argument; TQ007 no privilege control on both.';
 
 create function taskq.publish(topic text, payload jsonb default null, kind text default null, key text default null,
-	priority int default 0, delay interval default null, group_key text default null) returns setof bigint
+	priority int default 0, delay interval default null, group_key text default null, trace text default null) returns setof bigint
 language c volatile parallel unsafe rows 10 as 'MODULE_PATHNAME', 'taskq_publish';
 comment on function taskq.publish is
 	E'Publishes a message: submits one task to each queue that is subscribed to the topic, in this transaction.\n'
 	'topic: a queue that was created with mode => ''topic''.\n'
-	'payload, kind, key, priority, delay, group_key: of each task, as in submit(). A queue in which the key is taken keeps the task '
+	'payload, kind, key, priority, delay, group_key, trace: of each task, as in submit(). A queue in which the key is taken keeps the task '
 	'that has it. In an ordered queue the priority is 0.\n'
 	'Returns the ids of the tasks; no row if no queue is subscribed. The privilege submit on the topic is enough.\n'
 	'Errors: TQ001 unknown topic; TQ004 bad argument; TQ005 if the queue is not a topic; TQ006 payload too large; TQ007 no privilege '

@@ -9,7 +9,8 @@ create view taskq.tasks with (security_barrier) as
 		coalesce(l.cancel_requested, false) as cancel_requested, l.fraction, l.message, t.method, t.url, t.payload,
 		null::jsonb as result,
 		(select a.error from taskq_private.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error,
-		taskq_private.shown_headers(t.headers) as request_headers, t.body as request_body, t.origin, t.group_key
+		taskq_private.shown_headers(t.headers) as request_headers, t.body as request_body, t.origin, t.group_key,
+		t.trace
 	from taskq_private.task t
 		join taskq_private.all_queues q on q.id = t.queue_id
 		left join taskq_private.lease l on l.id = t.id
@@ -18,7 +19,7 @@ create view taskq.tasks with (security_barrier) as
 	-- Tasks of a dropped queue are cancelled, and become history soon.
 	select t.id, d.name, t.key, t.kind, 'cancelled', t.priority, coalesce(l.attempt, t.attempt), t.max_attempts, t.run_at,
 		t.submitted_at, l.started_at, d.dropped_at, null, l.worker, false, null, null, t.method, t.url, t.payload, null, 'queue dropped',
-		taskq_private.shown_headers(t.headers), t.body, t.origin, t.group_key
+		taskq_private.shown_headers(t.headers), t.body, t.origin, t.group_key, t.trace
 	from taskq_private.dropped_queue d
 		join taskq_private.tasks_by_queue t on t.queue_id = d.id
 		left join taskq_private.lease l on l.id = t.id
@@ -26,7 +27,7 @@ create view taskq.tasks with (security_barrier) as
 	union all
 	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
 		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error,
-		taskq_private.shown_headers(h.headers), h.body, h.origin, h.group_key
+		taskq_private.shown_headers(h.headers), h.body, h.origin, h.group_key, h.trace
 	from taskq_private.all_history h
 	where taskq_private.visible(h.queue);
 comment on view taskq.tasks is
@@ -60,7 +61,7 @@ create function taskq_private.find_tasks(queues text[], queue text, states text,
 	group_key text)
 returns table (id bigint, queue text, key text, kind text, state taskq.state, priority int, attempt int, max_attempts int,
 	run_at timestamptz, submitted_at timestamptz, started_at timestamptz, ended_at timestamptz, worker text, error text,
-	payload jsonb, looked_at bigint, next bigint, group_key text)
+	payload jsonb, looked_at bigint, next bigint, group_key text, trace text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -71,7 +72,7 @@ as $$
 			t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at, t.submitted_at,
 			l.started_at, d.dropped_at as ended_at, l.worker, t.payload,
 			case when d.id is not null then 'queue dropped' end as error, null::jsonb as attempts, d.id is null as live,
-			t.group_key
+			t.group_key, t.trace
 		from (select * from taskq_private.task t where t.id < coalesce(find_tasks.after, 9223372036854775807)
 				order by t.id desc limit find_tasks.scan) as t
 			left join taskq_private.all_queues q on q.id = t.queue_id
@@ -79,12 +80,12 @@ as $$
 			left join taskq_private.lease l on l.id = t.id)
 		union all
 		(select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
-			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key
+			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key, h.trace
 		from taskq_private.history h where h.id < coalesce(find_tasks.after, 9223372036854775807)
 		order by h.id desc limit find_tasks.scan)
 		union all
 		(select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
-			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key
+			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key, h.trace
 		from taskq_private.history_rest h where h.id < coalesce(find_tasks.after, 9223372036854775807)
 		order by h.id desc limit find_tasks.scan)
 	), looked as not materialized (
@@ -111,11 +112,11 @@ as $$
 	)
 	select f.id, f.queue, f.key, f.kind, f.state, f.priority, f.attempt, f.max_attempts, f.run_at, f.submitted_at, f.started_at,
 		f.ended_at, f.worker, case when f.live then taskq_private.last_error(f.id) else f.error end, f.payload, f.n, f.id,
-		f.group_key
+		f.group_key, f.trace
 	from found f
 	union all
 	select null, null, null, null, null, null, null, null, null, min(l.submitted_at), null, null, null, null, null, count(*), min(l.id),
-		null
+		null, null
 	from looked l where (select count(*) from found) < find_tasks.limit
 	having count(*) = find_tasks.scan
 $$;
@@ -126,7 +127,7 @@ create function taskq.find_tasks(queue text default null, states taskq.state[] d
 	"limit" int default 50, after bigint default null, scan int default 100000, group_key text default null)
 returns table (id bigint, queue text, key text, kind text, state taskq.state, priority int, attempt int, max_attempts int,
 	run_at timestamptz, submitted_at timestamptz, started_at timestamptz, ended_at timestamptz, worker text, error text,
-	payload jsonb, looked_at bigint, next bigint, group_key text)
+	payload jsonb, looked_at bigint, next bigint, group_key text, trace text)
 language c stable parallel unsafe as 'MODULE_PATHNAME', 'taskq_find_tasks';
 comment on function taskq.find_tasks is
 	E'Searches the tasks, live and ended, of the queues that the caller may view, newest first, and reads only as many as it was '

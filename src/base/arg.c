@@ -20,6 +20,7 @@
 #include "base/errors.h"
 #include "base/jsontext.h"
 #include "base/settings.h"
+#include "core/trace.h"
 #include "core/url.h"
 
 int64
@@ -213,6 +214,31 @@ text *
 arg_group_key(FunctionCallInfo fcinfo, int n)
 {
 	return arg_label(fcinfo, n, "group_key", TASKQ_KEY_MAX);
+}
+
+static void
+check_trace(const char *trace)
+{
+	if (tq_trace_invalid(trace) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("invalid trace"),
+				 errdetail("The trace cannot be used: %s.", tq_trace_invalid(trace)),
+				 errhint("Pass a W3C traceparent, such as " TQ_TRACE_EXAMPLE ".")));
+}
+
+text *
+arg_trace(FunctionCallInfo fcinfo, int n)
+{
+	text *trace;
+
+	if (PG_ARGISNULL(n))
+		return *setting_trace == '\0' ? NULL : cstring_to_text(setting_trace);
+	trace = PG_GETARG_TEXT_PP(n);
+	if (VARSIZE_ANY_EXHDR(trace) == 0)
+		return NULL;
+	check_trace(text_to_cstring(trace));
+	return trace;
 }
 
 text *

@@ -70,6 +70,12 @@ extern text *arg_key(FunctionCallInfo fcinfo, int n);
 /* The same for the key of a group. */
 extern text *arg_group_key(FunctionCallInfo fcinfo, int n);
 
+/*
+ * The trace of a task: argument n, or taskq.trace if it is NULL.  NULL if there is none, or if the
+ * argument is empty.  TQ004 if it is no traceparent.
+ */
+extern text *arg_trace(FunctionCallInfo fcinfo, int n);
+
 /* NULL stays NULL; cut to TASKQ_MAX_ERROR bytes at the border of a character. */
 extern text *arg_error(FunctionCallInfo fcinfo, int n);
 

@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "core/deliver.h"
 #include "core/egress.h"
+#include "core/trace.h"
 
 #define NOTIFY_INTERVAL_DEFAULT_MS 20
 #define NOTIFY_INTERVAL_MAX_MS     60000
@@ -45,6 +46,7 @@ int setting_history_drop_hour = -1;
 int setting_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int setting_poll_interval = TQ_POLL_INTERVAL_DEFAULT_MS;
 int setting_max_payload = PAYLOAD_DEFAULT;
+char *setting_trace = NULL;
 bool setting_http2 = false;
 char *setting_http_ca_file = NULL;
 int setting_http_max_inflight = TQ_INFLIGHT_DEFAULT;
@@ -98,6 +100,18 @@ settings_database_allowed(const char *name)
 	list_free(names);
 	pfree(copy);
 	return allowed;
+}
+
+static bool
+check_trace(char **newval, void **extra, GucSource source)
+{
+	const char *wrong = **newval == '\0' ? NULL : tq_trace_invalid(*newval);
+
+	if (wrong == NULL)
+		return true;
+	GUC_check_errdetail("It cannot be used: %s.", wrong);
+	GUC_check_errhint("It is a W3C traceparent, such as " TQ_TRACE_EXAMPLE ", or empty.");
+	return false;
 }
 
 /* ---- the egress lists ------------------------------------------------------- */
@@ -344,6 +358,11 @@ define_queue_settings(void)
 							&setting_poll_interval, TQ_POLL_INTERVAL_DEFAULT_MS,
 							TQ_POLL_INTERVAL_MIN_MS, TQ_POLL_INTERVAL_MAX_MS,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("taskq.trace",
+							   "Trace of the tasks that are submitted without one.",
+							   "A W3C traceparent of 55 characters; empty: none. "
+							   "Any role can change it.",
+							   &setting_trace, "", PGC_USERSET, 0, check_trace, NULL, NULL);
 }
 
 void

@@ -17,6 +17,7 @@ extern int setting_history_drop_hour;    /* SIGHUP, UTC; -1: any */
 extern int setting_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int setting_poll_interval;        /* SIGHUP, ms */
 extern int setting_max_payload;          /* SUSET, bytes */
+extern char *setting_trace;              /* USERSET; empty: none */
 extern bool setting_http2;               /* SIGHUP */
 extern char *setting_http_ca_file;       /* SIGHUP */
 extern int setting_http_max_inflight;    /* SIGHUP */

@@ -128,6 +128,7 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 		KEY,
 		PRIORITY,
 		GROUP_KEY,
+		TRACE,
 		NCOLUMNS,
 	};
 	const Row *task = &claim->task;
@@ -149,6 +150,8 @@ return_claim(ReturnSetInfo *rsinfo, const Claim *claim)
 	values[PRIORITY] = Int32GetDatum(ROW_INT16(task, TASK_PRIORITY));
 	values[GROUP_KEY] = task->values[TASK_GROUP_KEY];
 	nulls[GROUP_KEY] = task->nulls[TASK_GROUP_KEY];
+	values[TRACE] = task->values[TASK_TRACE];
+	nulls[TRACE] = task->nulls[TASK_TRACE];
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -182,7 +185,7 @@ claim_set_aside_failed(const Claim *claim, const char *what, const char *done, i
 }
 
 /* What a client gets of a task and may be stored out of line. */
-static const int handed_out[] = {TASK_KIND, TASK_PAYLOAD, TASK_KEY, TASK_GROUP_KEY};
+static const int handed_out[] = {TASK_KIND, TASK_PAYLOAD, TASK_KEY, TASK_GROUP_KEY, TASK_TRACE};
 
 /*
  * Returns a claimed task; false: it cannot be given to any client, and was set aside.  The server

@@ -42,12 +42,13 @@ enum EndedColumn
 	ENDED_PAYLOAD,
 	ENDED_LOST,
 	ENDED_GROUP_KEY,
+	ENDED_TRACE,
 	ENDED_NCOLUMNS
 };
 
 static Statement select_ended = {
 	"select h.queue, h.state::text, h.kind, h.key, h.attempt, h.submitted_at, h.ended_at, "
-	"h.result, h.error, h.status, h.payload, h.content_lost, h.group_key "
+	"h.result, h.error, h.status, h.payload, h.content_lost, h.group_key, h.trace "
 	"from taskq_private.all_history h where h.id = $1",
 	1,
 	{INT8OID},
@@ -102,6 +103,7 @@ read_outcome(Outcome *o, int64 id, const Datum *row, const bool *isnull)
 	o->kind = row[ENDED_KIND];
 	o->key = row[ENDED_KEY];
 	o->group_key = row[ENDED_GROUP_KEY];
+	o->trace = row[ENDED_TRACE];
 	o->attempt = DatumGetInt32(row[ENDED_ATTEMPT]);
 	o->submitted_at = DatumGetTimestampTz(row[ENDED_SUBMITTED_AT]);
 	o->ended_at = DatumGetTimestampTz(row[ENDED_ENDED_AT]);

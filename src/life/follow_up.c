@@ -149,6 +149,7 @@ outcome_of(const Row *task, const Row *lease, const Ending *ending, const Keepin
 	o->kind = datum_of(task, TASK_KIND);
 	o->key = datum_of(task, TASK_KEY);
 	o->group_key = datum_of(task, TASK_GROUP_KEY);
+	o->trace = datum_of(task, TASK_TRACE);
 	o->state = state_label(ending->state);
 	o->finished = ending->state == STATE_FINISHED;
 	o->attempt = lease != NULL ? ROW_INT32(lease, LEASE_ATTEMPT) : ROW_INT32(task, TASK_ATTEMPT);
@@ -210,12 +211,28 @@ give_outcome(const Template *t, const Outcome *outcome)
 	payload->isnull = false;
 }
 
+/*
+ * A follow-up without a trace gets that of its task; if that has none, an empty one, which means
+ * none: the setting is that of the session which happens to end the task.
+ */
+static void
+give_trace(const Template *t, const Outcome *outcome)
+{
+	NullableDatum *trace = template_trace(t);
+
+	if (!trace->isnull)
+		return;
+	trace->value = outcome->trace != 0 ? outcome->trace : CStringGetTextDatum("");
+	trace->isnull = false;
+}
+
 static Template *
 read_template(Jsonb *json, const Outcome *outcome)
 {
 	Template *t = template_read(json);
 
 	give_outcome(t, outcome);
+	give_trace(t, outcome);
 	return t;
 }
 
@@ -378,6 +395,13 @@ submit_list(void *arg)
 
 /* ---- what cannot be submitted -------------------------------------------------------------- */
 
+static void
+set_trace(Row *task, text *trace)
+{
+	if (VARSIZE_ANY_EXHDR(trace) > 0)
+		row_set_text(task, TASK_TRACE, trace);
+}
+
 /* The follow-up as a task, as far as it is known without its queue. */
 static void
 fill_dead(const Template *t, const Queue *queue, Row *task)
@@ -394,6 +418,7 @@ fill_dead(const Template *t, const Queue *queue, Row *task)
 			Int32GetDatum(queue != NULL ? queue->max_attempts : DEFAULT_ATTEMPTS));
 	row_set(task, TASK_PRIORITY, Int16GetDatum(0));
 	template_fill(t, task);
+	set_trace(task, DatumGetTextPP(template_trace(t)->value));
 }
 
 /* It is brought back when the queue has the mode for it. */

@@ -68,6 +68,7 @@ enum HistoryColumn
 	HIST_ON_FINISH,
 	HIST_ON_DEAD,
 	HIST_GROUP_KEY,
+	HIST_TRACE,
 	HIST_NCOLUMNS,
 };
 
@@ -181,6 +182,7 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 	put_from(h, HIST_RUN_AT, task, TASK_RUN_AT);
 	put_from(h, HIST_KEY, task, TASK_KEY);
 	put_from(h, HIST_GROUP_KEY, task, TASK_GROUP_KEY);
+	put_from(h, HIST_TRACE, task, TASK_TRACE);
 	put_from(h, HIST_KIND, task, TASK_KIND);
 	put_from(h, HIST_TIMEOUT, task, TASK_TIMEOUT);
 	put_from(h, HIST_RETRY, task, TASK_RETRY);

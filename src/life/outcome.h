@@ -15,6 +15,7 @@ typedef struct Outcome
 	Datum kind;      /* text */
 	Datum key;       /* text */
 	Datum group_key; /* text */
+	Datum trace;     /* text; follow-ups inherit it, it is not in their payload */
 	const char *state;
 	int32 attempt;
 	TimestampTz submitted_at;

@@ -36,6 +36,7 @@ enum Argument
 	ARG_PRIORITY,
 	ARG_DELAY,
 	ARG_GROUP_KEY,
+	ARG_TRACE,
 	NARGS
 };
 
@@ -47,6 +48,7 @@ typedef struct Message
 	text *kind;      /* or NULL */
 	text *key;       /* or NULL */
 	text *group_key; /* or NULL */
+	text *trace;     /* or NULL */
 	int16 priority;
 	TimestampTz run_at;
 } Message;
@@ -88,6 +90,7 @@ read_message(Message *m, FunctionCallInfo fcinfo)
 	m->kind = arg_name(fcinfo, ARG_KIND, "kind");
 	m->key = arg_key(fcinfo, ARG_KEY);
 	m->group_key = arg_group_key(fcinfo, ARG_GROUP_KEY);
+	m->trace = arg_trace(fcinfo, ARG_TRACE);
 	m->priority =
 		arg_int32(fcinfo, ARG_PRIORITY, "priority", 0, MIN_PRIORITY, MAX_PRIORITY);
 	m->run_at = GetCurrentTransactionStartTimestamp() +
@@ -129,6 +132,7 @@ submit_to(const Queue *queue, const Message *m, Datum origin)
 	row_set(&s.task, TASK_MAX_ATTEMPTS, Int32GetDatum(queue->max_attempts));
 	row_set(&s.task, TASK_PRIORITY, Int16GetDatum(queue->ordered ? 0 : m->priority));
 	row_set_text(&s.task, TASK_KIND, m->kind);
+	row_set_text(&s.task, TASK_TRACE, m->trace);
 	if (queue->keep_origin)
 		row_set(&s.task, TASK_ORIGIN, origin != 0 ? origin : kept_origin());
 	submission_set_content(&s, TASK_PAYLOAD, m->payload, m->payload == 0, "payload");
@@ -196,6 +200,7 @@ publish_again(const Queue *topic, const Row *task)
 		.kind = text_or_null(task, TASK_KIND),
 		.key = text_or_null(task, TASK_KEY),
 		.group_key = text_or_null(task, TASK_GROUP_KEY),
+		.trace = text_or_null(task, TASK_TRACE),
 		.priority = DatumGetInt16(task->values[TASK_PRIORITY]),
 		.run_at = ROW_TIME(task, TASK_RUN_AT),
 	};
@@ -274,6 +279,7 @@ static const TemplateKey message_keys[] = {
 	{"kind", TEMPLATE_TEXT, ARG_KIND, TASK_KIND, NULL},
 	{"key", TEMPLATE_TEXT, ARG_KEY, TASK_KEY, NULL},
 	{"group_key", TEMPLATE_TEXT, ARG_GROUP_KEY, TASK_GROUP_KEY, NULL},
+	{"trace", TEMPLATE_TEXT, ARG_TRACE, -1, NULL},
 };
 
 const TemplateTarget publish_to_topic = {

@@ -50,13 +50,14 @@ enum TakenColumn
 	TAKEN_PUSH,
 	TAKEN_LOST,
 	TAKEN_TASK, /* the first of the columns that become columns of the task */
-	TAKEN_NCOLUMNS = TAKEN_TASK + 16
+	TAKEN_NCOLUMNS = TAKEN_TASK + 17
 };
 
 /* Named, because an administrator may have added columns to one of the two tables. */
 #define TAKEN_COLUMNS                                                                          \
 	"queue, push, content_lost, submitted_at, max_attempts, priority, payload, timeout, key, " \
-	"kind, retry, method, url, headers, body, origin, on_finish, on_dead, group_key"
+	"kind, retry, method, url, headers, body, origin, on_finish, on_dead, group_key, "         \
+	"trace"
 
 static Statement take_from_history = {
 	"with a as (delete from taskq_private.history h where h.id = $1 and h.state <> 'finished' "
@@ -86,6 +87,7 @@ static const int task_columns[] = {
 	TASK_ON_FINISH,
 	TASK_ON_DEAD,
 	TASK_GROUP_KEY,
+	TASK_TRACE,
 };
 
 StaticAssertDecl(lengthof(task_columns) == TAKEN_NCOLUMNS - TAKEN_TASK,

@@ -52,6 +52,7 @@ static const SubmitArguments submit_args = {
 	.group_key = 14,
 	.unique_for = 15,
 	.max_wait = 16,
+	.trace = 17,
 };
 
 /* keys, run_ats and group_keys are arrays. */
@@ -71,6 +72,7 @@ static const SubmitArguments submit_many_args = {
 	.group_key = -1,
 	.unique_for = -1,
 	.max_wait = -1,
+	.trace = 15,
 };
 
 static Statement select_policy = {
@@ -236,6 +238,7 @@ submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *a
 	row_set(task, TASK_MAX_ATTEMPTS, Int32GetDatum(arg_max_attempts(fcinfo, args, queue, policy)));
 	if (queue->keep_origin)
 		row_set(task, TASK_ORIGIN, kept_origin());
+	row_set_text(task, TASK_TRACE, arg_trace(fcinfo, args->trace));
 	set_follow_ups(task, TASK_ON_FINISH, arg_templates(fcinfo, args->on_finish, "on_finish"));
 	set_follow_ups(task, TASK_ON_DEAD, arg_templates(fcinfo, args->on_dead, "on_dead"));
 	s->key = args->key < 0 ? NULL : arg_key(fcinfo, args->key);
@@ -569,13 +572,14 @@ static const TemplateKey template_keys[] = {
 	{"group_key", TEMPLATE_TEXT, 14, TASK_GROUP_KEY, NULL},
 	{"unique_for", TEMPLATE_INTERVAL, 15, -1, NULL},
 	{"max_wait", TEMPLATE_INTERVAL, 16, -1, NULL},
+	{"trace", TEMPLATE_TEXT, 17, -1, NULL},
 };
 
 const TemplateTarget submit_to_queue = {
 	.name = "queue",
 	.keys = template_keys,
 	.nkeys = lengthof(template_keys),
-	.nargs = 17,
+	.nargs = 18,
 	.judge = judge,
 	.submit = submit,
 	.queue = queue_name,

@@ -31,6 +31,7 @@ typedef struct SubmitArguments
 	int group_key;
 	int unique_for;
 	int max_wait;
+	int trace;
 } SubmitArguments;
 
 typedef enum OnDuplicate

@@ -249,16 +249,21 @@ read_keys(Template *t, Jsonb *json)
 	}
 }
 
+/* NULL: the target has no such key. */
+static NullableDatum *
+argument_named(const Template *t, const char *name)
+{
+	const TemplateKey *key = find_key(t->target, name, strlen(name));
+
+	return key != NULL ? &t->fcinfo->args[key->argument] : NULL;
+}
+
 static void
 check_duplicates(const Template *t)
 {
-	const TemplateKey *key = find_key(t->target, "on_duplicate", strlen("on_duplicate"));
-	const NullableDatum *given;
+	const NullableDatum *given = argument_named(t, "on_duplicate");
 
-	if (key == NULL)
-		return;
-	given = &t->fcinfo->args[key->argument];
-	if (!given->isnull && strcmp(TextDatumGetCString(given->value), "raise") == 0)
+	if (given != NULL && !given->isnull && strcmp(TextDatumGetCString(given->value), "raise") == 0)
 		refuse_key("on_duplicate", "must be keep or replace");
 }
 
@@ -283,9 +288,13 @@ template_read(Jsonb *json)
 NullableDatum *
 template_payload(const Template *t)
 {
-	const TemplateKey *key = find_key(t->target, "payload", strlen("payload"));
+	return t->target->takes_payload(t->fcinfo) ? argument_named(t, "payload") : NULL;
+}
 
-	return t->target->takes_payload(t->fcinfo) ? &t->fcinfo->args[key->argument] : NULL;
+NullableDatum *
+template_trace(const Template *t)
+{
+	return argument_named(t, "trace");
 }
 
 void

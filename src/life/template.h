@@ -85,6 +85,9 @@ extern Template *template_read(Jsonb *json);
 /* The argument of the payload; NULL: none may be added. */
 extern NullableDatum *template_payload(const Template *t);
 
+/* The argument of the trace. */
+extern NullableDatum *template_trace(const Template *t);
+
 /* Sets the columns of a task that are arguments as given.  Nothing is judged. */
 extern void template_fill(const Template *t, Row *task);
 

@@ -200,6 +200,7 @@ static const Pin pins[] = {
 	{"default_tablespace", ""},
 	{"default_table_access_method", "heap"},
 	{"exit_on_error", "off"},
+	{"taskq.trace", ""},
 
 	/* It would log parameters, and so the content of tasks. */
 	{"auto_explain.log_min_duration", "-1"},

@@ -31,6 +31,7 @@
 #include "base/subxact.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
+#include "core/trace.h"
 #include "core/url.h"
 #include "life/acquire.h"
 #include "life/lease.h"
@@ -54,11 +55,12 @@ typedef struct Lines
 {
 	Datum *line;
 	int count;
-	bool has_type; /* a Content-Type is among them */
+	bool has_type;  /* a Content-Type is among them */
+	bool has_trace; /* a traceparent is */
 } Lines;
 
 /* The most lines that a request has besides the headers of its task and its endpoint. */
-#define OWN_LINES 10
+#define OWN_LINES 11
 
 static void
 add_line(Lines *lines, char *line)
@@ -83,8 +85,8 @@ add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 				 (others == NULL || headers_find(others, name, NULL) == 0))
 		{
 			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
-			if (pg_strcasecmp(name, "content-type") == 0)
-				lines->has_type = true;
+			lines->has_type |= pg_strcasecmp(name, "content-type") == 0;
+			lines->has_trace |= pg_strcasecmp(name, "traceparent") == 0;
 		}
 	}
 }
@@ -138,6 +140,24 @@ message_id(const Claim *claim)
 					(uint64) ROW_TIME(&claim->task, TASK_SUBMITTED_AT));
 }
 
+/*
+ * Only the first attempt is a part of the trace: a task that is tried for days must not stretch it.
+ * The trace of a row that was changed by hand may be none, and is left out.
+ */
+static void
+add_trace(Lines *lines, const Claim *claim)
+{
+	bool first = ROW_INT32(&claim->lease, LEASE_ATTEMPT) == 1;
+	char *trace;
+
+	if (claim->task.nulls[TASK_TRACE])
+		return;
+	trace = TextDatumGetCString(claim->task.values[TASK_TRACE]);
+	if (tq_trace_invalid(trace) != NULL || (first && lines->has_trace))
+		return;
+	add_line(lines, psprintf("%s: %s", first ? "traceparent" : "X-Task-Trace", trace));
+}
+
 static void
 add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 {
@@ -150,6 +170,7 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
 	if (!claim->task.nulls[TASK_KEY])
 		add_line(lines, psprintf("X-Task-Key: %s", header_key_of(&claim->task)));
+	add_trace(lines, claim);
 }
 
 /* The timestamp is the time of the claim: deliver.c sends a claimed task soon. */

@@ -39,6 +39,7 @@ static const SubmitArguments submit_http_args = {
 	.group_key = 20,
 	.unique_for = 21,
 	.max_wait = 22,
+	.trace = 23,
 };
 
 #define ARG_URL      0
@@ -269,11 +270,12 @@ static const TemplateKey template_keys[] = {
 	{"group_key", TEMPLATE_TEXT, 20, TASK_GROUP_KEY, NULL},
 	{"unique_for", TEMPLATE_INTERVAL, 21, -1, NULL},
 	{"max_wait", TEMPLATE_INTERVAL, 22, -1, NULL},
+	{"trace", TEMPLATE_TEXT, 23, -1, NULL},
 };
 
 #define TARGET(key)                                                                        \
 	{                                                                                      \
-		.name = key, .keys = template_keys, .nkeys = lengthof(template_keys), .nargs = 23, \
+		.name = key, .keys = template_keys, .nkeys = lengthof(template_keys), .nargs = 24, \
 		.judge = judge, .submit = submit, .queue = queue_name, .fault = fault,             \
 		.takes_payload = takes_payload,                                                    \
 	}

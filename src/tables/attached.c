@@ -79,6 +79,7 @@ static const Column task_columns[] = {
 	{TEXTOID, false},
 	{TIMESTAMPTZOID, false},
 	{INT4OID, false},
+	{TEXTOID, false},
 };
 
 static const Column lease_columns[] = {
@@ -167,6 +168,7 @@ static const Column history_columns[] = {
 	{JSONBOID, false},
 	{JSONBOID, false},
 	{JSONBOID, false},
+	{TEXTOID, false},
 	{TEXTOID, false},
 };
 

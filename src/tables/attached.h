@@ -19,9 +19,9 @@ typedef enum PrivateTable
 } PrivateTable;
 
 /* How many columns the extension creates; with any other number a table is extended. */
-#define TASK_COLUMNS    25
+#define TASK_COLUMNS    26
 #define LEASE_COLUMNS   17
-#define HISTORY_COLUMNS 35
+#define HISTORY_COLUMNS 36
 
 /* The number of the column group_id of tasks, from one. */
 #define TASK_GROUP_ID_NUMBER 22

@@ -296,6 +296,12 @@ foreach ([ '[1]', qr/line 1 is not a JSON object/ ], [ '{"payload": 1, "kye": "a
 }
 runs('what does not go with --lines', [ 'submit', 'line', '--lines', '--unique-for', '1 h' ], 2, '', qr/--unique-for does not go with --lines/);
 runs('cancel --group-key', [ 'cancel', '--queue', 'line', '--group-key', 'g 1', '--yes' ], 0, $in_group);
+my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+my $traced = runs('submit --trace', [ 'submit', 'mail', '1', '--trace', $trace, '--in', '1 h' ], 0, qr/^\d+\n\z/) =~ s/\n//r;
+like(runs('show', [ 'show', $traced, '--json=trace' ], 0), qr/"trace":"$trace"/, 'the trace is shown');
+like(runs('ls', [ 'ls', 'mail', '--limit', '1', '--json=id,trace' ], 0), qr/"id":"$traced","trace":"$trace"/, 'and listed');
+sql("select taskq.cancel($traced)");
+runs('a trace that is none', [ 'submit', 'mail', '1', '--trace', uc $trace ], 2, '', qr/invalid trace \(TQ004\)/);
 my $first = runs('submit --unique-for', [ 'submit', 'mail', '1', '--key', 'u', '--unique-for', '1 h', '--in', '1 h' ], 0, qr/^\d+$/);
 runs('the same', [ 'submit', 'mail', '2', '--key', 'u', '--unique-for', '1 h' ], 0, $first);
 runs('submit --max-wait', [ 'submit', 'mail', '2', '--key', 'w', '--max-wait', '1 h', '--on-duplicate', 'replace', '--in', '1 day' ], 0, qr/^\d+$/);

@@ -163,6 +163,19 @@ result_is('--id key', 1, q(key => 'with "quotes" and blanks'), [ '--id', 'key', 
 result_is('environment', 1, q(key => 'k'), [ '--env', 'OWN=a b', '--', 'sh', '-c',
 	'echo "$TASKQ_QUEUE $TASKQ_KEY $TASKQ_ATTEMPT ${TASKQ_KIND-none} $TASKQ_REPLY_FD $OWN ${TASKQ_TOKEN:+token}"' ],
 	'"work k 1 none 3 a b token\n"');
+my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+my @say_trace = ('--', 'sh', '-c', 'echo "${TRACEPARENT-none} ${TASKQ_TRACE-none} ${TRACESTATE-none}"');
+result_is('a trace', 1, "trace => '$trace'", \@say_trace, "\"$trace none none\\n\"");
+result_is('a trace in the object', 1, "trace => '$trace'",
+	[ '--stdin', 'task', '--id', 'none', '--', 'sed', 's/.*"lease_until":"[^"]*","trace":"\([^"]*\)".*/"\1"/' ], "\"$trace\"");
+result_is('none in the object', 1, undef, [ '--stdin', 'task', '--id', 'none', '--', 'sed', 's/.*"trace":\(null\),"payload".*/"\1"/' ], '"null"');
+{
+	local ($ENV{TRACEPARENT}, $ENV{TASKQ_TRACE}, $ENV{TRACESTATE}) = ('x', 'y', 'z');
+	result_is('no trace of the worker', 1, undef, \@say_trace, '"none none none\n"');
+}
+my $retried = submit(1, "trace => '$trace'");
+is((taskq('work', 'work', '--drain', '--retry-in', '0 s', '--', 'sh', '-c', "[ \$TASKQ_ATTEMPT -gt 1 ] && $say_trace[-1]"))[0], 0, 'a retry');
+is(sql("select attempt || ' ' || result from taskq.tasks where id = $retried"), "2 \"none $trace none\\n\"", 'it is no part of the trace');
 {
 	local $ENV{PGPASSWORD} = 'secret';
 	result_is('no password', 1, undef, [ '--clean-env', '--', 'sh', '-c', 'env | grep -c -e PGPASSWORD -e HOME= || :' ], "0\n" =~ s/\n//r);
