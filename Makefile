@@ -23,7 +23,7 @@ TABLES = append apply_config arming attached backlog dropped extended flow_limit
 HINTS = counts dispatch flow groups idle lanes leases listing offers own permits running sweep wakeup
 LIFE = acquire add_follow_up alone batch cancel claim due empty end expire find finish follow_up group_stats history kept lease limits \
 	line outcome pass pending publish queue_stats reschedule result retry schedule serve status submit template times turns wait
-PUSH = answer endpoint headers protocol request signature submit_http
+PUSH = answer endpoint headers protocol request signature style submit_http
 PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
@@ -36,7 +36,7 @@ SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_r
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push trace executor duties arming schedules views status config grants \
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push trace styles executor duties arming schedules views status config grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
 	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered
@@ -51,7 +51,7 @@ LOUD = 012_concurrency 023_chaos 053_flow
 QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret cron reply yaml document
 UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
-	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_trace test_task test_cron test_every \
+	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_trace test_style test_task test_cron test_every \
 	test_scan test_reply test_work test_child
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql

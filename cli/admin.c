@@ -20,7 +20,8 @@
 
 static const char queues_sql[] =
 	"select queue, mode, paused, lease_for, retry, keep_finished, keep_dead, keep_key, url, "
-	"executor, pause_reason, durable_finish, keep_payload, keep_origin, ordered, on_finish, "
+	"executor, pause_reason, durable_finish, keep_payload, keep_origin, ordered, "
+	"header_style, on_finish, "
 	"on_dead, "
 	"created_at from taskq.queues order by queue";
 static const char endpoints_sql[] =
@@ -158,6 +159,8 @@ preview_schedule(cli_call *call)
 														"them"),                                 \
 		OPTION("ordered", "BOOLEAN", "ordered", "whether the tasks of a group run one at a\n"    \
 												"time, in order"),                               \
+		OPTION("header-style", "STYLE", "header_style", "taskq, miyamoto, appengine or "         \
+														"cloudtasks"),                           \
 		OPTION("on-finish", "JSON", "on_finish", "follow-ups of finished tasks"),                \
 		OPTION("on-dead", "JSON", "on_dead", "follow-ups of dead and expired tasks")
 
@@ -199,7 +202,8 @@ static const cli_option force_options[] = {
 
 static const cli_option create_endpoint_options[] = {
 	ENDPOINT_OPTIONS, OPTION("retry", "POLICY", "retry", "retry policy (default: webhook)"),
-	OPTION("executor", "EXECUTOR", "executor", "builtin or external")};
+	OPTION("executor", "EXECUTOR", "executor", "builtin or external"),
+	OPTION("header-style", "STYLE", "header_style", "taskq, miyamoto, appengine or cloudtasks")};
 
 static const cli_option alter_endpoint_options[] = {
 	OPTION("url", "URL", "url", "where requests are sent"), ENDPOINT_OPTIONS};

@@ -52,7 +52,9 @@ create table taskq_private.queue (
 	keep_origin boolean not null,	-- tasks keep who submitted them
 	on_finish jsonb,				-- follow-ups of its tasks: arrays of templates
 	on_dead jsonb,
-	ordered boolean not null		-- the tasks of a group run one at a time, in order
+	ordered boolean not null,		-- the tasks of a group run one at a time, in order
+	header_style text not null		-- of push tasks: whose headers they have beside taskq's own
+		constraint queue_header_style check (header_style in ('taskq', 'miyamoto', 'appengine', 'cloudtasks'))
 );
 
 -- Queues that were dropped, until nothing is left of them: see src/life/empty.c.

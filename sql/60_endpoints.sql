@@ -5,7 +5,7 @@
 -- yet, signature.c signs.
 
 -- TQ004 for headers that a request may not have.
-create function taskq_private.check_headers(headers jsonb) returns void
+create function taskq_private.check_headers(headers jsonb, header_style text) returns void
 language c volatile as 'MODULE_PATHNAME', 'taskq_check_headers';
 
 -- The bytes of a secret that was given as text; TQ004 if it is none.
@@ -68,7 +68,7 @@ begin
 		raise exception using errcode = 'TQ004', message = wrong, detail = 'The endpoint was not changed.',
 			hint = 'See the comment of taskq.create_endpoint().';
 	end if;
-	perform taskq_private.check_headers(headers);
+	perform taskq_private.check_headers(headers, (select q.header_style from taskq_private.queue q where q.id = set_endpoint.queue_id));
 	given := taskq_private.read_secret(nullif(secret, ''));
 	update taskq_private.endpoint e set
 		header_names = case when headers is null then e.header_names
@@ -110,7 +110,7 @@ $$;
 -- because it may hold a secret.
 
 create function taskq_private.create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int,
-	rate double precision, secret text, retry text, executor text) returns void
+	rate double precision, secret text, retry text, executor text, header_style text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -118,7 +118,8 @@ declare
 	own int;
 begin
 	perform taskq_private.check_name(endpoint, 'queue');
-	perform taskq.create_queue(endpoint, 'push', taskq_private.endpoint_url(url), retry => retry, executor => executor);
+	perform taskq.create_queue(endpoint, 'push', taskq_private.endpoint_url(url), retry => retry, executor => executor,
+		header_style => header_style);
 	select q.id into own from taskq_private.queue q where q.name = endpoint;
 	insert into taskq_private.endpoint (queue_id, header_names, signed) values (own, '{}', false);
 	perform taskq_private.set_endpoint(own, headers, timeout, max_running, rate, secret);
@@ -127,7 +128,7 @@ $$;
 
 create function taskq.create_endpoint(endpoint text, url text, headers jsonb default null, timeout interval default null,
 	max_running int default null, rate double precision default null, secret text default null, retry text default 'webhook',
-	executor text default 'builtin') returns void
+	executor text default 'builtin', header_style text default 'taskq') returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
 comment on function taskq.create_endpoint is
 	E'Creates an endpoint: a push queue whose tasks all go to one url, whether from submit() or from submit_http(endpoint '
@@ -142,7 +143,7 @@ comment on function taskq.create_endpoint is
 	'start at once. 0 or NULL: no limit. Both are the limit of the queue: see set_limit() and taskq.limits.\n'
 	'secret: signs the requests as Standard Webhooks describe (webhook-id, webhook-timestamp, webhook-signature). It is '
 	'whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one.\n'
-	'retry, executor: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
+	'retry, executor, header_style: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
 	'Circuit: after 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries. '
 	'Each further failure doubles the pause, up to 5 min. resume_queue() or a new url ends it.\n'
 	'A Retry-After holds back all requests of the endpoint. Status 410 pauses the queue, unless the request had a path of '

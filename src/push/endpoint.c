@@ -343,9 +343,10 @@ pass_on_secret(FunctionCallInfo fcinfo, const char *function, Statement *stateme
 }
 
 static Statement create_endpoint = {
-	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	9,
-	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID},
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	10,
+	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID,
+	 TEXTOID},
 	NULL,
 };
 static Statement alter_endpoint = {

@@ -1,6 +1,7 @@
 /*
  * headers.c
- *		HTTP headers of requests, as the jsonb objects that submitters and administrators pass.
+ *		HTTP headers of requests: as the jsonb objects that submitters and administrators pass, and
+ *		values that name a queue or a task.
  *
  * A header that would replace one of taskq's own, or that could break the head of the request,
  * is refused when it is passed, because that session can still report the error.  The rules
@@ -10,6 +11,8 @@
 
 #include "common/string.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 #include "utils/jsonb.h"
 
 #include "base/errors.h"
@@ -30,12 +33,14 @@ refuse_part(const char *what, const char *wrong)
 
 /* The error shows the name of the refused header only if it is harmless, and never the value. */
 static void
-check_header(const char *name, const JsonbValue *value)
+check_header(const char *name, const JsonbValue *value, tq_style style)
 {
 	char *text;
 
 	if (tq_header_owner_of(name) != TQ_HEADER_SUBMITTER)
 		refuse_part("headers", psprintf("\"%s\" cannot be set by a submitter", name));
+	if (tq_style_owns(style, name))
+		refuse_part("headers", psprintf("\"%s\" belongs to the header_style of the queue", name));
 	if (tq_header_invalid(name, "") != NULL)
 		refuse_part("headers", "a name is not an HTTP token");
 	if (value->type != jbvString)
@@ -68,8 +73,43 @@ headers_find(const Jsonb *headers, const char *name, char **value)
 	return count;
 }
 
+char *
+header_queue_value(const Queue *queue)
+{
+	StringInfoData value;
+
+	initStringInfo(&value);
+	for (const char *p = queue->name; *p != '\0'; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			appendStringInfo(&value, "%%%02X", (unsigned char) *p);
+		else
+			appendStringInfoChar(&value, *p);
+	}
+	return value.data;
+}
+
+char *
+header_key_value(const Row *task)
+{
+	char *key = TextDatumGetCString(task->values[TASK_KEY]);
+	StringInfoData value;
+
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		key = pg_server_to_any(key, strlen(key), PG_UTF8);
+	initStringInfo(&value);
+	for (const unsigned char *p = (unsigned char *) key; *p != '\0'; p++)
+	{
+		if (*p <= ' ' || *p > '~' || *p == '%')
+			appendStringInfo(&value, "%%%02X", *p);
+		else
+			appendStringInfoChar(&value, *p);
+	}
+	return value.data;
+}
+
 void
-headers_check(Datum headers)
+headers_check(Datum headers, tq_style style)
 {
 	Jsonb *jsonb = DatumGetJsonbP(headers);
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
@@ -88,7 +128,7 @@ headers_check(Datum headers)
 			name = pnstrdup(v.val.string.val, v.val.string.len);
 		else if (token == WJB_VALUE)
 		{
-			check_header(name, &v);
+			check_header(name, &v, style);
 			if (headers_find(jsonb, name, NULL) > 1)
 				refuse_part("headers", psprintf("the name \"%s\" occurs twice", name));
 		}
@@ -97,11 +137,16 @@ headers_check(Datum headers)
 	}
 }
 
+/* Arguments: headers, the header_style of their queue. */
 PG_FUNCTION_INFO_V1(taskq_check_headers);
 Datum
 taskq_check_headers(PG_FUNCTION_ARGS)
 {
+	tq_style style = TQ_STYLE_TASKQ;
+
+	if (!PG_ARGISNULL(1))
+		style = tq_style_of_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	if (!PG_ARGISNULL(0))
-		headers_check(PG_GETARG_DATUM(0));
+		headers_check(PG_GETARG_DATUM(0), style);
 	PG_RETURN_VOID();
 }

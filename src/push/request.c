@@ -31,6 +31,7 @@
 #include "base/subxact.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
+#include "core/style.h"
 #include "core/trace.h"
 #include "core/url.h"
 #include "life/acquire.h"
@@ -39,6 +40,7 @@
 #include "push/headers.h"
 #include "push/request.h"
 #include "push/signature.h"
+#include "push/style.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 
@@ -60,7 +62,7 @@ typedef struct Lines
 } Lines;
 
 /* The most lines that a request has besides the headers of its task and its endpoint. */
-#define OWN_LINES 11
+#define OWN_LINES (11 + STYLE_MAX_LINES)
 
 static void
 add_line(Lines *lines, char *line)
@@ -68,9 +70,12 @@ add_line(Lines *lines, char *line)
 	lines->line[lines->count++] = CStringGetTextDatum(line);
 }
 
-/* Adds headers, which headers_check() has accepted, except those that "others" has as well. */
+/*
+ * Adds headers, which headers_check() has accepted, except those that "others" has as well, and
+ * those of the header style, which may be younger than they are.
+ */
 static void
-add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
+add_headers(Lines *lines, Jsonb *headers, const Jsonb *others, tq_style style)
 {
 	JsonbIterator *it = JsonbIteratorInit(&headers->root);
 	JsonbValue v;
@@ -82,50 +87,14 @@ add_headers(Lines *lines, Jsonb *headers, const Jsonb *others)
 		if (token == WJB_KEY)
 			name = pnstrdup(v.val.string.val, v.val.string.len);
 		else if (token == WJB_VALUE && v.type == jbvString &&
-				 (others == NULL || headers_find(others, name, NULL) == 0))
+				 (others == NULL || headers_find(others, name, NULL) == 0) &&
+				 !tq_style_owns(style, name))
 		{
 			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
 			lines->has_type |= pg_strcasecmp(name, "content-type") == 0;
 			lines->has_trace |= pg_strcasecmp(name, "traceparent") == 0;
 		}
 	}
-}
-
-/* The queue's name as a header value: bytes outside ASCII are percent-encoded. */
-static char *
-header_name_of(const Queue *queue)
-{
-	StringInfoData value;
-
-	initStringInfo(&value);
-	for (const char *p = queue->name; *p != '\0'; p++)
-	{
-		if (IS_HIGHBIT_SET(*p))
-			appendStringInfo(&value, "%%%02X", (unsigned char) *p);
-		else
-			appendStringInfoChar(&value, *p);
-	}
-	return value.data;
-}
-
-/* The task's key as a header value: UTF-8, of which all but visible ASCII is percent-encoded. */
-static char *
-header_key_of(const Row *task)
-{
-	char *key = TextDatumGetCString(task->values[TASK_KEY]);
-	StringInfoData value;
-
-	if (GetDatabaseEncoding() != PG_SQL_ASCII)
-		key = pg_server_to_any(key, strlen(key), PG_UTF8);
-	initStringInfo(&value);
-	for (const unsigned char *p = (unsigned char *) key; *p != '\0'; p++)
-	{
-		if (*p <= ' ' || *p > '~' || *p == '%')
-			appendStringInfo(&value, "%%%02X", *p);
-		else
-			appendStringInfoChar(&value, *p);
-	}
-	return value.data;
 }
 
 /*
@@ -162,15 +131,18 @@ static void
 add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 {
 	int64 id = ROW_INT64(&claim->task, TASK_ID);
+	ListCell *cell;
 
 	add_line(lines, "User-Agent: taskq/" TASKQ_VERSION);
 	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
-	add_line(lines, psprintf("X-Task-Queue: %s", header_name_of(queue)));
+	add_line(lines, psprintf("X-Task-Queue: %s", header_queue_value(queue)));
 	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
 	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
 	if (!claim->task.nulls[TASK_KEY])
-		add_line(lines, psprintf("X-Task-Key: %s", header_key_of(&claim->task)));
+		add_line(lines, psprintf("X-Task-Key: %s", header_key_value(&claim->task)));
 	add_trace(lines, claim);
+	foreach (cell, style_lines(queue, claim))
+		add_line(lines, lfirst(cell));
 }
 
 /* The timestamp is the time of the claim: deliver.c sends a claimed task soon. */
@@ -203,9 +175,9 @@ head_of(const Queue *queue, const Claim *claim, const Secrets *secrets, const by
 	limit += secrets->headers != NULL ? JB_ROOT_COUNT(secrets->headers) : 0;
 	lines.line = palloc_array(Datum, limit);
 	if (secrets->headers != NULL)
-		add_headers(&lines, secrets->headers, NULL);
+		add_headers(&lines, secrets->headers, NULL, queue->header_style);
 	if (headers != NULL)
-		add_headers(&lines, headers, secrets->headers);
+		add_headers(&lines, headers, secrets->headers, queue->header_style);
 	if (!lines.has_type && !task->nulls[TASK_PAYLOAD])
 		add_line(&lines, JSON_TYPE);
 	add_own_headers(&lines, queue, claim);

@@ -109,7 +109,7 @@ fill_request(Submission *s, FunctionCallInfo fcinfo)
 		refuse_part("method", "HEAD has no body");
 	if (!PG_ARGISNULL(ARG_HEADERS))
 	{
-		headers_check(PG_GETARG_DATUM(ARG_HEADERS));
+		headers_check(PG_GETARG_DATUM(ARG_HEADERS), s->queue->header_style);
 		row_set(&s->task, TASK_HEADERS, PG_GETARG_DATUM(ARG_HEADERS));
 	}
 	if (!PG_ARGISNULL(ARG_PAYLOAD) && !PG_ARGISNULL(ARG_BODY))

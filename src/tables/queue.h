@@ -7,6 +7,7 @@
 
 #include "utils/jsonb.h"
 
+#include "core/style.h"
 #include "tables/flow_limit.h"
 
 /* The privileges that grant_queue() grants; as bits, they can be combined to "one of these". */
@@ -35,6 +36,7 @@ typedef struct Queue
 	int64 keep_key_us;
 	bool durable_finish;
 	bool external; /* a push queue whose tasks are sent by other programs */
+	tq_style header_style;
 	bool paused;
 	bool keep_payload; /* the history keeps the content of finished tasks */
 	bool keep_origin;  /* tasks keep who submitted them */

@@ -136,14 +136,16 @@ foreach my $executor ('builtin', 'external')
 	is($request->{path}, "/echo$slash", 'submit() posts to the url itself');
 	is_signed($request, 'signed, too', $secrets[0]);
 
-	# A trace: in the first attempt, and in the next ones.
+	# A trace, and the headers of another system: in the first attempt, and in the next ones.
 	my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-	sql("select taskq.create_endpoint('traced $executor', '$base/fail/02', executor => '$executor', retry => 'soon')");
-	$id = submit("traced $executor", "/trace/$executor", "payload => '1', trace => '$trace'");
+	sql("select taskq.create_endpoint('traced $executor', '$base/fail/02', executor => '$executor', retry => 'soon', header_style => 'cloudtasks')");
+	$id = submit("traced $executor", "/trace/$executor", "payload => '1', key => 'k 1', trace => '$trace'");
 	wait_state($node, $id, 'finished');
 	my @traced = map { $_->{headers} } $receiver->wait_requests(3, "/fail/02/trace/$executor");
 	is(join(' ', map { join ',', $_->{traceparent} // '-', $_->{'x-task-trace'} // '-' } @traced), "$trace,- -,$trace -,$trace",
 		"$executor: only the first attempt is a part of the trace");
+	is(join(' ', map { my $h = $_; join ',', map { $h->{"x-cloudtasks-$_"} // '-' } qw(queuename taskname taskretrycount taskexecutioncount taskpreviousresponse) } @traced),
+		"traced $executor,k%201,0,0,- traced $executor,k%201,1,0,500 traced $executor,k%201,2,0,500", 'and what Cloud Tasks would say');
 
 	# Two secrets for a time.
 	is(sql("select taskq.rotate_secret('$name', '" . secret($secrets[1]) . "')"), secret($secrets[1]), 'a new secret');
