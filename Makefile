@@ -23,7 +23,7 @@ TABLES = append apply_config arming attached backlog dropped extended flow_limit
 HINTS = counts dispatch flow groups idle lanes leases listing offers own permits running sweep wakeup
 LIFE = acquire add_follow_up alone batch cancel claim due empty end expire find finish follow_up group_stats history kept lease limits \
 	line outcome pass pending publish queue_stats reschedule result retry schedule serve status submit template times turns wait
-PUSH = answer endpoint headers protocol request signature style submit_http
+PUSH = accepted answer endpoint headers protocol request signature style submit_http
 PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
@@ -36,16 +36,16 @@ SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_r
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push trace styles executor duties arming schedules views status config grants \
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push trace styles accepted executor duties arming schedules views status config grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
-	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered
+	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered accepted_finish
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
 	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
-	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue
+	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 057_accepted
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow
 QUIET = $(filter-out $(LOUD),$(TAP))

@@ -21,7 +21,7 @@
 static const char queues_sql[] =
 	"select queue, mode, paused, lease_for, retry, keep_finished, keep_dead, keep_key, url, "
 	"executor, pause_reason, durable_finish, keep_payload, keep_origin, ordered, "
-	"header_style, on_finish, "
+	"header_style, accept_202, on_finish, "
 	"on_dead, "
 	"created_at from taskq.queues order by queue";
 static const char endpoints_sql[] =
@@ -161,6 +161,8 @@ preview_schedule(cli_call *call)
 												"time, in order"),                               \
 		OPTION("header-style", "STYLE", "header_style", "taskq, miyamoto, appengine or "         \
 														"cloudtasks"),                           \
+		OPTION("accept-202", "BOOLEAN", "accept_202", "whether a receiver may answer "           \
+													  "202 and report later"),                   \
 		OPTION("on-finish", "JSON", "on_finish", "follow-ups of finished tasks"),                \
 		OPTION("on-dead", "JSON", "on_dead", "follow-ups of dead and expired tasks")
 
@@ -203,7 +205,9 @@ static const cli_option force_options[] = {
 static const cli_option create_endpoint_options[] = {
 	ENDPOINT_OPTIONS, OPTION("retry", "POLICY", "retry", "retry policy (default: webhook)"),
 	OPTION("executor", "EXECUTOR", "executor", "builtin or external"),
-	OPTION("header-style", "STYLE", "header_style", "taskq, miyamoto, appengine or cloudtasks")};
+	OPTION("header-style", "STYLE", "header_style", "taskq, miyamoto, appengine or cloudtasks"),
+	OPTION("accept-202", "BOOLEAN", "accept_202", "whether a receiver may answer 202 and "
+												  "report later")};
 
 static const cli_option alter_endpoint_options[] = {
 	OPTION("url", "URL", "url", "where requests are sent"), ENDPOINT_OPTIONS};

@@ -54,7 +54,8 @@ create table taskq_private.queue (
 	on_dead jsonb,
 	ordered boolean not null,		-- the tasks of a group run one at a time, in order
 	header_style text not null		-- of push tasks: whose headers they have beside taskq's own
-		constraint queue_header_style check (header_style in ('taskq', 'miyamoto', 'appengine', 'cloudtasks'))
+		constraint queue_header_style check (header_style in ('taskq', 'miyamoto', 'appengine', 'cloudtasks')),
+	accept_202 boolean not null		-- receivers of push tasks that answer 202 report the outcome themselves
 );
 
 -- Queues that were dropped, until nothing is left of them: see src/life/empty.c.

@@ -110,7 +110,7 @@ $$;
 -- because it may hold a secret.
 
 create function taskq_private.create_endpoint(endpoint text, url text, headers jsonb, timeout interval, max_running int,
-	rate double precision, secret text, retry text, executor text, header_style text) returns void
+	rate double precision, secret text, retry text, executor text, header_style text, accept_202 boolean) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -119,7 +119,7 @@ declare
 begin
 	perform taskq_private.check_name(endpoint, 'queue');
 	perform taskq.create_queue(endpoint, 'push', taskq_private.endpoint_url(url), retry => retry, executor => executor,
-		header_style => header_style);
+		header_style => header_style, accept_202 => accept_202);
 	select q.id into own from taskq_private.queue q where q.name = endpoint;
 	insert into taskq_private.endpoint (queue_id, header_names, signed) values (own, '{}', false);
 	perform taskq_private.set_endpoint(own, headers, timeout, max_running, rate, secret);
@@ -128,7 +128,8 @@ $$;
 
 create function taskq.create_endpoint(endpoint text, url text, headers jsonb default null, timeout interval default null,
 	max_running int default null, rate double precision default null, secret text default null, retry text default 'webhook',
-	executor text default 'builtin', header_style text default 'taskq') returns void
+	executor text default 'builtin', header_style text default 'taskq', accept_202 boolean default false)
+	returns void
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_endpoint';
 comment on function taskq.create_endpoint is
 	E'Creates an endpoint: a push queue whose tasks all go to one url, whether from submit() or from submit_http(endpoint '
@@ -143,7 +144,7 @@ comment on function taskq.create_endpoint is
 	'start at once. 0 or NULL: no limit. Both are the limit of the queue: see set_limit() and taskq.limits.\n'
 	'secret: signs the requests as Standard Webhooks describe (webhook-id, webhook-timestamp, webhook-signature). It is '
 	'whsec_ and 24 to 64 bytes in base64; rotate_secret() makes one.\n'
-	'retry, executor, header_style: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
+	'retry, executor, header_style, accept_202: as in create_queue(); alter_queue() changes them and the other settings of the queue.\n'
 	'Circuit: after 10 failures in a row (no answer, status 5xx or 429) nothing is sent for 5 s, then one request tries. '
 	'Each further failure doubles the pause, up to 5 min. resume_queue() or a new url ends it.\n'
 	'A Retry-After holds back all requests of the endpoint. Status 410 pauses the queue, unless the request had a path of '

@@ -24,7 +24,8 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_next_due';
 -- most 32 kB.  body: at most 64 MB.  elapsed: 0 to 30 days.  error: the first 8192 bytes are
 -- kept.  retry_after: 0 to 366 days.  times: an object of dns, connect, tls and first_byte,
 -- each an interval of 0 to 30 days.  Returns false if the lease is lost, NULL if another session
--- has it in hand.
+-- has it in hand.  A success with status 202 leaves the task running if its queue has accept_202: the
+-- lease is the receiver's from then on.
 create function taskq_private.push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
 	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';

@@ -200,7 +200,8 @@ comment on function taskq.unserved is
 
 create view taskq.requests with (security_barrier) as
 	select t.id as task_id, q.name as queue, l.attempt, l.worker, coalesce(t.method, 'POST') as method, u.url,
-		rtrim(lower(substring(u.url from '^[A-Za-z]+://(\[[^]]*\]|[^:/?#]*)')), '.') as host, p.phase,
+		rtrim(lower(substring(u.url from '^[A-Za-z]+://(\[[^]]*\]|[^:/?#]*)')), '.') as host,
+		case when l.worker = 'receiver' then 'accepted' else p.phase end as phase,
 		coalesce(p.since, l.started_at) as since
 	from taskq_private.lease l
 		join taskq_private.task t on t.id = l.id
@@ -212,10 +213,11 @@ create view taskq.requests with (security_barrier) as
 	where q.mode = 'push' and taskq_private.visible(q.name);
 comment on view taskq.requests is
 	E'One row for each push task that is running, of the queues that the caller may view.\n'
-	'worker: executor, or the name of a taskq-worker.\n'
+	'worker: executor, the name of a taskq-worker, or receiver for one that has answered 202 and reports itself.\n'
 	'host: to which the url leads.\n'
 	'phase: waiting (the executor holds the task, and its host has as many requests under way as it may have), sending (from '
-	'the look-up of the name to the end of the answer), answered (the result is not stored yet). NULL: not known, as for '
+	'the look-up of the name to the end of the answer), answered (the result is not stored yet), accepted (see accept_202 of '
+	'create_queue()). NULL: not known, as for '
 	'tasks that an external worker holds, without shared_preload_libraries, and for a moment after the claim.\n'
 	'since: when that phase began; without a phase, when the task was claimed.\n'
 	'Tasks that are due and not claimed are pending: see tasks, and endpoints for what holds them back.';
@@ -256,7 +258,8 @@ create view taskq.workers with (security_barrier) as
 	group by 1, 2;
 comment on view taskq.workers is
 	E'One row for each worker and queue with running tasks, of the queues that the caller may view.\n'
-	'worker: what was given to acquire(), empty if nothing was; the executor inside the server is called executor.\n'
+	'worker: what was given to acquire(), empty if nothing was; the executor inside the server is called executor, and '
+	'receivers that report themselves receiver: see accept_202 of create_queue().\n'
 	'running: the number of running tasks. oldest_start: the start of the oldest. next_lease_end: the end of the first '
 	'lease to end.';
 

@@ -69,6 +69,7 @@ static const struct
 	{"X-Task-Attempt", TQ_HEADER_TASKQ},
 	{"X-Task-Key", TQ_HEADER_TASKQ},
 	{"X-Task-Trace", TQ_HEADER_TASKQ},
+	{"X-Task-Token", TQ_HEADER_TASKQ},
 	{"Idempotency-Key", TQ_HEADER_TASKQ},
 	{"webhook-id", TQ_HEADER_TASKQ},
 	{"webhook-timestamp", TQ_HEADER_TASKQ},

@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
@@ -256,6 +257,30 @@ lease_extend_sent(int64 id, int64 token, Row *lease)
 {
 	int64 own_length = 0;
 	Change change = {set_until, &own_length, may_send, false};
+
+	return change_lease(id, token, &change, lease);
+}
+
+static bool
+may_hand_over(const Row *lease)
+{
+	const Queue *queue = queue_by_id(ROW_INT32(lease, LEASE_QUEUE_ID));
+
+	return queue != NULL && queue->accept_202 && may_send_own(lease);
+}
+
+static void
+set_receiver(Row *lease, const void *arg)
+{
+	set_until(lease, arg);
+	row_set_text(lease, LEASE_WORKER, cstring_to_text(RECEIVER_WORKER));
+}
+
+RowResult
+lease_hand_over(int64 id, int64 token, Row *lease)
+{
+	int64 own_length = 0;
+	Change change = {set_receiver, &own_length, may_hand_over, false};
 
 	return change_lease(id, token, &change, lease);
 }

@@ -10,6 +10,7 @@
 #include "tables/rows.h"
 
 #define EXECUTOR_WORKER "executor" /* name of the executor's leases */
+#define RECEIVER_WORKER "receiver" /* of those whose receivers report: see accept_202 */
 
 /* Inserts leases for tasks that the caller holds; "leases" is open. */
 extern void lease_give(HotRelation *leases, Row **rows, int count);
@@ -53,6 +54,13 @@ extern int64 lease_length_us(const Row *lease);
  */
 extern RowResult lease_extend_sent(int64 id, int64 token, Row *lease);
 extern bool lease_extend_own(int64 id, int64 token, int64 extend_us, Row *lease);
+
+/*
+ * For the sender of a push task: from now on the lease is the receiver's, and runs for its own
+ * length.  A restart of the executor does not end it.  Does not wait.  ROW_GONE also if the queue
+ * has no accept_202.
+ */
+extern RowResult lease_hand_over(int64 id, int64 token, Row *lease);
 
 /*
  * Lets the lease run out by_us from now; later heartbeats extend it by its own length as before.

@@ -343,10 +343,10 @@ pass_on_secret(FunctionCallInfo fcinfo, const char *function, Statement *stateme
 }
 
 static Statement create_endpoint = {
-	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-	10,
+	"select taskq_private.create_endpoint($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	11,
 	{TEXTOID, TEXTOID, JSONBOID, INTERVALOID, INT4OID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID,
-	 TEXTOID},
+	 TEXTOID, BOOLOID},
 	NULL,
 };
 static Statement alter_endpoint = {

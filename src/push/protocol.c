@@ -35,6 +35,7 @@
 #include "life/history.h"
 #include "life/lease.h"
 #include "life/turns.h"
+#include "push/accepted.h"
 #include "push/answer.h"
 #include "push/endpoint.h"
 #include "push/request.h"
@@ -83,6 +84,21 @@ read_names(ArrayType *array, Sender *sender)
 	}
 }
 
+/* Names that taskq itself gives to leases. */
+static void
+refuse_own_name(const char *worker)
+{
+	bool executor = strcmp(worker, EXECUTOR_WORKER) == 0;
+
+	if (executor || strcmp(worker, RECEIVER_WORKER) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("worker must not be \"%s\"", worker),
+				 executor ? errdetail("That is the name of the executor inside the server.")
+						  : errdetail("That is the name of receivers that report themselves."),
+				 errhint("Pass another name for this worker.")));
+}
+
 /*
  * The sender that the arguments with these numbers describe.  Only the executor's role may
  * pass NULL as worker.  worker < 0: there is no such argument, and the sender is another
@@ -105,13 +121,8 @@ sender_of(FunctionCallInfo fcinfo, int names, int worker)
 		sender.worker = cstring_to_text(EXECUTOR_WORKER);
 	else
 		sender.worker = arg_name(fcinfo, worker, "worker");
-	if (!sender.builtin && worker >= 0 &&
-		strcmp(text_to_cstring(sender.worker), EXECUTOR_WORKER) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("worker must not be \"%s\"", EXECUTOR_WORKER),
-				 errdetail("That is the name of the executor inside the server."),
-				 errhint("Pass another name for this worker.")));
+	if (!sender.builtin && worker >= 0)
+		refuse_own_name(text_to_cstring(sender.worker));
 	return sender;
 }
 
@@ -219,6 +230,7 @@ claim_from(const Queue *queue, int max, TimestampTz now, const Sender *sender, C
 
 	if (allowed > 0 && request_read_secrets(queue, &secrets))
 		count = task_claim(queue, 0, allowed, queue->lease_us, sender->worker, claims, &next_due);
+	accepted_remember(queue, claims, count);
 	endpoint_claimed(queue, allowed, count, count > 0 ? ROW_INT64(&claims[0].task, TASK_ID) : 0);
 	return requests_return(rsinfo, queue, claims, count, &secrets);
 }
@@ -427,6 +439,25 @@ arg_verdict(FunctionCallInfo fcinfo)
 	return TQ_RETRY; /* not reached */
 }
 
+static void
+note_health(const Queue *queue, int64 id, const char *class, const Answer *answer)
+{
+	endpoint_note(queue, id, class, answer->status, -1, false);
+}
+
+/*
+ * An answer to a task whose lease is gone.  True: the receiver has reported by itself before it
+ * answered, as it may.
+ */
+static bool
+note_late(int64 id, tq_verdict verdict, const char *class, const Answer *answer)
+{
+	const Queue *queue = accepted_queue(id);
+
+	note_health(queue, id, class, answer);
+	return queue != NULL && queue->accept_202 && verdict == TQ_SUCCESS;
+}
+
 PG_FUNCTION_INFO_V1(taskq_push_report);
 Datum
 taskq_push_report(PG_FUNCTION_ARGS)
@@ -437,21 +468,26 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	bool gone = false;
 	Answer answer;
 	Failure failure = {.class = "http", .retry_in_us = -1};
+	RowResult result = ROW_GONE;
 	Row lease;
 
 	executor_call("taskq_private.push_report()");
 	read_answer(fcinfo, &answer);
 	if (verdict != TQ_SUCCESS)
 		read_failure(fcinfo, verdict, &answer, &failure);
-	switch (lease_take_sent(id, token, &lease))
+	if (verdict == TQ_SUCCESS && answer.status == ACCEPTED)
+		result = lease_hand_over(id, token, &lease);
+	if (result == ROW_DONE)
 	{
-		case ROW_DONE:
-			break;
-		case ROW_BUSY:
-			PG_RETURN_NULL();
-		default:
-			PG_RETURN_BOOL(false);
+		note_health(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, &answer);
+		PG_RETURN_BOOL(true);
 	}
+	if (result == ROW_GONE)
+		result = lease_take_sent(id, token, &lease);
+	if (result == ROW_BUSY)
+		PG_RETURN_NULL();
+	if (result != ROW_DONE)
+		PG_RETURN_BOOL(note_late(id, verdict, failure.class, &answer));
 	if (verdict == TQ_SUCCESS)
 		task_finish(&lease, (Datum) 0, true, &answer);
 	else

@@ -62,7 +62,7 @@ typedef struct Lines
 } Lines;
 
 /* The most lines that a request has besides the headers of its task and its endpoint. */
-#define OWN_LINES (11 + STYLE_MAX_LINES)
+#define OWN_LINES (12 + STYLE_MAX_LINES)
 
 static void
 add_line(Lines *lines, char *line)
@@ -140,6 +140,9 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
 	if (!claim->task.nulls[TASK_KEY])
 		add_line(lines, psprintf("X-Task-Key: %s", header_key_value(&claim->task)));
+	if (queue->accept_202)
+		add_line(lines, psprintf("X-Task-Token: " INT64_FORMAT,
+								 ROW_INT64(&claim->lease, LEASE_TOKEN)));
 	add_trace(lines, claim);
 	foreach (cell, style_lines(queue, claim))
 		add_line(lines, lfirst(cell));

@@ -42,7 +42,7 @@
 	"select q.id, q.mode = 'push', q.mode = 'topic', q.url, q.retry, q.lease_for, " \
 	"q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor = 'external', " \
 	"q.paused, q.name::text, q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, " \
-	"q.header_style, " \
+	"q.header_style, q.accept_202, " \
 	"exists (select from taskq_private.flow_limit f where f.queue_id = q.id), " \
 	LIMIT("lq") ", " LIMIT("ld") ", " \
 	POLICY("p.max_attempts") ", " POLICY("p.max_age is not null") ", " \
@@ -75,6 +75,7 @@ enum QueueColumn
 	QUEUE_ON_DEAD,
 	QUEUE_ORDERED,
 	QUEUE_HEADER_STYLE,
+	QUEUE_ACCEPT_202,
 	QUEUE_HAS_LIMITS,
 	QUEUE_LIMIT,                                      /* the first of LIMIT_NCOLUMNS columns */
 	QUEUE_GROUP_LIMIT = QUEUE_LIMIT + LIMIT_NCOLUMNS, /* the same */
@@ -320,6 +321,7 @@ remember(const Datum *row, const bool *isnull)
 	q->on_dead = keep_json(q->on_dead, row[QUEUE_ON_DEAD], isnull[QUEUE_ON_DEAD]);
 	q->ordered = DatumGetBool(row[QUEUE_ORDERED]);
 	q->header_style = tq_style_of_name(TextDatumGetCString(row[QUEUE_HEADER_STYLE]));
+	q->accept_202 = DatumGetBool(row[QUEUE_ACCEPT_202]);
 	q->has_limits = DatumGetBool(row[QUEUE_HAS_LIMITS]);
 	q->limit = flow_limit_of(row + QUEUE_LIMIT, isnull + QUEUE_LIMIT);
 	q->group_limit = flow_limit_of(row + QUEUE_GROUP_LIMIT, isnull + QUEUE_GROUP_LIMIT);

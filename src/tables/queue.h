@@ -37,6 +37,7 @@ typedef struct Queue
 	bool durable_finish;
 	bool external; /* a push queue whose tasks are sent by other programs */
 	tq_style header_style;
+	bool accept_202; /* a receiver that answers 202 reports the outcome itself */
 	bool paused;
 	bool keep_payload; /* the history keeps the content of finished tasks */
 	bool keep_origin;  /* tasks keep who submitted them */

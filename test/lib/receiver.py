@@ -23,7 +23,7 @@ Paths, arguments may be followed by ?name=value:
     /echo           200 and the request's body
     /status/CODE    CODE; ?ra=VALUE adds Retry-After, ?location=URL Location
     /fail/N         500 to the first N requests of each task, then 200
-    /slow/MS        200 after MS milliseconds
+    /slow/MS        200 after MS milliseconds; ?status=CODE another one
     /hang           never answered; held until the peer leaves
     /hang/N         the first N requests of each task as /hang, then 200
     /half           the head and half of the promised body, then as /hang
@@ -266,7 +266,7 @@ class Receiver:
         """Answers that any web server could give."""
         n = request.argument
         if request.program in ("ok", "slow", "hang") or (request.program == "fail" and seen >= n):
-            return answer(200, b'{"ok": true}\n', [("Content-Type", "application/json")])
+            return answer(int(request.query.get("status", 200)), b'{"ok": true}\n', [("Content-Type", "application/json")])
         if request.program == "fail":
             return answer(500, b"not yet\n")
         if request.program == "echo":
