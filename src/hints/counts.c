@@ -339,6 +339,7 @@ counts_read(QueueCounts *counts, int count, LiveCounter count_live)
 
 	if (!hint_is_shared(&counts_table))
 		return false;
+	(void) queue_changes(); /* queue_generation() is valid from here on */
 	unknown = palloc_array(Uncounted, count + 1);
 	n = read_known(counts, count, unknown);
 	for (int i = 1; i <= COUNT_LOOK && n > 0; i++)

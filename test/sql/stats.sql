@@ -128,6 +128,14 @@ drop function pages;
 select count(*) from taskq.submit_many('stats', (select array_agg(to_jsonb(i)) from generate_series(1, 10010) i));
 select pending, due from taskq.queue_stats('stats');
 
+-- The first call of a session, for all queues, finds what others have counted.
+create temp table before as select queue, since, finished from taskq.queue_stats();
+select string_agg(format('(%L, %L)', queue, since), ', ') as known from before \gset
+\c -
+\set VERBOSITY terse
+select count(*) > 2 as queues, bool_and(s.since = b.since::timestamptz) as same
+from taskq.queue_stats() s join (values :known) b (queue, since) using (queue);
+
 -- All queues that the caller may view, and no others.
 select queue from taskq.queue_stats() where queue in ('stats', 'hidden', 'default', 'http');
 create role regress_stats;

@@ -489,8 +489,8 @@ runs('status --only, no such check', [ 'status', '--only', 'nothing' ], 2, '', q
 runs('check: OK', [ 'check', '--queue', 'mail', '--pending', '5:10', '--status', 'executor,preloaded' ], 0, "TASKQ OK - mail: all is well | mail_pending=1;5;10\n");
 runs('check: WARNING', [ 'check', '--queue', 'mail', '--pending', '1:10' ], 1, qr/^TASKQ WARNING - mail: pending 1 \(warning at 1\) \| /);
 runs('check: CRITICAL', [ 'check', '--queue', 'mail', '--pending', '1' ], 2, qr/^TASKQ CRITICAL - mail: pending 1 \(critical at 1\) \| mail_pending=1;;1\n/);
-runs('check --state', [ 'check', '--queue', 'mail', '--dead', '0:1', '--state', "$dir/state" ], 1, qr/^TASKQ WARNING - mail: dead 0 /);
-runs('check --state again', [ 'check', '--queue', 'mail', '--dead', '1:2', '--state', "$dir/state" ], 0, qr/mail_dead=0/);
+runs('check --state', [ 'check', '--queue', 'mail', '--dead', '0:1', '--state', "$dir/state" ], 2, qr/^TASKQ CRITICAL - mail: dead 2 /);
+runs('check --state again', [ 'check', '--queue', 'mail', '--dead', '0:1', '--state', "$dir/state" ], 1, qr/^TASKQ WARNING - mail: dead 0 /);
 runs('check without a figure', ['check'], 3, qr/^TASKQ UNKNOWN - taskq check needs --queue or --status\nTry "taskq check --help"/, qr/\A\z/);
 runs('check: UNKNOWN', [ 'check', '--queue', 'mail', '--pending', '1', '-h', '127.0.0.1', '-p', TaskqTest::refused_port() ], 3, qr/^TASKQ UNKNOWN - /);
 
