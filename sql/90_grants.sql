@@ -18,7 +18,7 @@ create view taskq_private.entitlements as
 		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all}'),
 		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, progress, finish, fail, release,
 			decline, serve, finish_many, heartbeat_many, finish_and_acquire}'),
-		('{view}', 'execute on routine taskq.%s', '{queue_stats, group_stats, status, find_tasks, unserved}'),
+		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved}'),
 		('{view}', 'select on taskq.%s', '{tasks, attempts, queues, endpoints, requests, workers, subscriptions, limits}'),
 		('{control}', 'execute on routine taskq.%s', '{pause_queue, resume_queue, purge_queue, retry, redrive, subscribe, unsubscribe,
 			set_limit, set_group_limit, drop_group_limit}'),

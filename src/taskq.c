@@ -18,7 +18,9 @@
 #include "hints/flow.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
+#include "hints/tallies.h"
 #include "hints/wakeup.h"
+#include "life/health.h"
 #include "life/publish.h"
 #include "life/submit.h"
 #include "life/template.h"
@@ -46,6 +48,8 @@ static HintTable *const tables[] = {
 	&lanes_table,
 	&leases_table,
 	&counts_table,
+	&tallies_table,
+	&health_table,
 	&endpoints_table,
 	&failures_table,
 	&requests_table,

@@ -13,11 +13,11 @@ make_queues()
 		-c "select sum((select count(*) from taskq.acquire('q' || i, $3))) from generate_series(1, $2) as i" >/dev/null
 }
 
-# The milliseconds of a call in database $1, by the server's clock: the second one of a session.
-stats_time()
+# The milliseconds of a call of $2 in database $1, by the server's clock: the second one of a session.
+call_time()
 {
-	sql -d "$1" -c "explain (analyze, timing off) select from taskq.queue_stats()" \
-		-c "explain (analyze, timing off) select from taskq.queue_stats()" |
+	sql -d "$1" -c "explain (analyze, timing off) select from taskq.$2()" \
+		-c "explain (analyze, timing off) select from taskq.$2()" |
 		sed -n 's/^Execution Time: \([0-9.]*\) ms$/\1/p' | tail -n 1
 }
 
@@ -28,11 +28,30 @@ scenario_queue_stats()
 	sql -c "select count(taskq.create_queue('q' || i)) from generate_series(1, 3000) as i" \
 		-c "select count(taskq.submit('q' || i)) from generate_series(1, 3000) as i" >/dev/null
 	for _ in $(seq "$runs"); do
-		measure '3000 queues with a task each' stats_time stats_queues
-		measure '2000 queues with 100000 leases' stats_time stats_leases
+		measure '3000 queues with a task each' call_time stats_queues queue_stats
+		measure '2000 queues with 100000 leases' call_time stats_leases queue_stats
 	done
 	row '3000 queues with a task each' - ms '<= 50'
 	row '2000 queues with 100000 leases' - ms '<= 50'
+}
+
+scenario_metrics()
+{
+	fresh_database metrics
+	sql -c "select count(taskq.create_queue('q' || i)) from generate_series(1, 300) as i" \
+		-c "do \$\$
+			begin
+				for i in 1..300 loop
+					perform count(*) from taskq.submit_many('q' || i, array_fill('1'::jsonb, array[$metrics_tasks / 300]));
+					commit;
+					perform taskq.finish(a.id, a.token) from taskq.acquire('q' || i) a;
+					commit;
+				end loop;
+			end \$\$" >/dev/null
+	for _ in $(seq "$runs"); do
+		measure "300 queues with $metrics_tasks tasks" call_time metrics metrics
+	done
+	row "300 queues with $metrics_tasks tasks" - ms '<= 10'
 }
 
 # How many keys whose time is over are forgotten in a second, in passes as the executor makes them.

@@ -1,11 +1,11 @@
 /*
  * counts.c
- *		How many tasks of each queue are pending, run, and have ended.
+ *		How many tasks of each queue are pending, run, were submitted, and have ended.
  *
  * The cost of counting live tasks grows with their number.  So they are counted
  * once, when a session first asks after a start of the server, and from then on each
- * commit adds its change.  Ended tasks are counted from the moment when the first of them
- * ended.  No row holds these numbers, because every transaction would have to update it.  There
+ * commit adds its change.  Submitted and ended tasks are counted from the first such change
+ * on.  No row holds these numbers, because every transaction would have to update it.  There
  * may be thousands of queues, so those that are not counted yet are counted together.
  *
  * Commits add their changes even before the first count.  The base is the number of tasks in
@@ -34,6 +34,7 @@ typedef struct Counts
 {
 	int64 pending;
 	int64 running;
+	int64 submitted;
 	int64 ended[NENDED];
 } Counts;
 
@@ -117,6 +118,7 @@ add_counts(Counts *to, const Counts *from)
 {
 	to->pending += from->pending;
 	to->running += from->running;
+	to->submitted += from->submitted;
 	for (int i = 0; i < NENDED; i++)
 		to->ended[i] += from->ended[i];
 }
@@ -200,6 +202,13 @@ counts_running(int32 queue_id, int change)
 }
 
 void
+counts_submitted(int32 queue_id)
+{
+	if (hint_is_shared(&counts_table))
+		share_of(queue_id)->submitted++;
+}
+
+void
 counts_ended(int32 queue_id, TaskState state)
 {
 	if (hint_is_shared(&counts_table))
@@ -273,6 +282,7 @@ set_counts(QueueCounts *c, const CountSlot *s)
 	c->since = s->since;
 	c->live.pending = Max(s->base.pending + s->added.pending, 0);
 	c->live.running = Max(running, 0);
+	c->submitted = s->added.submitted;
 	memcpy(c->ended, s->added.ended, sizeof(c->ended));
 }
 

@@ -1,6 +1,6 @@
 /*
  * counts.h
- *		How many tasks of each queue are pending, run, and have ended.
+ *		How many tasks of each queue are pending, run, were submitted, and have ended.
  */
 #ifndef TASKQ_COUNTS_H
 #define TASKQ_COUNTS_H
@@ -24,6 +24,7 @@ typedef struct QueueCounts
 	bool exact;        /* else pending and running may be wrong for a minute */
 	TimestampTz since; /* when counting began */
 	LiveCounts live;
+	int64 submitted;     /* since then */
 	int64 ended[NENDED]; /* since then; STATE_FINISHED is the first */
 } QueueCounts;
 
@@ -33,7 +34,8 @@ extern HintTable counts_table;
 extern void counts_pending(int32 queue_id, int change);
 extern void counts_running(int32 queue_id, int change);
 
-/* This transaction ends a task. */
+/* This transaction makes a new task, or ends one. */
+extern void counts_submitted(int32 queue_id);
 extern void counts_ended(int32 queue_id, TaskState state);
 
 /* Counts all queues again when they are read: rows came or went that no commit has counted. */

@@ -602,68 +602,181 @@ count_one(Backlog *b, const Candidate *c, int *count, TimestampTz *oldest)
 	*oldest = Min(*oldest, c->run_at);
 }
 
-/* Counts the unread due rows of a lane; looks at the first one even if max is reached. */
+/* Counts the unread due rows of a lane; finds the first one even if max is reached. */
 static void
 count_lane(Backlog *b, LaneScan *scan, int lane, TimestampTz now, int max, int *count,
 		   TimestampTz *oldest)
 {
+	int before = *count;
 	Candidate c;
 
 	while (lane_scan_next(scan, lane, &c) && c.run_at <= now)
 	{
 		CHECK_FOR_INTERRUPTS();
 		count_one(b, &c, count, oldest);
-		if (*count >= max)
+		if (*count >= max && *count > before)
 			break;
 	}
 }
 
 /* The lanes that have unread due rows, as bits. */
 static uint32
-lanes_due(const LaneSlot *s, TimestampTz now)
+lanes_due(const Lane *lanes, TimestampTz now)
 {
 	uint32 due = 0;
 
 	for (int n = 0; n < NLANES; n++)
-		due |= (uint32) (s->lanes[n].next_due <= now) << n;
+		due |= (uint32) (lanes[n].next_due <= now) << n;
 	return due;
+}
+
+/* A copy of the slot for counting, palloc'd; NULL: it is of no use. */
+static LaneSlot *
+copy_slot(Backlog *b, int32 queue_id)
+{
+	LaneSlot *copy = palloc(sizeof(LaneSlot)); /* before the lock is taken, because it may fail */
+	LaneSlot *s = slot_lock(queue_id);
+
+	if (s == NULL)
+	{
+		pfree(copy);
+		return NULL;
+	}
+	memcpy(copy, s, offsetof(LaneSlot, heap) + s->count * sizeof(Candidate));
+	slot_unlock(s);
+	if (slots_are_shared() && copy->relfile == compat_relfile(b->task.heap))
+		return copy;
+	pfree(copy);
+	return NULL;
+}
+
+/* Counts the unread due rows of the chosen lanes, up to max and the first of each lane. */
+static void
+count_unread(Backlog *b, int32 queue_id, const Lane *lanes, uint32 chosen, TimestampTz now, int max,
+			 int *count, TimestampTz *oldest)
+{
+	LaneScan scan;
+
+	lane_scan_open(&scan, b);
+	for (int n = 0; n < NLANES; n++)
+	{
+		if ((chosen & (UINT32_C(1) << n)) == 0)
+			continue;
+		lane_scan_begin(&scan, queue_id, n, &lanes[n].read);
+		count_lane(b, &scan, n, now, max, count, oldest);
+	}
+	index_endscan(scan.scan);
 }
 
 int
 dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 				   TimestampTz *oldest)
 {
-	LaneSlot *copy = palloc(sizeof(LaneSlot)); /* before the lock is taken, because it may fail */
-	LaneSlot *s = slot_lock(queue_id);
-	LaneScan scan;
-	uint32 lanes;
+	LaneSlot *copy = copy_slot(b, queue_id);
+	uint32 chosen;
 	int count = 0;
 
 	*oldest = DT_NOEND;
-	if (s == NULL)
-	{
-		pfree(copy);
+	if (copy == NULL)
 		return -1;
-	}
-	memcpy(copy, s, offsetof(LaneSlot, heap) + s->count * sizeof(Candidate));
-	slot_unlock(s);
-	if (!slots_are_shared() || copy->relfile != compat_relfile(b->task.heap))
-	{
-		pfree(copy);
-		return -1;
-	}
 	for (int i = 0; i < copy->count; i++)
 		count_one(b, &copy->heap[i], &count, oldest);
-	lanes = lanes_with_entries(b, queue_id, lanes_due(copy, now));
-	lane_scan_open(&scan, b);
-	for (int n = 0; n < NLANES; n++)
-	{
-		if ((lanes & (UINT32_C(1) << n)) == 0)
-			continue;
-		lane_scan_begin(&scan, queue_id, n, &copy->lanes[n].read);
-		count_lane(b, &scan, n, now, max, &count, oldest);
-	}
-	index_endscan(scan.scan);
+	chosen = lanes_with_entries(b, queue_id, lanes_due(copy->lanes, now));
+	count_unread(b, queue_id, copy->lanes, chosen, now, max, &count, oldest);
 	pfree(copy);
 	return Min(count, max);
+}
+
+/* ---- the oldest ----------------------------------------------------------------------- */
+
+/* What dispatch_oldest() needs of a slot; a copy of all candidates would take longer. */
+typedef struct SlotHead
+{
+	Lane lanes[NLANES];
+	bool any;
+	Candidate oldest; /* if there is any candidate */
+} SlotHead;
+
+/* The candidate with the lowest run_at; there must be one. */
+static int
+oldest_candidate(const LaneSlot *s)
+{
+	int oldest = 0;
+
+	for (int i = 1; i < s->count; i++)
+	{
+		if (s->heap[i].run_at < s->heap[oldest].run_at)
+			oldest = i;
+	}
+	return oldest;
+}
+
+/* False: nothing is remembered about the queue. */
+static bool
+read_head(Backlog *b, int32 queue_id, SlotHead *head)
+{
+	LaneSlot *s = slot_lock(queue_id);
+	bool valid;
+
+	if (s == NULL)
+		return false;
+	valid = slots_are_shared() && s->relfile == compat_relfile(b->task.heap);
+	memcpy(head->lanes, s->lanes, sizeof(head->lanes));
+	head->any = s->count > 0;
+	if (head->any)
+		head->oldest = s->heap[oldest_candidate(s)];
+	slot_unlock(s);
+	return valid;
+}
+
+/* The lowest run_at of the candidates that are pending; DT_NOEND: none is. */
+static TimestampTz
+oldest_pending(Backlog *b, int32 queue_id)
+{
+	LaneSlot *copy = copy_slot(b, queue_id);
+	TimestampTz oldest = DT_NOEND;
+	int count = 0;
+
+	if (copy == NULL)
+		return DT_NOEND;
+	while (copy->count > 0 && count == 0)
+	{
+		int n = oldest_candidate(copy);
+
+		count_one(b, &copy->heap[n], &count, &oldest);
+		copy->heap[n] = copy->heap[--copy->count];
+	}
+	pfree(copy);
+	return oldest;
+}
+
+/* Those of the lanes, as bits, in which an unread row may have a lower run_at. */
+static uint32
+lanes_before(const Lane *lanes, uint32 chosen, TimestampTz run_at)
+{
+	for (int n = 0; n < NLANES; n++)
+	{
+		if (lanes[n].read.run_at >= run_at)
+			chosen &= ~(UINT32_C(1) << n);
+	}
+	return chosen;
+}
+
+TimestampTz
+dispatch_oldest(LaneLook *look, int32 queue_id, TimestampTz now, int max, int *later)
+{
+	uint32 lanes = lane_look_later(look, queue_id, PRIORITY_OF(0), now, max, later);
+	TimestampTz oldest = DT_NOEND;
+	int count = 0;
+	SlotHead head;
+
+	if (!read_head(look->b, queue_id, &head))
+		return lane_look_oldest(look, queue_id, PRIORITY_OF(0), lanes, now);
+	if (head.any)
+		oldest = backlog_is_pending(look->b, &head.oldest) ? head.oldest.run_at
+														   : oldest_pending(look->b, queue_id);
+	lanes = lanes_before(head.lanes, lanes & lanes_due(head.lanes, now), oldest);
+	if (lanes != 0)
+		count_unread(look->b, queue_id, head.lanes, lanes, now, 1, &count, &oldest);
+	return oldest <= now ? oldest : DT_NOEND;
 }

@@ -70,4 +70,11 @@ extern bool dispatch_look_beside_own(Backlog *b, int32 queue_id, TimestampTz now
 extern int dispatch_count_due(Backlog *b, int32 queue_id, TimestampTz now, int max,
 							  TimestampTz *oldest);
 
+/*
+ * The run_at of the first due task of the queue without a group, DT_NOEND if there is none.  *later
+ * becomes the number of those whose run_at is after "now", at most max.
+ */
+extern TimestampTz dispatch_oldest(LaneLook *look, int32 queue_id, TimestampTz now, int max,
+								   int *later);
+
 #endif

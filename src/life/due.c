@@ -20,6 +20,7 @@
 typedef struct DueCount
 {
 	int count;
+	int max;
 	TimestampTz oldest;
 } DueCount;
 
@@ -30,24 +31,60 @@ count_due(Backlog *b, const Candidate *c, void *arg)
 
 	due->count++;
 	due->oldest = Min(due->oldest, c->run_at);
-	return due->count < MAX_COUNT_DUE;
+	return due->count < due->max;
 }
 
-int
-task_count_due(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *oldest)
+/* Counts up to max. */
+static int
+count_up_to(Backlog *b, int32 queue_id, TimestampTz now, int max, TimestampTz *oldest)
 {
-	DueCount due = {.oldest = DT_NOEND};
+	DueCount due = {.max = max, .oldest = DT_NOEND};
 
-	due.count = dispatch_count_due(b, queue_id, now, MAX_COUNT_DUE, &due.oldest);
+	due.count = dispatch_count_due(b, queue_id, now, max, &due.oldest);
 	if (due.count < 0)
 	{
 		due.count = 0;
 		(void) backlog_walk(b, queue_id, now, count_due, &due);
 	}
-	if (due.count < MAX_COUNT_DUE)
+	if (due.count < max)
 		(void) group_walk(b, queue_id, 0, now, count_due, &due);
 	*oldest = due.oldest;
 	return due.count;
+}
+
+int
+task_count_due(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *oldest)
+{
+	return count_up_to(b, queue_id, now, MAX_COUNT_DUE, oldest);
+}
+
+#define MAX_LATER 1000
+
+/* Whether a task of the queue has a group.  Most queues have no entry of such a task. */
+static bool
+has_groups(Backlog *b, int32 queue_id, TimestampTz now)
+{
+	TimestampTz due = DT_NOEND;
+
+	group_survey(b, &queue_id, 1, now, &due);
+	return due <= now && group_exists(b, queue_id);
+}
+
+int
+task_gauge_due(LaneLook *look, int32 queue_id, TimestampTz now, int64 pending,
+			   TimestampTz *oldest)
+{
+	int later;
+
+	if (has_groups(look->b, queue_id, now))
+		return count_up_to(look->b, queue_id, now, FEW_DUE, oldest);
+	*oldest = dispatch_oldest(look, queue_id, now, MAX_LATER, &later);
+	if (*oldest == DT_NOEND)
+		return 0;
+	if (later == MAX_LATER)
+		return count_up_to(look->b, queue_id, now, FEW_DUE, oldest);
+	/* The one that was found is due, whatever the other two numbers say. */
+	return Max(Min(pending - later, MAX_COUNT_DUE), 1);
 }
 
 #define FEW_QUEUES 8 /* so many queues are cheaper to look at one by one */

@@ -18,6 +18,15 @@
 extern int task_count_due(Backlog *b, int32 queue_id, TimestampTz now, TimestampTz *oldest);
 
 /*
+ * The same at a cost that does not grow with the number of due tasks.  pending: how many tasks of
+ * the queue are pending.  It counts those that are scheduled for later and subtracts them; only if
+ * these are many, or if tasks have groups, due ones are counted, and up to FEW_DUE.
+ */
+#define FEW_DUE 1000
+extern int task_gauge_due(LaneLook *look, int32 queue_id, TimestampTz now, int64 pending,
+						  TimestampTz *oldest);
+
+/*
  * Looks at many queues, whose ids ascend, at a low cost.  Returns for each queue a time before
  * which none of its tasks is due, DT_NOEND if no task is known to become due.  If that time is not
  * after "now", the caller must ask task_is_due().  palloc'd.

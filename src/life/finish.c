@@ -25,6 +25,7 @@
 #include "base/settings.h"
 #include "base/sql.h"
 #include "core/outcome.h"
+#include "hints/tallies.h"
 #include "life/end.h"
 #include "life/finish.h"
 #include "life/follow_up.h"
@@ -32,6 +33,7 @@
 #include "life/lease.h"
 #include "life/pending.h"
 #include "tables/append.h"
+#include "tables/backlog.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/start_limit.h"
@@ -86,6 +88,23 @@ task_of(const Row *lease, Row *task)
 	return false;
 }
 
+/* Counts an attempt that ends.  failure: NULL if it has not failed. */
+static void
+tally(const Row *task, const Row *lease, const Failure *failure, const Answer *answer)
+{
+	TimestampTz started_at = ROW_TIME(lease, LEASE_STARTED_AT);
+	TalliedAttempt attempt = {
+		.queue_id = ROW_INT32(lease, LEASE_QUEUE_ID),
+		.wait_us = started_at - task_due_at(task),
+		.run_us = GetCurrentTimestamp() - started_at,
+		.failed = failure != NULL,
+		.class = failure != NULL ? failure->class : NULL,
+		.status = answer != NULL && answer->present ? answer->status : 0,
+	};
+
+	tally_attempt(&attempt);
+}
+
 void
 task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 {
@@ -96,8 +115,10 @@ task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
 	};
 	Row task;
 
-	if (task_of(lease, &task))
-		task_end(&task, lease, &ending);
+	if (!task_of(lease, &task))
+		return;
+	tally(&task, lease, NULL, answer);
+	task_end(&task, lease, &ending);
 }
 
 void
@@ -116,10 +137,13 @@ tasks_finish(const Row *leases, const Datum *results, int count)
 		Row task;
 
 		CHECK_FOR_INTERRUPTS();
-		if (row_fetch(&tasks, id, &task))
-			task_end_in(batch, &task, &leases[i], &ending);
-		else
+		if (!row_fetch(&tasks, id, &task))
+		{
 			elog(LOG, "task " INT64_FORMAT " had a lease and no row", id);
+			continue;
+		}
+		tally(&task, &leases[i], NULL, NULL);
+		task_end_in(batch, &task, &leases[i], &ending);
 	}
 	hot_end_looks(&tasks);
 	end_batch_finish(batch);
@@ -307,6 +331,7 @@ task_fail(const Row *lease, const Failure *failure)
 	if (!task_of(lease, &task))
 		return STATE_DEAD;
 	record_attempt(lease, failure);
+	tally(&task, lease, failure, failure->answer);
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
 	{
 		end_cancelled(&task, lease, failure->answer);
@@ -343,7 +368,10 @@ task_release(const Row *lease, int64 delay_us)
 	if (!task_of(lease, &task))
 		return;
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
+	{
+		tally(&task, lease, NULL, NULL);
 		end_cancelled(&task, lease, NULL);
+	}
 	else
 		make_pending(&task, lease, GetCurrentTimestamp() + delay_us,
 					 ROW_INT32(&task, TASK_ATTEMPT));

@@ -465,7 +465,10 @@ add_dead(void *arg)
 	keeping = keeping_of_dead(queue, name, &task);
 	history_add(NULL, &task, NULL, &ending, &keeping);
 	if (queue != NULL)
+	{
+		counts_submitted(queue->id);
 		counts_ended(queue->id, STATE_DEAD);
+	}
 	CommandCounterIncrement();
 	log_dead(f, &task);
 }

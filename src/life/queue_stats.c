@@ -21,6 +21,7 @@
 #include "hints/counts.h"
 #include "hints/dispatch.h"
 #include "life/due.h"
+#include "life/queue_stats.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/state.h"
@@ -133,6 +134,25 @@ count_queues(const int32 *queue_ids, int count, LiveCounts *live)
 		count_all(queue_ids, count, live);
 }
 
+void
+queue_counts_read(QueueCounts *counts, int count)
+{
+	int32 *ids;
+	LiveCounts *live;
+
+	if (counts_read(counts, count, count_queues))
+		return;
+	ids = palloc_array(int32, count + 1);
+	live = palloc_array(LiveCounts, count + 1);
+	for (int i = 0; i < count; i++)
+		ids[i] = counts[i].queue_id;
+	count_queues(ids, count, live);
+	for (int i = 0; i < count; i++)
+		counts[i].live = live[i];
+	pfree(ids);
+	pfree(live);
+}
+
 /* ---- rows -------------------------------------------------------------------------------- */
 
 /*
@@ -191,17 +211,7 @@ return_all_stats(ReturnSetInfo *rsinfo, const Datum *names, QueueCounts *counts,
 	TimestampTz now = GetCurrentTimestamp();
 	Backlog b;
 
-	if (!counts_read(counts, count, count_queues))
-	{
-		int32 *ids = palloc_array(int32, count + 1);
-		LiveCounts *live = palloc_array(LiveCounts, count + 1);
-
-		for (int i = 0; i < count; i++)
-			ids[i] = counts[i].queue_id;
-		count_queues(ids, count, live);
-		for (int i = 0; i < count; i++)
-			counts[i].live = live[i];
-	}
+	queue_counts_read(counts, count);
 	backlog_open(&b);
 	for (int i = 0; i < count; i++)
 	{

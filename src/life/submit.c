@@ -25,6 +25,7 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "hints/counts.h"
 #include "life/kept.h"
 #include "life/pending.h"
 #include "life/submit.h"
@@ -469,6 +470,7 @@ submission_place(Submission *s)
 			return other;
 	}
 	insert_task(&s->task);
+	counts_submitted(s->queue->id);
 	arming_arm_if_new();
 	return id;
 }

@@ -1,6 +1,7 @@
 /*
  * requests.c
- *		How far the executor is with each request that it holds, for the view taskq.requests.
+ *		How far the executor is with each request that it holds, for the view taskq.requests and
+ *		for metrics.
  *
  * A lease begins when the executor claims the task, but the request may wait for its host, and
  * only the executor knows that.  It writes a few bytes of shared memory at each step, and no
@@ -107,5 +108,42 @@ taskq_request_phase(PG_FUNCTION_ARGS)
 		values[1] = TimestampTzGetDatum(hint.since);
 		nulls[0] = nulls[1] = false;
 	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* The requests that the executor of this database holds. */
+typedef struct HeldRequests
+{
+	int64 in_flight;
+	int64 waiting;
+} HeldRequests;
+
+static void
+count_request(const void *entry, void *arg)
+{
+	HeldRequests *held = arg;
+
+	if (((const RequestHint *) entry)->phase == TQ_PHASE_WAITING)
+		held->waiting++;
+	else
+		held->in_flight++;
+}
+
+PG_FUNCTION_INFO_V1(taskq_held_requests);
+Datum
+taskq_held_requests(PG_FUNCTION_ARGS)
+{
+	HeldRequests held = {0};
+	Datum values[2];
+	bool nulls[2];
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	nulls[0] = nulls[1] = !hint_is_shared(&requests_table);
+	if (hint_is_shared(&requests_table))
+		hint_for_each(&requests_table, count_request, &held);
+	values[0] = Int64GetDatum(held.in_flight);
+	values[1] = Int64GetDatum(held.waiting);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

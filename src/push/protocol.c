@@ -29,6 +29,7 @@
 #include "core/deliver.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
+#include "hints/tallies.h"
 #include "life/acquire.h"
 #include "life/due.h"
 #include "life/finish.h"
@@ -439,10 +440,13 @@ arg_verdict(FunctionCallInfo fcinfo)
 	return TQ_RETRY; /* not reached */
 }
 
+/* An answer that ends no attempt.  queue may be NULL. */
 static void
-note_health(const Queue *queue, int64 id, const char *class, const Answer *answer)
+note_answer(const Queue *queue, int64 id, const char *class, const Answer *answer)
 {
 	endpoint_note(queue, id, class, answer->status, -1, false);
+	if (queue != NULL)
+		tally_answer(queue->id, answer->status);
 }
 
 /*
@@ -454,7 +458,7 @@ note_late(int64 id, tq_verdict verdict, const char *class, const Answer *answer)
 {
 	const Queue *queue = accepted_queue(id);
 
-	note_health(queue, id, class, answer);
+	note_answer(queue, id, class, answer);
 	return queue != NULL && queue->accept_202 && verdict == TQ_SUCCESS;
 }
 
@@ -479,7 +483,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 		result = lease_hand_over(id, token, &lease);
 	if (result == ROW_DONE)
 	{
-		note_health(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, &answer);
+		note_answer(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, &answer);
 		PG_RETURN_BOOL(true);
 	}
 	if (result == ROW_GONE)

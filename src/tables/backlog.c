@@ -183,14 +183,6 @@ backlog_walk(Backlog *b, int32 queue_id, TimestampTz now, TaskSeer see, void *ar
 
 /* ---- from lane to lane ------------------------------------------------------------ */
 
-/* The first entry of a lane, which is a queue and a priority. */
-typedef struct LaneHead
-{
-	int32 queue_id;
-	int16 priority;
-	TimestampTz run_at;
-} LaneHead;
-
 /* The head of the first lane after (queue_id, priority) that has an entry; false: none has. */
 static bool
 next_lane(IndexScanDesc scan, int32 queue_id, int16 priority, LaneHead *head)
@@ -276,4 +268,106 @@ backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now, Timesta
 		priority = due[i] > now ? head.priority : PG_INT16_MAX;
 	}
 	index_endscan(scan);
+}
+
+/* ---- a look at many queues --------------------------------------------------------- */
+
+void
+lane_look_open(LaneLook *look, Backlog *b)
+{
+	look->b = b;
+	look->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	look->slot = table_slot_create(b->task.heap, NULL);
+	look->lanes = begin_lanes(b);
+	look->rows = index_beginscan_compat(b->task.heap, b->order, look->snapshot, 3);
+	look->next.queue_id = PG_INT32_MIN;
+}
+
+void
+lane_look_close(LaneLook *look)
+{
+	index_endscan(look->rows);
+	index_endscan(look->lanes);
+	ExecDropSingleTupleTableSlot(look->slot);
+	UnregisterSnapshot(look->snapshot);
+}
+
+/* Goes on to the first lane behind this one. */
+static void
+step_lane(LaneLook *look, int32 queue_id, int16 priority)
+{
+	if (!next_lane(look->lanes, queue_id, priority, &look->next))
+		look->next.queue_id = PG_INT32_MAX;
+}
+
+/* Begins with the rows of a lane that are due, or with the others. */
+static void
+begin_rows(LaneLook *look, int32 queue_id, int16 priority, TimestampTz now, bool due)
+{
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(priority));
+	if (due)
+		ScanKeyInit(&keys[2], 3, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+					TimestampTzGetDatum(now));
+	else
+		ScanKeyInit(&keys[2], 3, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+					TimestampTzGetDatum(now));
+	index_rescan(look->rows, keys, 3, NULL, 0);
+}
+
+uint32
+lane_look_later(LaneLook *look, int32 queue_id, int lowest, TimestampTz now, int max, int *count)
+{
+	LaneHead *head = &look->next;
+	uint32 lanes = 0;
+
+	*count = 0;
+	if (head->queue_id < queue_id)
+		step_lane(look, queue_id, PG_INT16_MIN);
+	for (; head->queue_id == queue_id; step_lane(look, queue_id, head->priority))
+	{
+		if (head->priority < lowest || head->priority >= lowest + 32)
+			continue;
+		lanes |= UINT32_C(1) << (head->priority - lowest);
+		begin_rows(look, queue_id, head->priority, now, false);
+		while (*count < max && index_getnext_slot(look->rows, ForwardScanDirection, look->slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			(*count)++;
+		}
+	}
+	ExecClearTuple(look->slot);
+	return lanes;
+}
+
+/* The first pending task of a lane that is due. */
+static TimestampTz
+first_due_in(LaneLook *look, int32 queue_id, int16 priority, TimestampTz now)
+{
+	begin_rows(look, queue_id, priority, now, true);
+	while (index_getnext_slot(look->rows, ForwardScanDirection, look->slot))
+	{
+		Candidate c = candidate_in(look->slot);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!backlog_has_lease(look->b, c.id))
+			return c.run_at;
+	}
+	return DT_NOEND;
+}
+
+TimestampTz
+lane_look_oldest(LaneLook *look, int32 queue_id, int lowest, uint32 lanes, TimestampTz now)
+{
+	TimestampTz oldest = DT_NOEND;
+
+	for (int n = 0; n < 32; n++)
+	{
+		if ((lanes & (UINT32_C(1) << n)) != 0)
+			oldest = Min(oldest, first_due_in(look, queue_id, lowest + n, now));
+	}
+	ExecClearTuple(look->slot);
+	return oldest;
 }

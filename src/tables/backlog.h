@@ -7,7 +7,9 @@
 #ifndef TASKQ_BACKLOG_H
 #define TASKQ_BACKLOG_H
 
+#include "access/genam.h"
 #include "tables/rows.h"
+#include "utils/snapshot.h"
 
 /* A task that can probably be claimed, and the place of its row. */
 typedef struct Candidate
@@ -80,5 +82,38 @@ extern uint32 backlog_lanes(Backlog *b, int32 queue_id, int lowest);
  */
 extern void backlog_survey(Backlog *b, const int32 *ids, int count, TimestampTz now,
 						   TimestampTz *due);
+
+/* The first entry of a lane, which is a queue and a priority. */
+typedef struct LaneHead
+{
+	int32 queue_id;
+	int16 priority;
+	TimestampTz run_at;
+} LaneHead;
+
+/* A look at the lanes of many queues, in the order of their ids, without their groups. */
+typedef struct LaneLook
+{
+	Backlog *b;
+	Snapshot snapshot;
+	TupleTableSlot *slot;
+	IndexScanDesc lanes;
+	IndexScanDesc rows;
+	LaneHead next; /* that of the first lane behind the queue that was looked at */
+} LaneLook;
+
+extern void lane_look_open(LaneLook *look, Backlog *b);
+extern void lane_look_close(LaneLook *look);
+
+/*
+ * Returns the same bits as backlog_lanes().  *count becomes the number of committed tasks whose
+ * run_at is after "now", at most max; the cost does not depend on how many are due.
+ */
+extern uint32 lane_look_later(LaneLook *look, int32 queue_id, int lowest, TimestampTz now, int max,
+							  int *count);
+
+/* The lowest run_at of the pending tasks of these lanes that are due; DT_NOEND: none is. */
+extern TimestampTz lane_look_oldest(LaneLook *look, int32 queue_id, int lowest, uint32 lanes,
+									TimestampTz now);
 
 #endif

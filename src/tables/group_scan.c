@@ -3,9 +3,9 @@
  *		The entries of tasks with a group.
  *
  * They stand in the index task_group, in the order of queue, group, priority, run_at and id.  A
- * scan reads index entries only, so its snapshot does not matter, and begins where the caller has
- * stopped the last time.  The index is open during a scan only: a claim of tasks without a group
- * needs neither it nor its lock.
+ * GroupScan reads index entries only, so its snapshot does not matter, and begins where the caller
+ * has stopped the last time.  The index is open during a scan only: a claim of tasks without a
+ * group needs neither it nor its lock.
  */
 #include "postgres.h"
 
@@ -193,4 +193,24 @@ group_survey(Backlog *b, const int32 *ids, int count, TimestampTz now, Timestamp
 		}
 	}
 	group_scan_close(&gs);
+}
+
+bool
+group_exists(Backlog *b, int32 queue_id)
+{
+	Relation index = index_open(b->task.group, b->task.lock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(b->task.heap, NULL);
+	IndexScanDesc scan = index_beginscan_compat(b->task.heap, index, snapshot, 1);
+	ScanKeyData key;
+	bool exists;
+
+	ScanKeyInit(&key, GROUP_QUEUE_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	exists = index_getnext_slot(scan, ForwardScanDirection, slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	index_close(index, NoLock);
+	return exists;
 }

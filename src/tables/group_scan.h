@@ -56,4 +56,7 @@ extern TimestampTz group_walk(Backlog *b, int32 queue_id, int64 group_id, Timest
 extern void group_survey(Backlog *b, const int32 *ids, int count, TimestampTz now,
 						 TimestampTz *due);
 
+/* Whether a committed task of the queue has a group.  It reads rows, unlike the others. */
+extern bool group_exists(Backlog *b, int32 queue_id);
+
 #endif

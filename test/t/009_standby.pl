@@ -53,6 +53,8 @@ is(sql($standby, "select state, result from taskq.result($done)"), 'finished|[1]
 is(sql($standby, "select count(*) from taskq.response($pending)"), '0', 'response()');
 is(sql($standby, 'select count(*) > 1 from taskq.queues'), 't', 'queues');
 is(sql($standby, "select pending, running from taskq.queue_stats('default')"), '0|1', 'queue_stats()');
+is(sql($standby, "select value::text from taskq.metrics() where name = 'taskq_queue_pending_tasks' and labels ->> 'queue' = 'default'"),
+	sql($standby, "select pending from taskq.queue_stats('default')"), 'metrics()');
 like(sql($standby, q{select ok, detail from taskq.status() where "check" = 'executor'}),
 	qr/^f\|.*standby/, 'status() says why none runs');
 is(sql($standby, q{select string_agg("check", ', ') filter (where not ok) from taskq.status()}), 'executor, schedules',
