@@ -14,6 +14,7 @@
 #include "cli/help.h"
 #include "cli/look.h"
 #include "cli/ls.h"
+#include "cli/metrics.h"
 #include "cli/perfectqueue.h"
 #include "cli/progress.h"
 #include "cli/setup.h"
@@ -44,8 +45,8 @@ static const cli_command *const first_commands[] = {
 	&cli_result, &cli_wait, &cli_cancel, &cli_retry, &cli_redrive, &cli_reschedule};
 
 static const cli_command *const last_commands[] = {
-	&cli_stats, &cli_top, &cli_status, &cli_check, &cli_apply, &cli_export, &cli_bench, &cli_demo,
-	&cli_setup, &cli_perfectqueue,
+	&cli_stats, &cli_top, &cli_status, &cli_check, &cli_metrics, &cli_apply, &cli_export,
+	&cli_bench, &cli_demo, &cli_setup, &cli_perfectqueue,
 	&cli_completion, &help, &cli_complete, &manual};
 
 /* Built at the first call. */
