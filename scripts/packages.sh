@@ -121,6 +121,8 @@ missing_packages()
 	[ -x "$(command -v ip)" ] || [ -x /usr/sbin/ip ] || say iproute2
 	has_fuzzer || printf '%s\n' clang libclang-rt-dev
 	[ "$purpose" = all ] || return
+	# For promtool, which judges the metrics and the alerts; it is too large for every test.
+	command -v promtool >/dev/null || say prometheus
 	command -v valgrind >/dev/null || say valgrind
 }
 

@@ -412,7 +412,13 @@ run_file('docs/schedules.md', 'schedules');
 make_database('flow', 1);
 run_file('docs/flow.md', 'flow');
 
-check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md', 'docs/operate.md', 'docs/schedules.md', 'docs/flow.md', 'docs/cli.md', 'docs/perfectqueue.md';
+# ---- docs/monitoring.md ----------------------------------------------------------------
+
+# 058_metrics.pl has its tables.
+make_database('monitoring', 1);
+run_file('docs/monitoring.md', 'monitoring');
+
+check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md', 'docs/operate.md', 'docs/schedules.md', 'docs/flow.md', 'docs/cli.md', 'docs/perfectqueue.md', 'docs/monitoring.md';
 
 $node->stop;
 log_is_clean($node);
