@@ -124,8 +124,8 @@ set statement_timeout = 0;
 END
 	wait => [ 1, "call taskq.wait_ready('chaos', '50 ms');\n" ],
 	wait_any => [ 1, "call taskq.wait_ready_any('{default, chaos}', '50 ms');\n" ],
-	wait_all => [ 1, "select coalesce(array_agg(id), '{}') as ids from (select id from taskq_private.task order by id limit 20) x \\gset\n"
-		  . "call taskq.wait_all(:'ids', '50 ms');\nselect count(state) from taskq.results(:'ids');\n" ],
+	wait_all => [ 1, "select quote_literal(coalesce(array_agg(id), '{}')) as ids from (select id from taskq_private.task order by id limit 20) x \\gset\n"
+		  . "call taskq.wait_all(:ids, '50 ms');\nselect count(state) from taskq.results(:ids);\n" ],
 	stats => [ 1, "select * from taskq.queue_stats('chaos');\n" ],
 );
 $mix{"key_$_"} = [ 2, <<"END" ] foreach 'keep', 'replace', 'raise';
@@ -244,8 +244,18 @@ sub kill_one
 	my $pid = psql("select pid from pg_stat_activity where backend_type like '$kind' and pid <> pg_backend_pid()"
 		  . ' order by random() limit 1');
 	return 0 unless $pid =~ /^\d+$/;
+	my $log = log_size($node);
+	return 0 unless kill('KILL', $pid) == 1;
+	wait_process_gone($pid);
+	# A client may just have ended by itself.
+	for (1 .. 100)
+	{
+		last if log_since($node, $log) =~ /\(PID $pid\) was terminated/;
+		usleep(10_000);
+	}
+	return 0 unless log_since($node, $log) =~ /\(PID $pid\) was terminated/;
 	push @killed, $pid;
-	return kill('KILL', $pid) == 1;
+	return 1;
 }
 
 my ($kills, $restarts) = (0, 0);
