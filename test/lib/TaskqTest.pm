@@ -28,7 +28,7 @@ use TaskqNode;
 
 our @EXPORT = qw(
   taskq_node add_taskq wait_until wait_query wait_state wait_executor wait_polls wait_log
-  executor_pid kill_process wait_process_gone kill_server refused_port
+  executor_pid kill_process kill_backend wait_process_gone kill_server refused_port
   reconfigure seconds log_size log_since log_is_clean is_consistent
   create_stuck_queue end_stuck_queue nobody_waits);
 
@@ -322,6 +322,27 @@ sub wait_process_gone
 
 	wait_until("end of process $pid", sub { return !kill(0, $pid) }, $timeout);
 	return;
+}
+
+# kill -9 for a process of the server, which starts again by itself: waits until it has begun to.
+# False: the process had just ended by itself.
+sub kill_backend
+{
+	my ($node, $pid) = @_;
+	my $log = log_size($node);
+	my $killed = sub { return log_since($node, $log) =~ /\(PID $pid\) was terminated/ };
+
+	return 0 unless kill('KILL', $pid) == 1;
+	wait_process_gone($pid);
+	# The postmaster writes this as soon as the process is gone.
+	for (1 .. 100)
+	{
+		last if $killed->();
+		usleep(10_000);
+	}
+	return 0 unless $killed->();
+	wait_log($node, qr/all server processes terminated; reinitializing/, $log);
+	return 1;
 }
 
 # kill -9 for a node's postmaster.  Waits until every process of the server has

@@ -119,8 +119,7 @@ for (my $round = 1; @killed + $restarts < $kills; $round++)
 			my $executor = executor_pid($node);
 			$pid = $executor if $executor ne '';
 		}
-		# It may have ended by itself.
-		push @killed, $pid if kill('KILL', $pid);
+		push @killed, $pid if kill_backend($node, $pid);
 		kill('TERM', $_->{KIDS}[0]{PID}) foreach @runs;
 	}
 	foreach my $run (@runs)
