@@ -32,11 +32,11 @@ OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) 
 # In the order in which they become the install script.
 SQL_PARTS = $(SQL:%=sql/%.sql)
 SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_results 54_templates 56_topics 60_endpoints \
-	62_push 70_executor 72_duties 74_arming 76_schedules 80_views 82_status 84_config 86_metrics 90_grants
+	62_push 64_gateway 70_executor 72_duties 74_arming 76_schedules 80_views 82_status 84_config 86_metrics 90_grants
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push trace styles accepted executor duties arming schedules views status config metrics grants \
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
 	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered accepted_finish
@@ -45,14 +45,14 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
-	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 057_accepted 058_metrics
+	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 057_accepted 058_metrics
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow
 QUIET = $(filter-out $(LOUD),$(TAP))
-FUZZ = url header retry_after egress secret cron reply yaml document
+FUZZ = url header retry_after egress secret cron reply yaml document query
 UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
 	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_trace test_style test_task test_cron test_every \
-	test_scan test_reply test_work test_child test_exposition
+	test_scan test_reply test_work test_child test_exposition test_serve
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 # Installed, and loaded by those who want it: see docs/perfectqueue.md.
@@ -66,6 +66,7 @@ endif
 
 CURL_CFLAGS := $(shell pkg-config --cflags libcurl libcares libidn2 2>/dev/null)
 CURL_LIBS := $(shell pkg-config --libs libcurl libcares libidn2 2>/dev/null || echo -lcurl -lcares -lidn2)
+CRYPTO_LIBS := $(shell pkg-config --libs libcrypto 2>/dev/null || echo -lcrypto)
 WARNINGS = -Wall -Wextra -Wno-unused-parameter
 DEFINES = -DTASKQ_VERSION='"$(TASKQ_VERSION)"'
 
@@ -108,7 +109,7 @@ UNIT_DIR = build/unit
 UNIT_CFLAGS = -O1 -g
 UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -I. -Itest/unit \
 	$(CURL_CFLAGS) $(DEFINES)
-PURE = cli/breaker cli/child cli/exposition cli/lines cli/outcome cli/pattern cli/reply cli/scan cli/words client/array client/hooks client/json client/utf8
+PURE = cli/breaker cli/child cli/exposition cli/lines cli/outcome cli/pattern cli/reply cli/scan cli/serve/query cli/serve/tokens cli/words client/array client/hooks client/json client/utf8
 UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(PURE:%=$(UNIT_DIR)/%.o) \
 	$(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o $(UNIT_DIR)/zone.o
 
@@ -127,7 +128,7 @@ $(UNIT_DIR)/%.o: test/unit/%.c
 	$(UNIT_CC) -MMD -MP -c -o $@ $<
 
 $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
-	$(UNIT_CC) -o $@ $^ $(CURL_LIBS)
+	$(UNIT_CC) -o $@ $^ $(CURL_LIBS) $(CRYPTO_LIBS)
 
 -include $(UNIT_OBJS:.o=.d) $(UNIT:%=$(UNIT_DIR)/%.d)
 
@@ -135,7 +136,7 @@ $(UNIT:%=$(UNIT_DIR)/%): %: %.o $(UNIT_OBJS)
 
 FUZZ_DIR = build/fuzz
 FUZZ_CORE = buffer calendar cron egress names outcome request signature text url
-FUZZ_PURE = cli/document cli/jsondoc cli/keys cli/reply cli/scan cli/yaml cli/yamlevents client/json client/utf8
+FUZZ_PURE = cli/document cli/jsondoc cli/keys cli/reply cli/scan cli/serve/query cli/serve/tokens cli/yaml cli/yamlevents client/json client/utf8
 FUZZ_CC = clang -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-sanitize-recover=all -Isrc -I. -Itest/fuzz $(CURL_CFLAGS)
 
 fuzz: $(FUZZ:%=$(FUZZ_DIR)/%)
@@ -149,7 +150,7 @@ $(FUZZ_PURE:%=$(FUZZ_DIR)/%.o): $(FUZZ_DIR)/%.o: %.c
 	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
 $(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(FUZZ_CORE:%=$(FUZZ_DIR)/core/%.o) $(FUZZ_PURE:%=$(FUZZ_DIR)/%.o)
-	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(filter %.o,$^) $(CURL_LIBS) $(shell pkg-config --libs yaml-0.1)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(filter %.o,$^) $(CURL_LIBS) $(shell pkg-config --libs yaml-0.1 libcrypto)
 
 # ---- the standalone side: see worker/ and cli/ --------------------------------
 

@@ -214,6 +214,8 @@ take_notifications(tq_connection *c)
 	while ((notification = PQnotifies(c->conn)) != NULL)
 	{
 		any = true;
+		if (c->config.notified != NULL)
+			c->config.notified(notification->relname, c->config.arg);
 		PQfreemem(notification);
 	}
 	return any;

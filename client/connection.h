@@ -43,6 +43,7 @@ typedef struct tq_connection_config
 	 * listen.  False: it failed, and the connection is given up.
 	 */
 	bool (*prepare)(tq_connection *c, void *arg);
+	void (*notified)(const char *channel, void *arg); /* of each notification; may be NULL */
 	void *arg;
 	void (*log)(const char *line); /* a state change: one line */
 	bool once;                     /* the owner tries only once to connect */

@@ -93,6 +93,8 @@ missing_packages()
 	has_library smartcols || say libsmartcols-dev
 	has_library yaml-0.1 || say libyaml-dev
 	has_library ncursesw || say libncurses-dev
+	has_library libmicrohttpd || say libmicrohttpd-dev
+	has_library libcrypto || say libssl-dev
 	if [ "$purpose" = bench ]; then
 		has_nginx || say nginx-light
 		command -v curl >/dev/null || say curl

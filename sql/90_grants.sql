@@ -10,7 +10,9 @@ create view taskq_private.entitlements as
 	from (values
 		('{submit, work, view, control}'::text[], 'usage on schema %s', '{taskq}'::text[]),
 		('{submit, work, view, control}', 'usage on type taskq.%s', '{state}'),
+		('{submit, work, view, control}', 'execute on routine taskq.%s', '{_own_privileges}'),
 		('{submit}', 'execute on routine taskq.%s', '{submit, submit_many, submit_http, submit_template, publish}'),
+		('{submit}', 'execute on routine taskq.%s', '{_created, _http_submit, _read_request}'),
 		('{submit}', 'execute on routine taskq.%s', '{schedule, unschedule, pause_schedule, resume_schedule, run_schedule}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{next_runs}'),
 		('{submit, view}', 'select on taskq.%s', '{schedules, schedule_runs}'),
