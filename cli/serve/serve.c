@@ -413,8 +413,7 @@ const cli_command cli_serve = {
 		"SIGHUP: reads the tokens and opens the log again.  SIGTERM: takes no more connections,\n"
 		"answers those who wait, and ends when all requests are answered, after 10 s at the\n"
 		"latest.  Sockets of systemd (LISTEN_FDS) are listened on.",
-	.examples = "  taskq serve --anonymous taskq_submitter --check\n"
-				"  taskq serve --tokens ./tokens --check",
+	.examples = "  taskq serve --anonymous taskq_submitter --check",
 	.options = serve_options,
 	.noptions = COUNT(serve_options),
 	.run = run_serve};

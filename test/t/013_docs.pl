@@ -250,7 +250,7 @@ sub check_reference
 	my @public = rows(<<'SQL');
 select proname, prokind::text, replace(obj_description(oid, 'pg_proc'), chr(10), ' '), (select string_agg(r, ' ' order by r)
 	from unnest(array['taskq_admin', 'taskq_reader', 'taskq_submitter', 'taskq_worker']) r where has_function_privilege(r, p.oid, 'execute'))
-from pg_proc p where pronamespace = 'taskq'::regnamespace
+from pg_proc p where pronamespace = 'taskq'::regnamespace and proname !~ '^_'
 union all
 select relname, 'v', '', (select string_agg(r, ' ' order by r)
 	from unnest(array['taskq_admin', 'taskq_reader', 'taskq_submitter', 'taskq_worker']) r where has_table_privilege(r, c.oid, 'select'))
