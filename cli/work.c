@@ -6,7 +6,6 @@
  * ends the program with a message before anything is claimed.  The worker then has one of its own,
  * which is made again whenever it is lost.
  */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,18 +334,6 @@ check_patterns(const cli_routes *routes, const cli_workdb_options *db)
 
 /* ---- the command --------------------------------------------------------------------- */
 
-static void
-open_log(const cli_call *call)
-{
-	static const char *const formats[] = {"text", "json"};
-	const char *path = cli_value(call, "log");
-	cli_log_level level = settings.verbose ? LOG_VERBOSE : settings.quiet ? LOG_QUIET
-																		  : LOG_USUAL;
-
-	if (!cli_log_open(path, cli_choice(call, "log-format", formats, COUNT(formats)) == 1, level))
-		cli_fail(EXIT_REFUSED, NULL, "cannot open %s: %s", path, strerror(errno));
-}
-
 static int
 run_work(cli_call *call)
 {
@@ -359,7 +346,7 @@ run_work(cli_call *call)
 		cli_usage("taskq work has no dry run");
 	cli_workfile_read(&file, call);
 	read_words(call, &file);
-	open_log(call);
+	cli_log_begin(call);
 	read_hooks(call, &hooks);
 	read_database(call, &file, &hooks, &o.database);
 	check_hooks(&hooks);

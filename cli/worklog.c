@@ -2,6 +2,7 @@
  * worklog.c
  *		The log of a worker: one line an event, as text or JSON; never a payload.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "cli/report.h"
+#include "cli/settings.h"
+#include "cli/values.h"
 #include "cli/worklog.h"
 #include "client/json.h"
 #include "client/utf8.h"
@@ -31,6 +35,19 @@ cli_log_open(const char *path, bool json, cli_log_level level)
 	if (log_file != NULL)
 		setvbuf(log_file, NULL, _IOLBF, BUFSIZ);
 	return log_file != NULL;
+}
+
+void
+cli_log_begin(const cli_call *call)
+{
+	static const char *const formats[] = {"text", "json"};
+	const char *path = cli_value(call, "log");
+	bool json = cli_choice(call, "log-format", formats, COUNT(formats)) == 1;
+	cli_log_level level = settings.verbose ? LOG_VERBOSE : settings.quiet ? LOG_QUIET
+																		  : LOG_USUAL;
+
+	if (!cli_log_open(path, json, level))
+		cli_fail(EXIT_REFUSED, NULL, "cannot open %s: %s", path, strerror(errno));
 }
 
 /* If the new file cannot be opened the old one stays. */

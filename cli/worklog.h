@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/command.h"
 #include "cli/job.h"
 
 /* Which events are told. */
@@ -37,6 +38,9 @@ typedef void cli_log_teller(cli_event event, const cli_job *job, const char *wha
 
 /* path: NULL for standard error.  False: it cannot be opened, see errno. */
 extern bool cli_log_open(const char *path, bool json, cli_log_level level);
+
+/* The same by the options --log and --log-format.  Ends the program if it cannot be opened. */
+extern void cli_log_begin(const cli_call *call);
 
 /* Opens the file again, for example after it was renamed. */
 extern void cli_log_reopen(void);

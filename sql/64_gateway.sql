@@ -1,13 +1,7 @@
 -- What the HTTP gateway (taskq serve) needs beside the functions that everybody calls.
 
--- Whether the last submit of this session has made the task, which a taken key may have kept it from:
--- each takes an id first.
 create function taskq._created(id bigint) returns boolean
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-	select currval('taskq_private.task_id') = _created.id
-$$;
+language c volatile strict parallel unsafe as 'MODULE_PATHNAME', 'taskq_created';
 comment on function taskq._created is
 	'For taskq serve: whether the last submit of this session has made the task, or found it by its key.';
 

@@ -37,6 +37,7 @@ typedef struct exchange
 	struct exchange *next;
 	struct exchange *previous;
 	bool under_way; /* its statement */
+	bool is_gone;   /* nobody will read the answer */
 } exchange;
 
 /* For http_handlers. */

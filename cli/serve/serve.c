@@ -339,18 +339,6 @@ handle_gone(void *arg, http_request *r)
 /* ---- the command ----------------------------------------------------------------- */
 
 static void
-begin_log(const cli_call *call)
-{
-	static const char *const formats[] = {"text", "json"};
-	const char *path = cli_value(call, "log");
-	cli_log_level level = settings.verbose ? LOG_VERBOSE : settings.quiet ? LOG_QUIET
-																		  : LOG_USUAL;
-
-	if (!cli_log_open(path, cli_choice(call, "log-format", formats, COUNT(formats)) == 1, level))
-		cli_fail(EXIT_REFUSED, NULL, "cannot open %s", path);
-}
-
-static void
 start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 {
 	static http_handlers handlers = {exchange_begin, exchange_handle, handle_gone, exchange_end,
@@ -391,7 +379,7 @@ run_serve(cli_call *call)
 		return run_check(call, s.g.auth, s.g.reader);
 	sockets = read_sockets(call);
 	check_sockets(call, &sockets);
-	begin_log(call);
+	cli_log_begin(call);
 	start_server(&s, call, &sockets);
 	(void) cli_session_end(EXIT_DONE);
 	do

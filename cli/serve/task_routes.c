@@ -19,12 +19,10 @@
 
 /* ---- submit ---------------------------------------------------------------------- */
 
-#define SUBMITTED \
-	"), made as materialized (select s.id, taskq._created(s.id) as created from s) " \
-	"select case when created then 201 else 200 end, " \
-	"'{\"id\":\"' || id || '\",\"created\":' || created || '}', '../../tasks/' || id as " \
-	"\"Location\" " \
-	"from made"
+#define SUBMITTED(call) \
+	"select case when taskq._created(id) then 201 else 200 end, '{\"id\":\"' || id || " \
+	"'\",\"created\":' || taskq._created(id) || '}', '../../tasks/' || id as \"Location\" " \
+	"from (select " call " as id) as s"
 
 /* Both know the first values in the same places. */
 #define SUBMIT_ARGUMENTS \
@@ -37,16 +35,14 @@
 	"on_dead => $17::jsonb"
 
 static const gate_statement submit_statement = {"serve_submit",
-	"with s as materialized (select taskq.submit(queue => $1, " SUBMIT_ARGUMENTS ") as "
-	"id" SUBMITTED,
+	SUBMITTED("taskq.submit(queue => $1, " SUBMIT_ARGUMENTS ")"),
 	17, 0};
 
 /* An endpoint is the queue itself. */
 static const gate_statement submit_http_statement = {"serve_submit_http",
-	"with s as materialized (select taskq.submit_http("
-	"queue => case when $19::text is null then $1 end, endpoint => $19, url => $18, "
-	SUBMIT_ARGUMENTS ", method => coalesce($20, 'POST'), headers => $21::jsonb, "
-	"body => decode($22, 'base64'), path => $23) as id" SUBMITTED,
+	SUBMITTED("taskq.submit_http(queue => case when $19::text is null then $1 end, "
+	"endpoint => $19, url => $18, " SUBMIT_ARGUMENTS ", method => coalesce($20, 'POST'), "
+	"headers => $21::jsonb, body => decode($22, 'base64'), path => $23)"),
 	23, 0};
 
 static const gate_statement submit_many_statement = {"serve_submit_many",

@@ -148,6 +148,22 @@ go_behind(waiters *w, exchange *x, waiting *line)
 	line->due = true;
 }
 
+/* Tasks for a client that went away meanwhile are given back, rather than left to their leases. */
+static const gate_statement give_back_statement = {
+	"serve_give_back",
+	"select 204, null, count(taskq.release((t ->> 'id')::bigint, (t ->> 'token')::bigint)) as "
+	"\"X-Taskq-Released\" from json_array_elements($1::json -> 'tasks') as t",
+	1, 0};
+
+static void
+give_back(exchange *x, const PGresult *result)
+{
+	const char *tasks = PQgetvalue(result, 0, 1);
+
+	x->values[0] = http_copy(x->http, tasks, strlen(tasks));
+	exchange_send(x, &give_back_statement, exchange_take);
+}
+
 static void
 take_tasks(void *arg, gate_end end, const PGresult *result)
 {
@@ -171,19 +187,23 @@ take_tasks(void *arg, gate_end end, const PGresult *result)
 			return;
 		}
 		join(w, line, x);
-		(void) http_watch(x->http);
 		return;
 	}
 	/* There may be more for the next one. */
 	if (line != NULL && end == GATE_DONE)
 		line->due = !empty;
 	leave_line(w, x);
-	exchange_take(x, end, result);
+	if (x->is_gone && end == GATE_DONE && !empty)
+		give_back(x, result);
+	else
+		exchange_take(x, end, result);
 }
 
 void
 waiters_acquire(exchange *x)
 {
+	if (x->until_ms > 0)
+		(void) http_watch(x->http);
 	x->under_way = true;
 	exchange_send(x, x->route->statement, take_tasks);
 }
@@ -376,11 +396,12 @@ end_waits(waiting *line, int64_t now)
 	}
 }
 
-/* Its statement, if one is under way, ends with an answer that nobody reads. */
+/* Its statement, if one is under way, still ends. */
 void
 waiters_gone(exchange *x)
 {
 	x->until_ms = 0;
+	x->is_gone = true;
 	if (x->waiting == NULL || x->under_way)
 		return;
 	leave_line(x->gateway->waiters, x);

@@ -449,6 +449,9 @@ set_group(Row *task, text *group_key)
 	row_set(task, TASK_GROUP_ID, Int64GetDatum(group_id_of(group_key)));
 }
 
+/* The task that the last submit of this session has made; 0: it has found one by its key. */
+static int64 last_made;
+
 int64
 submission_place(Submission *s)
 {
@@ -467,11 +470,15 @@ submission_place(Submission *s)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (settle_duplicate(s, key, other))
+		{
+			last_made = 0;
 			return other;
+		}
 	}
 	insert_task(&s->task);
 	counts_submitted(s->queue->id);
 	arming_arm_if_new();
+	last_made = id;
 	return id;
 }
 
@@ -512,6 +519,13 @@ taskq_submit(PG_FUNCTION_ARGS)
 	client_call("taskq.submit()");
 	read_arguments(&s, fcinfo);
 	PG_RETURN_INT64(submission_place(&s));
+}
+
+PG_FUNCTION_INFO_V1(taskq_created);
+Datum
+taskq_created(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(PG_GETARG_INT64(0) == last_made);
 }
 
 /* ---- templates --------------------------------------------------------------------- */

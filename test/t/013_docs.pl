@@ -418,7 +418,13 @@ run_file('docs/flow.md', 'flow');
 make_database('monitoring', 1);
 run_file('docs/monitoring.md', 'monitoring');
 
-check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md', 'docs/operate.md', 'docs/schedules.md', 'docs/flow.md', 'docs/cli.md', 'docs/perfectqueue.md', 'docs/monitoring.md';
+# ---- docs/serve.md ---------------------------------------------------------------------
+
+# 055_serve.pl has its routes and the configuration of nginx.
+make_database('serve', 1);
+run_file('docs/serve.md', 'serve');
+
+check_links($_) foreach 'README.md', 'docs/sql.md', 'docs/patterns.md', 'docs/http.md', 'docs/operate.md', 'docs/schedules.md', 'docs/flow.md', 'docs/cli.md', 'docs/perfectqueue.md', 'docs/monitoring.md', 'docs/serve.md';
 
 $node->stop;
 log_is_clean($node);

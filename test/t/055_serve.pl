@@ -451,10 +451,11 @@ sub descriptors
 	return scalar(() = glob("/proc/$pid/fd/*"));
 }
 my $before = descriptors();
+my $peak;
 my @gone = map { begin('runner', 'POST', '/v1/queues/slow/acquire?wait=60', '{}') } 1 .. 60;
-TaskqTest::wait_until('the waiters', sub { descriptors() >= $before + 50 });
+TaskqTest::wait_until('the waiters', sub { $peak = descriptors(); return $peak >= $before + 50 });
 close $_ foreach @gone;
-TaskqTest::wait_until('the end of those who left', sub { descriptors() <= $before + 2 });
+TaskqTest::wait_until('the end of those who left', sub { descriptors() <= $peak - 50 });
 $id = sql("select taskq.submit('slow', '4')");
 my ($claimed) = @{ asks('left alone', 200, 'runner', 'POST', '/v1/queues/slow/acquire?wait=5', {})->{tasks} };
 is("$claimed->{id} $claimed->{attempt}", "$id 1", 'what comes then is for those who are there');
@@ -711,6 +712,118 @@ TaskqTest::wait_until('the database', sub { (ask('shop', 'POST', '/v1/queues/mai
 sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'taskq_gateway'");
 TaskqTest::wait_until('connections', sub { (ask('shop', 'POST', '/v1/queues/mail/tasks', {}))[0] == 201 });
 
+# What is under way when the database is slow, or its process is killed.
+my $lock = $node->background_psql('postgres');
+$lock->query_safe('begin; lock table taskq_private.task in access exclusive mode');
+refuses('a lock', 503, qr/lock timeout/, 'shop', 'POST', '/v1/queues/mail/tasks', {});
+is($last->{headers}{'retry-after'}, 1, 'try again');
+my $lost = begin('shop', 'POST', '/v1/queues/mail/tasks', '{}');
+my $backend = TaskqTest::wait_until('a statement that waits', sub { sql("select pid from pg_stat_activity where wait_event_type = 'Lock' and usename = 'taskq_gateway'") });
+TaskqTest::kill_process($backend);
+like(answer_of($lost), qr/^HTTP\/1.1 504 .*"unknown":true/s, 'what may have been done is told so');
+eval { $lock->quit };
+TaskqTest::wait_until('the database', sub { (ask('shop', 'POST', '/v1/queues/mail/tasks', {}))[0] == 201 });
+
+# ---- two gateways, and nginx in front ---------------------------------------------------------------------------
+
+my $path = "$dir/socket";
+my $other = TaskqTest::Worker->start_program('python3', '-c', <<'END', $path, 'build/cli/taskq', 'serve', '-d', $login, '--tokens', "$dir/tokens",
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')
+os.execv(sys.argv[2], sys.argv[2:])
+END
+	'--behind-proxy', '--connections', '1', '--max-queued', '1');
+$other->wait_log(qr/ready/);
+is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', "Authorization: Bearer $tokens{shop}", 'http://x/v1/queues'), '200',
+	"a supervisor's socket");
+
+my ($sample) = slurp_file('docs/serve.md') =~ /^```nginx\n(.*?)^```$/ms;
+my $nginx_port = free_port();
+IPC::Run::run([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-keyout', "$dir/key.pem", '-out', "$dir/cert.pem" ],
+	'>', '/dev/null', '2>', '/dev/null');
+$sample =~ s{/run/taskq/serve\.socket}{$path};
+$sample =~ s{listen 443 ssl}{listen 127.0.0.1:$nginx_port ssl};
+$sample =~ s{/etc/ssl/tasks\.pem}{$dir/cert.pem};
+$sample =~ s{/etc/ssl/tasks\.key}{$dir/key.pem};
+$sample =~ s|(\tlocation / \{)|\tlocation /a/b/ {\n\t\tproxy_pass http://taskq/;\n\t}\n$1|;
+append_to_file("$dir/nginx.conf", <<"END");
+daemon off;
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/error.log;
+events { worker_connections 256; }
+http {
+access_log off;
+client_body_temp_path $dir/body;
+proxy_temp_path $dir/proxy;
+fastcgi_temp_path $dir/fastcgi;
+uwsgi_temp_path $dir/uwsgi;
+scgi_temp_path $dir/scgi;
+$sample}
+END
+$ENV{PATH} .= ':/usr/sbin';
+my $nginx = TaskqTest::Worker->start_program('nginx', '-e', "$dir/error.log", '-c', "$dir/nginx.conf");
+TaskqTest::wait_until('nginx', sub { return -s "$dir/nginx.pid" });
+
+my $front = "https://127.0.0.1:$nginx_port";
+my @shop = ('-k', '-H', "Authorization: Bearer $tokens{shop}", '-H', 'Content-Type: application/json');
+like(curl(@shop, '-d', '{"payload": 1}', "$front/v1/queues/mail/tasks"), qr/"created":true/, 'through nginx');
+like(curl(@shop, "$front/a/b/v1/queues"), qr/"queue":"mail"/, 'under a prefix');
+like(curl('-k', "$front/a/b/ui/"), qr/<!DOCTYPE html>/i, 'the dashboard, too');
+like(curl('-k', '-D', '-', '-H', 'X-Taskq: 1', '-H', 'Content-Type: application/json', '-d', "{\"token\":\"$tokens{viewer}\"}", "$front/ui/login"), qr/; Secure/,
+	'a session over TLS');
+$id = sql("select taskq.submit('mail', '1', priority => -16)");
+my $through = IPC::Run::start([ 'curl', '-sS', @shop, "$front/v1/tasks/$id?wait=60" ], '<', \undef, '>', \my $waited);
+TaskqTest::wait_query($node, 'postgres', "select count(*) > 0 from pg_stat_activity where query like 'select id from taskq.results%'");
+sql("select taskq.cancel($id)");
+$through->finish;
+like($waited, qr/"state":"cancelled"/, 'one may wait through nginx');
+like($other->log, qr/^\S+ \S+ 127\.0\.0\.1 shop shop_app POST \/v1\/queues\/mail\/tasks 201/m, 'the address is that of the client');
+$tasks = sql('select count(*) from taskq.tasks');
+foreach my $name (sort grep { !/NUL|TLS|escape|UTF-8/ } keys %malformed)
+{
+	IPC::Run::run([ 'openssl', 's_client', '-quiet', '-connect', "127.0.0.1:$nginx_port" ], '<', \$malformed{$name}, '>', \my $answer, '2>', '/dev/null');
+	unlike($answer, qr/^HTTP\/1\.. 2/m, "refused behind nginx: $name") unless $name =~ /host in the target|a blank before|a name with a blank|no host/;
+}
+
+# The same key at both gateways at the same time.
+my @parallel = map {
+	my $to = $_ % 2 ? "http://127.0.0.1:$port" : $front;
+	my $out = '';
+	[ IPC::Run::start([ 'curl', '-sS', '-w', ' %{http_code}', @shop, '-H', 'Idempotency-Key: parallel', '-d', '{"payload": 1}', "$to/v1/queues/mail/tasks" ],
+			'<', \undef, '>', \$out), \$out ]
+} 1 .. 50;
+$_->[0]->finish foreach @parallel;
+my %answers;
+$answers{ ${ $_->[1] } =~ s/\n//r }++ foreach @parallel;
+is(join(' ', sort map { /(\d+)\z/ } grep { !/503\z/ } keys %answers), '200 201', 'one of 50 makes the task, the others get it') or diag(explain(\%answers));
+is(sql("select count(*) from taskq.tasks where key = 'parallel'"), 1, 'there is one');
+
+# One connection with four under way, one that waits for it, and one too many.
+$lock = $node->background_psql('postgres');
+$lock->query_safe('begin; lock table taskq_private.task in access exclusive mode');
+@line = map {
+	my $socket = IO::Socket::UNIX->new(Peer => $path) or die $!;
+	$socket->print("POST /v1/queues/mail/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer $tokens{shop}\r\nContent-Length: 2\r\n\r\n{}");
+	$socket->flush;
+	$socket
+} 1 .. 12;
+TaskqTest::wait_until('too many', sub { return grep { !is_silent($_) } @line });
+like(join('', map { is_silent($_) ? '' : answer_of($_) } @line), qr/too many requests wait for the database/, 'no more wait than may');
+$lock->query_safe('rollback');
+$lock->quit;
+cmp_ok(scalar(grep { answer_of($_) =~ /^HTTP\/1.1 (?:201|503)/ } @line), '>=', 1, 'the others are answered');
+$nginx->signal('TERM');
+$nginx->wait_end;
+$other->signal('TERM');
+is($other->wait_end, 0, 'the second one ends');
+unlink $path;
+
 $waiting = begin('runner', 'POST', '/v1/queues/slow/acquire?wait=60', '{}');
 $id = sql("select taskq.submit('mail')");
 my $for_task = begin('shop', 'GET', "/v1/tasks/$id?wait=60");
@@ -722,9 +835,8 @@ is($gateway->wait_end, 0, 'it ends');
 $miyamoto->signal('TERM');
 is($miyamoto->wait_end, 0, 'the other one, too');
 
-# ---- a UNIX socket, a supervisor's sockets -----------------------------------------------------------------------------------
+# ---- a UNIX socket -----------------------------------------------------------------------------------
 
-my $path = "$dir/socket";
 $gateway = TaskqTest::Worker->start_program('build/cli/taskq', 'serve', '-d', $login, '--listen', $path, '--tokens', "$dir/tokens", '--user-header', 'X-User',
 	'--behind-proxy', '--max-waiting', $vanishing);
 $gateway->wait_log(qr/ready/);
@@ -759,6 +871,6 @@ $gateway->signal('TERM');
 is($gateway->wait_end, 0, 'it ends');
 ok(!-e $path, 'its socket is gone');
 
-TaskqTest::log_is_clean($node);
+TaskqTest::log_is_clean($node, $backend);
 TaskqTest::is_consistent($node, 'at the end');
 done_testing();
