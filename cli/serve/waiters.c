@@ -165,7 +165,7 @@ give_back(exchange *x, const PGresult *result)
 }
 
 static void
-take_tasks(void *arg, gate_end end, const PGresult *result)
+take_acquired(void *arg, gate_end end, const PGresult *result)
 {
 	exchange *x = arg;
 	waiters *w = x->gateway->waiters;
@@ -205,7 +205,7 @@ waiters_acquire(exchange *x)
 	if (x->until_ms > 0)
 		(void) http_watch(x->http);
 	x->under_way = true;
-	exchange_send(x, x->route->statement, take_tasks);
+	exchange_send(x, x->route->statement, take_acquired);
 }
 
 void
