@@ -26,7 +26,8 @@
 #include "cli/serve/http.h"
 #include "core/clock.h"
 
-#define MAX_CONNECTIONS  512
+#define MAX_CONNECTIONS  512    /* beside those that wait */
+#define MAX_AT_ALL       102400 /* for the library */
 #define MAX_OF_ADDRESS   64
 #define MAX_TARGET       8192
 #define MAX_HEADERS      100
@@ -74,6 +75,7 @@ struct http_server
 	bool resumed; /* the library has something to do */
 	Link links;   /* head of the ring */
 	int nlinks;
+	int nwatched;
 	int nrequests;
 	int64_t look_at_ms;
 };
@@ -167,9 +169,11 @@ http_add(http_request *r, const char *name, const char *value)
 static void
 unwatch(struct http_private *p)
 {
-	if (p->watched)
-		(void) epoll_ctl(p->server->watch_fd, EPOLL_CTL_DEL, p->link->fd, NULL);
+	if (!p->watched)
+		return;
+	(void) epoll_ctl(p->server->watch_fd, EPOLL_CTL_DEL, p->link->fd, NULL);
 	p->watched = false;
+	p->server->nwatched--;
 }
 
 /* Wakes the request: the library asks for the answer again. */
@@ -597,7 +601,7 @@ on_connection(void *arg, struct MHD_Connection *connection, void **context,
 static bool
 is_full(const http_server *s)
 {
-	return s->quiet || s->nlinks >= MAX_CONNECTIONS;
+	return s->quiet || s->nlinks - s->nwatched >= MAX_CONNECTIONS;
 }
 
 static void
@@ -640,8 +644,10 @@ http_watch(http_request *r)
 	struct http_private *p = r->private;
 	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = p};
 
-	if (!p->watched)
-		p->watched = epoll_ctl(p->server->watch_fd, EPOLL_CTL_ADD, p->link->fd, &event) == 0;
+	if (p->watched)
+		return true;
+	p->watched = epoll_ctl(p->server->watch_fd, EPOLL_CTL_ADD, p->link->fd, &event) == 0;
+	p->server->nwatched += p->watched ? 1 : 0;
 	return p->watched;
 }
 
@@ -726,7 +732,7 @@ start_daemon(http_server *s)
 
 	s->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
-		on_access, s, MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_CONNECTIONS,
+		on_access, s, MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_AT_ALL,
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT, s->behind_proxy ? 0U : (unsigned) MAX_OF_ADDRESS,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) POOL_BYTES, STRICTNESS, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/report.h"
@@ -361,6 +361,18 @@ start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 		cli_fail(EXIT_REFUSED, NULL, "cannot start: out of memory or descriptors");
 }
 
+/* Each request that waits has a descriptor. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int
 run_serve(cli_call *call)
 {
@@ -380,6 +392,7 @@ run_serve(cli_call *call)
 	sockets = read_sockets(call);
 	check_sockets(call, &sockets);
 	cli_log_begin(call);
+	raise_descriptors();
 	start_server(&s, call, &sockets);
 	(void) cli_session_end(EXIT_DONE);
 	do
