@@ -153,19 +153,18 @@ point_of(Series *series, double *from)
 	return p;
 }
 
-/* What was not looked at in between was as it is now, and nothing ended in it. */
+/* The points since the last look are all alike: what has ended is spread over them. */
 static void
 fill(Series *series, Point *ring, double *from, int64_t last, int64_t step)
 {
 	Point p = point_of(series, from);
+	int64_t first = tq_later(last + 1, step - POINTS + 1);
 	int64_t i;
 
-	for (i = tq_later(last + 1, step - POINTS + 1); i <= step; i++)
-	{
+	p.finished /= (float) (step - last);
+	p.dead /= (float) (step - last);
+	for (i = first; i <= step; i++)
 		ring[i % POINTS] = p;
-		if (i < step)
-			ring[i % POINTS].finished = ring[i % POINTS].dead = 0;
-	}
 }
 
 static void
