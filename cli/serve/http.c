@@ -396,7 +396,8 @@ trust_proxy(http_request *r)
 	{
 		last = last != NULL ? last + 1 : list;
 		last += strspn(last, " \t");
-		snprintf(r->address, sizeof(r->address), "%.*s", (int) strcspn(last, " \t"), last);
+		snprintf(r->address, sizeof(r->address), "%.*s",
+				 (int) strspn(last, "0123456789abcdefABCDEF.:"), last);
 	}
 	r->through_tls = scheme != NULL && strcmp(scheme, "https") == 0;
 }

@@ -280,6 +280,8 @@ ok(!$found->{complete} && $found->{next}, 'there are more');
 $found = asks('find on', 200, 'shop', 'GET', "/v1/tasks?queue=mail&limit=1000&after=$found->{next}");
 ok($found->{complete} && !defined $found->{next}, 'all of the rest');
 is(asks('by payload', 200, 'shop', 'GET', '/v1/tasks?payload=%7B%22a%22:1%7D')->{tasks}[0]{id}, $id, 'by payload');
+is_deeply([ @{ asks('a preview', 200, 'shop', 'GET', '/v1/tasks?payload=%7B%22a%22:1%7D&preview=4')->{tasks}[0] }{qw(payload_start payload_bytes)} ], [ '{"a"', 8 ],
+	'the beginning of a payload');
 refuses('payload that is none', 400, qr/must be JSON/, 'shop', 'GET', '/v1/tasks?payload=%7B%22secret');
 is(asks('status', 200, 'ops', 'GET', '/v1/status')->{checks}[0]{check}, 'preloaded', 'status');
 is(asks('result', 200, 'shop', 'GET', "/v1/tasks/$id/result")->{state}, 'pending', 'no result yet');
@@ -435,6 +437,16 @@ refuses('too long', 400, qr/seconds, 0 to 60/, 'runner', 'POST', '/v1/queues/slo
 my @line = map { begin('runner', 'POST', '/v1/queues/slow/acquire?wait=60', '{}') } 1 .. 3;
 sql("select taskq.submit_many('slow', '{1,2,3}')");
 is(scalar(grep { answer_of($_) =~ /"tasks":\[/ } @line), 3, 'each of three gets one');
+
+# One who wants a group's tasks does not stand in the way of those behind.
+my $choosy = begin('runner', 'POST', '/v1/queues/quiet/acquire?wait=60', '{"group_key": "g"}');
+wait_listening('quiet');
+my $any = begin('runner', 'POST', '/v1/queues/quiet/acquire?wait=60', '{}');
+$id = sql("select taskq.submit('quiet', '\"first\"')");
+like(answer_of($any), qr/"id":"$id"/, 'a task of no group');
+ok(is_silent($choosy), 'is not for the one who waits for a group');
+$id = sql("select taskq.submit('quiet', '\"second\"', group_key => 'g')");
+like(answer_of($choosy), qr/"id":"$id"/, 'which gets its own');
 
 $id = sql("select taskq.submit('mail', '1')");
 $waiting = begin('shop', 'GET', "/v1/tasks/$id?wait=60");
@@ -616,6 +628,17 @@ foreach my $name (sort keys %malformed)
 }
 is(sql('select count(*) from taskq.tasks'), $tasks, 'none of them made a task');
 
+# An answer that comes before the body ends the connection: the body is not taken for a request.
+foreach my $path ('/v1/nothing', '/healthz')
+{
+	my $inner = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die $!;
+
+	$socket->print("POST $path HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($inner) . "\r\n\r\n$inner");
+	$socket->flush;
+	is(scalar(() = answer_of($socket) =~ /HTTP\/1.1 /g), 1, "one answer, and the end: $path");
+}
+
 refuses('method', 405, qr/does not know the method/, 'shop', 'PATCH', '/v1/queues');
 asks('OPTIONS', 204, '', 'OPTIONS', '/v1/queues/mail');
 is($last->{headers}{allow}, 'GET, HEAD, PUT, DELETE', 'OPTIONS');
@@ -737,7 +760,7 @@ os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')
 os.execv(sys.argv[2], sys.argv[2:])
 END
-	'--behind-proxy', '--connections', '1', '--max-queued', '1');
+	'--behind-proxy', '--connections', '1', '--max-queued', '1', '--hide-payload');
 $other->wait_log(qr/ready/);
 is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', "Authorization: Bearer $tokens{shop}", 'http://x/v1/queues'), '200',
 	"a supervisor's socket");
@@ -773,6 +796,8 @@ TaskqTest::wait_until('nginx', sub { return -s "$dir/nginx.pid" });
 my $front = "https://127.0.0.1:$nginx_port";
 my @shop = ('-k', '-H', "Authorization: Bearer $tokens{shop}", '-H', 'Content-Type: application/json');
 like(curl(@shop, '-d', '{"payload": 1}', "$front/v1/queues/mail/tasks"), qr/"created":true/, 'through nginx');
+my $hidden = curl(@shop, "$front/v1/tasks?limit=3");
+ok($hidden =~ /"state":/ && $hidden !~ /"payload/, 'lists without payloads');
 like(curl(@shop, "$front/a/b/v1/queues"), qr/"queue":"mail"/, 'under a prefix');
 like(curl('-k', "$front/a/b/ui/"), qr/<!DOCTYPE html>/i, 'the dashboard, too');
 like(curl('-k', '-D', '-', '-H', 'X-Taskq: 1', '-H', 'Content-Type: application/json', '-d', "{\"token\":\"$tokens{viewer}\"}", "$front/ui/login"), qr/; Secure/,
