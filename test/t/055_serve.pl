@@ -142,11 +142,11 @@ is((taskq('token', 'new', 'a b', 'y'))[0], 2, 'not a name');
 
 sql(<<'SQL');
 create role shop_app; create role other_app; create role runner; create role viewer; create role ops; create role nobody;
-select taskq.create_queue('mail', keep_payload => true), taskq.create_queue('other'), taskq.create_queue('slow'), taskq.create_queue('quiet'),
+select taskq.create_queue('mail', keep_payload => true), taskq.create_queue('other'), taskq.create_queue('slow'), taskq.create_queue('quiet'), taskq.create_queue('idle'),
 	taskq.create_queue('hooks', mode => 'push');
 select taskq.grant_queue('mail', 'shop_app', '{submit,view}'), taskq.grant_queue('other', 'other_app', '{submit}'),
 	taskq.grant_queue('mail', 'runner', '{work}'), taskq.grant_queue('slow', 'runner', '{work}'),
-	taskq.grant_queue('quiet', 'runner', '{work}');
+	taskq.grant_queue('quiet', 'runner', '{work}'), taskq.grant_queue('idle', 'runner', '{work}');
 grant taskq_reader to viewer; grant taskq_admin to ops;
 create role taskq_gateway login noinherit;
 grant shop_app, other_app, runner, viewer, ops, taskq_reader to taskq_gateway;
@@ -849,10 +849,10 @@ $other->signal('TERM');
 is($other->wait_end, 0, 'the second one ends');
 unlink $path;
 
-$waiting = begin('runner', 'POST', '/v1/queues/slow/acquire?wait=60', '{}');
+$waiting = begin('runner', 'POST', '/v1/queues/idle/acquire?wait=60', '{}');
 $id = sql("select taskq.submit('mail')");
 my $for_task = begin('shop', 'GET', "/v1/tasks/$id?wait=60");
-wait_listening('slow');
+wait_listening('idle');
 $gateway->signal('TERM');
 like(answer_of($waiting), qr/^HTTP\/1.1 204 /, 'at a stop those who wait are answered');
 like(answer_of($for_task), qr/^HTTP\/1.1 (?:503|200) /, 'both kinds of them');
@@ -878,7 +878,7 @@ my @waiters;
 foreach (0 .. $vanishing)
 {
 	my $socket = IO::Socket::UNIX->new(Peer => $path) or die $!;
-	$socket->print("POST /v1/queues/quiet/acquire?wait=60 HTTP/1.1\r\nHost: x\r\nX-User: runner\r\nContent-Length: 0\r\n\r\n");
+	$socket->print("POST /v1/queues/idle/acquire?wait=60 HTTP/1.1\r\nHost: x\r\nX-User: runner\r\nContent-Length: 0\r\n\r\n");
 	$socket->flush;
 	push @waiters, $socket;
 }
@@ -890,7 +890,7 @@ is(scalar(@refused), 1, 'and no other');
 undef @refused;
 undef @waiters;
 TaskqTest::wait_until('the end of those who left', sub { descriptors() <= $before + 2 });
-is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', 'X-User: runner', '-X', 'POST', 'http://x/v1/queues/quiet/acquire?wait=0.1'), '204',
+is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', 'X-User: runner', '-X', 'POST', 'http://x/v1/queues/idle/acquire?wait=0.1'), '204',
 	'there is room again');
 $gateway->signal('TERM');
 is($gateway->wait_end, 0, 'it ends');
