@@ -82,6 +82,7 @@ struct stats
 	Sight *sights[MAX_ROLES];
 	gate_call call;
 	bool under_way;
+	bool complained; /* since it last worked */
 	int64_t look_at_ms;
 	int64_t asked_ms;
 	int64_t looked_ms;
@@ -210,9 +211,10 @@ take_look(void *arg, gate_end end, const PGresult *result)
 	int i;
 
 	s->under_way = false;
-	if (end == GATE_ERROR)
+	if (end == GATE_ERROR && !s->complained)
 		cli_log(NULL, "role %s cannot look at the queues: SQLSTATE %s", s->gateway->reader,
 				PQresultErrorField(result, PG_DIAG_SQLSTATE));
+	s->complained = end == GATE_ERROR;
 	if (end != GATE_DONE)
 		return;
 	s->looked_ms = tq_clock_ms();

@@ -45,7 +45,8 @@ struct waiters
 	int n;
 	waiting *queues;
 	waiting tasks;
-	gate_call call; /* of all who wait for ends */
+	bool complained; /* about the look for ends, since it last worked */
+	gate_call call;  /* of all who wait for ends */
 	tq_buffer ids;
 };
 
@@ -320,9 +321,10 @@ take_ended(void *arg, gate_end end, const PGresult *result)
 	int i;
 
 	w->tasks.under_way = false;
-	if (end == GATE_ERROR)
+	if (end == GATE_ERROR && !w->complained)
 		cli_log(NULL, "role %s cannot look for the ends of tasks: SQLSTATE %s", w->gateway->reader,
 				PQresultErrorField(result, PG_DIAG_SQLSTATE));
+	w->complained = end == GATE_ERROR;
 	while (x != NULL && end == GATE_DONE)
 	{
 		exchange *next = x->next;
