@@ -227,7 +227,7 @@ comment on function taskq._read_request is
 	'For _http_submit(): reads a body of Miyamoto''s API.';
 
 create function taskq._http_submit(queue text, content_type text, body bytea, idempotency_key text default null,
-	out id bigint, out created boolean, out error text)
+	trace text default null, out id bigint, out created boolean, out error text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -242,7 +242,7 @@ begin
 		queue => queue, key => r.task_key, priority => coalesce((r.options ->> 'priority')::int, 0),
 		run_at => to_timestamp((r.options ->> 'eta')::float8),
 		delay => case when r.options ->> 'eta' is null then make_interval(secs => greatest((r.options ->> 'countdown')::float8, 0)) end,
-		timeout => (r.options ->> 'timeout')::interval, retry => r.options ->> 'retry',
+		timeout => (r.options ->> 'timeout')::interval, retry => r.options ->> 'retry', trace => trace,
 		max_attempts => (r.options ->> 'max_attempts')::int, kind => r.options ->> 'kind');
 	created := taskq._created(id);
 end
@@ -251,6 +251,6 @@ comment on function taskq._http_submit is
 	E'For taskq serve: submits the HTTP request that a body of Miyamoto''s API describes.\n'
 	'queue: a push queue. content_type: of the body, empty or NULL for a form.\n'
 	'body: JSON if it begins with {, else a form. Parameters of a form stay as they are, byte for byte.\n'
-	'idempotency_key: the key of the task, if the body has none.\n'
+	'idempotency_key: the key of the task, if the body has none. trace: as in submit().\n'
 	'id: of the task. created: false if the key was taken already. error: what is wrong with the body; id is NULL then.\n'
 	'Errors: those of submit_http().';

@@ -14,6 +14,7 @@
 #include "cli/worklog.h"
 #include "client/json.h"
 #include "core/clock.h"
+#include "core/trace.h"
 
 #define MAX_BATCH_BYTES (16 << 20)
 #define MAX_RAW_BYTES   65536 /* of a body that is not for the database */
@@ -396,29 +397,54 @@ exchange_begin(void *arg, http_request *r)
 	return (x->route->flags & ROUTE_PUBLIC) != 0 ? MAX_RAW_BYTES : g->max_payload;
 }
 
-/* Idempotency-Key is the key of the task, which the body may tell as well. */
-static bool
-take_idempotency_key(exchange *x)
+const char *
+exchange_trace(const exchange *x)
 {
-	const char *given = http_header(x->http, "Idempotency-Key");
-	const char *key = members_value(x, "key");
+	const char *trace = http_header(x->http, "traceparent");
+
+	return trace != NULL && tq_trace_invalid(trace) == NULL ? trace : NULL;
+}
+
+static void
+set_member(exchange *x, const char *name, const char *value)
+{
 	int first = x->nvalues - x->route->nbody;
 	int i;
 
-	if (given == NULL || (x->route->flags & ROUTE_SUBMITS) == 0)
-		return true;
-	if (members_is_batch(x) || (key != NULL && strcmp(key, given) != 0))
-	{
-		exchange_error(x, 400, NULL, members_is_batch(x) ? "a batch has no "
-														   "Idempotency-Key"
-														 : "key and Idempotency-Key differ",
-					   NULL, NULL);
-		return false;
-	}
 	for (i = 0; i < x->route->nbody; i++)
-		if (strcmp(x->route->body[i].name, "key") == 0)
-			x->values[first + i] = http_copy(x->http, given, strlen(given));
-	return true;
+		if (strcmp(x->route->body[i].name, name) == 0)
+			x->values[first + i] = value;
+}
+
+/* Idempotency-Key is the key of the task, and traceparent its trace, as the body may tell, too. */
+static bool
+take_headers(exchange *x)
+{
+	const char *given = http_header(x->http, "Idempotency-Key");
+	const char *key = members_value(x, "key");
+	const char *fault = NULL;
+
+	if ((x->route->flags & ROUTE_SUBMITS) == 0)
+		return true;
+	if (members_is_batch(x))
+	{
+		fault = given != NULL ? "a batch has no Idempotency-Key" : NULL;
+		/* Of all its tasks; behind the list. */
+		x->values[2] = exchange_trace(x);
+	}
+	else
+	{
+		fault = given != NULL && key != NULL && strcmp(key, given) != 0
+					? "key and Idempotency-Key differ"
+					: NULL;
+		if (given != NULL)
+			set_member(x, "key", given);
+		if (members_value(x, "trace") == NULL)
+			set_member(x, "trace", exchange_trace(x));
+	}
+	if (fault != NULL)
+		exchange_error(x, 400, NULL, fault, NULL, NULL);
+	return fault == NULL;
 }
 
 void
@@ -427,7 +453,7 @@ exchange_handle(void *arg, http_request *r)
 	exchange *x = r->owner;
 
 	(void) arg;
-	if (!members_read(x) || !take_idempotency_key(x))
+	if (!members_read(x) || !take_headers(x))
 		return;
 	if (x->route->run != NULL)
 		x->route->run(x);

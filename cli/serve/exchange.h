@@ -64,6 +64,9 @@ extern void exchange_take(void *exchange, gate_end end, const PGresult *result);
 /* True: it was an error, and the exchange has been answered. */
 extern bool exchange_has_failed(exchange *x, gate_end end, const PGresult *result);
 
+/* The traceparent of the request, if it is one that a task can have; else NULL. */
+extern const char *exchange_trace(const exchange *x);
+
 /* ---- answers --------------------------------------------------------------------- */
 
 extern void exchange_json(exchange *x, int status, const char *json, size_t len);

@@ -22,8 +22,8 @@ static const gate_statement submit_statement = {"serve_miyamoto",
 	"select case when error is not null then 400 else 200 end, coalesce(error, "
 	"'{\"status\": \"' || case when created then 'scheduled' else 'duplicate' end || '\", "
 	"\"id\": \"' || id || '\"}') "
-	"from taskq._http_submit($1, $2, $3, $4)",
-	4, 1 << 2};
+	"from taskq._http_submit($1, $2, $3, $4, $5)",
+	5, 1 << 2};
 
 static const gate_statement create_statement = {"serve_create",
 	"select 200, '{}' from taskq.create_queue($1, mode => 'push')", 1, 0};
@@ -135,6 +135,7 @@ submit_body(exchange *x)
 	x->values[1] = type != NULL ? type : HTTP_TYPE_FORM;
 	x->values[2] = x->http->body.len > 0 ? x->http->body.data : "";
 	x->values[3] = http_header(x->http, "Idempotency-Key");
+	x->values[4] = exchange_trace(x);
 	exchange_send(x, &submit_statement, take_submitted);
 }
 

@@ -32,18 +32,18 @@
 	"max_attempts => $10::int, kind => $11, on_duplicate => coalesce($12, 'keep'), group_key " \
 	"=> $13, " \
 	"unique_for => $14::interval, max_wait => $15::interval, on_finish => $16::jsonb, " \
-	"on_dead => $17::jsonb"
+	"on_dead => $17::jsonb, trace => $18"
 
 static const gate_statement submit_statement = {"serve_submit",
 	SUBMITTED("taskq.submit(queue => $1, " SUBMIT_ARGUMENTS ")"),
-	17, 0};
+	18, 0};
 
 /* An endpoint is the queue itself. */
 static const gate_statement submit_http_statement = {"serve_submit_http",
-	SUBMITTED("taskq.submit_http(queue => case when $19::text is null then $1 end, "
-	"endpoint => $19, url => $18, " SUBMIT_ARGUMENTS ", method => coalesce($20, 'POST'), "
-	"headers => $21::jsonb, body => decode($22, 'base64'), path => $23)"),
-	23, 0};
+	SUBMITTED("taskq.submit_http(queue => case when $20::text is null then $1 end, "
+	"endpoint => $20, url => $19, " SUBMIT_ARGUMENTS ", method => coalesce($21, 'POST'), "
+	"headers => $22::jsonb, body => decode($23, 'base64'), path => $24)"),
+	24, 0};
 
 static const gate_statement submit_many_statement = {"serve_submit_many",
 	"with e as materialized (select e, n from jsonb_array_elements($2::jsonb) with ordinality as "
@@ -52,9 +52,9 @@ static const gate_statement submit_many_statement = {"serve_submit_many",
 	"payloads => array(select coalesce(e -> 'payload', 'null') from e order by n), "
 	"keys => array(select e ->> 'key' from e order by n), "
 	"run_ats => array(select (e ->> 'run_at')::timestamptz from e order by n), "
-	"group_keys => array(select e ->> 'group_key' from e order by n)) as id) "
+	"group_keys => array(select e ->> 'group_key' from e order by n), trace => $3) as id) "
 	"select 201, '{\"ids\":' || coalesce(json_agg(id::text order by n), '[]') || '}' from s",
-	2, 0};
+	3, 0};
 
 static const route_member submit_members[] = {
 	{"payload", MEMBER_JSON}, {"key", MEMBER_TEXT}, {"priority", MEMBER_NUMBER},
@@ -62,7 +62,8 @@ static const route_member submit_members[] = {
 	{"timeout", MEMBER_LENGTH}, {"retry", MEMBER_TEXT}, {"max_attempts", MEMBER_NUMBER},
 	{"kind", MEMBER_TEXT}, {"on_duplicate", MEMBER_TEXT}, {"group_key", MEMBER_TEXT},
 	{"unique_for", MEMBER_LENGTH}, {"max_wait", MEMBER_LENGTH}, {"on_finish", MEMBER_JSON},
-	{"on_dead", MEMBER_JSON}, {"url", MEMBER_TEXT}, {"endpoint", MEMBER_TEXT},
+	{"on_dead", MEMBER_JSON}, {"trace", MEMBER_TEXT}, {"url", MEMBER_TEXT},
+	{"endpoint", MEMBER_TEXT},
 	{"method", MEMBER_TEXT}, {"headers", MEMBER_JSON}, {"body", MEMBER_TEXT},
 	{"path", MEMBER_TEXT}};
 
@@ -97,7 +98,7 @@ static const gate_statement task_statement = {"serve_task",
 	"t.attempt, "
 	"t.max_attempts, t.run_at, t.submitted_at, t.started_at, t.ended_at, t.lease_until, t.worker, "
 	"t.cancel_requested, t.fraction, t.message, t.method, t.url, t.payload, t.result, t.error, "
-	"t.request_headers, encode(t.request_body, 'base64') as request_body, t.origin "
+	"t.request_headers, encode(t.request_body, 'base64') as request_body, t.origin, t.trace "
 	"from taskq.tasks t where t.id = $1::bigint) x",
 	1, 0};
 
@@ -130,7 +131,8 @@ static const gate_statement response_statement = {"serve_response",
 /* The last row of a search that was ended by its limit has no id: see find_tasks(). */
 #define FOUND_COLUMNS \
 	"f.id::text as id, f.queue, f.key, f.kind, f.group_key, f.state, f.priority, f.attempt, " \
-	"f.max_attempts, f.run_at, f.submitted_at, f.started_at, f.ended_at, f.worker, f.error"
+	"f.max_attempts, f.run_at, f.submitted_at, f.started_at, f.ended_at, f.worker, f.error, " \
+	"f.trace"
 
 static const gate_statement find_statement = {"serve_find",
 	"with f as materialized (select f.*, row_number() over () as n from taskq.find_tasks("

@@ -13,7 +13,7 @@
 
 #define TASK_COLUMNS \
 	"t.id::text as id, t.token::text as token, t.kind, t.payload, t.attempt, t.max_attempts, " \
-	"t.lease_until, t.submitted_at, t.key, t.priority, t.group_key"
+	"t.lease_until, t.submitted_at, t.key, t.priority, t.group_key, t.trace"
 
 #define LOST "'the lease of task ' || $1 || ' is lost'"
 

@@ -66,6 +66,8 @@ select (try('task.url=http://192.0.2.1/w', 'Application/X-WWW-Form-URLencoded; c
 -- Keys.
 select (try('task.url=http://192.0.2.1/w', key => 'i1')).says;
 select (try('task.url=http://192.0.2.1/w', key => 'i1')).says as again, (try('task.url=http://192.0.2.1/w&task.name=i2', key => 'i1')).says as differs;
+select (taskq._http_submit('q', '', 'task.url=http://192.0.2.1/w', trace => '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')).id \gset
+select trace from taskq.tasks where id = :id;
 -- Errors of submit_http() are raised.
 select taskq._http_submit('nowhere', '', 'task.url=http://192.0.2.1/w');
 select taskq._http_submit('default', '', 'task.url=http://192.0.2.1/w');

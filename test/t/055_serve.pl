@@ -250,6 +250,18 @@ refuses('unknown queue', 404, qr/does not exist/, 'ops', 'POST', '/v1/queues/mia
 unlike(slurp_file($node->logfile), qr/"a":|paylod|12345678901234567890/, 'no body is in the log of the server');
 unlike($gateway->log, qr/k1|paylod|tq_/, 'nor in that of the gateway');
 
+my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+my $other_trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01';
+sub trace_of
+{
+	return sql("select coalesce(trace, 'none') from taskq.tasks where id = $_[0]");
+}
+is(trace_of(asks('trace', 201, 'shop', 'POST', '/v1/queues/mail/tasks', {}, traceparent => $trace)->{id}), $trace, "the request's trace is the task's");
+is(trace_of(asks('another', 201, 'shop', 'POST', '/v1/queues/mail/tasks', { trace => $other_trace }, traceparent => $trace)->{id}), $other_trace,
+	'unless the body says another');
+is(trace_of(asks('no trace', 201, 'shop', 'POST', '/v1/queues/mail/tasks', {}, traceparent => 'x')->{id}), 'none', 'what is none is ignored');
+is(trace_of(asks('batch', 201, 'shop', 'POST', '/v1/queues/mail/tasks', [ {} ], traceparent => $trace)->{ids}[0]), $trace, 'of a list, too');
+
 is_deeply(asks('batch', 201, 'shop', 'POST', '/v1/queues/mail/tasks', [ { payload => 1, key => 'b1' }, { payload => { x => [] } }, {} ])->{ids},
 	[ reverse split /\n/, sql("select id from taskq.tasks where queue = 'mail' order by id desc limit 3") ], 'a list');
 my $ids = asks('lines', 201, 'shop', 'POST', '/v1/queues/mail/tasks', qq({"payload": 1}\n\n{"payload": 2}\n), 'Content-Type' => 'application/x-ndjson')->{ids};
