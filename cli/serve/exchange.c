@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/serve/exchange.h"
 #include "cli/serve/members.h"
+#include "cli/serve/metrics_route.h"
 #include "cli/serve/query.h"
 #include "cli/worklog.h"
 #include "client/json.h"
@@ -469,6 +470,7 @@ exchange_end(void *arg, http_request *r)
 	(void) arg;
 	if (x == NULL)
 		return;
+	metrics_route_count(x);
 	/* That nothing came is no change. */
 	if (x->route != NULL && (x->route->flags & ROUTE_CHANGES) != 0 && r->status != 204)
 		cli_log_at(LOG_USUAL, NULL, "%s %s %s %s %s %d %lld ms", r->address,

@@ -292,6 +292,12 @@ receive(Line *line)
 	(void) is_line_up(line);
 }
 
+int
+gate_queued(const gate *g)
+{
+	return g->nqueued;
+}
+
 /* ---- without a connection -------------------------------------------------------- */
 
 bool

@@ -76,6 +76,9 @@ extern gate *gate_new(const gate_options *options);
 /* False: too many wait already, and take() is not called. */
 extern bool gate_send(gate *g, gate_call *call);
 
+/* How many wait for a connection. */
+extern int gate_queued(const gate *g);
+
 /* Whether a connection is up. */
 extern bool gate_is_up(gate *g);
 

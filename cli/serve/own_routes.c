@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/serve/exchange.h"
+#include "cli/serve/metrics_route.h"
 #include "cli/serve/own_routes.h"
 #include "cli/serve/stats.h"
 #include "core/clock.h"
@@ -321,6 +322,7 @@ static const route routes[] = {
 					   "well",
 	 ROUTE_PUBLIC | ROUTE_RAW,
 	 .query = ready_query, .nquery = COUNT(ready_query), .run = tell_ready},
+	{"GET", "/metrics", "What Prometheus collects", 0, .run = metrics_route_tell},
 	{"GET", "/v1/whoami", "Which role the token is, and what it may do", 0, .run = tell_who},
 	{"GET", "/v1/stats", "Numbers of the queues, and how they were", 0, .query = stats_query,
 	 .nquery = COUNT(stats_query), .run = stats_tell},

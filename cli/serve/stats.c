@@ -300,7 +300,7 @@ add_spark(tq_buffer *b, const stats *s, const Series *series)
 }
 
 static void
-add_queue(tq_buffer *b, const stats *s, const Series *series)
+add_queue_numbers(tq_buffer *b, const stats *s, const Series *series)
 {
 	exchange_append(b, "{\"queue\":");
 	exchange_quote(b, series->queue);
@@ -388,7 +388,7 @@ show(exchange *x, const Sight *sight)
 		if (!may_see(sight, s->series[i]->queue))
 			continue;
 		exchange_append(&b, first ? "" : ",");
-		add_queue(&b, s, s->series[i]);
+		add_queue_numbers(&b, s, s->series[i]);
 		first = false;
 	}
 	exchange_append(&b, "]");

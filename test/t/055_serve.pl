@@ -580,6 +580,17 @@ foreach my $path ('/ui/../etc/passwd', '/ui/%2e%2e', '/ui/x.html', '/ui/.htacces
 	is((ask('', 'GET', $path))[0], 404, "no file $path");
 }
 
+# ---- metrics ------------------------------------------------------------------------------------------------------
+
+$body = asks('metrics', 200, 'viewer', 'GET', '/metrics');
+like($body, qr/^taskq_up 1$/m, 'the database can be asked');
+like($body, qr/^taskq_queue_pending_tasks\{queue="mail"\} \d+$/m, 'what it tells');
+like($body, qr/^taskq_gateway_requests_total\{route="\/v1\/queues\/\{queue\}\/tasks",method="POST",code="201"\} \d+$/m, 'and what this process has done');
+like($last->{headers}{'content-type'}, qr/^text\/plain; version=0\.0\.4/, 'as text');
+like(asks('OpenMetrics', 200, 'viewer', 'GET', '/metrics', undef, Accept => 'application/openmetrics-text; version=1.0.0'), qr/^# EOF\n\z/m, 'or OpenMetrics');
+unlike(asks('of a queue', 200, 'shop', 'GET', '/metrics'), qr/queue="slow"/, 'a role has those of its queues');
+refuses('of none', 401, qr/token/, '', 'GET', '/metrics');
+
 # ---- statistics ---------------------------------------------------------------------------------------------------
 
 my $stats;
@@ -742,6 +753,7 @@ $node->stop('immediate');
 refuses('no database', 503, qr/connection to the database/, 'shop', 'POST', '/v1/queues/mail/tasks', {});
 is((ask('', 'GET', '/readyz'))[0], 503, 'not ready');
 is((ask('', 'GET', '/healthz'))[0], 200, 'but alive');
+like((ask('viewer', 'GET', '/metrics'))[1], qr/^taskq_up 0$/m, 'metrics tell it, too');
 $node->start;
 TaskqTest::wait_until('the database', sub { (ask('shop', 'POST', '/v1/queues/mail/tasks', {}))[0] == 201 });
 sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'taskq_gateway'");
