@@ -765,7 +765,7 @@ $lock->query_safe('begin; lock table taskq_private.task in access exclusive mode
 refuses('a lock', 503, qr/lock timeout/, 'shop', 'POST', '/v1/queues/mail/tasks', {});
 is($last->{headers}{'retry-after'}, 1, 'try again');
 my $lost = begin('shop', 'POST', '/v1/queues/mail/tasks', '{}');
-my $backend = TaskqTest::wait_until('a statement that waits', sub { sql("select pid from pg_stat_activity where wait_event_type = 'Lock' and usename = 'taskq_gateway'") });
+my $backend = TaskqTest::wait_until('a statement that waits', sub { sql("select pid from pg_stat_activity where wait_event_type = 'Lock' and usename = 'taskq_gateway' and query like '%taskq.submit(%' limit 1") });
 TaskqTest::kill_process($backend);
 like(answer_of($lost), qr/^HTTP\/1.1 504 .*"unknown":true/s, 'what may have been done is told so');
 eval { $lock->quit };
