@@ -139,6 +139,12 @@ static_analysis()
 		--template='{file}:{line}: {id}: {message}' -Isrc -I. src cli 2>&1
 }
 
+# The types in comments; browsers get the files as they are.
+dashboard_types()
+{
+	tsc --noEmit --allowJs --checkJs --target es2020 --module es2020 --lib es2021,dom,dom.iterable cli/web/app.js
+}
+
 shell_scripts()
 {
 	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh test/fuzz/*.sh .ci/run
@@ -182,6 +188,12 @@ else
 	skip "cppcheck" "needs cppcheck $cppcheck_version"
 fi
 check "sql" python3 scripts/lint_sql.py --regress "$(private_make print-REGRESS)" sql/[0-9]*.sql
+check "dashboard: no text becomes elements or code, nothing from elsewhere" python3 scripts/lint_web.py
+if command -v tsc >/dev/null; then
+	check "dashboard: types" dashboard_types
+else
+	skip "dashboard: types" "not installed"
+fi
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shell_scripts
 else

@@ -119,6 +119,10 @@ missing_packages()
 	[ -f /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
 	want_pgaudit
 	has_nginx || say nginx-light
+	# A browser for 056_dashboard.pl, with what drives it.
+	command -v chromium >/dev/null || say chromium
+	command -v chromedriver >/dev/null || say chromium-driver
+	python3 -c 'import selenium' 2>/dev/null || say python3-selenium
 	command -v openssl >/dev/null || say openssl
 	[ -x "$(command -v ip)" ] || [ -x /usr/sbin/ip ] || say iproute2
 	has_fuzzer || printf '%s\n' clang libclang-rt-dev
@@ -126,6 +130,9 @@ missing_packages()
 	# For promtool, which judges the metrics and the alerts; it is too large for every test.
 	command -v promtool >/dev/null || say prometheus
 	command -v valgrind >/dev/null || say valgrind
+	command -v tsc >/dev/null || say node-typescript
+	fc-list 2>/dev/null | grep -q '/Inter' || say fonts-inter
+	fc-list 2>/dev/null | grep -q '/JetBrainsMono' || say fonts-jetbrains-mono
 }
 
 # No cluster is made, no service started.  Both files are gone afterwards, and

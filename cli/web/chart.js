@@ -21,11 +21,13 @@ import { settings } from './settings.js';
  * @property {number} end seconds since 1970 of the last value
  * @property {number} step seconds from one value to the next
  * @property {(value: number | null) => string} unit
+ * @property {number} [scale] what values are multiplied with to be shown
  * @property {boolean} [bars]
  * @property {string} [note]
  */
 
-const margin = { top: 8, right: 8, bottom: 22, left: 44 };
+const margin = { top: 8, right: 10, bottom: 22 };
+const letter = 6.4;
 const height = 168;
 
 /* Of which charts the table is shown. */
@@ -85,13 +87,13 @@ function last(values) {
 }
 
 /** Steps that a person reads: 1, 2 or 5 times a power of ten. */
-export function ticks(max, wanted = 3) {
+export function ticks(max, wanted = 3, scale = 1) {
 	if (!(max > 0))
-		return [0, 1];
-	const rough = max / wanted;
+		return [0, 1 / scale];
+	const rough = (max * scale) / wanted;
 	const power = 10 ** Math.floor(Math.log10(rough));
 	const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) || rough;
-	return Array.from({ length: Math.ceil(max / step - 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(6)));
+	return Array.from({ length: Math.ceil((max * scale) / step - 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(6)) / scale);
 }
 
 function greatest(options) {
@@ -121,10 +123,11 @@ function draw(element) {
 	const n = Math.max(...options.series.map((series) => series.values.length), 2);
 	if (width === 0)
 		return;
-	const inner = { w: width - margin.left - margin.right, h: height - margin.top - margin.bottom };
-	const levels = ticks(greatest(options));
+	const levels = ticks(greatest(options), 3, options.scale);
+	const left = 14 + letter * Math.max(...levels.map((level) => options.unit(level).length));
+	const inner = { w: width - left - margin.right, h: height - margin.top - margin.bottom };
 	const top = levels[levels.length - 1];
-	const x = (i) => margin.left + inner.w * (i / (n - 1));
+	const x = (i) => left + inner.w * (i / (n - 1));
 	const y = (value) => margin.top + inner.h * (1 - value / top);
 	const base = y(0);
 	element.patchScale = { n, x, y };
@@ -133,12 +136,12 @@ function draw(element) {
 			h('title', { id: `${options.id}-t` }, options.title),
 			h('desc', { id: `${options.id}-d` }, describe(options)),
 			h('g', { class: 'grid', 'aria-hidden': 'true' }, levels.map((level) => [
-				h('line', { x1: margin.left, x2: width - margin.right, y1: round(y(level)), y2: round(y(level)) }),
-				h('text', { x: margin.left - 8, y: y(level) + 4, 'text-anchor': 'end' }, options.unit(level)),
+				h('line', { x1: left, x2: width - margin.right, y1: round(y(level)), y2: round(y(level)) }),
+				h('text', { x: left - 8, y: y(level) + 4, 'text-anchor': 'end' }, options.unit(level)),
 			])),
 			h('g', { class: 'times', 'aria-hidden': 'true' }, times(options, n, width > 480 ? 8 : 4)
-				.map(({ t, share }) => ({ t, at: margin.left + inner.w * share }))
-				.filter(({ at }) => at > margin.left + 8 && at < width - margin.right - 12)
+				.map(({ t, share }) => ({ t, at: left + inner.w * share }))
+				.filter(({ at }) => at > left + 8 && at < width - margin.right - 12)
 				.map(({ t, at }) => h('text', { x: at, y: height - 4, 'text-anchor': 'middle' }, clock(t)))),
 			options.series.map((series) => (options.bars
 				? bars(series, x, y, base, inner.w / (n - 1))

@@ -21,12 +21,18 @@ export function charts(app, id, window) {
 			series: options.series.map(([title, tone, values]) => ({ name: title, tone, values: points(stats, values, seconds, most) })),
 		}, app.redraw);
 	};
+	const whole = (n) => short(n === null ? null : Math.round(n));
 	return [
-		make('backlog', { title: 'Backlog', unit: short, note: begun(stats, window, (at) => clock(at)),
+		make('backlog', { title: 'Backlog', unit: whole, note: begun(stats, window, (at) => clock(at)),
 			series: [['Pending', 'pending', 'pending'], ['Due', 'due', 'due'], ['Running', 'running', 'running']] }),
 		make('throughput', { title: 'Throughput', unit: rate, series: [['Finished', 'finished', 'finished_per_s']] }),
-		make('failures', { title: 'Failures', unit: rate, bars: true, series: [['Dead or expired', 'dead', 'dead_per_s']] }),
+		make('failures', { title: 'Failures', unit: perMinute, scale: 60, bars: true,
+			 series: [['Dead or expired', 'dead', 'dead_per_s']] }),
 	];
+}
+
+function perMinute(n) {
+	return n === null ? '–' : `${short(n * 60)}/min`;
 }
 
 export function windowChoice(page, app) {

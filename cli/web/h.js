@@ -12,7 +12,6 @@ const svgTags = new Set(['svg', 'use', 'path', 'line', 'g', 'rect', 'text', 'cir
 const readers = { DETAILS: ['open'], DIALOG: ['open'], INPUT: ['value'], TEXTAREA: ['value'] };
 
 /**
- * @typedef {Node | string | number | null | undefined | false} Child
  * @typedef {Record<string, any>} Props
  * `on`: handlers by type of event; `key`: which child of its parent it is; `data` and `draw`: the
  * element draws its inside itself, from its patchData; all others are attributes, where true is an
@@ -22,7 +21,7 @@ const readers = { DETAILS: ['open'], DIALOG: ['open'], INPUT: ['value'], TEXTARE
 /**
  * @param {string} tag "div", or with classes "div.card.wide"
  * @param {Props} [props]
- * @param {...(Child | Child[])} children
+ * @param {...any} children nodes, texts, numbers, lists of them; null and false are none
  * @returns {any}
  */
 export function h(tag, props, ...children) {

@@ -44,7 +44,7 @@ function verdict(app, bad, looks) {
 			`${count(app.stats.queues.length, 'queue')}, every check is ok.`));
 	return h('p.verdict', { key: 'verdict', class: critical ? 'bad' : 'warn' }, icon('alert'), h('span', {},
 		h('strong', {}, critical ? 'Something is wrong. ' : 'Something needs a look. '),
-		[...bad.map((check) => check.check), looks.length > 0 ? count(looks.length, 'queue') : ''].filter(Boolean).join(', ')));
+		bad.length > 0 ? `${count(bad.length, 'check')}: ${bad.map((check) => check.check).join(', ')}` : count(looks.length, 'queue')));
 }
 
 function tiles(app, window) {
@@ -58,7 +58,7 @@ function tiles(app, window) {
 		tile('Pending', number(now.pending), `${number(now.due)} due now`, line('pending', 'pending')),
 		tile('Running', number(now.running), 'in the hands of workers', line('running', 'running')),
 		tile('Finished', rate(now.finished_per_s), 'over all queues', line('finished_per_s', 'finished')),
-		tile('Failed', number(Math.round(failed)), 'dead or expired in this span', line('dead_per_s', 'dead'), failed >= 1 ? 'bad' : ''),
+		tile('Failed', number(Math.round(failed)), 'dead or expired', line('dead_per_s', 'dead'), failed >= 1 ? 'bad' : ''),
 		oldest(now.oldest_due_age));
 }
 

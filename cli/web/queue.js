@@ -5,7 +5,7 @@ import { get, path, post, query } from './api.js';
 import { runBulk } from './bulk.js';
 import { charts, windowChoice } from './charts.js';
 import { ask, say } from './dialog.js';
-import { count, lasts, member, number, rate, start, visible } from './format.js';
+import { count, lasts, member, number, rate, short, start, visible } from './format.js';
 import { h } from './h.js';
 import { Raw } from './json.js';
 import { badge, button, card, facts, field, foreign, nothing, oldest, taskLink, tile, when } from './parts.js';
@@ -53,7 +53,7 @@ export default function page(app, name) {
 				h('div.tiles', {},
 					tile('Pending', number(now.pending), `${now.due >= 10000 ? 'at least ' : ''}${number(now.due)} due now`),
 					tile('Running', number(now.running), count(workers.length, 'worker')),
-					tile('Finished', rate(now.finished_per_s ?? null), `${number(now.finished)} since the server's start`),
+					tile('Finished', rate(now.finished_per_s ?? null), `${short(now.finished)} since server start`),
 					tile('Dead', number(now.dead), queue.retry ? `retry policy ${queue.retry}` : '', null, now.dead_per_s > 0 ? 'bad' : ''),
 					oldest(now.oldest_due_age)),
 				h('div.grid.two', {}, backlog, throughput),
@@ -153,8 +153,8 @@ async function submit(app, { queue, mode, url }) {
 		app.go(`#/tasks/${answer.id}`);
 }
 
-/* The payload goes as the text that was typed: the gateway refuses what is no JSON. */
-function bodyOf({ payload, ...rest }) {
+/** The payload goes as the text that was typed: the gateway refuses what is no JSON. @param {Record<string, string>} values */
+function bodyOf({ payload = '', ...rest }) {
 	const members = Object.entries(rest).filter(([, value]) => value !== '').map(member);
 	if (payload.trim() !== '')
 		members.unshift(`"payload":${payload}`);

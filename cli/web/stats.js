@@ -24,7 +24,8 @@ import { get, query } from './api.js';
  * @property {Record<string, any>} series
  */
 
-/** What a page wants to know of the past. */
+/** What a page wants to know of the past.
+ * @type {[string, number][]} */
 export const windows = [['1 h', 3600], ['6 h', 21600], ['24 h', 86400]];
 
 let asked = '';

@@ -25,7 +25,8 @@ import { h, icon } from './h.js';
 
 /** A column of numbers, the greatest first. @returns {Column} */
 export function numbers(title, value, shown) {
-	return { title, class: 'num', falling: true, sort: (row) => value(row) || 0, cell: (row) => shown(value(row)) };
+	const cell = (row) => (value(row) ? shown(value(row)) : h('span.note', {}, shown(value(row))));
+	return { title, class: 'num third', falling: true, sort: (row) => value(row) || 0, cell };
 }
 
 /** By which column each table is sorted. @type {Map<string, {title: string, falling: boolean}>} */

@@ -27,7 +27,7 @@ export default function page(app, id) {
 		title: `Task ${id}`,
 		async load() {
 			[task, { attempts }] = await Promise.all([get(path`tasks/${id}`), get(path`tasks/${id}/attempts`)]);
-			if (task.method || task.url)
+			if (task.state === 'finished' ? task.method : attempts.some(({ status }) => status !== null))
 				await loadAnswer().catch((error) => { response = { error }; });
 		},
 		actions: () => (task ? buttons(app, task) : null),

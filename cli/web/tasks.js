@@ -79,17 +79,17 @@ function form(app, filters) {
 		h('div', {}, field('Queue', 'queue', filters.queue, { list: 'queue-names' }),
 			h('datalist', { id: 'queue-names' }, (app.stats?.queues || []).map((one) => h('option', { value: one.queue })))),
 		field('Key begins with', 'key_prefix', filters.key_prefix),
-		field('Error matches', 'error', filters.error, { placeholder: 'timeout|refused' })),
+		field('Error matches', 'error', filters.error, { placeholder: 'timeout|refused' }),
+		h('div.buttons', {}, h('button.primary', { type: 'submit' }, icon('tasks'), 'Search'),
+			Object.keys(filters).length > 0 ? button('Clear', () => app.go('#/tasks'), { class: 'quiet' }) : null)),
 	h('fieldset.states', {}, h('legend.hidden', {}, 'State'), states.map((name) => h('label.chip', { class: `tone-${name}` },
 		h('input', { type: 'checkbox', name: 'state', value: name, checked: wanted.includes(name) }),
 		h('span', {}, icon(`state-${name}`), name)))),
-	h('details', { open: used > 0 }, h('summary', {}, 'More filters'), h('div.fields', {},
+	h('details.rest', { open: used > 0 }, h('summary', {}, 'More filters'), h('div.fields', {},
 		field('Kind', 'kind', filters.kind), field('Key', 'key', filters.key), field('Group', 'group_key', filters.group_key),
 		field('Payload contains (JSON)', 'payload', filters.payload, { placeholder: '{"order": 7}' }),
 		field('Class of a failure', 'class', filters.class, { placeholder: 'timeout' }), field('Worker', 'worker', filters.worker),
-		at('Submitted since', 'since'), at('Submitted before', 'until'))),
-	h('div.buttons', {}, Object.keys(filters).length > 0 ? button('Clear', () => app.go('#/tasks'), { class: 'quiet' }) : null,
-		h('button.primary', { type: 'submit' }, icon('tasks'), 'Search')));
+		at('Submitted since', 'since'), at('Submitted before', 'until'))));
 }
 
 function read(form) {
@@ -134,11 +134,11 @@ function list(app, tasks, ids) {
 
 function glance(row) {
 	if (row.error)
-		return h('span.error', {}, start(row.error, 110));
+		return h('span', { class: row.state === 'cancelled' ? 'note' : 'error' }, start(row.error, 200));
 	const text = row.payload_start ?? (row.payload instanceof Raw ? row.payload.text : '');
 	if (!text)
 		return '–';
-	return h('code', {}, start(text, 80), row.payload_bytes > 200 ? h('span.note', {}, ` ${bytes(row.payload_bytes)}`) : null);
+	return h('code', {}, start(text, 160), row.payload_bytes > 200 ? h('span.note', {}, ` ${bytes(row.payload_bytes)}`) : null);
 }
 
 /* ---- many at once ------------------------------------------------------------------------------------ */
