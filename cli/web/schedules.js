@@ -90,7 +90,9 @@ function single(app, name) {
 				key: (row) => `${row.run_at} ${row.fired_at}`,
 				redraw: app.redraw,
 				empty: nothing('None yet', 'It has not fired yet.', 'schedules'),
-				columns: [{ title: 'Time', class: 'nowrap', cell: (row) => time(row.run_at) }, { title: 'Fired', cell: (row) => when(row.fired_at) },
+				columns: [
+					{ title: 'Time', class: 'nowrap', cell: (row) => time(row.run_at) },
+					{ title: 'Fired', cell: (row) => when(row.fired_at) },
 					{ title: 'Outcome', cell: (row) => outcome(row.outcome) },
 					{ title: 'Task', cell: (row) => (row.task_id ? taskLink(row.task_id) : '–') },
 					{ title: 'Error', class: 'wide', cell: (row) => (row.error ? h('span.error', {}, visible(row.error)) : '–') }],

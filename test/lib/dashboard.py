@@ -97,7 +97,7 @@ class Browser:
     def loaded(self):
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            if self.run("return !!document.querySelector('main.login, .content') && !document.querySelector('.loading')"):
+            if self.run("return !!document.querySelector('main.login, .content, .fault') && !document.querySelector('.loading')"):
                 return self
             time.sleep(0.02)
         raise RuntimeError('the page is not there: ' + self.text('body'))
@@ -184,7 +184,8 @@ def rows(css='table.cards'):
     """A table as dictionaries by heading."""
     return browser.run("""
         return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map((tr) =>
-            Object.fromEntries([...tr.querySelectorAll('td')].map((td) => [td.dataset.label || '', td.innerText.trim()])))""", css)
+            ({id: tr.querySelector('.id')?.innerText, ...Object.fromEntries([...tr.querySelectorAll('td')].map((td) =>
+                [td.dataset.label || '', td.innerText.trim()]))}))""", css)
 
 
 def facts():
@@ -248,10 +249,10 @@ def look_queue():
 def look_tasks():
     browser.go('tasks')
     wanted = sql('select id, state, queue from taskq.find_tasks("limit" => 50) where id is not null order by id desc')
-    until('tasks: the newest', lambda: '\n'.join(f"{r['Task'].splitlines()[0]}|{r['State']}|{r['Queue']}" for r in rows()) == wanted)
+    until('tasks: the newest', lambda: '\n'.join(f"{r['id']}|{r['State']}|{r['Queue']}" for r in rows()) == wanted)
     browser.go('tasks?queue=mail&state=dead&error=mailbox')
     wanted = sql("select id from taskq.find_tasks('mail', '{dead}', error => 'mailbox') where id is not null order by id desc")
-    until('tasks: a search in the address', lambda: '\n'.join(r['Task'].splitlines()[0] for r in rows()) == wanted and wanted != '')
+    until('tasks: a search in the address', lambda: '\n'.join(r['id'] for r in rows()) == wanted and wanted != '')
     check('tasks: says how far it looked', 'looked at' in browser.text('.more'))
     equal('tasks: the form shows the search', browser.run("return document.querySelector('[name=error]').value"), 'mailbox')
     browser.go('tasks?payload=' + '%7B%22big%22%3A%20123456789012345678901234567890%7D')
@@ -291,7 +292,7 @@ def look_others():
     wanted = sql('select worker, running from taskq.workers order by 1')
     until('workers: those of the view', lambda: '\n'.join(f"{r['Worker']}|{r['Running']}" for r in rows()) == wanted and wanted != '')
     browser.go('health')
-    until('health: each check', lambda: sorted(browser.texts('.checks strong')) == sql('select "check" from taskq.status() order by 1 collate "C"').splitlines())
+    until('health: each check', lambda: sorted(browser.texts('.checks strong')) == sql('select "check" from taskq.status() order by "check" collate "C"').splitlines())
     browser.go('nowhere')
     until('a page that does not exist', lambda: 'no such page' in browser.text('main'))
 
