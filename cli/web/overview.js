@@ -25,7 +25,7 @@ export default function page(app) {
 			const looks = needsLook(queues, endpoints, app.stats?.queues || []);
 			return [
 				verdict(app, bad, looks),
-				tiles(app, self.window),
+				tiles(app, self.window, new Set(queues.filter((queue) => queue.paused).map((queue) => queue.queue))),
 				h('div.grid.two-one', {}, backlog, attention(looks)),
 				h('div.grid.two', {}, throughput, failures),
 				bad.length > 0 ? card('Checks', checks(bad), h('p', {}, h('a', { href: '#/health' }, 'All checks'))) : null,
@@ -47,11 +47,11 @@ function verdict(app, bad, looks) {
 		bad.length > 0 ? `${count(bad.length, 'check')}: ${bad.map((check) => check.check).join(', ')}` : count(looks.length, 'queue')));
 }
 
-function tiles(app, window) {
+function tiles(app, window, paused) {
 	const { stats } = app;
 	if (!stats)
 		return null;
-	const now = totals(stats.queues);
+	const now = totals(stats.queues, paused);
 	const line = (name, tone) => (stats.series ? spark(points(stats, name, span(stats, window), 60), tone) : null);
 	const failed = (stats.series?.dead_per_s || []).reduce((sum, one) => sum + one * stats.series.step, 0);
 	return h('div.tiles', {},
@@ -75,7 +75,7 @@ function needsLook(queues, endpoints, stats) {
 			reasons.push(['bad', 'secrets missing']);
 		if (endpoint && endpoint.circuit !== 'closed')
 			reasons.push(['bad', `circuit ${endpoint.circuit}`]);
-		if (one.oldest_due_age > 60)
+		if (one.oldest_due_age > 60 && !queue.paused)
 			reasons.push([one.oldest_due_age > 900 ? 'bad' : 'warn', `due for ${duration(one.oldest_due_age)}`]);
 		if (one.dead_per_s > 0)
 			reasons.push(['bad', `failing, ${rate(one.dead_per_s)}`]);

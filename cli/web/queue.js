@@ -27,7 +27,7 @@ export default function page(app, name) {
 			return;
 		at = Date.now();
 		const [failed, grants, config] = await Promise.all([
-			get(`tasks${query({ queue: name, state: 'dead', limit: 8, preview: 200 })}`),
+			get(`tasks${query({ queue: name, state: 'dead', limit: 5, preview: 200 })}`),
 			get('grants').catch(() => null),
 			app.may('admin') ? get('config').catch(() => null) : null]);
 		dead = failed.tasks;
@@ -58,7 +58,8 @@ export default function page(app, name) {
 					oldest(now.oldest_due_age)),
 				h('div.grid.two', {}, backlog, throughput),
 				h('div.grid.two', {}, failures, newest(name, dead)),
-				h('div.grid.two', {}, card('Workers', workersOf(app, workers)), configuration(app, queue, extras)),
+				h('div.grid.two', {}, h('div', {}, card('Workers', workersOf(app, workers))),
+					h('div', {}, configuration(app, queue, extras))),
 			];
 		},
 	};
@@ -70,9 +71,24 @@ function entry(config, name) {
 	for (const section of ['queues', 'endpoints']) {
 		const found = config?.[section]?.[name];
 		if (found)
-			return `${section}:\n  ${JSON.stringify(name)}: ${JSON.stringify(found)}`;
+			return yaml({ [section]: { [name]: found } });
 	}
 	return '';
+}
+
+/* As a person would write it in the file. */
+function yaml(value, indent = '') {
+	return Object.entries(value).map(([name, inside]) => {
+		if (Array.isArray(inside))
+			return `${indent}${scalar(name)}: [${inside.map(scalar).join(', ')}]`;
+		const deeper = inside !== null && typeof inside === 'object';
+		return `${indent}${scalar(name)}:${deeper ? `\n${yaml(inside, `${indent}  `)}` : ` ${scalar(inside)}`}`;
+	}).join('\n');
+}
+
+function scalar(value) {
+	const plain = /^[a-z][\w -]*$/i.test(value) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(value);
+	return typeof value === 'string' && plain ? value : JSON.stringify(value);
 }
 
 function newest(name, dead) {

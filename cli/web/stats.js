@@ -44,13 +44,14 @@ export async function look(window = 60, queue = '') {
 	return latest;
 }
 
-/** @param {QueueNow[]} queues */
-export function totals(queues) {
+/** A queue that is paused makes nobody wait by accident.
+ * @param {QueueNow[]} queues @param {Set<string>} paused */
+export function totals(queues, paused) {
 	const sum = (/** @type {keyof QueueNow} */ name) => queues.reduce((n, queue) => n + Number(queue[name] || 0), 0);
 	return {
 		pending: sum('pending'), due: sum('due'), running: sum('running'), dead: sum('dead'),
 		finished_per_s: sum('finished_per_s'), dead_per_s: sum('dead_per_s'),
-		oldest_due_age: Math.max(0, ...queues.map((queue) => queue.oldest_due_age)),
+		oldest_due_age: Math.max(0, ...queues.map((one) => (paused.has(one.queue) ? 0 : one.oldest_due_age))),
 	};
 }
 

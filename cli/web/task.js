@@ -110,21 +110,21 @@ function failed(attempt) {
 /* The parts of an exchange, as a bar and in words. */
 function timings(attempt) {
 	const { elapsed } = attempt;
-	const parts = [['DNS', attempt.dns], ['connect', attempt.connect], ['TLS', attempt.tls], ['first byte', attempt.first_byte]]
-		.filter(([, seconds]) => seconds !== null);
-	const spent = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+	const parts = [['dns', 'DNS', attempt.dns], ['connect', 'connect', attempt.connect], ['tls', 'TLS', attempt.tls],
+		['first', 'first byte', attempt.first_byte]].filter(([, , seconds]) => seconds !== null);
+	const spent = parts.reduce((sum, [, , seconds]) => sum + seconds, 0);
 	if (parts.length > 0 && elapsed > spent)
-		parts.push(['rest', elapsed - spent]);
+		parts.push(['rest', 'rest', elapsed - spent]);
 	let x = 0;
-	const bar = parts.map(([, seconds], i) => {
+	const bar = parts.map(([part, , seconds]) => {
 		const width = elapsed > 0 ? (100 * seconds) / elapsed : 0;
-		const rect = h('rect', { class: `part-${i}`, x, y: 0, width: Math.max(width, 0.5), height: 6 });
+		const rect = h('rect', { class: `part-${part}`, x, y: 0, width: Math.max(width, 0.5), height: 6 });
 		x += width;
 		return rect;
 	});
 	return h('div.timings', {},
 		parts.length > 0 ? h('svg', { viewBox: '0 0 100 6', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, bar) : null,
-		h('p.note', {}, [`${duration(elapsed)} in all`, ...parts.map(([name, seconds]) => `${name} ${duration(seconds)}`)].join(' · ')));
+		h('p.note', {}, [`${duration(elapsed)} in all`, ...parts.map(([, name, seconds]) => `${name} ${duration(seconds)}`)].join(' · ')));
 }
 
 /* ---- what it holds ------------------------------------------------------------------------------- */
