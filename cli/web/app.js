@@ -254,9 +254,9 @@ function who() {
 function live() {
 	const reason = app.paused ? 'Paused' : trouble ? 'Trying again' : held() ? 'Held' : 'Live';
 	const tone = { Paused: 'off', Held: 'off', Live: 'on' }[reason] || 'bad';
-	return h('button.live', { type: 'button', class: tone, 'aria-pressed': String(app.paused),
+	return h('button.live', { type: 'button', class: tone,
 		title: held() && !app.paused ? `Held: ${held()}` : 'Pause or resume the refresh (p)',
-		'aria-label': app.paused ? 'Resume the refresh' : 'Pause the refresh',
+		'aria-label': `${reason}: ${app.paused ? 'resume' : 'pause'} the refresh`,
 		on: { click: () => app.pause() } }, h('span.dot', {}), reason, icon(app.paused ? 'play' : 'pause'));
 }
 
