@@ -188,7 +188,9 @@ else
 	skip "cppcheck" "needs cppcheck $cppcheck_version"
 fi
 check "sql" python3 scripts/lint_sql.py --regress "$(private_make print-REGRESS)" sql/[0-9]*.sql
-check "dashboard: no text becomes elements or code, nothing from elsewhere" python3 scripts/lint_web.py
+# shellcheck disable=SC2046
+check "dashboard: no text becomes elements or code, nothing from elsewhere" python3 scripts/lint_web.py cli/web \
+	$(make -s --no-print-directory -C cli print-WEB)
 if command -v tsc >/dev/null; then
 	check "dashboard: types" dashboard_types
 else

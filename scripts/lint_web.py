@@ -2,7 +2,9 @@
 """lint_web.py
 		Rules of the dashboard's files, which a browser gets as they are.
 
-usage: lint_web.py [DIRECTORY]
+usage: lint_web.py DIRECTORY NAME...
+
+The NAMEs are what the Makefile puts into the program: all files of the directory.
 
 Foreign text meets text nodes alone, elements are made in h.js alone, nothing is fetched from
 elsewhere, and no module grows beyond what one reads at a sitting.  Prints what breaks a rule.
@@ -83,8 +85,10 @@ def check_columns(lines):
 
 
 def main():
-	directory = sys.argv[1] if len(sys.argv) > 1 else 'cli/web'
+	directory = sys.argv[1]
 	total = 0
+	for name in sorted(set(os.listdir(directory)) ^ set(sys.argv[2:])):
+		print(f'{directory}/{name}: either no file, or not in WEB of cli/Makefile')
 	for name in sorted(os.listdir(directory)):
 		with open(os.path.join(directory, name), encoding='utf-8') as file:
 			lines = file.read().splitlines()
