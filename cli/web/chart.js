@@ -107,7 +107,7 @@ function greatest(options) {
 /* Times of the day that are round, whatever zone they are shown in. */
 function times(options, n, wanted) {
 	const span = options.step * (n - 1);
-	const step = [60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600].find((s) => span / s <= wanted) || 43200;
+	const step = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600].find((s) => span / s <= wanted) || 43200;
 	const shift = settings.utc ? 0 : new Date(options.end * 1000).getTimezoneOffset() * 60;
 	const first = options.end - span;
 	const marks = [];

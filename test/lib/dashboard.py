@@ -5,8 +5,9 @@
 usage: dashboard.py CONFIG
 
 CONFIG is JSON: "base" and "prefixed" (addresses of the dashboard, the latter behind a proxy), "tokens" (by role:
-admin, reader), "psql" (a command that takes a statement as its last argument), "restart" (a command that restarts
-the database), "large" (the long set, too), "pictures" (a directory, or null).
+admin, reader), "psql" (a command that takes a statement as its last argument), "stop" and "start" (commands for the
+server), "large" (the long set, too), "pictures" (a directory, or null), "traffic" (for how many seconds there is some
+before pictures are taken).
 
 Prints a line "ok NAME" or "not ok NAME" for each thing it has looked at, and what it saw below those that are wrong.
 Waits for what is to come, never for a time.  Chromium and its driver are Debian's: nothing is fetched.
@@ -292,7 +293,8 @@ def look_others():
     wanted = sql('select worker, running from taskq.workers order by 1')
     until('workers: those of the view', lambda: '\n'.join(f"{r['Worker']}|{r['Running']}" for r in rows()) == wanted and wanted != '')
     browser.go('health')
-    until('health: each check', lambda: sorted(browser.texts('.checks strong')) == sql('select "check" from taskq.status() order by "check" collate "C"').splitlines())
+    wanted = sql('select "check" from taskq.status() order by "check" collate "C"').splitlines()
+    until('health: each check', lambda: sorted(browser.texts('.checks strong')) == wanted)
     browser.go('nowhere')
     until('a page that does not exist', lambda: 'no such page' in browser.text('main'))
 
@@ -558,10 +560,12 @@ while (walker.nextNode()) {
     const ratio = contrast(over(rgba(e instanceof SVGElement ? style.fill : style.color), back), back);
     if (ratio < 4.5) weak.push(`${ratio.toFixed(2)} ${e.tagName}.${e.getAttribute('class')}: ${walker.currentNode.data.trim().slice(0, 40)}`);
 }
-const nameless = [...document.querySelectorAll('button, a[href], input, select, textarea, summary, [tabindex="0"]')].filter((e) =>
-    e.checkVisibility() && !(e.getAttribute('aria-label') || e.innerText?.trim() || e.labels?.length || e.getAttribute('title') || e.getAttribute('aria-labelledby')
-    || e.getAttribute('aria-hidden') === 'true')).map((e) => e.outerHTML.slice(0, 120));
-const small = [...document.querySelectorAll('button, input[type=checkbox]')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 16).map((e) => e.outerHTML.slice(0, 120));
+const controls = [...document.querySelectorAll('button, a[href], input, select, textarea, summary, [tabindex="0"]')];
+const isNamed = (e) => ['aria-label', 'aria-labelledby', 'title'].some((name) => e.getAttribute(name)) || e.innerText?.trim() || e.labels?.length;
+const nameless = controls.filter((e) => e.checkVisibility() && !isNamed(e) && e.getAttribute('aria-hidden') !== 'true')
+    .map((e) => e.outerHTML.slice(0, 120));
+const small = [...document.querySelectorAll('button, input[type=checkbox]')]
+    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 16).map((e) => e.outerHTML.slice(0, 120));
 const twice = [...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i);
 return {weak: [...new Set(weak)].slice(0, 12), nameless, small, twice, headings: document.querySelectorAll('h1').length};
 """
@@ -574,9 +578,54 @@ def inspect(name):
     equal(f'{name}: one heading, no id twice', (found['headings'], found['twice']), (1, []))
 
 
+TRAFFIC = """
+select count(taskq.submit('mail', jsonb_build_object('to', 'ada' || g || '@example.com', 'template', 'welcome', 'order', g * 7919),
+    key => format('order-%s-%s', SECOND, g), kind => 'welcome')) from generate_series(1, 20 + SECOND % 37) g;
+select count(taskq.submit('thumbnails', jsonb_build_object('image', g, 'sizes', array[64, 256]), kind => 'resize'))
+    from generate_series(1, case when SECOND % 180 < 60 then 55 else 34 end) g;
+select count(taskq.submit_http(endpoint => 'billing', payload => jsonb_build_object('invoice', g), kind => 'invoice.paid'))
+    from generate_series(1, 3) g;
+select taskq.submit_http(endpoint => 'crm', path => '/status/503', payload => '{"contact": 812, "state": "active"}', kind => 'contact.changed')
+    where SECOND % 4 = 0;
+do $$
+declare
+    t record;
+begin
+    for t in select * from taskq.acquire('mail', 42, worker => 'worker-' || SECOND % 3 + 1) loop
+        if random() < 0.004 then
+            perform taskq.fail(t.id, t.token, 'SMTP 550 no such user', retryable => false);
+        else
+            perform taskq.finish(t.id, t.token, '{"sent": true}');
+        end if;
+    end loop;
+    for t in select * from taskq.acquire('thumbnails', 40, worker => 'gpu-' || SECOND % 2 + 1) loop
+        if random() < 0.98 then
+            perform taskq.finish(t.id, t.token);
+        end if;
+    end loop;
+end $$;
+"""
+
+
+def traffic():
+    """For pictures: a shop in the afternoon, whose customer database is down."""
+    seconds = config['traffic']
+    if seconds == 0:
+        return
+    sql("select taskq.create_queue('thumbnails'), taskq.create_queue('search-index'), taskq.drop_queue('bulk', force => true)")
+    sql("select taskq.create_endpoint('billing', url || '/slow/40', max_running => 8) from taskq.endpoints where endpoint = 'crm'")
+    sql("select taskq.rotate_secret('billing'), taskq.purge_queue('default')")
+    browser.go('')
+    for second in range(seconds):
+        began = time.monotonic()
+        sql(TRAFFIC.replace('SECOND', str(second)))
+        time.sleep(max(0, 1 - time.monotonic() + began))
+
+
 def looks():
     """Every page in both themes, wide and narrow."""
-    dead = sql("select max(id) from taskq.tasks where queue = 'mail' and state = 'dead'")
+    traffic()
+    dead = sql("select id from taskq.tasks where state = 'dead' order by queue = 'crm' and attempt > 1 desc, id desc limit 1")
     places = {'overview': '', 'queues': 'queues', 'queue': 'queues/mail', 'tasks': 'tasks', 'task': f'tasks/{dead}', 'endpoints': 'endpoints',
         'schedules': 'schedules', 'schedule': 'schedules/nightly', 'workers': 'workers', 'health': 'health', 'settings': 'settings'}
     backgrounds = []
