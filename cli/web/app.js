@@ -44,6 +44,8 @@ let checked = 0;
 /** @type {Page | null} */
 let page = null;
 let loaded = false;
+/* The address that the page is for. */
+let where = '';
 let trouble = null;
 let open = false;
 let timer = 0;
@@ -179,6 +181,7 @@ function find() {
 
 async function turn() {
 	open = false;
+	where = location.hash;
 	page = find();
 	loaded = !page.load;
 	trouble = null;
@@ -213,7 +216,7 @@ function frame() {
 			who()),
 		h('div.body', {},
 			h('div.bar', {}, search(app), live()),
-			h('main', { id: 'main', tabindex: '-1', key: location.hash.split('?')[0] },
+			h('main', { id: 'main', tabindex: '-1', key: where.split('?')[0], 'aria-busy': String(!loaded), 'data-place': where },
 				h('div.head', {}, h('h1', { tabindex: '-1' }, page?.heading || page?.title),
 					h('div.buttons', {}, loaded ? page?.actions?.() : null)),
 				trouble ? fault(trouble) : null,
