@@ -87,6 +87,7 @@ export async function bytesOf(name) {
 		throw await fault(response);
 	return {
 		status: Number(response.headers.get('X-Taskq-Status')),
+		elapsed: response.headers.has('X-Taskq-Elapsed') ? Number(response.headers.get('X-Taskq-Elapsed')) : null,
 		truncated: response.headers.get('X-Taskq-Truncated') === 'true',
 		type: response.headers.get('Content-Type') || '',
 		data: new Uint8Array(await response.arrayBuffer()),

@@ -244,9 +244,9 @@ function item([name, title, picture]) {
 
 function who() {
 	const dark = settings.theme === 'dark' || (settings.theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
-	const { name, role, anonymous } = app.who;
+	const { name, role, anonymous, database } = app.who;
 	return h('div.who', {},
-		h('p', {}, h('strong', {}, name || role), name && name !== role ? h('span.note', {}, role) : null),
+		h('p', {}, h('strong', {}, name || role), h('span.note', {}, [name && name !== role ? role : '', database].filter(Boolean).join(', '))),
 		h('button.quiet', { type: 'button', 'aria-label': dark ? 'Light theme' : 'Dark theme', title: dark ? 'Light theme' : 'Dark theme',
 			on: { click: () => { change({ theme: dark ? 'light' : 'dark' }); draw(); } } }, icon(dark ? 'sun' : 'moon')),
 		anonymous ? null : h('button.quiet', { type: 'button', 'aria-label': 'Log out', title: 'Log out',

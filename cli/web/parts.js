@@ -39,10 +39,10 @@ export function when(text) {
 	return text ? h('time', { datetime: text, title: time(text, true) }, ago(text)) : '–';
 }
 
-/** @param {[string, any][]} rows name and value; without a value, a row is left out */
+/** @param {[any, any][]} rows name and value; without a value, a row is left out */
 export function facts(rows) {
 	return h('dl.facts', {}, rows.filter(([, value]) => value !== null && value !== undefined && value !== '')
-		.map(([name, value]) => h('div', { key: name }, h('dt', {}, name), h('dd', {}, value))));
+		.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
 export function card(title, ...inside) {

@@ -5,7 +5,7 @@ import { get, path, post, query } from './api.js';
 import { runBulk } from './bulk.js';
 import { charts, windowChoice } from './charts.js';
 import { ask, say } from './dialog.js';
-import { count, lasts, member, number, rate, short, start, visible } from './format.js';
+import { count, duration, lasts, member, number, rate, short, start, visible } from './format.js';
 import { h } from './h.js';
 import { Raw } from './json.js';
 import { badge, button, card, facts, field, foreign, nothing, oldest, taskLink, tile, when } from './parts.js';
@@ -124,9 +124,20 @@ function configuration(app, queue, { grants, config }) {
 			['Payloads of finished tasks', queue.keep_payload ? 'kept' : 'not kept'], ['Origin', queue.keep_origin ? 'kept' : ''],
 			['Executor', queue.executor], ['Made', queue.created_at ? when(queue.created_at) : '']]),
 		['on_finish', 'on_dead'].map((name) => (queue[name] ? foreign(name, queue[name], app.redraw, { id: name }) : null)),
+		queue.limits?.length > 0 ? [h('h3', {}, 'Limits'), facts(queue.limits.map((limit) => [limitOf(limit), limitWords(limit)]))] : null,
 		grants?.length > 0 ? [h('h3', {}, 'Grants'), facts(grants.map((grant) => [grant.role, grant.privileges.join(', ')]))] : null,
 		config ? [foreign('In the file for taskq apply', config, app.redraw, { id: 'config' }),
 			h('p.note', {}, 'Change it there: the dashboard changes no settings.')] : null);
+}
+
+/** The whole queue, every group, or one. */
+function limitOf({ scope, group_key: group }) {
+	return group === null ? scope : [`${scope} `, h('bdi', {}, visible(group))];
+}
+
+function limitWords({ max_running: running, rate: starts, per, burst, weight }) {
+	return [running === null ? '' : `${number(running)} at a time`, starts === null ? '' : `${number(starts)} in ${duration(per)}`,
+		burst === null ? '' : `${number(burst)} at once`, weight > 1 ? `weight ${weight}` : ''].filter(Boolean).join(', ') || 'none';
 }
 
 /* ---- what can be done ------------------------------------------------------------------------- */

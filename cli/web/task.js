@@ -145,10 +145,11 @@ function holds(app, task) {
 function answer(app, id, response) {
 	if (response.error)
 		return fault(response.error);
-	const { status, type, data, truncated } = response;
+	const { status, type, data, truncated, elapsed } = response;
 	const body = decoded(data);
 	return [h('p', {}, badge(String(status), status < 400 ? 'good' : 'bad'),
-		h('span.note', {}, ` ${visible(type)}, ${bytes(data.length)}${truncated ? ', the beginning of it' : ''}`)),
+		h('span.note', {}, ` ${visible(type)}, ${bytes(data.length)}${truncated ? ', the beginning of it' : ''}`
+			+ (elapsed === null ? '' : ` in ${duration(elapsed)}`))),
 		data.length === 0 ? h('p.note', {}, 'It has no body.')
 			: body !== null ? foreign('Body', body, app.redraw, { id: `${id} answer`, json: /json/.test(type) })
 				: [foreign('Body', hex(data), app.redraw, { id: `${id} answer` }),

@@ -245,6 +245,7 @@ def look_queue():
     equal('queue: its policy', facts()['Retry policy'], sql("select retry from taskq.queues where queue = 'mail'"))
     equal('queue: its newest dead tasks', browser.texts('.failures .id'),
         sql("select id from taskq.find_tasks('mail', '{dead}', \"limit\" => 8) order by id desc").splitlines())
+    check('queue: its limit', facts().get('queue') == '50 at a time', facts())
     check('queue: the grants', 'view' in facts().get('shop_app', ''), facts())
 
 

@@ -38,7 +38,7 @@ create role gateway login noinherit;
 grant ops_role, viewer, taskq_reader to gateway;
 select taskq.create_retry_policy('twice', backoff => 'fixed', base => '0', max_attempts => 2);
 select taskq.create_queue('mail', retry => 'twice'), taskq.create_queue('bulk'), taskq.create_queue('archive'),
-	taskq.create_queue('reports'), taskq.grant_queue('mail', 'shop_app', '{view, submit}'), taskq.pause_queue('reports');
+	taskq.create_queue('reports'), taskq.set_limit('mail', max_running => 50), taskq.grant_queue('mail', 'shop_app', '{view, submit}'), taskq.pause_queue('reports');
 select taskq.schedule('nightly', '{"queue": "reports", "payload": {"report": 7}}', cron => '0 3 * * *', timezone => 'Europe/Berlin');
 END
 my $endpoint = $receiver->url('');
