@@ -202,7 +202,9 @@ function draw() {
 		patch(root.firstChild, fresh);
 	else
 		root.append(fresh);
-	document.title = app.who && page ? `${page.title} · taskq` : 'taskq';
+	// So that a tab in the background tells, too.
+	const bad = app.who ? wrong(app.status).length : 0;
+	document.title = `${bad > 0 ? `(${bad}) ` : ''}${app.who && page ? `${page.title} · ` : ''}taskq`;
 }
 
 function frame() {
@@ -246,7 +248,8 @@ function who() {
 	const dark = settings.theme === 'dark' || (settings.theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
 	const { name, role, anonymous, database } = app.who;
 	return h('div.who', {},
-		h('p', {}, h('strong', {}, name || role), h('span.note', {}, [name && name !== role ? role : '', database].filter(Boolean).join(', '))),
+		h('p', {}, h('strong', {}, name || role),
+			h('span.note', {}, [name && name !== role ? role : '', database].filter(Boolean).join(', '))),
 		h('button.quiet', { type: 'button', 'aria-label': dark ? 'Light theme' : 'Dark theme', title: dark ? 'Light theme' : 'Dark theme',
 			on: { click: () => { change({ theme: dark ? 'light' : 'dark' }); draw(); } } }, icon(dark ? 'sun' : 'moon')),
 		anonymous ? null : h('button.quiet', { type: 'button', 'aria-label': 'Log out', title: 'Log out',

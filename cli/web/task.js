@@ -178,7 +178,7 @@ function buttons(app, task) {
 			? button('Run now', () => app.act(() => post(path`tasks/${id}/reschedule`), `Task ${id} is due now`),
 				{ class: 'primary', icon: 'play' }) : null,
 		live && app.mayCancel(queue) ? button('Cancel…', () => cancel(app, task), { class: 'danger-quiet', icon: 'close' }) : null,
-		h('details.menu', { on: { focusout: closeMenu } }, h('summary.button', {}, icon('copy'), 'Copy'),
+		h('details.menu', { on: { focusout: closeMenu, keydown: closeMenu } }, h('summary.button', {}, icon('copy'), 'Copy'),
 			h('div.sheet', {}, button('as curl', () => copy(asCurl(task), 'Command')),
 				button('as SQL', () => copy(asSql(task), 'Statement')), button('the link', () => copy(location.href, 'Link')))),
 	];
@@ -186,7 +186,7 @@ function buttons(app, task) {
 
 function closeMenu(event) {
 	const menu = event.currentTarget;
-	if (!menu.contains(event.relatedTarget))
+	if (event.type === 'keydown' ? event.key === 'Escape' : !menu.contains(event.relatedTarget))
 		menu.open = false;
 }
 

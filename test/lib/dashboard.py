@@ -218,6 +218,7 @@ def look_overview():
     equal('overview: running tasks', number(tile('Running')), int(stats[1]))
     until('overview: the paused queue needs a look', lambda: 'paused' in browser.text('.looks'))
     check('overview: a check that is not ok', 'paused queues' in browser.text('.verdict'))
+    check('overview: the tab says how many', browser.driver.title.startswith('('), browser.driver.title)
     equal('overview: three charts with words', len(browser.all('figure.chart svg[role=img] > title')), 3)
     check('overview: they say what they show', 'Pending: now' in browser.run("return document.querySelector('figure.chart desc').textContent"))
     browser.press('Backlog as a table')
