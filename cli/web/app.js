@@ -1,12 +1,12 @@
 // app.js
 //		The frame of the dashboard: which page is shown, who is logged in, the refresh.
 
-import { ApiError, events, get, logout } from './api.js';
+import { ApiError, events, get } from './api.js';
 import { fault, say } from './dialog.js';
 import { h, icon, patch } from './h.js';
 import { listenToKeys } from './keys.js';
 import { look } from './stats.js';
-import { change, dress, settings } from './settings.js';
+import { dress, settings } from './settings.js';
 import endpoints from './endpoints.js';
 import health from './health.js';
 import login from './login.js';
@@ -19,6 +19,7 @@ import task from './task.js';
 import tasks from './tasks.js';
 import workers from './workers.js';
 import { search } from './search.js';
+import { side } from './side.js';
 import { wrong } from './parts.js';
 
 /**
@@ -31,10 +32,6 @@ import { wrong } from './parts.js';
  * @property {() => Promise<void>} [load] gets what it shows; again at each refresh
  * @property {() => any} render
  */
-
-const menu = [['', 'Overview', 'overview'], ['queues', 'Queues', 'queues'], ['tasks', 'Tasks', 'tasks'],
-	['endpoints', 'Endpoints', 'endpoints'], ['schedules', 'Schedules', 'schedules'], ['workers', 'Workers', 'workers'],
-	['health', 'Health', 'health'], ['settings', 'Settings', 'settings']];
 
 const lists = { '': overview, queues, tasks, endpoints, schedules, workers, health, settings: settingsPage };
 const details = { queues: queue, tasks: task, schedules };
@@ -87,6 +84,12 @@ export const app = {
 	},
 
 	redraw: () => draw(),
+
+	/** Shows the login. */
+	leave() {
+		this.who = null;
+		draw();
+	},
 
 	async refresh() {
 		clearTimeout(timer);
@@ -209,13 +212,7 @@ function draw() {
 
 function frame() {
 	return h('div.frame', { key: 'frame' },
-		h('header.side', { class: open ? 'open' : null },
-			h('div.top', {},
-				h('a.brand', { href: '#/' }, h('img', { src: 'icon.svg', alt: '', width: '26', height: '26' }), 'taskq'),
-				h('button.quiet.menu-button', { type: 'button', 'aria-expanded': String(open), 'aria-controls': 'nav', 'aria-label': 'Menu',
-					on: { click: () => { open = !open; draw(); } } }, icon(open ? 'close' : 'menu'))),
-			h('nav', { id: 'nav', 'aria-label': 'Pages' }, h('ul', {}, menu.map(item))),
-			who()),
+		side(app, place().name, open, () => { open = !open; draw(); }),
 		h('div.body', {},
 			h('div.bar', {}, search(app), live()),
 			h('main', { id: 'main', tabindex: '-1', key: where.split('?')[0], 'aria-busy': String(!loaded), 'data-place': where },
@@ -235,25 +232,6 @@ function content() {
 			throw error;
 		return null;
 	}
-}
-
-function item([name, title, picture]) {
-	const bad = name === 'health' ? wrong(app.status) : [];
-	const worst = bad.some((one) => one.severity === 'critical') ? 'bad' : 'warn';
-	return h('li', {}, h('a', { href: `#/${name}`, 'aria-current': place().name === name ? 'page' : null }, icon(picture), title,
-		bad.length > 0 ? h(`span.badge.${worst}`, { 'aria-label': `${bad.length} checks need a look` }, String(bad.length)) : null));
-}
-
-function who() {
-	const dark = settings.theme === 'dark' || (settings.theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
-	const { name, role, anonymous, database } = app.who;
-	return h('div.who', {},
-		h('p', {}, h('strong', {}, name || role),
-			h('span.note', {}, [name && name !== role ? role : '', database].filter(Boolean).join(', '))),
-		h('button.quiet', { type: 'button', 'aria-label': dark ? 'Light theme' : 'Dark theme', title: dark ? 'Light theme' : 'Dark theme',
-			on: { click: () => { change({ theme: dark ? 'light' : 'dark' }); draw(); } } }, icon(dark ? 'sun' : 'moon')),
-		anonymous ? null : h('button.quiet', { type: 'button', 'aria-label': 'Log out', title: 'Log out',
-			on: { click: async () => { await logout(); app.who = null; draw(); } } }, icon('leave')));
 }
 
 /** Whether the numbers move, and the button that stops them. */
@@ -286,9 +264,8 @@ async function start() {
 
 events.onLogin = () => {
 	if (app.who) {
-		app.who = null;
 		say('The session has ended. Log in again to go on.', 'bad');
-		draw();
+		app.leave();
 	}
 };
 
