@@ -87,7 +87,7 @@ function last(values) {
 }
 
 /** Steps that a person reads: 1, 2 or 5 times a power of ten. */
-export function ticks(max, wanted = 3, scale = 1) {
+function ticks(max, wanted = 3, scale = 1) {
 	if (!(max > 0))
 		return [0, 1 / scale];
 	const rough = (max * scale) / wanted;
@@ -224,7 +224,7 @@ function hover(element) {
 }
 
 /** What the chart shows, in words. @param {Options} options */
-export function describe(options) {
+function describe(options) {
 	const n = Math.max(...options.series.map((series) => series.values.length));
 	const parts = options.series.map((series) => {
 		const known = /** @type {number[]} */ (series.values.filter((value) => typeof value === 'number'));

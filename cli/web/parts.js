@@ -22,7 +22,7 @@ export function severity(name) {
 	return badge(name, tone, picture);
 }
 
-export function queueHref(name) {
+function queueHref(name) {
 	return `#/queues/${encodeURIComponent(name)}`;
 }
 

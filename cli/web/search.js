@@ -9,7 +9,7 @@ const names = { queue: 'queue', state: 'state', kind: 'kind', key: 'key', error:
 	group: 'group_key' };
 
 /** Where a search leads to. @param {string} text */
-export function destination(text) {
+function destination(text) {
 	const wanted = text.trim();
 	/** @type {Record<string, string>} */
 	const filters = {};

@@ -207,7 +207,7 @@ function literal(word) {
 }
 
 /** The same task once more, through the gateway. */
-export function asCurl(task) {
+function asCurl(task) {
 	const gateway = new URL('../v1/', location.href.split('#')[0]);
 	const members = Object.entries({ url: task.url, method: task.method, kind: task.kind, group_key: task.group_key })
 		.filter(([, value]) => value).map(member);
@@ -218,7 +218,7 @@ export function asCurl(task) {
 }
 
 /** The same task once more, in SQL. */
-export function asSql(task) {
+function asSql(task) {
 	const more = [task.payload ? `payload => ${literal(task.payload.text)}` : '', task.kind ? `kind => ${literal(task.kind)}` : '',
 		task.group_key ? `group_key => ${literal(task.group_key)}` : ''].filter(Boolean);
 	const first = task.url && /^https?:/.test(task.url)
