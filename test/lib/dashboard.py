@@ -161,14 +161,14 @@ class Browser:
         until(f'{role} is logged in', lambda: self.run("return !!document.querySelector('.frame .content')"))
 
     def shot(self, name):
-        """A picture of the whole page."""
+        """Two pictures: of the window, and of the whole page."""
         if not config['pictures']:
             return
         width = self.run('return innerWidth')
-        height = self.run("return Math.max(document.querySelector('main').scrollHeight + 120, 600)")
-        self.size(width, min(height, 2600))
-        self.loaded()
         self.driver.save_screenshot(os.path.join(config['pictures'], name + '.png'))
+        self.size(width, min(self.run("return document.querySelector('main').scrollHeight + 120"), 2600))
+        self.loaded()
+        self.driver.save_screenshot(os.path.join(config['pictures'], f'whole-{name}.png'))
         self.size(width)
 
 
@@ -588,7 +588,8 @@ select count(taskq.submit('thumbnails', jsonb_build_object('image', g, 'sizes', 
     from generate_series(1, case when SECOND % 180 < 60 then 55 else 34 end) g;
 select count(taskq.submit_http(endpoint => 'billing', payload => jsonb_build_object('invoice', g), kind => 'invoice.paid'))
     from generate_series(1, 3) g;
-select taskq.submit_http(endpoint => 'crm', path => '/status/503', payload => '{"contact": 812, "state": "active"}', kind => 'contact.changed')
+select taskq.submit_http(endpoint => 'crm', path => '/status/503', payload => '{"contact": 812, "state": "active"}',
+    kind => 'contact.changed', max_attempts => 2)
     where SECOND % 4 = 0;
 do $$
 declare

@@ -4,7 +4,7 @@
 # The browser is driven by test/lib/dashboard.py, whose lines become those of this test.
 #
 # TASKQ_DASHBOARD_LONG is for `make test-all`: each page also on a narrow screen, a search of 300 000 tasks, and a
-# restart of the server.  TASKQ_PICTURES: a directory for pictures of each page, the ones in docs/images among them;
+# restart of the server.  TASKQ_PICTURES: a directory for pictures of each page, among them those in docs/images;
 # TASKQ_PICTURES_SECONDS: for how long there is traffic before they are taken, so that the charts have something to show.
 
 use strict;
