@@ -33,8 +33,8 @@ import { wrong } from './parts.js';
  * @property {() => any} render
  */
 
-const lists = { '': overview, queues, tasks, endpoints, schedules, workers, health, settings: settingsPage };
-const details = { queues: queue, tasks: task, schedules };
+const lists = new Map(Object.entries({ '': overview, queues, tasks, endpoints, schedules, workers, health, settings: settingsPage }));
+const details = new Map(Object.entries({ queues: queue, tasks: task, schedules }));
 
 const checkEvery = 10000;
 let checked = 0;
@@ -126,7 +126,7 @@ function plan() {
 		if (app.who && !app.paused && !held())
 			await renew();
 		else if (app.who)
-			draw();
+			patch(/** @type {HTMLElement} */ (document.querySelector('.live')), live());
 		plan();
 	}, settings.refresh * 1000);
 }
@@ -135,20 +135,23 @@ async function renew() {
 	const shown = page;
 	if (!app.who || !shown)
 		return;
+	let fault = null;
+	let stats = null;
 	try {
-		const [stats] = await Promise.all([look(shown.window, shown.queue), shown.load?.(), check()]);
-		app.stats = stats;
-		trouble = null;
+		[stats] = await Promise.all([look(shown.window, shown.queue), shown.load?.(), check()]);
 	}
 	catch (error) {
-		trouble = error instanceof ApiError ? error : new ApiError(0, { reason: String(error) });
+		fault = error instanceof ApiError ? error : new ApiError(0, { reason: String(error) });
 		if (!(error instanceof ApiError))
 			console.error(error);
 	}
-	if (shown === page) {
-		loaded = true;
-		draw();
-	}
+	// What was asked for a page that is gone is of no use to the one that is there.
+	if (shown !== page)
+		return;
+	app.stats = stats || app.stats;
+	trouble = fault;
+	loaded = true;
+	draw();
 }
 
 async function check() {
@@ -176,7 +179,7 @@ function place() {
 /** @returns {Page} */
 function find() {
 	const { name, args, query } = place();
-	const make = args.length > 0 && args[0] !== '' ? details[name] : lists[name];
+	const make = (args.length > 0 && args[0] !== '' ? details : lists).get(name);
 	return make ? make(app, args[0] || '', query) : {
 		title: 'Not found', render: () => h('p', {}, 'There is no such page. ', h('a', { href: '#/' }, 'Overview')),
 	};
@@ -252,8 +255,10 @@ async function start() {
 	}
 	catch (error) {
 		app.who = null;
-		if (error.status !== 401)
+		if (error.status !== 401) {
 			say(error.message, 'bad');
+			setTimeout(start, 3000);
+		}
 	}
 	checked = 0;
 	if (app.who)

@@ -67,7 +67,7 @@ async function dryRun(action, filters) {
 
 /** Does it; tells of each batch. @param {{stopped: boolean, done: number, skipped: number, failed: number}} run */
 async function all(action, filters, values, run, tell) {
-	const natively = isNative(action, filters);
+	let natively = isNative(action, filters);
 	let more = true;
 	let after = '';
 	while (more && !run.stopped) {
@@ -78,7 +78,9 @@ async function all(action, filters, values, run, tell) {
 			const answer = await post('bulk', body(action, limited, extra));
 			run.done += answer.done;
 			run.skipped += answer.skipped;
-			more = answer.more && answer.done > 0;
+			more = answer.more;
+			// The gateway looks at so many tasks and found none: what lies behind them is searched page by page.
+			natively = answer.done > 0;
 		}
 		else {
 			const found = await searched(action, filters, after, 200);
@@ -139,7 +141,7 @@ export function runBulk(app, action, filters) {
 				run.phase === 'asking' ? options(app, action) : null,
 				h('div.buttons', {},
 					run.phase === 'running' ? button('Stop', () => { run.stopped = true; draw(); }) : button('Close', () => dialog.close()),
-					run.phase === 'asking' && run.found?.n > 0
+					run.phase === 'asking' && (run.found?.n > 0 || run.found?.more)
 						? h('button', { type: 'submit', class: action === 'cancel' ? 'danger' : 'primary' },
 							run.found.more ? `${verb} all` : `${verb} ${count(run.found.n, 'task')}`) : null));
 		}

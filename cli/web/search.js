@@ -5,8 +5,8 @@ import { h, icon } from './h.js';
 import { query } from './api.js';
 
 /* What may stand before a colon, and the filter that it is. */
-const names = { queue: 'queue', state: 'state', kind: 'kind', key: 'key', error: 'error', worker: 'worker', class: 'class',
-	group: 'group_key' };
+const names = new Map(Object.entries({ queue: 'queue', state: 'state', kind: 'kind', key: 'key', error: 'error', worker: 'worker',
+	class: 'class', group: 'group_key' }));
 
 /** Where a search leads to. @param {string} text */
 function destination(text) {
@@ -18,9 +18,9 @@ function destination(text) {
 	if (wanted.startsWith('{') || wanted.startsWith('['))
 		return `#/tasks${query({ payload: wanted })}`;
 	const rest = wanted.replace(/(\w+):("[^"]*"|\S+)/g, (all, name, value) => {
-		if (!(name in names))
+		if (!names.has(name))
 			return all;
-		filters[names[name]] = value.replace(/^"(.*)"$/, '$1');
+		filters[names.get(name)] = value.replace(/^"(.*)"$/, '$1');
 		return '';
 	}).trim();
 	return `#/tasks${query({ ...filters, key_prefix: rest })}`;

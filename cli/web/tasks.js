@@ -13,7 +13,7 @@ import { table } from './table.js';
 
 const states = ['pending', 'running', 'finished', 'dead', 'cancelled', 'expired'];
 const names = ['queue', 'state', 'kind', 'key', 'key_prefix', 'group_key', 'payload', 'error', 'class', 'worker', 'since', 'until'];
-const seldom = names.slice(2);
+const seldom = names.filter((name) => !['queue', 'state', 'key_prefix', 'error'].includes(name));
 const limit = 50;
 
 /* A search that looked at more than this is not made again by itself. */
@@ -32,10 +32,29 @@ export default function page(app, _name, parameters) {
 	}
 
 	async function lookFurther() {
-		const more = await search(found.next);
-		further = true;
-		found = { ...more, tasks: [...found.tasks, ...more.tasks], scanned: found.scanned + more.scanned };
-		app.redraw();
+		try {
+			const more = await search(found.next);
+			further = true;
+			found = { ...more, tasks: [...found.tasks, ...more.tasks], scanned: found.scanned + more.scanned };
+			app.redraw();
+		}
+		catch (error) {
+			say(error.message, 'bad');
+		}
+	}
+
+	function results() {
+		return [
+			ids.size > 0 ? selectionBar(app, ids, found.tasks) : null,
+			list(app, found.tasks, ids),
+			h('div.more', {},
+				h('p.note', {}, scope(found)),
+				found.next && !found.complete && found.tasks.length < limit
+					? button('Look further', lookFurther, { icon: 'tasks' }) : null,
+				after ? button('First page', () => app.go(`#/tasks${query(filters)}`)) : null,
+				found.next && found.tasks.length >= limit
+					? button('Next page', () => app.go(`#/tasks${query({ ...filters, after: found.next })}`), { icon: 'right' }) : null),
+		];
 	}
 
 	return {
@@ -46,18 +65,8 @@ export default function page(app, _name, parameters) {
 			found = await search(after);
 		},
 		actions: () => (found ? bulkButtons(app, filters) : null),
-		render: () => [
-			form(app, filters),
-			ids.size > 0 ? selectionBar(app, ids, found.tasks) : null,
-			list(app, found.tasks, ids),
-			h('div.more', {},
-				h('p.note', {}, scope(found)),
-				found.next && !found.complete && found.tasks.length < limit
-					? button('Look further', lookFurther, { icon: 'tasks' }) : null,
-				after ? button('First page', () => app.go(`#/tasks${query(filters)}`)) : null,
-				found.next && found.tasks.length >= limit
-					? button('Next page', () => app.go(`#/tasks${query({ ...filters, after: found.next })}`), { icon: 'right' }) : null),
-		],
+		// Without an answer there is still the form, to mend the search.
+		render: () => [form(app, filters), found ? results() : null],
 	};
 }
 

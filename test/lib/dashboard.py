@@ -263,6 +263,7 @@ def look_tasks():
     until('tasks: found by payload', lambda: len(rows()) == 1)
     browser.go('tasks?error=(')
     until('tasks: a wrong search is explained', lambda: 'regular expression' in browser.text('.fault'))
+    check('tasks: and can be mended', browser.run("return document.querySelector('[name=error]')?.value === '('"))
 
 
 def look_task():
