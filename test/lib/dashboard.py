@@ -299,8 +299,9 @@ def look_others():
     browser.go('health')
     wanted = sql('select "check" from taskq.status() order by "check" collate "C"').splitlines()
     until('health: each check', lambda: sorted(browser.texts('.checks strong')) == wanted)
-    browser.go('nowhere')
-    until('a page that does not exist', lambda: 'no such page' in browser.text('main'))
+    for place in ('nowhere', 'constructor', 'queues/no%20such%20queue/'):
+        browser.go(place)
+        until(f'a page that does not exist: {place}', lambda: 'no such page' in browser.text('main') or 'does not exist' in browser.text('.fault'))
 
 
 # ---- what is done --------------------------------------------------------------------------------------------------
@@ -346,12 +347,19 @@ def act_on_many():
     browser.press('Retry all that match…')
     until('all that match: none', lambda: 'No task matches' in browser.text('dialog'))
     browser.press('Close', 'dialog')
-    browser.go('tasks?queue=bulk')
+    browser.go('tasks?queue=bulk&state=cancelled&payload=%7B%22n%22%3A%2077%7D')
+    browser.press('Retry all that match…')
+    until('all that match, by a filter that redrive() has not', lambda: browser.button('Retry 1 task', 'dialog'))
+    browser.press('Retry 1 task', 'dialog')
+    until('it is done one by one', lambda: 'Ready.' in browser.text('dialog'))
+    equal('that one', sql("select payload from taskq.tasks where queue = 'bulk' and state = 'pending'"), '{"n": 77}')
+    browser.press('Close', 'dialog')
+    browser.go('tasks?queue=bulk&state=cancelled')
     for box in browser.all('tbody input[type=checkbox]')[:3]:
         box.click()
     until('selected ones', lambda: browser.button('Retry 3'))
     browser.press('Retry 3')
-    until('selected ones are done', lambda: sql("select count(*) from taskq.tasks where queue = 'bulk' and state = 'pending'") == '3')
+    until('selected ones are done', lambda: sql("select count(*) from taskq.tasks where queue = 'bulk' and state = 'pending'") == '4')
 
 
 def act_on_queues():
@@ -498,6 +506,10 @@ def keyboard():
     tab_to('Cancel the task')
     browser.keys(Keys.ENTER)
     until('keys: a task is cancelled', lambda: sql(f'select state from taskq.tasks where id = {task}') == 'cancelled')
+    browser.run("getSelection().selectAllChildren(document.querySelector('h1'))")
+    until('a selected text holds the refresh', lambda: 'Held' in browser.text('.live'))
+    browser.run('getSelection().removeAllRanges()')
+    until('and lets it go on', lambda: 'Live' in browser.text('.live'))
     browser.keys('p')
     until('keys: p pauses the refresh', lambda: 'Paused' in browser.text('.live'))
     pending = tile_of_queues()
