@@ -20,7 +20,7 @@ import time
 import traceback
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.service import Service
@@ -123,7 +123,16 @@ class Browser:
                 b.innerText.trim() === arguments[0] || b.getAttribute('aria-label') === arguments[0]) || null""", words, within)
 
     def press(self, words, within='body'):
-        self.button(words, within).click()
+        """Presses a button as soon as it is there, and nothing lies over it."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.button(words, within).click()
+                return
+            except (AttributeError, StaleElementReferenceException, ElementClickInterceptedException):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
 
     def keys(self, *keys):
         for key in keys:
