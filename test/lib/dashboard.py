@@ -657,10 +657,10 @@ def looks():
     backgrounds = []
     for theme in ('light', 'dark'):
         browser.choose(theme=theme, utc=True)
-        for width in (1280, 390):
+        for width in (1280, 1024, 390):
             browser.size(width)
             for name, place in places.items():
-                if not config['large'] and width == 390 and name not in ('overview', 'queues', 'task'):
+                if not config['large'] and width < 1280 and name not in ('queues', 'task', 'endpoints'):
                     continue
                 browser.go(place, anew=True)
                 inspect(f'{name}, {theme}, {width}')
