@@ -169,7 +169,7 @@ like($output, qr/^shop\tshop_app\tok\tmail: submit view$/m, 'and what the others
 like($output, qr/^ops\tops\tok\teverything/m, 'an administrator');
 is((taskq('serve', '-d', $login, '--tokens', "$dir/tokens", '--listen', "0.0.0.0:$port"))[0], 2,
 	'no address but loopback without a proxy');
-is((taskq('serve', '-d', $login, '--tokens', "$dir/tokens", '--user-header', 'X-User'))[0], 2,
+is((taskq('serve', '-d', $login, '--tokens', "$dir/tokens", '--user-header', 'X-User', '--listen', $port))[0], 2,
 	'no header with names except by a UNIX socket');
 is((taskq('serve', '-d', $login, '--listen', $port))[0], 2, 'nobody could come in');
 chmod 0644, "$dir/tokens";
@@ -766,7 +766,7 @@ refuses('a lock', 503, qr/lock timeout/, 'shop', 'POST', '/v1/queues/mail/tasks'
 is($last->{headers}{'retry-after'}, 1, 'try again');
 my $lost = begin('shop', 'POST', '/v1/queues/mail/tasks', '{}');
 my $backend = TaskqTest::wait_until('a statement that waits', sub { sql("select pid from pg_stat_activity where wait_event_type = 'Lock' and usename = 'taskq_gateway' and query like '%taskq.submit(%' limit 1") });
-TaskqTest::kill_process($backend);
+TaskqTest::kill_backend($node, $backend);
 like(answer_of($lost), qr/^HTTP\/1.1 504 .*"unknown":true/s, 'what may have been done is told so');
 eval { $lock->quit };
 TaskqTest::wait_until('the database', sub { (ask('shop', 'POST', '/v1/queues/mail/tasks', {}))[0] == 201 });
