@@ -26,8 +26,10 @@ async function run(task) {
 	}
 }
 
-// What is not a task is word of a cancel: such short work is finished anyway.
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
-	const { task } = JSON.parse(line);
-	if (task) run(task);
+	const message = JSON.parse(line);
+	if (message?.task) return run(message.task);
+	if (message?.cancel) return undefined; // such short work is finished anyway
+	console.error('this is a worker for taskq work --lines');
+	return process.exit(1);
 });

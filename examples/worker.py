@@ -20,9 +20,12 @@ def answer(task, **what):
 
 
 for line in sys.stdin:
-    task = json.loads(line).get('task')
-    if task is None:
-        continue  # word of a cancel: such short work is finished anyway
+    message = json.loads(line)
+    task = isinstance(message, dict) and message.get('task')
+    if not task:
+        if isinstance(message, dict) and 'cancel' in message:
+            continue  # such short work is finished anyway
+        sys.exit('this is a worker for taskq work --lines')
     try:
         answer(task, progress=0.5, message='half of it')
         answer(task, finish=work(task))

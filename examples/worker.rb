@@ -20,8 +20,10 @@ def answer(task, what)
 end
 
 $stdin.each_line do |line|
-  task = JSON.parse(line)['task']
-  next unless task # word of a cancel: such short work is finished anyway
+  message = JSON.parse(line)
+  task = message.is_a?(Hash) && message['task']
+  next if !task && message.is_a?(Hash) && message['cancel'] # such short work is finished anyway
+  abort 'this is a worker for taskq work --lines' unless task
 
   begin
     answer(task, progress: 0.5, message: 'half of it')

@@ -7,9 +7,9 @@
 # It needs jq.  The payload is {"text": TEXT}; the result has the text in capitals.
 
 while IFS= read -r line; do
-	# What is not a task is word of a cancel: such short work is finished anyway.
-	id=$(printf '%s' "$line" | jq -r '.task.id // empty')
-	[ -n "$id" ] || continue
+	id=$(printf '%s' "$line" | jq -r '.task.id? // (if .cancel? then "cancel" else empty end)')
+	[ "$id" != cancel ] || continue # such short work is finished anyway
+	[ -n "$id" ] || { echo 'this is a worker for taskq work --lines' >&2; exit 1; }
 	if text=$(printf '%s' "$line" | jq -er '.task.payload.text | strings'); then
 		done=$(printf '%s' "$text" | tr '[:lower:]' '[:upper:]')
 		jq -cn --arg id "$id" --arg text "$done" '{id: $id, finish: {text: $text}}'

@@ -745,12 +745,17 @@ foreach ([ 'worker.sh', 'jq' ], [ 'worker.py', 'python3' ], [ 'worker.rb', 'ruby
 	cmp_ok(scalar(() = slurp_file("examples/$example") =~ /\n/g), '<=', 40, "$example is short");
   SKIP:
 	{
-		skip "$example: there is no $interpreter", 2 if IPC::Run::run([ 'sh', '-c', "command -v $interpreter" ], '>', \my $path) != 1;
+		skip "$example: there is no $interpreter", 4 if IPC::Run::run([ 'sh', '-c', "command -v $interpreter" ], '>', \my $path) != 1;
 		my ($good, $bad) = split /\n/, sql(q{select * from taskq.submit_many('work', array['{"text": "a\"é"}', '{}']::jsonb[])});
 
 		is((taskq('work', 'work', '--drain', '--lines', '--', "examples/$example"))[0], 7, $example);
 		is(sql("select string_agg(t.state || ' ' || coalesce(t.result ->> 'text', a.error), ', ' order by t.id) from taskq.tasks t"
 			  . " left join taskq.attempts a on a.task_id = t.id where t.id in ($good, $bad)") =~ s/É/é/r, q(finished A"é, dead the payload has no text), 'what it does');
+		foreach my $line ('{"text": "a"}', '1')
+		{
+			IPC::Run::run([ "examples/$example" ], '<', \"$line\n", '>', \my $out, '2>', \my $errors);
+			cmp_ok($?, '!=', 0, "$example without --lines fails, and finishes nothing") or diag("$out$errors");
+		}
 	}
 }
 sql('create table ledger (task bigint, account text, amount numeric)');
