@@ -40,7 +40,8 @@ static const char subscriptions_sql[] =
 	"order by topic, queue";
 static const char preview_sql[] =
 	"select n as attempt, taskq.backoff($1, n) as delay "
-	"from pg_catalog.generate_series(1, $2::int) as n";
+	"from pg_catalog.generate_series(1, $2::int) as n where n < coalesce((select max_attempts from "
+	"taskq.retry_policies where name = $1), n + 1)";
 
 static int
 print_list(const char *sql, int ncolumns)

@@ -269,7 +269,7 @@ begin
 			failed.task_id, ' of queue "' || failed.queue || '"', failed.ended_at, failed.reason) end;
 	hint := case
 		when failed.class = 'egress_denied'
-			then format('To allow the address, change taskq.http_%1$s and reload the configuration; if the queue is external, '
+			then format('To allow it, change taskq.http_%1$s and reload the configuration; if the queue is external, '
 				'start taskq-worker with --%1$s instead. Then call taskq.retry(%2$s).',
 				case when failed.reason like '%list of hosts' then 'hosts'
 					when failed.reason like '%list of ports' then 'ports'

@@ -332,7 +332,8 @@ sql("select taskq.drop_queue('news', true), taskq.drop_queue('line', true), task
 # ---- policies, schedules -----------------------------------------------------------------------------
 
 runs('policy create', [ 'policy', 'create', 'slow', '--backoff', 'schedule', '--delays', '1 s,1 min', '--max-attempts', '3' ], 0, '');
-runs('policy preview', [ 'policy', 'preview', 'slow', '--attempts', '2' ], 0, "1\t00:00:01\n2\t00:01:00\n");
+runs('policy preview', [ 'policy', 'preview', 'slow' ], 0, "1\t00:00:01\n2\t00:01:00\n");
+runs('policy preview --attempts', [ 'policy', 'preview', 'slow', '--attempts', '1' ], 0, "1\t00:00:01\n");
 runs('policy ls', [ 'policy', 'ls' ], 0, qr/^slow\tschedule\t/m);
 runs('policy drop', [ 'policy', 'drop', 'slow', '-y' ], 0, '');
 runs('schedule create', [ 'schedule', 'create', 'report', '{"queue": "mail", "payload": 9}', '--cron', '0 6 * * *' ], 0, '');
