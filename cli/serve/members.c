@@ -238,6 +238,16 @@ has_right_type(exchange *x)
 	return false;
 }
 
+/* Below, a body ends where a string of C does. */
+static bool
+has_no_nul(exchange *x)
+{
+	if (x->http->body.len == 0 || memchr(x->http->body.data, '\0', x->http->body.len) == NULL)
+		return true;
+	exchange_error(x, 400, NULL, no_json, NULL, NULL);
+	return false;
+}
+
 static bool
 read_object(exchange *x, int first)
 {
@@ -382,7 +392,8 @@ members_read(exchange *x)
 	n += x->route->nquery;
 	if ((x->route->flags & ROUTE_RAW) != 0)
 		return true;
-	return has_right_type(x) && (members_is_batch(x) ? read_batch(x, n) : read_object(x, n));
+	return has_right_type(x) && has_no_nul(x) &&
+		   (members_is_batch(x) ? read_batch(x, n) : read_object(x, n));
 }
 
 const char *

@@ -672,6 +672,10 @@ ok(!exists $last->{headers}{'access-control-allow-origin'}, 'no page of another 
 is($last->{headers}{'x-content-type-options'}, 'nosniff', 'nosniff');
 refuses('no such path', 404, qr/nothing at this path/, 'shop', 'GET', '/v1/nothing');
 
+refuses('a NUL before the body', 400, qr/not valid JSON/, 'shop', 'POST', '/v1/queues/mail/tasks', "\0{}");
+refuses('a NUL between lines', 400, qr/not valid JSON/, 'shop', 'POST', '/v1/queues/mail/tasks', "{\"payload\":1}\n\0{\"payload\":2}\n",
+	'Content-Type' => 'application/x-ndjson');
+
 # ---- limits ------------------------------------------------------------------------------------------------------------
 
 like(raw("GET /v1/tasks?key=" . 'x' x 9000 . " HTTP/1.1\r\n$head\r\n"), qr/^HTTP\/1.1 414 /, 'a long request line');
