@@ -384,12 +384,39 @@ set_phase(Link *link, phase phase, int64_t ms)
 	link->until_ms = tq_clock_ms() + ms;
 }
 
+typedef struct Wanted
+{
+	const char *name;
+	const char *value; /* of the last header with that name */
+} Wanted;
+
+static enum MHD_Result
+take_last(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	Wanted *wanted = arg;
+
+	(void) kind;
+	if (strcasecmp(name, wanted->name) == 0)
+		wanted->value = value;
+	return MHD_YES;
+}
+
+/* A proxy may add a header of its own behind one that came from outside. */
+static const char *
+last_header(const http_request *r, const char *name)
+{
+	Wanted wanted = {name, NULL};
+
+	(void) MHD_get_connection_values(r->private->connection, MHD_HEADER_KIND, take_last, &wanted);
+	return wanted.value;
+}
+
 /* The last address of the list is what the proxy has seen; the others are anybody's claim. */
 static void
 trust_proxy(http_request *r)
 {
-	const char *list = http_header(r, "X-Forwarded-For");
-	const char *scheme = http_header(r, "X-Forwarded-Proto");
+	const char *list = last_header(r, "X-Forwarded-For");
+	const char *scheme = last_header(r, "X-Forwarded-Proto");
 	const char *last = list != NULL ? strrchr(list, ',') : NULL;
 
 	if (list != NULL)

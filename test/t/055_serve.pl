@@ -899,6 +899,12 @@ is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', '
 like(curl('-D', '-', '--unix-socket', $path, '-H', 'X-Taskq: 1', '-H', 'X-Forwarded-Proto: https', '-H', 'Content-Type: application/json', '-d',
 		"{\"token\":\"$tokens{viewer}\"}", 'http://x/ui/login'), qr/; Secure/, 'a session over TLS');
 
+is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', 'X-User: shop', '-H', 'X-Forwarded-For: 10.0.0.8', '-H',
+		'X-Forwarded-For: 10.0.0.7, 10.0.0.9', '-X', 'POST', 'http://x/v1/queues/mail/tasks'), '201', 'two headers with addresses');
+$gateway->wait_log(qr/ 10\.0\.0\.9 shop shop_app POST /);
+is(curl('-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', $path, '-H', 'X-User: shop', '-H', 'Origin: http://x', '-X', 'POST',
+		'http://x/v1/queues/mail/tasks'), '403', 'a page needs the mark, whatever the proxy says of its reader');
+
 # One more than may wait; all of them go away.
 $pid = $gateway->pid;
 $before = descriptors();
