@@ -649,6 +649,18 @@ accept_connections(http_server *s, int listening)
 	}
 }
 
+/*
+ * Whether the peer will send nothing more.  Where its last bytes and the end came together, the
+ * library looks at the bytes and is not told of the end again.
+ */
+static bool
+sends_no_more(const Link *link)
+{
+	char byte;
+
+	return recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* The library sees that the socket has ended, and ends the request. */
 static void
 end_slow_ones(http_server *s)
@@ -660,7 +672,7 @@ end_slow_ones(http_server *s)
 		return;
 	s->look_at_ms = now + LOOK_MS;
 	for (link = s->links.next; link != &s->links; link = link->next)
-		if (link->phase != PHASE_BUSY && now >= link->until_ms)
+		if (link->phase != PHASE_BUSY && (now >= link->until_ms || sends_no_more(link)))
 			(void) shutdown(link->fd, SHUT_RDWR);
 }
 

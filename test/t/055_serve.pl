@@ -728,6 +728,28 @@ cmp_ok($ended{silent} // 99, '<', 25, 'one that says nothing, too');
 cmp_ok($ended{body} // 99, '<', 60, 'and one that dribbles its body');
 cmp_ok($ended{body} // 0, '>=', 25, 'which has more time');
 
+# Clients whose request and end of sending come together.
+$pid = $gateway->pid;
+$before = descriptors();
+$gateway->signal('STOP');
+my @hasty = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) } 1 .. 20;
+foreach my $socket (@hasty)
+{
+	$socket->print("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	$socket->flush;
+	$socket->shutdown(1);
+}
+$gateway->signal('CONT');
+foreach my $socket (@hasty)
+{
+	sysread($socket, my $answer, 1000);
+	like($answer, qr/^HTTP\/1.1 200 /, 'they are answered');
+}
+undef @hasty;
+$start = time;
+TaskqTest::wait_until('their end', sub { descriptors() <= $before });
+cmp_ok(time - $start, '<', 30, 'and do not count as connections for long');
+
 # Connections of one address.
 my @many = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) } 1 .. 80;
 my $closed = 0;
