@@ -354,7 +354,8 @@ is(asks('apply', 200, 'ops', 'POST', '/v1/config?dry_run=true',
 		{ queues => { mail => { lease_for => '5 min' } } })->{changes}[0]{action}, 'alter', 'what would be changed');
 refuses('apply', 403, qr/permission/, 'shop', 'POST', '/v1/config', {});
 asks('disarm', 200, 'ops', 'POST', '/v1/disarm');
-refuses('strict', 503, qr/a check fails/, '', 'GET', '/readyz?strict');
+$body = refuses('strict', 503, qr/a check fails/, '', 'GET', '/readyz?strict');
+like($body->{detail}, qr/\A[a-z_ ]+(, [a-z_ ]+)*\z/, 'anybody is told which check, but nothing of what it says');
 asks('arm', 200, 'ops', 'POST', '/v1/arm');
 my $api = asks('openapi', 200, 'shop', 'GET', '/v1/openapi.json');
 ok(exists $api->{paths}{'/v1/queues/{queue}/tasks'}{post}{requestBody}, 'the routes');
