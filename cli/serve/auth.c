@@ -159,8 +159,7 @@ note_wrong_token(auth *a, const char *address)
 const char *
 auth_login(auth *a, http_request *r, const char *token, size_t len)
 {
-	const token_line *line =
-		fails_too_often(a, r->address) ? NULL : tokens_find(&a->file, token, len);
+	const token_line *line = tokens_find(&a->file, token, len);
 	char value[MAX_COOKIE];
 	int n;
 
@@ -201,15 +200,16 @@ by_token(auth *a, const http_request *r, const char *header)
 {
 	const token_line *line = NULL;
 
-	if (fails_too_often(a, r->address))
-		return as_nobody(AUTH_TOO_MANY);
 	if (strncasecmp(header, BEARER, strlen(BEARER)) == 0)
 	{
 		header += strlen(BEARER);
 		header += strspn(header, " ");
 		line = tokens_find(&a->file, header, strlen(header));
 	}
-	return line != NULL ? as_line(AUTH_TOKEN, line) : failed(a, r);
+	/* A right one is never refused: others may come from the same address. */
+	if (line != NULL)
+		return as_line(AUTH_TOKEN, line);
+	return fails_too_often(a, r->address) ? as_nobody(AUTH_TOO_MANY) : failed(a, r);
 }
 
 auth_who
