@@ -314,21 +314,40 @@ add_queue_numbers(tq_buffer *b, const stats *s, const Series *series)
 	exchange_append(b, "}");
 }
 
-/* One number of the points, summed over the queues that are shown. */
+/* The queues whose numbers are summed. */
+typedef struct Shown
+{
+	const Series *series[MAX_QUEUES];
+	int n;
+} Shown;
+
+static Shown
+choose_series(const stats *s, const Sight *sight, const char *queue)
+{
+	Shown shown = {.n = 0};
+	int i;
+
+	for (i = 0; i < s->nseries; i++)
+		if (queue != NULL ? strcmp(s->series[i]->queue, queue) == 0
+						  : may_see(sight, s->series[i]->queue))
+			shown.series[shown.n++] = s->series[i];
+	return shown;
+}
+
+/* One number of the points, summed. */
 static double
-sum_at(const stats *s, const Sight *sight, const char *queue, int64_t step, bool day, int member)
+sum_at(const Shown *shown, int64_t step, bool day, int member)
 {
 	double sum = 0;
 	int i;
 
-	for (i = 0; i < s->nseries; i++)
+	for (i = 0; i < shown->n; i++)
 	{
-		const Series *series = s->series[i];
+		const Series *series = shown->series[i];
 		const Point *p = day ? &series->day[step % POINTS] : &series->hour[step % POINTS];
 		const float values[] = {p->pending, p->due, p->running, p->finished, p->dead};
 
-		if (queue != NULL ? strcmp(series->queue, queue) == 0 : may_see(sight, series->queue))
-			sum += (double) values[member];
+		sum += (double) values[member];
 	}
 	return sum;
 }
@@ -338,6 +357,7 @@ add_series(tq_buffer *b, const stats *s, const Sight *sight, const char *queue, 
 {
 	static const char *const names[] = {"pending", "due", "running", "finished_per_s",
 										"dead_per_s"};
+	Shown shown = choose_series(s, sight, queue);
 	bool day = window > POINTS * HOUR_STEP_S;
 	int step_s = day ? DAY_STEP_S : HOUR_STEP_S;
 	int64_t last = day ? s->day_step : s->hour_step;
@@ -357,7 +377,7 @@ add_series(tq_buffer *b, const stats *s, const Sight *sight, const char *queue, 
 		add_format(b, ",\"%s\":[", names[i]);
 		for (step = first; step <= last; step++)
 			add_format(b, step > first ? ",%.5g" : "%.5g",
-					   sum_at(s, sight, queue, step, day, i) / (i >= 3 ? step_s : 1));
+					   sum_at(&shown, step, day, i) / (i >= 3 ? step_s : 1));
 		exchange_append(b, "]");
 	}
 	exchange_append(b, "}");
