@@ -337,16 +337,42 @@ has_mark(const http_request *r)
 	return mark != NULL && strcmp(mark, "1") == 0;
 }
 
-/* Who did not show a token may be somebody whose browser was told to send the request. */
+/*
+ * Whether the request is for an address or for localhost.  Any other name may be one of somebody's
+ * page, made to mean this machine after the page was loaded: a browser believes that the request
+ * goes to where the page is from.
+ */
+static bool
+is_own_name(const http_request *r)
+{
+	const char *host = http_header(r, "Host");
+	size_t len;
+
+	if (host == NULL || *host == '[')
+		return true;
+	len = strcspn(host, ":");
+	return strspn(host, "0123456789.") >= len ||
+		   (len == strlen("localhost") && strncasecmp(host, "localhost", len) == 0);
+}
+
+/*
+ * Who did not show a token may be somebody whose browser was told to send the request.  Browsers
+ * tell the site only to servers that they take for secure, but the origin of each change.
+ */
 static void
 refuse_forgery(exchange *x)
 {
-	if ((x->route->flags & ROUTE_CHANGES) == 0 || x->kind == AUTH_TOKEN)
+	if (x->kind == AUTH_ANONYMOUS && http_is_direct(x->http) && !is_own_name(x->http))
+		exchange_error(x, 403, NULL, "without a token, the gateway has no name but localhost", NULL,
+					   "Ask localhost or its address.");
+	if (x->http->status != 0 || (x->route->flags & ROUTE_CHANGES) == 0 || x->kind == AUTH_TOKEN)
 		return;
 	if (is_from_other_site(x->http))
 		exchange_error(x, 403, NULL, "the request comes from a page of another site", NULL, NULL);
 	else if (x->kind == AUTH_COOKIE && !has_mark(x->http))
 		exchange_error(x, 403, NULL, "a request by cookie needs the header X-Taskq: 1", NULL, NULL);
+	else if (http_header(x->http, "Origin") != NULL && !has_mark(x->http))
+		exchange_error(x, 403, NULL, "a request of a page needs the header X-Taskq: 1", NULL, NULL);
 }
 
 static void

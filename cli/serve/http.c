@@ -448,6 +448,12 @@ name_peer(struct http_private *p)
 		r->from_file = true;
 }
 
+bool
+http_is_direct(const http_request *r)
+{
+	return !r->private->server->behind_proxy && !r->from_file;
+}
+
 static bool
 declares_more(const http_request *r, size_t limit)
 {

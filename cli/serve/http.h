@@ -84,6 +84,9 @@ extern void http_free(http_server *s);
 /* A header of the request; NULL: it has none.  Valid until the end. */
 extern const char *http_header(const http_request *r, const char *name);
 
+/* Whether the client itself has connected to a port of this machine. */
+extern bool http_is_direct(const http_request *r);
+
 /* Memory that lives as long as the request; NULL: there is none. */
 extern void *http_alloc(http_request *r, size_t size);
 extern char *http_copy(http_request *r, const char *text, size_t len);

@@ -572,6 +572,18 @@ asks('log out', 204, '', 'POST', '/ui/logout', undef, @page);
 like($last->{headers}{'set-cookie'}, qr/\Ataskq_session=; .*Max-Age=0/, 'out again');
 is(curl('-o', '/dev/null', '-w', '%{http_code}', '-H', 'Sec-Fetch-Site: cross-site', '-d', "task.url=$worker_url", "http://localhost:$mport/queue"), '403',
 	'no page of another site submits as the anonymous');
+is(curl('-o', '/dev/null', '-w', '%{http_code}', '-H', 'Origin: http://x.example', '-d', "task.url=$worker_url", "http://localhost:$mport/queue"), '403',
+	'nor if its browser tells the origin alone');
+like(curl('-H', 'Origin: http://localhost', '-H', 'X-Taskq: 1', '-d', "task.url=$worker_url", "http://localhost:$mport/queue"), qr/scheduled/,
+	'a page of ours does');
+foreach my $host ('x.example', 'x.example:8088', '127.0.0.1.x.example', 'localhost.x.example')
+{
+	is(curl('-o', '/dev/null', '-w', '%{http_code}', '-H', "Host: $host", "http://localhost:$mport/v1/queues"), '403', "no name for the anonymous: $host");
+}
+foreach my $host ('127.0.0.1:8088', '[::1]:8088', 'LOCALHOST')
+{
+	is(curl('-o', '/dev/null', '-w', '%{http_code}', '-H', "Host: $host", "http://localhost:$mport/v1/queues"), '200', "a name: $host");
+}
 $body = asks('page', 200, '', 'GET', '/ui/');
 like($last->{headers}{'content-security-policy'}, qr/default-src 'none'.*require-trusted-types-for 'script'/, 'a page that loads nothing else');
 asks('the same page', 304, '', 'GET', '/ui/', undef, 'If-None-Match' => $last->{headers}{etag});
