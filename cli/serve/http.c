@@ -78,6 +78,7 @@ struct http_server
 	int nwatched;
 	int nrequests;
 	int64_t look_at_ms;
+	int64_t accept_at_ms; /* takes no connection before */
 };
 
 typedef struct Memory
@@ -635,7 +636,8 @@ on_connection(void *arg, struct MHD_Connection *connection, void **context,
 static bool
 is_full(const http_server *s)
 {
-	return s->quiet || s->nlinks - s->nwatched >= MAX_CONNECTIONS;
+	return s->quiet || s->nlinks - s->nwatched >= MAX_CONNECTIONS ||
+		   tq_clock_ms() < s->accept_at_ms;
 }
 
 static void
@@ -649,7 +651,12 @@ accept_connections(http_server *s, int listening)
 						 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0)
+		{
+			/* Without descriptors, poll() would tell of the same connection all the time. */
+			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+				s->accept_at_ms = tq_clock_ms() + LOOK_MS;
 			return;
+		}
 		/* The library closes the descriptor if it does not take it. */
 		(void) MHD_add_connection(s->daemon, fd, (struct sockaddr *) &address, size);
 	}

@@ -775,6 +775,21 @@ TaskqTest::wait_until('those that are too many', sub { $closed = grep { $_ && IO
 cmp_ok($closed, '<=', 30, 'an address has at most 64 connections');
 close $_ foreach grep { $_ } @many;
 
+# More connections than there are descriptors.
+my $short_port = free_port();
+my $short = TaskqTest::Worker->start_program('sh', '-c', 'ulimit -n 40; exec "$@"', 'sh', 'build/cli/taskq', 'serve', '-d', $login, '--listen',
+	$short_port, '--tokens', "$dir/tokens", '--connections', 1);
+$short->wait_log(qr/ready/);
+$pid = $short->pid;
+@many = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $short_port) } 1 .. 50;
+TaskqTest::wait_until('no more descriptors', sub { descriptors() >= 39 });
+my ($slept) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m;
+TaskqTest::wait_until('a rest', sub { slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m && $1 > $slept + 1 });
+close $_ foreach @many;
+like(raw("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", $short_port), qr/^HTTP\/1.1 200 /, 'it goes on when there are some again');
+$short->signal('TERM');
+is($short->wait_end, 0, 'and ends');
+
 # ---- reload, the database goes away, stop -------------------------------------------------------------------------------
 
 my $offset = length $gateway->log;
