@@ -160,6 +160,19 @@ wait_state($node, $id, 'finished');
 $node->restart;
 is(executor_pid($node), '', 'after a restart of the server it has to be started anew');
 
+# What counts tasks takes its strongest lock first: a REINDEX waits for it, or it waits for the REINDEX.
+my $reindex = $node->background_psql('postgres');
+$reindex->query_safe('begin; lock table taskq_private.lease in share mode');
+my $stats = IPC::Run::start([ 'psql', '-XqAt', '-c', 'select count(*) > 0 from taskq.queue_stats()', $node->connstr('postgres') ],
+	'<', \undef, '>', \my $counted, '2>&1');
+my $waits = "from pg_locks l join pg_locks w using (pid) where w.relation = 'taskq_private.lease'::regclass and not w.granted";
+wait_query($node, 'postgres', "select count(*) > 0 $waits");
+is(sql("select count(*) $waits and l.granted and l.relation = 'taskq_private.lease_pkey'::regclass"), '0', 'queue_stats() cannot deadlock with a REINDEX');
+$reindex->query_safe('rollback');
+$reindex->quit;
+$stats->finish;
+is($counted, "t\n", 'and goes on behind it');
+
 $node->stop;
 log_is_clean($node);
 done_testing();
