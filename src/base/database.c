@@ -58,6 +58,7 @@ registry_init_shared(void *memory, LWLock *lock, bool found)
 		init_slot(&registry->db[i]);
 	for (int i = 0; i < IDLE_COUNTERS; i++)
 		pg_atomic_init_u32(&registry->idle_counters[i], 0);
+	pg_atomic_init_u32(&registry->waiters, 0);
 	for (int i = 0; i < MaxBackends; i++)
 		pg_atomic_init_u64(&registry->waiting_for[i], 0);
 }

@@ -111,7 +111,10 @@ typedef struct Registry
 	/* How often tasks of a queue were offered to claimers: see idle.c. */
 	pg_atomic_uint32 idle_counters[IDLE_COUNTERS];
 
-	/* The topic for which each backend waits, by its number: see wakeup.c.  0: none. */
+	/* How many backends wait for a topic, or more: see wakeup.c. */
+	pg_atomic_uint32 waiters;
+
+	/* The topic for which each backend waits, by its number.  0: none. */
 	pg_atomic_uint64 waiting_for[FLEXIBLE_ARRAY_MEMBER];
 	/* Behind it: a TopicList for each backend. */
 } Registry;

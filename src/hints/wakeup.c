@@ -132,10 +132,15 @@ waits_for(int backend, uint64 place, uint64 topic)
 	return place == topic || (is_kind(place, PLACE_LIST) && is_listed(backend, topic));
 }
 
-/* Wakes up to count sessions that wait for the topic; each is woken once. */
+/*
+ * Wakes up to count sessions that wait for the topic; each is woken once.  In most commits no
+ * session waits, and the places need not be looked at.
+ */
 static void
 wake_waiters(uint64 topic, int count)
 {
+	if (pg_atomic_read_u32(&registry->waiters) == 0)
+		return;
 	for (int i = 0; i < MaxBackends && count > 0; i++)
 	{
 		pg_atomic_uint64 *place = &registry->waiting_for[i];
@@ -151,12 +156,20 @@ wake_waiters(uint64 topic, int count)
 	}
 }
 
-/* Returns what stood in the place of this session. */
+/* Returns what stood in the place of this session, which is counted as long as one stands there. */
 static uint64
 set_waiting_for(uint64 topic)
 {
+	bool was_counted = waiting_for != TOPIC_NONE;
+	uint64 place;
+
+	if (!was_counted && topic != TOPIC_NONE)
+		pg_atomic_fetch_add_u32(&registry->waiters, 1);
 	waiting_for = topic;
-	return pg_atomic_exchange_u64(&registry->waiting_for[compat_my_procno()], topic);
+	place = pg_atomic_exchange_u64(&registry->waiting_for[compat_my_procno()], topic);
+	if (was_counted && topic == TOPIC_NONE)
+		pg_atomic_fetch_sub_u32(&registry->waiters, 1);
+	return place;
 }
 
 void

@@ -523,6 +523,9 @@ look_at(Relation relation, PrivateTable table)
 /* By relation: some tables, and several tables of history, are in use at a time. */
 static HTAB *examined = NULL;
 
+/* The last one of each kind that was asked for; nothing is ever removed from the hash table. */
+static const Examined *recent[lengthof(shapes)];
+
 /* How often a relation has changed, whichever. */
 static uint64 changes = 0;
 
@@ -602,12 +605,16 @@ static const Examined *
 examination_of(Relation relation, PrivateTable table)
 {
 	Oid oid = RelationGetRelid(relation);
-	const Examined *e;
+	const Examined *e = recent[table];
 
-	start_remembering();
-	e = hash_search(examined, &oid, HASH_FIND, NULL);
+	if (e == NULL || e->relation != oid)
+	{
+		start_remembering();
+		e = hash_search(examined, &oid, HASH_FIND, NULL);
+	}
 	if (e == NULL || !e->valid || e->role != SessionReplicationRole)
 		e = examine(relation, table);
+	recent[table] = e;
 	return e;
 }
 
