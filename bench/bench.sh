@@ -5,7 +5,7 @@
 # usage: [SCENARIO='NAME…'] [DURATION=SECONDS] [QUICK=1] bench.sh [--soak]
 #
 # Prints one table.  Figures of different runs do not compare, ratios within a
-# run do: machines are shared and noisy.  docs/benchmarks.md gets what was
+# run do: machines are shared and noisy.  docs/benchmarks.md and README.md get what was
 # measured at full length; QUICK and DURATION are for trying.
 
 # shellcheck source-path=SCRIPTDIR source=../scripts/common.sh
@@ -24,6 +24,8 @@ run_in_work bash bench/run.sh "$work" "$config" "$mode" "${SCENARIO:-}" "${DURAT
 status=$?
 if [ "$mode" != quick ] && [ -z "${DURATION:-}" ] && [ -s "$work/report/benchmarks.md" ]; then
 	cat "$work/report/benchmarks.md" >"$top/docs/benchmarks.md"
-	say "written: docs/benchmarks.md"
+	cat "$work/report/benchmarks.svg" >"$top/docs/images/benchmarks.svg"
+	cat "$work/report/README.md" >"$top/README.md"
+	say "written: docs/benchmarks.md, its chart, the figures in README.md"
 fi
 exit $status

@@ -100,6 +100,6 @@ failed=()
 for scenario in "${scenarios[@]}"; do
 	run_scenario
 done
-python3 bench/report.py "$work/report" bench/notes.md docs/benchmarks.md "$mode"
+python3 bench/report.py "$work/report" bench/notes.md docs/benchmarks.md README.md "$mode"
 stop_server "$work/data"
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
