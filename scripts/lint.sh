@@ -145,6 +145,12 @@ dashboard_types()
 	tsc --noEmit --allowJs --checkJs --target es2020 --module es2020 --lib es2021,dom,dom.iterable cli/web/app.js
 }
 
+site()
+{
+	scripts/docs.sh | grep -vx build/site/index.html
+	return "${PIPESTATUS[0]}"
+}
+
 shell_scripts()
 {
 	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh test/fuzz/*.sh .ci/run
@@ -195,6 +201,14 @@ if command -v tsc >/dev/null; then
 	check "dashboard: types" dashboard_types
 else
 	skip "dashboard: types" "not installed"
+fi
+check "documentation: links, and a place for everything" python3 scripts/lint_docs.py build/cli/taskq build/worker/taskq-worker
+check "documentation: the figures on top are those of the table" \
+	python3 bench/report.py --again bench/notes.md docs/benchmarks.md README.md docs/images/benchmarks.svg --check
+if command -v mkdocs >/dev/null; then
+	check "documentation: a site can be made of it" site
+else
+	skip "documentation: a site can be made of it" "mkdocs is not installed"
 fi
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shell_scripts

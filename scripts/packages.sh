@@ -62,6 +62,14 @@ want_peer()
 		apt-cache show "$package" >/dev/null 2>&1 && say "$package"
 }
 
+# node-postgres; that of Debian fits only Debian's Node.js: see node_driver in suites.sh.
+want_node_driver()
+{
+	[ -d /usr/share/nodejs/pg ] && return
+	command -v node >/dev/null || say nodejs
+	apt-get install -s node-pg >/dev/null 2>&1 && say node-pg
+}
+
 # Prints the packages that are missing for $1, one a line.
 missing_packages()
 {
@@ -119,6 +127,9 @@ missing_packages()
 	[ -f /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
 	want_pgaudit
 	has_nginx || say nginx-light
+	# The drivers of the examples in Python and JavaScript.
+	python3 -c 'import psycopg' 2>/dev/null || say python3-psycopg
+	want_node_driver
 	# A browser for 056_dashboard.pl, with what drives it.
 	command -v chromium >/dev/null || say chromium
 	command -v chromedriver >/dev/null || say chromium-driver
@@ -130,6 +141,13 @@ missing_packages()
 	# For promtool, which judges the metrics and the alerts; it is too large for every test.
 	command -v promtool >/dev/null || say prometheus
 	command -v valgrind >/dev/null || say valgrind
+	# The other languages of examples/.
+	command -v go >/dev/null || say golang-go
+	[ -d /usr/share/gocode/src/github.com/jackc/pgx ] || say golang-github-jackc-pgx-v4-dev
+	command -v javac >/dev/null || say default-jdk-headless
+	[ -f /usr/share/java/postgresql.jar ] || say libpostgresql-jdbc-java
+	ruby -e 'require "pg"' 2>/dev/null || say ruby-pg
+	php -r 'exit(function_exists("pg_connect") ? 0 : 1);' 2>/dev/null || printf '%s\n' php-cli php-pgsql
 	command -v tsc >/dev/null || say node-typescript
 	fc-list 2>/dev/null | grep -q '/Inter' || say fonts-inter
 	fc-list 2>/dev/null | grep -q '/JetBrainsMono' || say fonts-jetbrains-mono

@@ -132,12 +132,12 @@ sql('drop database reset');
 
 # ---- where something is there already ---------------------------------------------------------
 
-# As the README says.
+# As docs/operate.md says.
 sub drop_roles
 {
-	my $readme = slurp_file('README.md');
-	my ($owned) = $readme =~ /^(drop owned by .*);$/m;
-	my ($roles) = $readme =~ /^(drop role .*);$/m;
+	my $page = slurp_file('docs/operate.md');
+	my ($owned) = $page =~ /^(drop owned by .*);$/m;
+	my ($roles) = $page =~ /^(drop role .*);$/m;
 
 	sql($owned, $_) foreach qw(postgres second);
 	sql($roles);

@@ -1,0 +1,84 @@
+# 060_guides.pl
+#		The pages for beginners: each command of them, those for the shell too, does what
+#		the page shows.  TaskqDocs.pm tells how.
+
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use TaskqDocs;
+use TaskqTest;
+
+my $top = abs_path(dirname(__FILE__) . '/../..');
+my $node = taskq_node('main', extension => 0, conf => 'max_connections = 50');
+my $receiver = TaskqTest::Receiver->start;
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# Nothing of the machine's own.
+delete $ENV{$_} foreach grep { /^TASKQ_/ } keys %ENV;
+$ENV{XDG_CONFIG_HOME} = $dir;
+$ENV{TZ} = 'UTC';
+$ENV{EXAMPLES} = $dir;
+
+my $docs = TaskqDocs->new(
+	$node, $receiver,
+	sh => 1,
+	# The port that the pages name may be another's.
+	words => { 9099 => $port },
+	hosts => { 'hooks.example.com' => '/ok', 'down.example.com' => '/status/500' });
+
+# Runs a page in a database of its own.
+sub run_page
+{
+	my ($file, $extension) = @_;
+	my $database = $file =~ s/\.md$//r =~ s/\W/_/gr;
+
+	$node->safe_psql('template1', "create database $database");
+	add_taskq($node, $database) if $extension;
+	$docs->run_file($file, $database, sub { wait_polls($node, $database) });
+	return $database;
+}
+
+# ---- README.md -----------------------------------------------------------------------
+
+my $settings = slurp_file($node->data_dir . '/postgresql.auto.conf');
+my $database = run_page('README.md', 0);
+is($node->safe_psql($database, q{select string_agg(state::text, ' ') from taskq.tasks}), 'finished finished',
+	'README.md: every task has finished');
+$node->safe_psql('template1', $_) foreach 'alter system reset all', 'select pg_reload_conf()';
+wait_query($node, 'template1', "select setting = '' from pg_settings where name = 'taskq.http_ports'");
+
+# ---- the guides ----------------------------------------------------------------------
+
+run_page('docs/start.md', 0);
+run_page("docs/$_.md", 1) foreach 'concepts', 'clients', 'work', 'testing', 'security';
+run_page($_ =~ s{^\Q$top\E/}{}r, 1) foreach glob("$top/docs/migrate/*.md");
+
+# The worker of docs/migrate/celery.md, which is a program of its own.
+my ($celery) = grep { $_->{language} eq 'python' && $_->{text} =~ /flush=True/ } $docs->blocks('docs/migrate/celery.md');
+append_to_file("$dir/celery.py", $celery->{text});
+$ENV{TASKQ_DATABASE} = $node->connstr('docs_migrate_celery');
+system_or_bail('build/cli/taskq', 'submit', 'default', '[2, 3]', '--kind', 'add');
+system_or_bail('build/cli/taskq', 'work', 'default', '--drain', '--quiet', '--lines', '--', 'python3', "$dir/celery.py");
+is($node->safe_psql('docs_migrate_celery', "select result from taskq.tasks where kind = 'add'"), '5', 'docs/migrate/celery.md: the worker');
+
+# ---- what is run ---------------------------------------------------------------------
+
+# Pages whose commands another test runs.  Those of serve.md and monitoring.md are for a shell
+# beside a gateway, which 055_serve.pl and 058_metrics.pl have; those of operate.md need two machines.
+my %elsewhere = map { $_ => 1 } qw(benchmarks calls cli commands flow http limits monitoring operate patterns perfectqueue routes
+  schedules serve settings sql composition);
+foreach my $page (map { $_ =~ s{^\Q$top\E/}{}r } glob("$top/docs/*.md"))
+{
+	my ($name) = $page =~ m{^docs/(\w+)\.md$};
+	next if $elsewhere{$name};
+	cmp_ok(scalar($docs->examples($page)), '>', 0, "$page is run here");
+}
+
+$node->stop;
+done_testing();
