@@ -1,5 +1,3 @@
-//go:build ignore
-
 // Submits a task in the transaction that writes the data, with pgx.
 // usage: go run submit.go ORDER
 //
