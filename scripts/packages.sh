@@ -141,6 +141,7 @@ missing_packages()
 	# For promtool, which judges the metrics and the alerts; it is too large for every test.
 	command -v promtool >/dev/null || say prometheus
 	command -v valgrind >/dev/null || say valgrind
+	command -v mkdocs >/dev/null || say mkdocs
 	# The other languages of examples/.
 	command -v go >/dev/null || say golang-go
 	[ -d /usr/share/gocode/src/github.com/jackc/pgx ] || say golang-github-jackc-pgx-v4-dev
