@@ -6,23 +6,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/jackc/pgx/v4" // with v5 only this line differs
 	"log"
 	"math"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v4" // with v5 only this line differs
 )
 
-const acquire = `select id, token, (payload ->> 'order')::bigint, coalesce((payload ->> 'seconds')::float8, 0),
-	extract(epoch from lease_until - clock_timestamp())::float8 from taskq.acquire($1, worker => $2)`
+const acquire = `select id, token, (payload ->> 'order')::bigint, coalesce((payload ->> 'seconds')::float8, 0), extract(epoch from lease_until - clock_timestamp())::float8 from taskq.acquire($1, worker => $2)`
+
 type task struct {
 	id, token      int64
 	order          *int64
 	seconds, lease float64
 }
+
 var ctx, errStopped = context.Background(), errors.New("the work is not wanted any more")
 
 // work does the work, in steps with a heartbeat after each.  Returns the receipt.

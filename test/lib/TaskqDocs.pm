@@ -211,7 +211,7 @@ sub run_file
 
 	cmp_ok(scalar(@examples), '>', 0, "$file has examples");
 	unlike(join('', map { $self->to_receiver($_->{text}) } grep { !$_->{error} } @examples),
-		qr{https?://(?!127\.0\.0\.1:)}, "$file: every host is the receiver's") or return;
+		qr{https?://(?!127\.0\.0\.1:|\[::ffff:10\.0\.0\.1\])}, "$file: every host is the receiver's, or is refused") or return;
 	$self->{pids} = [];
 	foreach my $e (@examples)
 	{

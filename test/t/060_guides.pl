@@ -14,7 +14,8 @@ use TaskqDocs;
 use TaskqTest;
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
-my $node = taskq_node('main', extension => 0, conf => 'max_connections = 50');
+# Each page has a database, and so an executor, of its own.
+my $node = taskq_node('main', extension => 0, conf => "max_connections = 50\nmax_worker_processes = 40");
 my $receiver = TaskqTest::Receiver->start;
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -32,15 +33,32 @@ my $docs = TaskqDocs->new(
 	words => { 9099 => $port },
 	hosts => { 'hooks.example.com' => '/ok', 'down.example.com' => '/status/500' });
 
+# After a reload of the configuration: waits until the executor knows it.
+sub wait_reload
+{
+	my ($database) = @_;
+
+	if ($node->safe_psql('template1', 'show taskq.executor') eq 'on')
+	{
+		wait_executor($node, $database);
+		wait_polls($node, $database);
+	}
+	else
+	{
+		wait_until('the end of the executor', sub { return executor_pid($node, $database) eq '' });
+	}
+	return;
+}
+
 # Runs a page in a database of its own.
 sub run_page
 {
 	my ($file, $extension) = @_;
-	my $database = $file =~ s/\.md$//r =~ s/\W/_/gr;
+	my $database = lc $file =~ s/\.md$//r =~ s/\W/_/gr;
 
 	$node->safe_psql('template1', "create database $database");
 	add_taskq($node, $database) if $extension;
-	$docs->run_file($file, $database, sub { wait_polls($node, $database) });
+	$docs->run_file($file, $database, sub { wait_reload($database) });
 	return $database;
 }
 

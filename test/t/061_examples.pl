@@ -158,7 +158,7 @@ sub try_language
 }
 
 $node->psql('postgres', slurp_file("$examples/schema.sql"), on_error_die => 1);
-sql("select taskq.alter_queue('receipts', lease_for => '2 s', retry => 'none')");
+sql("select taskq.alter_queue('receipts', lease_for => '2 s', retry => 'none', keep_key => '0')");
 foreach my $name (sort keys %languages)
 {
 	my $language = $languages{$name};
