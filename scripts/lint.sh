@@ -164,6 +164,9 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/taskq-lint.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 trap 'exit 130' HUP INT TERM
 excluded=()
+# Where the programs are.
+built=build
+[ -z "$build_log" ] || built=$top/build
 [ -n "$build_log" ] || excluded=(--exclude='*.o' --exclude='*.so')
 tar --exclude=./.git "${excluded[@]}" --exclude='*.bc' --exclude=./build --exclude=./tmp_check \
 	--exclude=./results --exclude=./output_iso --exclude='./regression.*' -cf - . |
@@ -202,7 +205,7 @@ if command -v tsc >/dev/null; then
 else
 	skip "dashboard: types" "not installed"
 fi
-check "documentation: links, and a place for everything" python3 scripts/lint_docs.py build/cli/taskq build/worker/taskq-worker
+check "documentation: links, and a place for everything" python3 scripts/lint_docs.py "$built/cli/taskq" "$built/worker/taskq-worker"
 check "documentation: the figures on top are those of the table" \
 	python3 bench/report.py --again bench/notes.md docs/benchmarks.md README.md docs/images/benchmarks.svg --check
 if command -v mkdocs >/dev/null; then

@@ -93,7 +93,8 @@ def routes():
 
 def help_of(taskq, *command):
     env = {'PATH': os.environ['PATH'], 'LANG': 'C.UTF-8', 'COLUMNS': '80'}
-    return subprocess.run([taskq, *command, '--help'], stdout=subprocess.PIPE, text=True, check=True, env=env).stdout.rstrip()
+    done = subprocess.run([taskq, *command, '--help'], stdout=subprocess.PIPE, text=True, check=True, env=env)
+    return '\n'.join(line.rstrip() for line in done.stdout.rstrip().split('\n'))
 
 
 def commands(taskq, worker):

@@ -2,7 +2,8 @@
 #		The documentation: its examples run and show what they say, its
 #		signatures, roles and error codes are those of the extension.
 #
-# TaskqDocs.pm tells how examples are run; 060_guides.pl has the pages for beginners.
+# TaskqDocs.pm tells how examples are run; 060_guides.pl has the pages for beginners, and
+# lint_docs.py what can be judged without a server, such as links.
 
 use strict;
 use warnings FATAL => 'all';
@@ -248,11 +249,6 @@ $docs->run_file('docs/monitoring.md', 'monitoring');
 # 055_serve.pl has its routes and the configuration of nginx.
 make_database('serve', 1);
 $docs->run_file('docs/serve.md', 'serve');
-
-# ---- links ---------------------------------------------------------------------------
-
-$docs->check_links($_ =~ s{^\Q$top\E/}{}r)
-  foreach "$top/README.md", "$top/CONTRIBUTING.md", glob("$top/docs/*.md"), glob("$top/docs/migrate/*.md");
 
 $node->stop;
 log_is_clean($node);
