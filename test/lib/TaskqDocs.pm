@@ -13,8 +13,8 @@
 #
 # With sh => 1 the ```sh blocks are run between them, with `sh -e`, in a directory
 # where examples/ and docs/ are those of the tree, and with the programs in PATH; the
-# ```text after one is what it must print.  What a block leaves in the background is ended
-# with the file.  A block that is followed by <!-- not run: REASON --> is not run.
+# ```text after one is what it must print.  What a block exports the next one has, and what it
+# leaves in the background is ended with the file.  A block that is followed by <!-- not run: REASON --> is not run.
 
 package TaskqDocs;
 
@@ -42,7 +42,7 @@ sub to_receiver
 	my ($self, $text) = @_;
 
 	$text =~ s{https?://$_\b}{$self->{receiver}->url($self->{hosts}{$_})}ge foreach keys %{ $self->{hosts} };
-	$text =~ s{\b$_\b}{$self->{words}{$_}}g foreach keys %{ $self->{words} };
+	$text =~ s{\Q$_\E}{$self->{words}{$_}}g foreach keys %{ $self->{words} };
 	return $text;
 }
 
@@ -110,7 +110,9 @@ sub shell_of
 	my ($self, $e, $dir) = @_;
 	my $file = "$dir/$e->{line}";
 
-	append_to_file("$file.sh", "cd '$top'\n" . $self->to_receiver($e->{text}) . "echo \$! >>'$dir/pids'\n");
+	symlink "$top/$_", "$dir/$_" foreach 'docs', 'examples';
+	append_to_file("$file.sh", "cd '$dir'\n[ ! -e exports ] || . ./exports\n" . $self->to_receiver($e->{text})
+		. "echo \$! >>'$dir/pids'\nexport -p >exports\n");
 	return "\\! sh -e $file.sh >$file.out 2>$file.err </dev/null; echo \$? >$file.status; cat $file.out\n";
 }
 

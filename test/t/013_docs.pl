@@ -30,6 +30,17 @@ my $docs = TaskqDocs->new(
 		'gone.example.com' => '/status/410'
 	});
 
+# For pages with commands for the shell.
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $shell = TaskqDocs->new(
+	$node, $receiver,
+	sh => 1,
+	hosts => $docs->{hosts},
+	words => {
+		'-U backup -Fc -f app.dump app' => "-U backup -Fc -f $dir/app.dump operate",
+		'dbname=app' => 'dbname=monitoring',
+		'/var/lib/prometheus/node-exporter' => $dir });
+
 sub make_database
 {
 	my ($database, $extension) = @_;
@@ -225,7 +236,7 @@ is($node->safe_psql('patterns', "select state, attempt from taskq.tasks where id
 # ---- docs/operate.md -------------------------------------------------------------------
 
 make_database('operate', 1);
-$docs->run_file('docs/operate.md', 'operate');
+$shell->run_file('docs/operate.md', 'operate');
 
 # ---- docs/schedules.md -----------------------------------------------------------------
 
@@ -242,13 +253,7 @@ $docs->run_file('docs/flow.md', 'flow');
 
 # 058_metrics.pl has its tables.
 make_database('monitoring', 1);
-$docs->run_file('docs/monitoring.md', 'monitoring');
-
-# ---- docs/serve.md ---------------------------------------------------------------------
-
-# 055_serve.pl has its routes and the configuration of nginx.
-make_database('serve', 1);
-$docs->run_file('docs/serve.md', 'serve');
+$shell->run_file('docs/monitoring.md', 'monitoring');
 
 $node->stop;
 log_is_clean($node);
