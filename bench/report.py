@@ -167,8 +167,8 @@ def times(ratio):
 
 
 def top_table(lines):
-    head = ["what", "taskq", "beside it", "", "taskq is … as fast"]
-    rows = [[what, ours, theirs, base, times(ratio) + " times"] for what, ours, theirs, base, ratio, _ in lines]
+    head = ["what", "taskq", "the other", "", "ratio"]
+    rows = [[what, ours, theirs, base, times(ratio)] for what, ours, theirs, base, ratio, _ in lines]
     return [markdown(row) for row in [head, ["---"] * len(head)] + rows]
 
 

@@ -249,6 +249,11 @@ $docs->run_file('docs/schedules.md', 'schedules');
 make_database('flow', 1);
 $docs->run_file('docs/flow.md', 'flow');
 
+# ---- docs/http.md ----------------------------------------------------------------------
+
+make_database('http', 1);
+$docs->run_file('docs/http.md', 'http');
+
 # ---- docs/monitoring.md ----------------------------------------------------------------
 
 # 058_metrics.pl has its tables.
