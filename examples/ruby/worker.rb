@@ -93,7 +93,7 @@ until $stopping
       task = db.exec_params(ACQUIRE, [QUEUE, "ruby #{Process.pid}"]).first
       task ? perform(db, task) : db.exec_params('call taskq.wait_ready($1, $2)', [QUEUE, '5 s'])
     end
-  rescue PG::ConnectionBad, PG::UnableToSend => e
+  rescue PG::Error => e
     warn e.message
     sleep 1
   end

@@ -142,11 +142,19 @@ sub try_language
 	is(sql('select count(*) from receipt where order_id = 9'), '0', "$name: no effect after a lost lease");
 	is(sql("select taskq.finish($lost, $token)"), 't', "$name: the other worker finishes the task");
 
-	# It connects again, and gives its task back at the end.
-	sql("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend' and query ~ 'taskq'");
+	# It connects again: after it has waited, and while it works.
+	my $terminate = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend' and query ~ 'taskq'";
+	sql($terminate);
 	my $reconnected = submitted('{"order": 11}');
 	wait_state($node, $reconnected, 'finished');
 	pass("$name: connects again");
+	my $cut = sql(q{select taskq.submit('receipts', '{"order": 13, "seconds": 1}', retry => 'default')});
+	wait_state($node, $cut, 'running');
+	sql($terminate);
+	wait_state($node, $cut, 'finished');
+	is(sql('select count(*) from receipt where order_id = 13'), '1', "$name: one effect after a lost connection");
+
+	# It gives its task back at the end.
 	my $last = submitted('{"order": 12, "seconds": 600}');
 	wait_state($node, $last, 'running');
 	$worker->signal('TERM');
