@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', *sorted(glob.glob('docs/**/*.md', recursive=True))]
+PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'src/README.md', 'src/core/README.md', *sorted(glob.glob('docs/**/*.md', recursive=True))]
 README_WORDS = 1500
 
 
