@@ -358,21 +358,20 @@ run_wakeup(Bench *b)
 
 /* A payload of a push task is the time of its submission. */
 static void
-take_request(void *arg, const char *path, const char *body, size_t len)
+take_request(void *arg, http_request *r)
 {
 	Measure *m = arg;
-	char number[32];
 
-	(void) path;
-	snprintf(number, sizeof(number), "%.*s", (int) len, body);
-	add_sample(m, tq_clock_us() - atoll(number));
+	if (r->body.len > 0)
+		add_sample(m, tq_clock_us() - atoll(r->body.data));
 	m->tasks++;
+	http_answer(r, 204, NULL, "", 0);
 }
 
 static void
 receive(cli_receiver *r, int timeout_ms)
 {
-	struct pollfd fds[RECEIVER_MAX + 1];
+	struct pollfd fds[HTTP_MAX_POLL];
 	int n = cli_receiver_poll(r, fds);
 
 	(void) poll(fds, (nfds_t) n, timeout_ms);
@@ -380,7 +379,7 @@ receive(cli_receiver *r, int timeout_ms)
 }
 
 static void
-submit_push(const Bench *b, const cli_receiver *r)
+submit_push(const Bench *b, int port)
 {
 	static const char sql[] =
 		"select count(taskq.submit_http($1, to_jsonb($2::bigint), queue => '" PUSH_QUEUE
@@ -389,7 +388,7 @@ submit_push(const Bench *b, const cli_receiver *r)
 	char now[32];
 	const char *values[] = {url, now, b->number};
 
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d/bench", cli_receiver_port(r));
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/bench", port);
 	snprintf(now, sizeof(now), "%" PRId64, tq_clock_us());
 	PQclear(cli_query(sql, 3, values));
 }
@@ -412,7 +411,9 @@ tell_why_nothing_came(void)
 static void
 run_push(Bench *b)
 {
-	cli_receiver *r = cli_receiver_new(take_request, &b->measure);
+	const cli_receiver_handlers handlers = {take_request, NULL, &b->measure};
+	int port = 0;
+	cli_receiver *r = cli_receiver_on_loopback(&handlers, &port);
 	int64_t sent = 0;
 	int64_t deadline;
 
@@ -427,7 +428,7 @@ run_push(Bench *b)
 	{
 		if (sent - b->measure.tasks < (b->measure.tasks > 0 ? OUTSTANDING : 1))
 		{
-			submit_push(b, r);
+			submit_push(b, port);
 			sent += b->batch;
 		}
 		receive(r, sent - b->measure.tasks < OUTSTANDING ? 0 : 1);

@@ -17,6 +17,7 @@
 #include "cli/metrics.h"
 #include "cli/perfectqueue.h"
 #include "cli/progress.h"
+#include "cli/receive.h"
 #include "cli/serve/newtoken.h"
 #include "cli/serve/serve.h"
 #include "cli/setup.h"
@@ -48,7 +49,7 @@ static const cli_command *const first_commands[] = {
 
 static const cli_command *const last_commands[] = {
 	&cli_stats, &cli_top, &cli_status, &cli_check, &cli_metrics, &cli_apply, &cli_export,
-	&cli_bench, &cli_demo, &cli_setup, &cli_serve, &cli_token_new, &cli_perfectqueue,
+	&cli_bench, &cli_demo, &cli_setup, &cli_serve, &cli_token_new, &cli_receive, &cli_perfectqueue,
 	&cli_completion, &help, &cli_complete, &manual};
 
 /* Built at the first call. */

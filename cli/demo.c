@@ -31,6 +31,7 @@ static const cli_option demo_options[] = {
 typedef struct Demo
 {
 	cli_receiver *receiver; /* NULL: no push tasks are shown */
+	int port;               /* of it */
 	int received;
 	char first[32]; /* the id of its first task: the history may have those of an earlier run */
 } Demo;
@@ -93,7 +94,7 @@ headline(const char *text)
 static void
 wait_a_moment(const Demo *demo)
 {
-	struct pollfd fds[RECEIVER_MAX + 2] = {{tq_signals_fd(), POLLIN, 0}};
+	struct pollfd fds[1 + HTTP_MAX_POLL] = {{tq_signals_fd(), POLLIN, 0}};
 	int n = 1;
 
 	if (demo->receiver != NULL)
@@ -185,12 +186,14 @@ show_pull(Demo *demo)
 /* ---- push -------------------------------------------------------------------------- */
 
 static void
-take_demo_request(void *arg, const char *path, const char *body, size_t len)
+take_demo_request(void *arg, http_request *r)
 {
 	Demo *demo = arg;
 
 	demo->received++;
-	printf("   the receiver got a request for %s with %.*s\n", path, (int) len, body);
+	printf("   the receiver got a request for %s with %.*s\n", r->path, (int) r->body.len,
+		   r->body.len > 0 ? r->body.data : "");
+	http_answer(r, 204, NULL, "", 0);
 }
 
 /* What must be so for a request to reach this program; NULL: it is. */
@@ -213,6 +216,7 @@ why_no_push(void)
 static void
 show_push(Demo *demo)
 {
+	const cli_receiver_handlers handlers = {take_demo_request, NULL, demo};
 	const char *why = why_no_push();
 	char *id;
 	char *class;
@@ -223,7 +227,7 @@ show_push(Demo *demo)
 		printf("   not shown: %s\n", why);
 		return;
 	}
-	demo->receiver = cli_receiver_new(take_demo_request, demo);
+	demo->receiver = cli_receiver_on_loopback(&handlers, &demo->port);
 	if (demo->receiver == NULL)
 	{
 		puts("   not shown: this program cannot listen on 127.0.0.1");
@@ -231,7 +235,7 @@ show_push(Demo *demo)
 	}
 	id = show("select taskq.submit_http('http://127.0.0.1:%d/hello', '{\"n\": 1}', "
 			  "queue => 'taskq_demo_push', retry => 'none')",
-			  cli_receiver_port(demo->receiver));
+			  demo->port);
 	if (!wait_for_end(demo, id))
 		puts("   it was not sent in time");
 	class = show("select coalesce((select class || ': ' || error from taskq.attempts where "

@@ -63,13 +63,19 @@ is_passed_on(const char *variable, bool clean)
 }
 
 void
-cli_environment_make(cli_runner_options *r, bool clean, const char *database, const char *worker)
+cli_environment_begin(cli_runner_options *r, bool clean)
 {
 	char **own;
 
 	for (own = environ; *own != NULL; own++)
 		if (is_passed_on(*own, clean))
 			cli_environment_put(r, *own);
+}
+
+void
+cli_environment_make(cli_runner_options *r, bool clean, const char *database, const char *worker)
+{
+	cli_environment_begin(r, clean);
 	put(r, "TASKQ_DATABASE", database);
 	put(r, "TASKQ_WORKER", worker);
 	if (r->surroundings.with_reply)

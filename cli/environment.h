@@ -10,9 +10,12 @@
 #include "cli/runner.h"
 
 /*
- * Begins it with the worker's own, without what tells of another task and without a password;
- * clean: PATH alone.  database has no password.  What it is made of must outlive the options.
+ * Begins it with the program's own, without what tells of another task and without a password;
+ * clean: PATH alone.  What it is made of must outlive the options.
  */
+extern void cli_environment_begin(cli_runner_options *r, bool clean);
+
+/* The same, and what all commands of a worker get.  database has no password. */
 extern void cli_environment_make(cli_runner_options *r, bool clean, const char *database,
 								 const char *worker);
 

@@ -1,229 +1,267 @@
 /*
  * receiver.c
- *		A web server on loopback inside the program, for demo and bench.
+ *		The other end of a delivery: a web server for the requests that taskq sends.
+ *
+ * It has no limit of connections of one address, as the gateway has: they are all of one sender.
  */
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdbool.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cli/command.h"
+#include "cli/input.h"
 #include "cli/receiver.h"
-#include "core/buffer.h"
+#include "cli/report.h"
+#include "core/signature.h"
 
-#define MAX_REQUEST (16 << 20)
-#define MAX_PATH    256
-#define CHUNK       65536
-#define ANSWER      "HTTP/1.1 204 No Content\r\n\r\n"
-#define END_OF_HEAD "\r\n\r\n"
+#define LOOPBACK_BODY (16 << 20)
+#define BACKLOG       511
+#define MAX_SECRETS   8
+#define TOLERANCE_S   300  /* as verify_signature() has it */
+#define MAX_SIGNED    1024 /* of id and timestamp */
 
-typedef struct Peer
+typedef struct Secret
 {
-	int fd; /* -1: this place is free */
-	tq_buffer input;
-} Peer;
+	unsigned char bytes[TQ_SECRET_MAX];
+	size_t len;
+} Secret;
+
+struct cli_secrets
+{
+	Secret secrets[MAX_SECRETS];
+	int n;
+};
 
 struct cli_receiver
 {
-	int fd;
-	int port;
-	Peer peers[RECEIVER_MAX];
-	cli_receiver_taker *take;
-	void *arg;
+	http_server *http;
+	http_handlers http_handlers;
+	cli_receiver_handlers handlers;
+	const cli_secrets *secrets;
+	size_t max_body;
+	bool stopping;
 };
 
-/* ---- requests ------------------------------------------------------------------ */
+/* ---- signatures ------------------------------------------------------------------ */
 
-/* The length of the body, by the head of the request. */
-static size_t
-body_length(const char *head)
+cli_secrets *
+cli_secrets_read(const char *path)
 {
-	const char *field = strcasestr(head, "\r\ncontent-length:");
+	cli_secrets *s = calloc(1, sizeof(*s));
+	char *text = cli_read_file(path, NULL);
+	char *place = NULL;
+	char *line;
 
-	return field != NULL ? strtoull(field + strlen("\r\ncontent-length:"), NULL, 10) : 0;
-}
-
-static void
-hand_over(const cli_receiver *r, const char *head, const char *body, size_t len)
-{
-	char path[MAX_PATH] = "";
-
-	(void) sscanf(head, "%*s %255s", path);
-	r->take(r->arg, path, body, len);
-}
-
-/* The bytes of the first request in the input; 0: it is not complete yet. */
-static size_t
-take_first_request(const cli_receiver *r, char *input, size_t len)
-{
-	char *end = memmem(input, len, END_OF_HEAD, strlen(END_OF_HEAD));
-	size_t head;
-	size_t body;
-
-	if (end == NULL)
-		return 0;
-	head = (size_t) (end - input) + strlen(END_OF_HEAD);
-	*end = '\0';
-	body = body_length(input);
-	if (body > len - head)
+	if (s == NULL)
+		cli_fail(EXIT_REFUSED, NULL, "out of memory");
+	for (line = strtok_r(text, "\r\n", &place); line != NULL; line = strtok_r(NULL, "\r\n", &place))
 	{
-		*end = '\r';
-		return 0;
+		Secret *secret = &s->secrets[s->n];
+		const char *fault = s->n < MAX_SECRETS ? tq_secret_read(line, secret->bytes, &secret->len)
+											   : "there are too many";
+
+		if (fault != NULL)
+			cli_fail(EXIT_REFUSED, "It has one secret a line, as taskq endpoint create showed it.",
+					 "%s, secret %d: %s", path, s->n + 1, fault);
+		s->n++;
 	}
-	hand_over(r, input, input + head, body);
-	return head + body;
+	if (s->n == 0)
+		cli_fail(EXIT_REFUSED, NULL, "%s: there is no secret in it", path);
+	return s;
 }
 
-/* ---- connections ----------------------------------------------------------------- */
-
-static void
-close_peer(Peer *peer)
+/* Whether a secret makes one of the signatures of the text. */
+static bool
+is_signed(const Secret *secret, const tq_buffer *text, const char *signatures)
 {
-	close(peer->fd);
-	peer->fd = -1;
-	tq_buffer_free(&peer->input);
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned len = sizeof(mac);
+	char signature[TQ_SIGNATURE_LENGTH + 1];
+
+	if (HMAC(EVP_sha256(), secret->bytes, (int) secret->len, (const unsigned char *) text->data,
+			 text->len, mac, &len) == NULL)
+		return false;
+	tq_signature_write(mac, signature);
+	return tq_signature_is_among(signatures, signature);
 }
 
-/* An answer is so short that the socket takes it. */
-static void
-answer(Peer *peer)
+/* A signature of another day is that of a request which somebody has recorded. */
+static bool
+is_recent(const char *timestamp)
 {
-	if (send(peer->fd, ANSWER, strlen(ANSWER), MSG_NOSIGNAL) != (ssize_t) strlen(ANSWER))
-		close_peer(peer);
+	char *end;
+	long long seconds = strtoll(timestamp, &end, 10);
+	long long now = (long long) time(NULL);
+
+	return end != timestamp && *end == '\0' && seconds >= now - TOLERANCE_S &&
+		   seconds <= now + TOLERANCE_S;
 }
 
-static void
-answer_requests(const cli_receiver *r, Peer *peer)
+static bool
+has_signature(const cli_secrets *s, const http_request *r)
 {
-	size_t begin = 0;
-	size_t n;
-
-	while (peer->fd >= 0 && begin < peer->input.len &&
-		   (n = take_first_request(r, peer->input.data + begin, peer->input.len - begin)) > 0)
-	{
-		begin += n;
-		answer(peer);
-	}
-	if (peer->fd < 0 || begin == 0)
-		return;
-	peer->input.len -= begin;
-	memmove(peer->input.data, peer->input.data + begin, peer->input.len);
-	peer->input.data[peer->input.len] = '\0';
-}
-
-static void
-read_peer(const cli_receiver *r, Peer *peer)
-{
-	char bytes[CHUNK];
-	ssize_t n = recv(peer->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || !tq_buffer_append(&peer->input, bytes, (size_t) n))
-		close_peer(peer);
-	else
-		answer_requests(r, peer);
-}
-
-static void
-accept_peers(cli_receiver *r)
-{
+	const char *id = http_header(r, "webhook-id");
+	const char *timestamp = http_header(r, "webhook-timestamp");
+	const char *signatures = http_header(r, "webhook-signature");
+	tq_buffer text;
+	bool found = false;
 	int i;
 
-	for (i = 0; i < RECEIVER_MAX; i++)
-	{
-		Peer *peer = &r->peers[i];
-
-		if (peer->fd >= 0)
-			continue;
-		/* cppcheck-suppress nullPointer */
-		peer->fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (peer->fd < 0)
-			return;
-		tq_buffer_init(&peer->input, MAX_REQUEST);
-	}
+	if (id == NULL || timestamp == NULL || signatures == NULL || !is_recent(timestamp))
+		return false;
+	tq_buffer_init(&text, r->body.len + MAX_SIGNED);
+	if (tq_buffer_append(&text, id, strlen(id)) && tq_buffer_append(&text, ".", 1) &&
+		tq_buffer_append(&text, timestamp, strlen(timestamp)) && tq_buffer_append(&text, ".", 1) &&
+		(r->body.len == 0 || tq_buffer_append(&text, r->body.data, r->body.len)))
+		for (i = 0; i < s->n; i++)
+			found = is_signed(&s->secrets[i], &text, signatures) || found;
+	tq_buffer_free(&text);
+	return found;
 }
+
+/* ---- requests -------------------------------------------------------------------- */
 
 void
-cli_receiver_step(cli_receiver *r)
+cli_receiver_refuse(http_request *r, int status, const char *reason)
 {
-	int i;
+	char body[400];
+	int len = snprintf(body, sizeof(body), "{\"status\":\"error\",\"reason\":\"%s\"}\n", reason);
 
-	accept_peers(r);
-	for (i = 0; i < RECEIVER_MAX; i++)
-		if (r->peers[i].fd >= 0)
-			read_peer(r, &r->peers[i]);
+	http_answer(r, status, HTTP_TYPE_JSON, body, (size_t) len);
+}
+
+static void
+refuse_stopping(http_request *r)
+{
+	http_add(r, "Retry-After", "1");
+	http_add(r, "Connection", "close");
+	cli_receiver_refuse(r, 503, "the receiver stops");
+}
+
+static size_t
+begin_request(void *arg, http_request *r)
+{
+	const cli_receiver *receiver = arg;
+
+	if (receiver->stopping)
+		refuse_stopping(r);
+	return receiver->max_body;
+}
+
+static void
+handle_request(void *arg, http_request *r)
+{
+	const cli_receiver *receiver = arg;
+
+	if (receiver->stopping)
+		refuse_stopping(r);
+	else if (receiver->secrets != NULL && !has_signature(receiver->secrets, r))
+		cli_receiver_refuse(r, 401, "the signature is missing, too old or wrong");
+	else
+		receiver->handlers.take(receiver->handlers.arg, r);
+}
+
+static void
+tell_gone(void *arg, http_request *r)
+{
+	const cli_receiver *receiver = arg;
+
+	receiver->handlers.gone(receiver->handlers.arg, r);
+}
+
+static void
+end_request(void *arg, http_request *r)
+{
+	(void) arg;
+	(void) r;
+}
+
+/* ---- the whole ------------------------------------------------------------------- */
+
+cli_receiver *
+cli_receiver_new(const int *sockets, int nsockets, size_t max_body, const cli_secrets *secrets,
+				 const cli_receiver_handlers *handlers)
+{
+	const http_options o = {.sockets = sockets, .nsockets = nsockets};
+	cli_receiver *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->handlers = *handlers;
+	r->http_handlers = (http_handlers){begin_request, handle_request, tell_gone, end_request, r};
+	r->secrets = secrets;
+	r->max_body = max_body;
+	r->http = http_new(&o, &r->http_handlers);
+	if (r->http != NULL)
+		return r;
+	free(r);
+	return NULL;
+}
+
+cli_receiver *
+cli_receiver_on_loopback(const cli_receiver_handlers *handlers, int *port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+								  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cli_receiver *r;
+
+	if (fd < 0)
+		return NULL;
+	if (bind(fd, (struct sockaddr *) &address, size) != 0 || listen(fd, BACKLOG) != 0 ||
+		getsockname(fd, (struct sockaddr *) &address, &size) != 0 ||
+		(r = cli_receiver_new(&fd, 1, LOOPBACK_BODY, NULL, handlers)) == NULL)
+	{
+		close(fd);
+		return NULL;
+	}
+	*port = ntohs(address.sin_port);
+	return r;
 }
 
 int
 cli_receiver_poll(const cli_receiver *r, struct pollfd *fds)
 {
-	int n = 0;
-	int i;
-
-	fds[n++] = (struct pollfd){r->fd, POLLIN, 0};
-	for (i = 0; i < RECEIVER_MAX; i++)
-		if (r->peers[i].fd >= 0)
-			fds[n++] = (struct pollfd){r->peers[i].fd, POLLIN, 0};
-	return n;
-}
-
-/* ---- the whole ------------------------------------------------------------------------ */
-
-static bool
-start_listening(cli_receiver *r)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-								  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-
-	r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->fd < 0 || bind(r->fd, (struct sockaddr *) &address, size) != 0 ||
-		listen(r->fd, RECEIVER_MAX) != 0 ||
-		getsockname(r->fd, (struct sockaddr *) &address, &size) != 0)
-		return false;
-	r->port = ntohs(address.sin_port);
-	return true;
-}
-
-cli_receiver *
-cli_receiver_new(cli_receiver_taker *take, void *arg)
-{
-	cli_receiver *r = calloc(1, sizeof(*r));
-	int i;
-
-	if (r == NULL)
-		return NULL;
-	r->take = take;
-	r->arg = arg;
-	for (i = 0; i < RECEIVER_MAX; i++)
-		r->peers[i].fd = -1;
-	if (start_listening(r))
-		return r;
-	cli_receiver_free(r);
-	return NULL;
+	return http_poll(r->http, fds);
 }
 
 int
-cli_receiver_port(const cli_receiver *r)
+cli_receiver_timeout(const cli_receiver *r)
 {
-	return r->port;
+	return http_timeout(r->http);
+}
+
+void
+cli_receiver_step(cli_receiver *r)
+{
+	http_step(r->http);
+}
+
+void
+cli_receiver_stop(cli_receiver *r)
+{
+	r->stopping = true;
+}
+
+int
+cli_receiver_count(const cli_receiver *r)
+{
+	return http_count(r->http);
 }
 
 void
 cli_receiver_free(cli_receiver *r)
 {
-	int i;
-
 	if (r == NULL)
 		return;
-	for (i = 0; i < RECEIVER_MAX; i++)
-		if (r->peers[i].fd >= 0)
-			close_peer(&r->peers[i]);
-	if (r->fd >= 0)
-		close(r->fd);
+	http_free(r->http);
 	free(r);
 }

@@ -28,7 +28,6 @@
 
 #define MAX_CONNECTIONS  512    /* beside those that wait */
 #define MAX_AT_ALL       102400 /* for the library */
-#define MAX_OF_ADDRESS   64
 #define MAX_TARGET       8192
 #define MAX_HEADERS      100
 #define MAX_HEADER_BYTES 16384
@@ -376,6 +375,31 @@ const char *
 http_header(const http_request *r, const char *name)
 {
 	return MHD_lookup_connection_value(r->private->connection, MHD_HEADER_KIND, name);
+}
+
+typedef struct Headers
+{
+	http_header_taker *take;
+	void *arg;
+} Headers;
+
+static enum MHD_Result
+hand_over_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	const Headers *headers = arg;
+
+	(void) kind;
+	headers->take(headers->arg, name, value != NULL ? value : "");
+	return MHD_YES;
+}
+
+void
+http_each_header(const http_request *r, http_header_taker *take, void *arg)
+{
+	Headers headers = {take, arg};
+
+	(void) MHD_get_connection_values(r->private->connection, MHD_HEADER_KIND, hand_over_header,
+									 &headers);
 }
 
 static void
@@ -779,14 +803,14 @@ http_count(const http_server *s)
 #endif
 
 static bool
-start_daemon(http_server *s)
+start_daemon(http_server *s, int max_of_one)
 {
 	const union MHD_DaemonInfo *info;
 
 	s->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
 		on_access, s, MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_AT_ALL,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, s->behind_proxy ? 0U : (unsigned) MAX_OF_ADDRESS,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) max_of_one,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) POOL_BYTES, STRICTNESS, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
 		MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_end,
@@ -800,7 +824,7 @@ start_daemon(http_server *s)
 }
 
 http_server *
-http_new(const int *sockets, int nsockets, bool behind_proxy, const http_handlers *handlers)
+http_new(const http_options *o, const http_handlers *handlers)
 {
 	http_server *s = calloc(1, sizeof(*s));
 
@@ -809,10 +833,10 @@ http_new(const int *sockets, int nsockets, bool behind_proxy, const http_handler
 	s->links.next = s->links.previous = &s->links;
 	s->watch_fd = -1;
 	s->handlers = handlers;
-	s->behind_proxy = behind_proxy;
-	memcpy(s->sockets, sockets, (size_t) nsockets * sizeof(*sockets));
-	s->nsockets = nsockets;
-	if (start_daemon(s))
+	s->behind_proxy = o->behind_proxy;
+	memcpy(s->sockets, o->sockets, (size_t) o->nsockets * sizeof(*o->sockets));
+	s->nsockets = o->nsockets;
+	if (start_daemon(s, o->max_of_one))
 		return s;
 	http_free(s);
 	return NULL;

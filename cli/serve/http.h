@@ -22,6 +22,7 @@
 #define HTTP_MAX_SOCKETS  8 /* to listen on */
 #define HTTP_MAX_POLL     (HTTP_MAX_SOCKETS + 2)
 #define HTTP_ADDRESS_SIZE 64
+#define HTTP_MAX_OF_ONE   64 /* connections of one address, where strangers connect themselves */
 #define HTTP_TYPE_JSON    "application/json"
 #define HTTP_TYPE_NDJSON  "application/x-ndjson"
 #define HTTP_TYPE_FORM    "application/x-www-form-urlencoded"
@@ -58,9 +59,17 @@ typedef struct http_handlers
 	void *arg;
 } http_handlers;
 
-/* Takes connections of these sockets, which it closes in the end.  NULL: no memory. */
-extern http_server *http_new(const int *sockets, int nsockets, bool behind_proxy,
-							 const http_handlers *handlers);
+/* Which connections it takes. */
+typedef struct http_options
+{
+	const int *sockets; /* to listen on; it closes them in the end */
+	int nsockets;
+	bool behind_proxy; /* what a proxy says of the client is believed */
+	int max_of_one;    /* connections of one address; 0: no limit */
+} http_options;
+
+/* NULL: no memory. */
+extern http_server *http_new(const http_options *options, const http_handlers *handlers);
 
 /* At most HTTP_MAX_POLL; returns their number. */
 extern int http_poll(const http_server *s, struct pollfd *fds);
@@ -83,6 +92,10 @@ extern void http_free(http_server *s);
 
 /* A header of the request; NULL: it has none.  Valid until the end. */
 extern const char *http_header(const http_request *r, const char *name);
+
+/* Calls take() for each header, as it came; a repeated one comes again. */
+typedef void http_header_taker(void *arg, const char *name, const char *value);
+extern void http_each_header(const http_request *r, http_header_taker *take, void *arg);
 
 /* Whether the client itself has connected to a port of this machine. */
 extern bool http_is_direct(const http_request *r);

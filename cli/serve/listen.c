@@ -1,6 +1,6 @@
 /*
  * listen.c
- *		The sockets on which the gateway listens.
+ *		The sockets on which the gateway and receivers listen.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -59,8 +59,9 @@ add_socket(listen_sockets *s, int fd)
 	s->fds[s->n++] = fd;
 }
 
-void
-listen_inherited(listen_sockets *s)
+/* Those that a supervisor hands over. */
+static void
+take_inherited(listen_sockets *s)
 {
 	const char *pid = getenv("LISTEN_PID");
 	const char *count = getenv("LISTEN_FDS");
@@ -129,8 +130,8 @@ open_address(listen_sockets *s, const struct addrinfo *a, const char *address)
 	add_socket(s, fd);
 }
 
-void
-listen_open(listen_sockets *s, const char *address)
+static void
+open_given(listen_sockets *s, const char *address)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *all = NULL;
@@ -164,6 +165,21 @@ listen_open(listen_sockets *s, const char *address)
 	for (a = all; a != NULL; a = a->ai_next)
 		open_address(s, a, address);
 	freeaddrinfo(all);
+}
+
+listen_sockets
+listen_open(const cli_call *call, const char *fallback)
+{
+	listen_sockets s = {.n = 0};
+	int i;
+
+	take_inherited(&s);
+	for (i = 0; i < call->ngiven; i++)
+		if (strcmp(call->given[i].option->name, "listen") == 0)
+			open_given(&s, call->given[i].value);
+	if (s.n == 0 && fallback != NULL)
+		open_given(&s, fallback);
+	return s;
 }
 
 void

@@ -1,11 +1,13 @@
 /*
  * listen.h
- *		The sockets on which the gateway listens.
+ *		The sockets on which the gateway and receivers listen.
  */
 #ifndef CLI_SERVE_LISTEN_H
 #define CLI_SERVE_LISTEN_H
 
 #include <stdbool.h>
+
+#include "cli/command.h"
 
 typedef struct listen_sockets
 {
@@ -15,14 +17,12 @@ typedef struct listen_sockets
 	bool all_files; /* UNIX sockets only */
 } listen_sockets;
 
-/* Those that a supervisor hands over, as for systemd's sockets; n is 0 if it does not. */
-extern void listen_inherited(listen_sockets *s);
-
 /*
- * Adds those of an address: a port of loopback, HOST:PORT, [HOST]:PORT, or the path of a UNIX
- * socket.  Ends the program if that is not possible.
+ * Those that a supervisor hands over, as for systemd's sockets, and those of each --listen: a port
+ * of loopback, HOST:PORT, [HOST]:PORT, or the path of a UNIX socket.  If there are none, that of
+ * fallback; n is 0 if that is NULL.  Ends the program if one cannot be listened on.
  */
-extern void listen_open(listen_sockets *s, const char *address);
+extern listen_sockets listen_open(const cli_call *call, const char *fallback);
 
 /* Removes the files of UNIX sockets that listen_open() made. */
 extern void listen_remove_files(void);

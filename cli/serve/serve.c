@@ -122,21 +122,6 @@ read_auth(const cli_call *call)
 	return auth_new(&o);
 }
 
-static listen_sockets
-read_sockets(const cli_call *call)
-{
-	listen_sockets s = {.n = 0};
-	int i;
-
-	listen_inherited(&s);
-	for (i = 0; i < call->ngiven; i++)
-		if (strcmp(call->given[i].option->name, "listen") == 0)
-			listen_open(&s, call->given[i].value);
-	if (s.n == 0)
-		listen_open(&s, DEFAULT_ADDRESS);
-	return s;
-}
-
 /* What would let strangers in is refused. */
 static void
 check_sockets(const cli_call *call, const listen_sockets *s)
@@ -348,14 +333,18 @@ start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 												CONNECTIONS),
 					  .max_queued = cli_number(call, "max-queued", 1, MAX_NUMBER, MAX_QUEUED),
 					  .log = log_connection};
+	http_options web = {.sockets = sockets->fds,
+						.nsockets = sockets->n,
+						.behind_proxy = cli_is_on(call, "behind-proxy")};
 
+	web.max_of_one = web.behind_proxy ? 0 : HTTP_MAX_OF_ONE;
 	handlers.arg = &s->g;
 	s->g.max_payload = cli_server_longest_line();
 	s->g.waiters = waiters_new(&s->g, cli_number(call, "max-waiting", 1, MAX_NUMBER, MAX_WAITING));
 	s->g.stats = stats_new(&s->g);
 	s->g.gate = gate_new(&o);
 	s->listener = listener_new(o.conninfo, s->g.waiters, log_connection);
-	s->g.http = http_new(sockets->fds, sockets->n, cli_is_on(call, "behind-proxy"), &handlers);
+	s->g.http = http_new(&web, &handlers);
 	if (s->g.waiters == NULL || s->g.stats == NULL || s->g.gate == NULL || s->listener == NULL ||
 		s->g.http == NULL || !tq_signals_take(PATIENCE) || !tq_signals_add(SIGHUP))
 		cli_fail(EXIT_REFUSED, NULL, "cannot start: out of memory or descriptors");
@@ -389,7 +378,7 @@ run_serve(cli_call *call)
 	s.g.hide_payload = cli_is_on(call, "hide-payload");
 	if (cli_is_on(call, "check"))
 		return run_check(call, s.g.auth, s.g.reader);
-	sockets = read_sockets(call);
+	sockets = listen_open(call, DEFAULT_ADDRESS);
 	check_sockets(call, &sockets);
 	cli_log_begin(call);
 	raise_descriptors();
