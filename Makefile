@@ -53,7 +53,7 @@ QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret cron reply yaml document query
 UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
 	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_trace test_style test_task test_cron test_every \
-	test_scan test_reply test_work test_child test_exposition test_serve
+	test_meter test_scan test_reply test_work test_child test_exposition test_serve
 
 DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
 # Installed, and loaded by those who want it: see docs/perfectqueue.md.
@@ -110,7 +110,7 @@ UNIT_DIR = build/unit
 UNIT_CFLAGS = -O1 -g
 UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -I. -Itest/unit \
 	$(CURL_CFLAGS) $(DEFINES)
-PURE = cli/breaker cli/child cli/exposition cli/lines cli/outcome cli/pattern cli/reply cli/scan cli/serve/query cli/serve/tokens cli/words client/array client/hooks client/json client/utf8
+PURE = cli/breaker cli/child cli/exposition cli/lines cli/meter cli/outcome cli/pattern cli/reply cli/scan cli/serve/query cli/serve/tokens cli/words client/array client/hooks client/json client/utf8
 UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(PURE:%=$(UNIT_DIR)/%.o) \
 	$(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o $(UNIT_DIR)/zone.o
 

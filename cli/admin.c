@@ -285,14 +285,9 @@ static const char *const schedule_parameters[] = {"schedule", "task"};
 	"What is not given is not limited: the whole limit is replaced, and without an option it is\n" \
 	"removed."
 
-#define ASK(text)         .question = text
 #define DROPS(text, what) .question = text, .kind = what
 
 const cli_command admin_commands[] = {
-	CALL("purge", "QUEUE", "Cancel the pending tasks of a "
-						   "queue",
-		 1, NULL, 0, "purge_queue", queue_parameter,
-		 ASK("cancel all pending tasks of")),
 	CALL("pause", "QUEUE", "Hold a queue back: no task of it "
 						   "starts",
 		 1, NULL, 0, "pause_queue", queue_parameter,

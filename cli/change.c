@@ -1,6 +1,6 @@
 /*
  * change.c
- *		Commands that change tasks: cancel, retry, reschedule, redrive.
+ *		Commands that change tasks: cancel, retry, reschedule, redrive, purge.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +15,10 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"
+#include "core/clock.h"
 
-#define PAGE "1000"
+#define PAGE  "1000"
+#define BATCH 1000 /* of redrive, and of purge: the page */
 
 /* Of find_tasks(): how many a command would act on, and whether there may be more. */
 #define FOUND_COLUMNS(condition)                          \
@@ -100,24 +102,37 @@ found_at_least(cli_statement *s)
 	return text;
 }
 
+/* How many tasks of a queue that column of queue_stats() counts; 0: it is not known. */
+static long
+count_tasks(const char *queue, const char *sql)
+{
+	PGresult *stats = cli_try(sql, 1, &queue);
+	long n = 0;
+
+	if (PQresultStatus(stats) == PGRES_TUPLES_OK && PQntuples(stats) == 1)
+		n = strtol(PQgetvalue(stats, 0, 0), NULL, 10);
+	PQclear(stats);
+	return n;
+}
+
 /* How many tasks a cancel without a filter is for; 0: there is a filter, or it is not known. */
 static long
 live_tasks(const cli_call *call)
 {
-	const char *queue = cli_value(call, "queue");
-	PGresult *stats;
-	long n = 0;
 	int i;
 
 	for (i = 0; i < call->ngiven; i++)
 		if (strcmp(call->given[i].option->name, "queue") != 0 &&
 			strcmp(call->given[i].option->name, "reason") != 0)
 			return 0;
-	stats = cli_try("select pending + running from taskq.queue_stats($1)", 1, &queue);
-	if (PQresultStatus(stats) == PGRES_TUPLES_OK && PQntuples(stats) == 1)
-		n = strtol(PQgetvalue(stats, 0, 0), NULL, 10);
-	PQclear(stats);
-	return n;
+	return count_tasks(cli_value(call, "queue"),
+					   "select pending + running from taskq.queue_stats($1)");
+}
+
+static double
+part_of(long n, long total)
+{
+	return total > 0 ? (double) n / (double) total : -1;
 }
 
 /* Cancels the tasks that a search finds, a page in each transaction. */
@@ -129,7 +144,7 @@ cancel_found(const cli_call *call)
 	char after[32] = "";
 	long n = 0;
 
-	cli_meter_begin("cancel", cli_value(call, "queue"));
+	cli_meter_begin("cancel", cli_value(call, "queue"), settings.quiet, tq_clock_ms());
 	for (;;)
 	{
 		cli_statement s;
@@ -144,7 +159,7 @@ cancel_found(const cli_call *call)
 		page = cli_end_or_fail(&s, "");
 		if (!PQgetisnull(page, 0, 0))
 			n += cancel_ids(PQgetvalue(page, 0, 0), reason);
-		cli_meter_show(n, total, total > 0 ? (double) n / (double) total : -1);
+		cli_meter_show(n, total, part_of(n, total), tq_clock_ms());
 		snprintf(after, sizeof(after), "%s", PQgetvalue(page, 0, 1));
 		if (*after == '\0')
 		{
@@ -297,25 +312,67 @@ static int
 run_redrive(cli_call *call)
 {
 	long limit = cli_number(call, "limit", 1, 2000000000, 2000000000);
-	long batch = cli_number(call, "batch", 1, 100000, 1000);
+	long batch = cli_number(call, "batch", 1, 100000, BATCH);
 	long total = 0;
 	long n;
 
 	confirm_redrive(call);
-	cli_meter_begin("redrive", call->arguments[0]);
+	cli_meter_begin("redrive", call->arguments[0], settings.quiet, tq_clock_ms());
 	do
 	{
 		long size = batch < limit - total ? batch : limit - total;
 
 		n = redrive_batch(call, size);
 		total += n;
-		cli_meter_show(total, 0, -1);
+		cli_meter_show(total, 0, -1, tq_clock_ms());
 		if (n < size)
 			break;
 	} while (total < limit);
 	cli_meter_clear();
 	printf("%ld\n", total);
 	return total > 0 ? EXIT_DONE : EXIT_NOTHING;
+}
+
+/* ---- purge ----------------------------------------------------------------------- */
+
+static long
+purge_batch(const char *queue, const char *max)
+{
+	const char *values[] = {queue, max};
+	PGresult *purged = cli_query("select taskq.purge_queue($1, $2)", 2, values);
+	long n = strtol(PQgetvalue(purged, 0, 0), NULL, 10);
+
+	PQclear(purged);
+	return n;
+}
+
+/*
+ * In batches, each a transaction, until one is not full: then what is left is done at once, so that
+ * tasks which are submitted meanwhile do not keep it going.  A dry run is one transaction anyway.
+ */
+static int
+run_purge(cli_call *call)
+{
+	const char *queue = call->arguments[0];
+	long n = BATCH;
+	long total = 0;
+	long pending;
+
+	cli_confirm("cancel all pending tasks of \"%s\"?", queue);
+	pending = settings.dry_run
+				  ? 0
+				  : count_tasks(queue, "select pending from taskq.queue_stats($1)");
+	cli_meter_begin("purge", queue, settings.quiet, tq_clock_ms());
+	while (!settings.dry_run && n == BATCH)
+	{
+		n = purge_batch(queue, PAGE);
+		total += n;
+		cli_meter_show(total, pending, part_of(total, pending), tq_clock_ms());
+	}
+	total += purge_batch(queue, NULL);
+	cli_meter_clear();
+	printf("%ld\n", total);
+	return EXIT_DONE;
 }
 
 const cli_command cli_cancel = {
@@ -360,3 +417,13 @@ const cli_command cli_redrive = {
 	.options = redrive_options,
 	.noptions = COUNT(redrive_options),
 	.run = run_redrive};
+
+const cli_command cli_purge = {
+	.name = "purge",
+	.synopsis = "QUEUE",
+	.about = "Cancel the pending tasks of a queue",
+	.details = "A thousand tasks are a transaction, so it can be interrupted.  Prints the number\n"
+			   "of cancelled tasks.",
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.run = run_purge};

@@ -45,7 +45,8 @@ static const cli_command manual = {
 
 static const cli_command *const first_commands[] = {
 	&cli_submit, &cli_publish, &cli_http, &cli_work, &cli_progress, &cli_ls, &cli_show,
-	&cli_result, &cli_wait, &cli_cancel, &cli_retry, &cli_redrive, &cli_reschedule};
+	&cli_result, &cli_wait, &cli_cancel, &cli_retry, &cli_redrive, &cli_reschedule,
+	&cli_purge};
 
 static const cli_command *const last_commands[] = {
 	&cli_stats, &cli_top, &cli_status, &cli_check, &cli_metrics, &cli_apply, &cli_export,

@@ -13,10 +13,12 @@
 #include "cli/config.h"
 #include "cli/configfiles.h"
 #include "cli/jsondoc.h"
+#include "cli/meter.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"
+#include "core/clock.h"
 
 #define MAX_FILES 256
 
@@ -157,6 +159,13 @@ confirm_drops(const cli_call *call, const char *document)
 	PQclear(plan);
 }
 
+/* The whole document is one statement, which does not tell how far it is. */
+static void
+show_time(void)
+{
+	cli_meter_show_time(tq_clock_ms());
+}
+
 static int
 run_apply(cli_call *call)
 {
@@ -180,7 +189,10 @@ run_apply(cli_call *call)
 	document = cli_config_document(paths, n);
 	if (cli_value(call, "prune") != NULL && !settings.dry_run && !settings.yes)
 		confirm_drops(call, document);
+	cli_meter_begin("apply", n == 1 ? paths[0] : "", settings.quiet, tq_clock_ms());
+	cli_session_watch(show_time);
 	plan = apply_document(call, document, settings.dry_run ? "true" : NULL);
+	cli_meter_clear();
 	show_plan(plan);
 	status = settings.dry_run && count_changes(plan) > 0 ? EXIT_NOTHING : EXIT_DONE;
 	PQclear(plan);

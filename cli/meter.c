@@ -3,33 +3,25 @@
  *		How far a command is that can last, on standard error.
  */
 #include <langinfo.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/meter.h"
-#include "cli/settings.h"
-#include "core/clock.h"
 
-#define CELLS         20 /* of the bar */
-#define TERMINAL_WAIT 0.5
-#define TERMINAL_STEP 0.2
-#define LOG_STEP      10.0
+#define CELLS         20  /* of the bar */
+#define TERMINAL_WAIT 500 /* milliseconds, likewise the next */
+#define TERMINAL_STEP 200
+#define LOG_STEP      10000
 
 static struct
 {
 	char what[128];
-	double began;
-	double next;  /* no line before that time */
+	bool quiet;
+	int64_t began;
+	int64_t next; /* no line before that time */
 	bool visible; /* there is a line on the terminal */
 } meter;
-
-static double
-seconds_now(void)
-{
-	return (double) tq_clock_ns() / 1e9;
-}
 
 /* 10 400 */
 static const char *
@@ -81,14 +73,13 @@ print_left(double seconds)
 }
 
 static void
-print_line(long done, long total, double part, double now, bool terminal)
+print_numbers(long done, long total, double part, int64_t now)
 {
-	double elapsed = now - meter.began;
+	double elapsed = (double) (now - meter.began) / 1000;
 	long rate = elapsed > 0 ? (long) ((double) done / elapsed) : 0;
 	char number[48];
 
-	fprintf(stderr, "%s ", meter.what);
-	if (part >= 0 && terminal)
+	if (part >= 0 && isatty(STDERR_FILENO))
 		print_bar(part);
 	if (part >= 0)
 		fprintf(stderr, "%.0f %%  ", part * 100);
@@ -101,30 +92,53 @@ print_line(long done, long total, double part, double now, bool terminal)
 }
 
 void
-cli_meter_begin(const char *command, const char *queue)
+cli_meter_begin(const char *command, const char *what, bool quiet, int64_t now_ms)
 {
-	snprintf(meter.what, sizeof(meter.what), "%s %s", command, queue);
-	meter.began = seconds_now();
-	meter.next = meter.began + (isatty(STDERR_FILENO) ? TERMINAL_WAIT : LOG_STEP);
+	snprintf(meter.what, sizeof(meter.what), "%s %s", command, what);
+	meter.quiet = quiet;
+	meter.began = now_ms;
+	meter.next = now_ms + (isatty(STDERR_FILENO) ? TERMINAL_WAIT : LOG_STEP);
 }
 
-void
-cli_meter_show(long done, long total, double part)
+/* Whether a line is due; begins it. */
+static bool
+begin_line(int64_t now)
+{
+	if (meter.quiet || now < meter.next)
+		return false;
+	cli_meter_clear();
+	fprintf(stderr, "%s ", meter.what);
+	return true;
+}
+
+static void
+end_line(int64_t now)
 {
 	bool terminal = isatty(STDERR_FILENO);
-	double now = seconds_now();
 
-	if (settings.quiet || now < meter.next)
-		return;
-	if (part > 1)
-		part = 1;
-	cli_meter_clear();
-	print_line(done, total, part, now, terminal);
 	if (!terminal)
 		fputc('\n', stderr);
 	fflush(stderr);
 	meter.visible = terminal;
 	meter.next = now + (terminal ? TERMINAL_STEP : LOG_STEP);
+}
+
+void
+cli_meter_show(long done, long total, double part, int64_t now_ms)
+{
+	if (!begin_line(now_ms))
+		return;
+	print_numbers(done, total, part > 1 ? 1 : part, now_ms);
+	end_line(now_ms);
+}
+
+void
+cli_meter_show_time(int64_t now_ms)
+{
+	if (!begin_line(now_ms))
+		return;
+	fprintf(stderr, "  %lld s", (long long) (now_ms - meter.began) / 1000);
+	end_line(now_ms);
 }
 
 void

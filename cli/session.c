@@ -5,6 +5,7 @@
  * A command that a person waits for fails at once if the database cannot be reached, so it does not
  * use client/connection.c, which is for programs that go on trying.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define DEFAULT_TIMEOUT "30 s"
 #define CONNECT_TIMEOUT "10"
 #define MAX_PASSWORD    256
+#define TICK_MS         200
 #define LOCAL_TIME_LINK "/etc/localtime"
 #define ZONE_DIRECTORY  "zoneinfo/"
 
@@ -223,12 +225,47 @@ cli_session_end(int status)
 
 /* ---- statements -------------------------------------------------------------- */
 
+static void (*ticker)(void); /* NULL: nobody watches */
+
+void
+cli_session_watch(void (*tick)(void))
+{
+	ticker = tick;
+}
+
+/* As PQexecParams(), but the ticker is called meanwhile. */
+static PGresult *
+execute_watched(PGconn *c, const char *sql, int nvalues, const char *const *values)
+{
+	PGresult *last = NULL;
+	PGresult *result;
+
+	if (!PQsendQueryParams(c, sql, nvalues, NULL, values, NULL, NULL, 0))
+		return NULL;
+	while (PQisBusy(c))
+	{
+		struct pollfd fd = {PQsocket(c), POLLIN, 0};
+
+		if (poll(&fd, 1, TICK_MS) > 0 && !PQconsumeInput(c))
+			break;
+		ticker();
+	}
+	while ((result = PQgetResult(c)) != NULL)
+	{
+		PQclear(last);
+		last = result;
+	}
+	return last;
+}
+
 PGresult *
 cli_try(const char *sql, int nvalues, const char *const *values)
 {
 	PGconn *c = cli_connection();
 	int64_t start = tq_clock_ms();
-	PGresult *result = PQexecParams(c, sql, nvalues, NULL, values, NULL, NULL, 0);
+	PGresult *result = ticker != NULL
+						   ? execute_watched(c, sql, nvalues, values)
+						   : PQexecParams(c, sql, nvalues, NULL, values, NULL, NULL, 0);
 
 	if (settings.verbose)
 		fprintf(stderr, "%s\n-- %lld ms\n", sql, (long long) (tq_clock_ms() - start));

@@ -21,6 +21,9 @@ extern PGconn *cli_another_connection(void);
 /* Runs a statement; values are texts.  Returns its result, also if that is an error. */
 extern PGresult *cli_try(const char *sql, int nvalues, const char *const *values);
 
+/* From now on tick() is called some times a second while a statement runs. */
+extern void cli_session_watch(void (*tick)(void));
+
 /* Whether a statement has failed with that SQLSTATE. */
 extern bool cli_has_code(const PGresult *result, const char *code);
 

@@ -20,6 +20,7 @@
 #include "client/array.h"
 #include "client/json.h"
 #include "core/buffer.h"
+#include "core/clock.h"
 
 #define BATCH_DEFAULT 1000
 #define BATCH_MAX     100000
@@ -240,7 +241,7 @@ submit_file(const cli_call *call, FILE *file, int size)
 
 	for (i = 0; i < NPARTS; i++)
 		tq_buffer_init(&batch.parts[i], MAX_BATCH);
-	cli_meter_begin("submit", cli_argument(call, 0));
+	cli_meter_begin("submit", cli_argument(call, 0), settings.quiet, tq_clock_ms());
 	while ((len = getline(&text, &allocated, file)) >= 0)
 	{
 		line.number++;
@@ -254,7 +255,7 @@ submit_file(const cli_call *call, FILE *file, int size)
 			continue;
 		send_batch(call, &batch);
 		submitted += size;
-		cli_meter_show(submitted, 0, part_read(file));
+		cli_meter_show(submitted, 0, part_read(file), tq_clock_ms());
 	}
 	send_batch(call, &batch);
 	cli_meter_clear();

@@ -490,7 +490,7 @@ comment on function taskq.resume_queue is
 create function taskq_private.purge_task(id bigint) returns boolean
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_purge_task';
 
-create function taskq_private.purge(queue text) returns bigint
+create function taskq_private.purge(queue text, max_tasks int) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -501,15 +501,20 @@ declare
 begin
 	-- By key, the order in which submit_many() takes keys: so no deadlock is possible.
 	select count(*) filter (where taskq_private.purge_task(t.id)) into purged
-		from (select t.id from taskq_private.tasks_by_queue t where t.queue_id = own order by t.key collate "C", t.id) as t;
+		from (select p.id from (
+				select t.id, t.key from taskq_private.tasks_by_queue t
+				where t.queue_id = own and not exists (select from taskq_private.lease l where l.id = t.id) limit max_tasks) as p
+			order by p.key collate "C", p.id) as t;
 	return purged;
 end
 $$;
 
-create function taskq.purge_queue(queue text) returns bigint
+create function taskq.purge_queue(queue text, max_tasks int default null) returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_purge_queue';
 comment on function taskq.purge_queue is
 	E'Cancels the pending tasks of a queue, also those with a later run_at. Running tasks are not touched.\n'
 	'queue: its name.\n'
+	'max_tasks: 1 to 100000, or NULL for all. A large queue takes long and is one transaction; in batches, call it in new '
+	'transactions until it returns 0.\n'
 	'Returns the number of cancelled tasks.\n'
 	'Errors: TQ001 unknown queue; TQ004 bad argument; TQ005 the queue is a topic; TQ007 no privilege control on the queue.';

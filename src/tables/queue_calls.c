@@ -23,7 +23,8 @@
 
 static Statement pause_queue = {"select taskq_private.pause($1, true)", 1, {TEXTOID}, NULL};
 static Statement resume_queue = {"select taskq_private.pause($1, false)", 1, {TEXTOID}, NULL};
-static Statement purge_queue = {"select taskq_private.purge($1)", 1, {TEXTOID}, NULL};
+static Statement purge_queue = {
+	"select taskq_private.purge($1, $2)", 2, {TEXTOID, INT4OID}, NULL};
 static Statement subscribe = {
 	"select taskq_private.subscribe($1, $2, $3)", 3, {TEXTOID, TEXTOID, TEXTARRAYOID}, NULL};
 static Statement unsubscribe = {
@@ -76,6 +77,8 @@ PG_FUNCTION_INFO_V1(taskq_purge_queue);
 Datum
 taskq_purge_queue(PG_FUNCTION_ARGS)
 {
+	if (!PG_ARGISNULL(1))
+		(void) arg_int32(fcinfo, 1, "max_tasks", 1, 1, TASKQ_MAX_SUBMIT);
 	PG_RETURN_DATUM(control(fcinfo, "taskq.purge_queue()", &purge_queue));
 }
 

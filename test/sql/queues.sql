@@ -64,7 +64,12 @@ select taskq.pause_queue('nowhere');
 
 -- Purge: ends pending tasks, also those that are not due yet, but no running ones.
 select count(*) from taskq.submit_many('queues', '{1, 2, 3}', delay => '1 hour');
+-- In batches, which pass over what runs.
+select taskq.purge_queue('queues', 2), taskq.purge_queue('queues', 2), taskq.purge_queue('queues', 2);
+select count(*) from taskq.submit_many('queues', '{1, 2, 3}', delay => '1 hour');
 select taskq.purge_queue('queues'), taskq.purge_queue('queues');
+select taskq.purge_queue('queues', 0);
+select taskq.purge_queue('queues', 100001);
 select state, count(*) from taskq.tasks where queue = 'queues' group by state order by state;
 select taskq.purge_queue('nowhere');
 select taskq.purge_queue(null);

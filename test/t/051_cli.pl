@@ -236,6 +236,34 @@ runs('cancel by filter', [ 'cancel', '--queue', 'mail', '--key-prefix', 'l-', '-
 is(sql("select count(*) from taskq.tasks where key like 'l-%' and state = 'cancelled'"), '3', 'all that match');
 runs('cancel without ids', ['cancel'], 2, '', qr/needs ids, or --queue/);
 runs('purge', [ 'purge', 'mail', '--yes' ], 0, qr/^[1-9]\d*\n\z/);
+sql(q{select taskq.submit_many('mail', array_fill('1'::jsonb, '{2500}'))});
+runs('purge --dry-run', [ 'purge', 'mail', '--dry-run' ], 0, "2500\n");
+my @purge = taskq('-v', 'purge', 'mail', '--yes');
+is("$purge[0] $purge[1]", "0 2500\n", 'purge of many');
+is(() = $purge[2] =~ /purge_queue/g, 4, 'it works in batches, until one is not full');
+runs('purge of nothing', [ 'purge', 'mail', '--yes' ], 0, "0\n");
+runs('purge of an unknown queue', [ 'purge', 'mial', '--yes' ], 1, '', qr/"mial" does not exist/);
+
+# What a command shows on a terminal while the database keeps it waiting.
+sub shows_while_locked
+{
+	my ($name, $table, $pattern, @arguments) = @_;
+	my $session = $node->background_psql('postgres');
+	my $output = '';
+
+	$session->query("begin; lock table $table in access exclusive mode");
+	my $run = IPC::Run::start([ 'script', '-qefc', join(' ', 'build/cli/taskq', @arguments), '/dev/null' ], '<', \undef, '>', \$output);
+	wait_until($name, sub { $run->pump_nb; $output =~ $pattern });
+	pass("$name: progress on a terminal");
+	$session->query('rollback');
+	$session->quit;
+	$run->finish;
+	return $output;
+}
+
+append_to_file("$dir/progress.yaml", "queues: {mail: {}}\n");
+like(shows_while_locked('apply', 'taskq_private.queue', qr/apply \S*progress.yaml   \d s/, 'apply', '-f', "$dir/progress.yaml"),
+	qr/\r\e\[K0 changes/, 'the line is taken away');
 
 # ---- HTTP -------------------------------------------------------------------------------------------
 
