@@ -11,9 +11,10 @@
 #include "core/clock.h"
 #include "core/text.h"
 
-#define BACKOFF_FIRST_MS  200
-#define BACKOFF_MAX_MS    10000
-#define CONNECT_TIMEOUT_S 5
+#define BACKOFF_FIRST_MS 200
+#define BACKOFF_MAX_MS   10000
+#define MAX_COMMAND      256
+#define ANSWER_MS        5000 /* for the server to accept us, then to set the session up */
 
 /* What a session depends on; settings of the role or the database must not change it. */
 /* clang-format off */
@@ -33,7 +34,8 @@
 typedef enum state
 {
 	DOWN,       /* then CONNECTING at retry_at_ms */
-	CONNECTING, /* then PREPARING or DOWN */
+	CONNECTING, /* then SETTING_UP or DOWN */
+	SETTING_UP, /* the session, in a pipeline; then PREPARING or DOWN */
 	PREPARING,  /* within tq_connection_step() only; then UP or DOWN */
 	UP          /* then DOWN */
 } state;
@@ -45,7 +47,9 @@ struct tq_connection
 	PGconn *conn; /* NULL when DOWN */
 	PostgresPollingStatusType polling;
 	int64_t retry_at_ms;
-	int64_t give_up_at_ms; /* CONNECTING */
+	int64_t give_up_at_ms; /* CONNECTING, SETTING_UP, or while it is busy */
+	bool unflushed;        /* SETTING_UP */
+	bool busy;             /* UP: the answer to LISTEN is awaited */
 	int64_t backoff_ms;    /* 0: the last connection was used */
 	bool complained;       /* about the connection, since it last worked */
 	char error[200];       /* the last one logged of a statement; empty: they work */
@@ -110,6 +114,7 @@ tq_connection_drop(tq_connection *c, const char *reason)
 	c->complained = true;
 	PQfinish(c->conn);
 	c->conn = NULL;
+	c->busy = false;
 	c->state = DOWN;
 }
 
@@ -130,7 +135,7 @@ start_connecting(tq_connection *c)
 	}
 	c->state = CONNECTING;
 	c->polling = PGRES_POLLING_WRITING;
-	c->give_up_at_ms = tq_clock_ms() + CONNECT_TIMEOUT_S * 1000;
+	c->give_up_at_ms = tq_clock_ms() + ANSWER_MS;
 }
 
 /* Frees the result. */
@@ -146,33 +151,54 @@ worked(tq_connection *c, PGresult *result)
 	return ok;
 }
 
+/* All that a session needs, in one round trip. */
 static bool
-set_up_session(tq_connection *c)
+send_session(const tq_connection *c)
 {
 	const char *timeouts[2] = {c->config.statement_timeout, c->config.lock_timeout};
 	int i;
 
-	if (!worked(c, PQexecParams(c->conn, SESSION_SQL, 2, NULL, timeouts, NULL, NULL, 0)))
+	if (PQsetnonblocking(c->conn, 1) != 0 || !PQenterPipelineMode(c->conn) ||
+		!PQsendQueryParams(c->conn, SESSION_SQL, 2, NULL, timeouts, NULL, NULL, 0) ||
+		(c->config.session_sql != NULL &&
+		 !PQsendQueryParams(c->conn, c->config.session_sql, 0, NULL, NULL, NULL, NULL, 0)))
 		return false;
 	for (i = 0; i < c->config.nstatements; i++)
 	{
 		const tq_statement *s = &c->config.statements[i];
 
-		if (!worked(c, PQprepare(c->conn, s->name, s->sql, 0, NULL)))
+		if (!PQsendPrepare(c->conn, s->name, s->sql, 0, NULL))
 			return false;
 	}
-	return c->config.prepare(c, c->config.arg);
+	return PQpipelineSync(c->conn) == 1;
+}
+
+static void
+start_session(tq_connection *c)
+{
+	c->state = SETTING_UP;
+	c->give_up_at_ms = tq_clock_ms() + ANSWER_MS;
+	c->unflushed = true;
+	if (!send_session(c))
+		tq_connection_drop(c, PQerrorMessage(c->conn));
+}
+
+/* The log says already that a statement was refused, once for all attempts. */
+static void
+give_session_up(tq_connection *c)
+{
+	c->complained = c->complained || PQstatus(c->conn) == CONNECTION_OK;
+	tq_connection_drop(c, PQerrorMessage(c->conn));
 }
 
 static void
 settle(tq_connection *c)
 {
 	c->state = PREPARING;
-	if (!set_up_session(c))
+	if (!PQexitPipelineMode(c->conn) || PQsetnonblocking(c->conn, 0) != 0 ||
+		!c->config.prepare(c, c->config.arg))
 	{
-		/* The log says already that a statement was refused, once for all attempts. */
-		c->complained = c->complained || PQstatus(c->conn) == CONNECTION_OK;
-		tq_connection_drop(c, PQerrorMessage(c->conn));
+		give_session_up(c);
 		return;
 	}
 	c->state = UP;
@@ -180,6 +206,43 @@ settle(tq_connection *c)
 	c->backoff_ms = 0;
 	c->complained = false;
 	say(c, "connected to database", PQdb(c->conn));
+}
+
+/* Takes the answers that have come.  True: that was the last one. */
+static bool
+take_session(tq_connection *c)
+{
+	while (!PQisBusy(c->conn))
+	{
+		/* NULL: the answer to one statement is over, that to the next follows. */
+		PGresult *result = PQgetResult(c->conn);
+
+		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+		{
+			PQclear(result);
+			return true;
+		}
+		if ((result == NULL && PQstatus(c->conn) != CONNECTION_OK) ||
+			(result != NULL && !worked(c, result)))
+		{
+			give_session_up(c);
+			return false;
+		}
+	}
+	return false;
+}
+
+static void
+go_on_setting_up(tq_connection *c)
+{
+	if (c->unflushed)
+		c->unflushed = PQflush(c->conn) == 1;
+	if (!PQconsumeInput(c->conn))
+		tq_connection_drop(c, PQerrorMessage(c->conn));
+	else if (take_session(c))
+		settle(c);
+	else if (c->state == SETTING_UP && tq_clock_ms() >= c->give_up_at_ms)
+		tq_connection_drop(c, "no answer in time");
 }
 
 /* One step further, if the socket is ready for it. */
@@ -193,9 +256,25 @@ go_on_connecting(tq_connection *c)
 	if (poll(&fd, 1, 0) > 0)
 		c->polling = PQconnectPoll(c->conn);
 	if (c->polling == PGRES_POLLING_OK)
-		settle(c);
+		start_session(c);
 	else if (c->polling == PGRES_POLLING_FAILED)
 		tq_connection_drop(c, PQerrorMessage(c->conn));
+	else if (tq_clock_ms() >= c->give_up_at_ms)
+		tq_connection_drop(c, "no answer in time");
+}
+
+/* Whether the answer to LISTEN has come, or was awaited in vain. */
+static void
+end_listen(tq_connection *c)
+{
+	PGresult *result;
+
+	if (!PQisBusy(c->conn))
+	{
+		c->busy = false;
+		while ((result = PQgetResult(c->conn)) != NULL)
+			(void) worked(c, result);
+	}
 	else if (tq_clock_ms() >= c->give_up_at_ms)
 		tq_connection_drop(c, "no answer in time");
 }
@@ -218,6 +297,8 @@ take_notifications(tq_connection *c)
 			c->config.notified(notification->relname, c->config.arg);
 		PQfreemem(notification);
 	}
+	if (c->busy)
+		end_listen(c);
 	return any;
 }
 
@@ -227,8 +308,10 @@ tq_connection_step(tq_connection *c)
 	if (c->state == DOWN && tq_clock_ms() >= c->retry_at_ms)
 		start_connecting(c);
 	if (c->state == CONNECTING)
-	{
 		go_on_connecting(c);
+	if (c->state == SETTING_UP)
+	{
+		go_on_setting_up(c);
 		return c->state == UP;
 	}
 	return tq_connection_is_up(c) && take_notifications(c);
@@ -238,6 +321,8 @@ int
 tq_connection_fd(const tq_connection *c, short *events)
 {
 	*events = c->state == CONNECTING && c->polling == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
+	if (c->state == SETTING_UP && c->unflushed)
+		*events |= POLLOUT;
 	return c->conn != NULL ? PQsocket(c->conn) : -1;
 }
 
@@ -246,7 +331,7 @@ tq_connection_timeout(const tq_connection *c)
 {
 	int64_t at = c->state == DOWN ? c->retry_at_ms : c->give_up_at_ms;
 
-	return c->state == UP ? -1 : tq_later(at - tq_clock_ms(), 0);
+	return c->state == UP && !c->busy ? -1 : tq_later(at - tq_clock_ms(), 0);
 }
 
 bool
@@ -286,10 +371,10 @@ tq_connection_run(tq_connection *c, int statement, const char *const *values)
 	return NULL;
 }
 
-bool
-tq_connection_listen(tq_connection *c, const char *channel)
+/* The statement that listens.  False: it failed and the log says why. */
+static bool
+make_listen(tq_connection *c, const char *channel, char *command, size_t size)
 {
-	char command[256];
 	char *identifier = PQescapeIdentifier(c->conn, channel, strlen(channel));
 	bool fits;
 
@@ -298,11 +383,41 @@ tq_connection_listen(tq_connection *c, const char *channel)
 		say(c, "cannot listen", PQerrorMessage(c->conn));
 		return false;
 	}
-	fits = snprintf(command, sizeof(command), "listen %s", identifier) < (int) sizeof(command);
+	fits = snprintf(command, size, "listen %s", identifier) < (int) size;
 	PQfreemem(identifier);
 	if (!fits)
 		say(c, "cannot listen", "the name of the channel is too long");
-	return fits && worked(c, PQexec(c->conn, command));
+	return fits;
+}
+
+bool
+tq_connection_listen(tq_connection *c, const char *channel)
+{
+	char command[MAX_COMMAND];
+
+	return make_listen(c, channel, command, sizeof(command)) &&
+		   worked(c, PQexec(c->conn, command));
+}
+
+bool
+tq_connection_start_listen(tq_connection *c, const char *channel)
+{
+	char command[MAX_COMMAND];
+
+	if (!make_listen(c, channel, command, sizeof(command)))
+		return false;
+	c->busy = true;
+	c->give_up_at_ms = tq_clock_ms() + ANSWER_MS;
+	if (PQsendQuery(c->conn, command))
+		return true;
+	tq_connection_drop(c, PQerrorMessage(c->conn));
+	return false;
+}
+
+bool
+tq_connection_is_busy(const tq_connection *c)
+{
+	return c->busy;
 }
 
 PGconn *

@@ -3,10 +3,11 @@
  *		A connection to the database that is made again whenever it is lost.
  *
  * Connecting never blocks: the owner waits for the descriptor with poll() and calls
- * tq_connection_step().  Statements do block, for at most the session's
- * statement_timeout and the time that TCP takes to notice a peer that is gone.  On
- * each new connection the session's settings are fixed, so that those of a role or
- * a database do not reach it, and the statements are prepared.
+ * tq_connection_step().  On each new connection the session's settings are fixed, so that
+ * those of a role or a database do not reach it, and the statements are prepared; that
+ * does not block either.  A server that does not answer any of it in 5 s is given up.
+ * Statements that the owner runs do block, for at most the session's statement_timeout
+ * and the time that TCP takes to notice a peer that is gone.
  *
  * Log lines never contain a password or a value: of the messages of libpq and the
  * server only the first line, without detail or context, and printable ASCII of it.
@@ -35,6 +36,7 @@ typedef struct tq_connection_config
 	const char *program;           /* application_name, if conninfo has none */
 	const char *statement_timeout; /* of the session, as SET takes it; likewise the next */
 	const char *lock_timeout;
+	const char *session_sql;        /* one more statement of each new session; NULL: none */
 	const tq_statement *statements; /* nstatements */
 	int nstatements;
 
@@ -79,6 +81,13 @@ extern PGresult *tq_connection_run(tq_connection *c, int statement, const char *
 
 /* Listens to a channel, until the connection is lost.  False: it failed and the log says why. */
 extern bool tq_connection_listen(tq_connection *c, const char *channel);
+
+/*
+ * Begins to listen, and does not wait for the answer: until tq_connection_step() has taken it the
+ * connection is busy, and nothing else is done on it.  False: it failed and the log says why.
+ */
+extern bool tq_connection_start_listen(tq_connection *c, const char *channel);
+extern bool tq_connection_is_busy(const tq_connection *c);
 
 /*
  * For pipelines: libpq's connection, NULL if there is none.  After an error on it the

@@ -12,6 +12,7 @@
 #include "cli/serve/members.h"
 #include "cli/serve/metrics_route.h"
 #include "cli/serve/query.h"
+#include "cli/serve/rejected.h"
 #include "cli/worklog.h"
 #include "client/json.h"
 #include "core/clock.h"
@@ -120,6 +121,13 @@ void
 exchange_unavailable(exchange *x, const char *reason)
 {
 	exchange_error(x, 503, NULL, reason, NULL, NULL);
+}
+
+void
+exchange_reject(exchange *x, rejection why, int status, const char *reason, const char *hint)
+{
+	rejected_count(why);
+	exchange_error(x, status, NULL, reason, NULL, hint);
 }
 
 /* ---- what the database says ------------------------------------------------------ */
@@ -276,7 +284,7 @@ exchange_send(exchange *x, const gate_statement *statement, gate_taker *take)
 			x->call.lengths[i] = (int) x->http->body.len;
 	}
 	if (!gate_send(x->gateway->gate, &x->call))
-		exchange_unavailable(x, "too many requests wait for the database");
+		exchange_reject(x, REJECTED_QUEUED, 503, "too many requests wait for the database", NULL);
 }
 
 /* ---- a request begins ------------------------------------------------------------ */
@@ -355,6 +363,12 @@ is_own_name(const http_request *r)
 		   (len == strlen("localhost") && strncasecmp(host, "localhost", len) == 0);
 }
 
+static void
+refuse_as_forged(exchange *x, const char *reason, const char *hint)
+{
+	exchange_reject(x, REJECTED_FORGERY, 403, reason, hint);
+}
+
 /*
  * Who did not show a token may be somebody whose browser was told to send the request.  Browsers
  * tell the site only to servers that they take for secure, but the origin of each change.
@@ -363,16 +377,16 @@ static void
 refuse_forgery(exchange *x)
 {
 	if (x->kind == AUTH_ANONYMOUS && http_is_direct(x->http) && !is_own_name(x->http))
-		exchange_error(x, 403, NULL, "without a token, the gateway has no name but localhost", NULL,
-					   "Ask localhost or its address.");
+		refuse_as_forged(x, "without a token, the gateway has no name but localhost",
+						 "Ask localhost or its address.");
 	if (x->http->status != 0 || (x->route->flags & ROUTE_CHANGES) == 0 || x->kind == AUTH_TOKEN)
 		return;
 	if (is_from_other_site(x->http))
-		exchange_error(x, 403, NULL, "the request comes from a page of another site", NULL, NULL);
+		refuse_as_forged(x, "the request comes from a page of another site", NULL);
 	else if (x->kind == AUTH_COOKIE && !has_mark(x->http))
-		exchange_error(x, 403, NULL, "a request by cookie needs the header X-Taskq: 1", NULL, NULL);
+		refuse_as_forged(x, "a request by cookie needs the header X-Taskq: 1", NULL);
 	else if (http_header(x->http, "Origin") != NULL && !has_mark(x->http))
-		exchange_error(x, 403, NULL, "a request of a page needs the header X-Taskq: 1", NULL, NULL);
+		refuse_as_forged(x, "a request of a page needs the header X-Taskq: 1", NULL);
 }
 
 static void
@@ -385,12 +399,13 @@ find_out_who(exchange *x)
 	x->name = http_copy(x->http, who.name, strlen(who.name));
 	x->role = http_copy(x->http, who.role, strlen(who.role));
 	if (who.kind == AUTH_TOO_MANY)
-		exchange_error(x, 429, NULL, "too many wrong tokens came from this address", NULL, NULL);
+		exchange_reject(x, REJECTED_GUESSING, 429, "too many wrong tokens came from this address",
+						NULL);
 	else if (who.kind == AUTH_REFUSED)
-		exchange_error(x, 401, NULL, "the token is wrong or has expired", NULL, NULL);
+		exchange_reject(x, REJECTED_TOKEN, 401, "the token is wrong or has expired", NULL);
 	else if (who.kind == AUTH_NOBODY)
-		exchange_error(x, 401, NULL, "a token is needed", NULL,
-					   "Send the header Authorization: Bearer TOKEN.");
+		exchange_reject(x, REJECTED_TOKEN, 401, "a token is needed",
+						"Send the header Authorization: Bearer TOKEN.");
 	else if (x->name == NULL || x->role == NULL)
 		exchange_unavailable(x, "there is no memory");
 	else
@@ -414,7 +429,7 @@ exchange_begin(void *arg, http_request *r)
 	if (strcmp(r->path, "*") == 0)
 		http_answer_static(r, 204, NULL, "", 0);
 	else if (g->stopping)
-		exchange_unavailable(x, "the gateway stops");
+		exchange_reject(x, REJECTED_STOPPING, 503, "the gateway stops", NULL);
 	else if (find_route(x) && (x->route->flags & ROUTE_PUBLIC) == 0)
 		find_out_who(x);
 	if (r->status != 0 || strcmp(r->method, "GET") == 0)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cli/serve/gateway.h"
+#include "cli/serve/rejected.h"
 #include "cli/serve/route.h"
 #include "core/buffer.h"
 
@@ -81,8 +82,12 @@ extern void exchange_error(exchange *x, int status, const char *code, const char
 /* The same of a request that is no exchange yet. */
 extern void exchange_refuse(http_request *r, int status, const char *reason, const char *hint);
 
-/* For waiting requests when the gateway stops, or too many wait. */
+/* What cannot be answered now. */
 extern void exchange_unavailable(exchange *x, const char *reason);
+
+/* What the gateway refuses by itself; it is counted.  hint may be NULL. */
+extern void exchange_reject(exchange *x, rejection why, int status, const char *reason,
+							const char *hint);
 
 /* Appends text as a JSON string. */
 extern void exchange_quote(tq_buffer *b, const char *text);

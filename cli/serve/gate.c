@@ -14,25 +14,20 @@
 
 #define MAX_UNDER_WAY     4
 #define QUEUED_MS         10000 /* longest time to wait for a connection */
+#define ANSWER_MS         15000 /* and for the answer to a statement, which ends itself before */
 #define STATEMENT_TIMEOUT "10s"
 #define LOCK_TIMEOUT      "2s"
 
-enum
-{
-	STATEMENT_SESSION,
-	STATEMENT_ROLE
-};
-
 /* clang-format off */
-static const tq_statement own_statements[] = {
-	[STATEMENT_SESSION] = {"serve_session",
-	 "select pg_catalog.set_config(name, value, false) from (values "
-	 "('client_encoding', 'UTF8'), ('DateStyle', 'ISO'), ('IntervalStyle', 'postgres'), "
-	 "('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), "
-	 "('log_parameter_max_length_on_error', '0')) as settings (name, value)", 0},
-	[STATEMENT_ROLE] = {"serve_role",
-	 "select pg_catalog.set_config('role', $1, true), "
-	 "pg_catalog.set_config('application_name', $2, true)", 2}};
+static const char session_sql[] =
+	"select pg_catalog.set_config(name, value, false) from (values "
+	"('client_encoding', 'UTF8'), ('DateStyle', 'ISO'), ('IntervalStyle', 'postgres'), "
+	"('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), "
+	"('log_parameter_max_length_on_error', '0')) as settings (name, value)";
+
+static const tq_statement take_role = {"serve_role",
+	"select pg_catalog.set_config('role', $1, true), "
+	"pg_catalog.set_config('application_name', $2, true)", 2};
 /* clang-format on */
 
 typedef struct Line
@@ -41,6 +36,7 @@ typedef struct Line
 	gate_call *first; /* of those under way, in their order */
 	gate_call *last;
 	int n;
+	int64_t answer_by_ms; /* for the first of them */
 	bool unflushed;
 	const gate_statement *prepared[GATE_MAX_STATEMENTS];
 	int nprepared;
@@ -151,7 +147,7 @@ send_parts(PGconn *conn, const gate_call *call)
 	for (i = 0; i < s->nvalues; i++)
 		formats[i] = (s->binary >> i & 1) != 0;
 	if (!enter_pipeline(conn) ||
-		!PQsendQueryPrepared(conn, own_statements[STATEMENT_ROLE].name, 2, role, NULL, NULL, 0))
+		!PQsendQueryPrepared(conn, take_role.name, 2, role, NULL, NULL, 0))
 		return false;
 	if (call->prepares && !PQsendPrepare(conn, s->name, s->sql, 0, NULL))
 		return false;
@@ -172,6 +168,8 @@ static void
 send_on(Line *line, gate_call *call)
 {
 	call->prepares = !is_prepared(line, call->statement);
+	if (line->n == 0)
+		line->answer_by_ms = tq_clock_ms() + ANSWER_MS;
 	add_last(&line->first, &line->last, call);
 	line->n++;
 	line->unflushed = true;
@@ -287,8 +285,11 @@ receive(Line *line)
 		}
 		PQclear(result);
 		line->n--;
+		line->answer_by_ms = tq_clock_ms() + ANSWER_MS;
 		end_call(take_first(&line->first, &line->last), GATE_DONE);
 	}
+	if (line->n > 0 && tq_clock_ms() >= line->answer_by_ms)
+		tq_connection_drop(line->connection, "no answer in time");
 	(void) is_line_up(line);
 }
 
@@ -393,12 +394,11 @@ static bool
 prepare_line(tq_connection *c, void *arg)
 {
 	Line *line = arg;
-	PGresult *result = tq_connection_run(c, STATEMENT_SESSION, NULL);
 
+	(void) c;
 	end_all(line);
 	line->nprepared = 0;
-	PQclear(result);
-	return result != NULL;
+	return true;
 }
 
 gate *
@@ -417,8 +417,9 @@ gate_new(const gate_options *options)
 			.program = "taskq serve",
 			.statement_timeout = STATEMENT_TIMEOUT,
 			.lock_timeout = LOCK_TIMEOUT,
-			.statements = own_statements,
-			.nstatements = sizeof(own_statements) / sizeof(own_statements[0]),
+			.session_sql = session_sql,
+			.statements = &take_role,
+			.nstatements = 1,
 			.prepare = prepare_line,
 			.arg = &g->lines[i],
 			.log = options->log};

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "cli/serve/http.h"
+#include "cli/serve/rejected.h"
 #include "core/clock.h"
 
 #define MAX_CONNECTIONS  512    /* beside those that wait */
@@ -249,6 +250,8 @@ refuse_head(struct http_private *p, int status, const char *reason)
 	char body[200];
 	int len = snprintf(body, sizeof(body), "{\"status\":\"error\",\"reason\":\"%s\"}\n", reason);
 
+	rejected_count(status == 413 || status == 414 || status == 431 ? REJECTED_TOO_LARGE
+																   : REJECTED_MALFORMED);
 	/* What follows cannot be told from the rest of it. */
 	http_add(&p->request, MHD_HTTP_HEADER_CONNECTION, "close");
 	http_answer(&p->request, status, HTTP_TYPE_JSON, body, (size_t) len);
@@ -514,6 +517,7 @@ answer_by_hand(const Link *link)
 {
 	char rest[DRAIN_BYTES];
 
+	rejected_count(REJECTED_TOO_LARGE);
 	(void) send(link->fd, TOO_LARGE, strlen(TOO_LARGE), MSG_NOSIGNAL | MSG_DONTWAIT);
 	(void) shutdown(link->fd, SHUT_WR);
 	while (recv(link->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0)
@@ -703,14 +707,22 @@ static void
 end_slow_ones(http_server *s)
 {
 	int64_t now = tq_clock_ms();
-	const Link *link;
+	Link *link;
 
 	if (now < s->look_at_ms)
 		return;
 	s->look_at_ms = now + LOOK_MS;
 	for (link = s->links.next; link != &s->links; link = link->next)
-		if (link->phase != PHASE_BUSY && (now >= link->until_ms || sends_no_more(link)))
-			(void) shutdown(link->fd, SHUT_RDWR);
+	{
+		bool late = now >= link->until_ms;
+
+		if (link->phase == PHASE_BUSY || (!late && !sends_no_more(link)))
+			continue;
+		if (late && link->phase != PHASE_IDLE)
+			rejected_count(REJECTED_TOO_SLOW);
+		(void) shutdown(link->fd, SHUT_RDWR);
+		link->until_ms = INT64_MAX;
+	}
 }
 
 /* ---- what waits ------------------------------------------------------------------ */

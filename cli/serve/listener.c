@@ -21,6 +21,7 @@ struct listener
 	tq_connection *connection;
 	waiters *waiters;
 	bool wanted;
+	char queue[MAX_QUEUE]; /* to which it begins to listen; empty: to none */
 };
 
 static bool
@@ -29,6 +30,7 @@ listen_anew(tq_connection *c, void *arg)
 	listener *l = arg;
 
 	(void) c;
+	l->queue[0] = '\0';
 	waiters_listen_again(l->waiters);
 	return true;
 }
@@ -42,22 +44,40 @@ take_notification(const char *channel, void *arg)
 		waiters_told(l->waiters, channel + strlen(PREFIX));
 }
 
+/* What was notified before the server listened was missed. */
+static void
+end_listen(listener *l)
+{
+	if (l->queue[0] != '\0')
+		waiters_told(l->waiters, l->queue);
+	l->queue[0] = '\0';
+}
+
+/* One queue after the other. */
+static void
+listen_to_next(listener *l)
+{
+	const char *queue = waiters_next_queue(l->waiters);
+	char channel[sizeof(PREFIX) + MAX_QUEUE];
+
+	if (queue == NULL)
+		return;
+	snprintf(l->queue, sizeof(l->queue), "%s", queue);
+	snprintf(channel, sizeof(channel), PREFIX "%s", l->queue);
+	(void) tq_connection_start_listen(l->connection, channel);
+}
+
 void
 listener_step(listener *l)
 {
-	const char *queue;
-
 	l->wanted = l->wanted || waiters_count(l->waiters) > 0;
 	if (!l->wanted)
 		return;
 	(void) tq_connection_step(l->connection);
-	while (tq_connection_is_up(l->connection) && (queue = waiters_next_queue(l->waiters)) != NULL)
-	{
-		char channel[sizeof(PREFIX) + MAX_QUEUE];
-
-		if (snprintf(channel, sizeof(channel), PREFIX "%s", queue) < (int) sizeof(channel))
-			(void) tq_connection_listen(l->connection, channel);
-	}
+	if (!tq_connection_is_up(l->connection) || tq_connection_is_busy(l->connection))
+		return;
+	end_listen(l);
+	listen_to_next(l);
 }
 
 int

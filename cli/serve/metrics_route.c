@@ -122,6 +122,21 @@ add_counters(cli_exposition *e)
 }
 
 static void
+add_rejected(cli_exposition *e)
+{
+	char labels[MAX_LABELS];
+	int i;
+
+	for (i = 0; i < REJECTED_N; i++)
+	{
+		snprintf(labels, sizeof(labels), "{\"reason\":\"%s\"}", rejected_name(i));
+		add_own_sample(e, "taskq_gateway_rejected_total", "counter",
+					   "Requests that this process refused without asking the database.", labels,
+					   (double) rejected_number(i));
+	}
+}
+
+static void
 add_times(cli_exposition *e)
 {
 	static const char help[] = "How long answers took, with the time that was waited.";
@@ -164,6 +179,7 @@ add_own(cli_exposition *e, const gateway *g)
 	add_own_sample(e, "taskq_gateway_queued", "gauge", "Requests that wait for the database.", "{}",
 				   gate_queued(g->gate));
 	add_counters(e);
+	add_rejected(e);
 	add_times(e);
 }
 

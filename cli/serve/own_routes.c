@@ -134,7 +134,7 @@ tell_ready(exchange *x)
 	if (gate_send(x->gateway->gate, &q->call))
 		return;
 	forget_question(q);
-	exchange_unavailable(x, "too many requests wait for the database");
+	exchange_reject(x, REJECTED_QUEUED, 503, "too many requests wait for the database", NULL);
 }
 
 static void

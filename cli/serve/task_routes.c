@@ -128,7 +128,11 @@ static const gate_statement response_statement = {"serve_response",
 	"extract(epoch from r.elapsed) from taskq.response($1::bigint) r",
 	1, 0};
 
-/* The last row of a search that was ended by its limit has no id: see find_tasks(). */
+/*
+ * The last row of a search that was ended by its limit has no id: see find_tasks().  A page ends
+ * with the task with which it has so many bytes: no client decides how much memory it takes.
+ */
+#define PAGE_BYTES "4194304"
 #define FOUND_COLUMNS \
 	"f.id::text as id, f.queue, f.key, f.kind, f.group_key, f.state, f.priority, f.attempt, " \
 	"f.max_attempts, f.run_at, f.submitted_at, f.started_at, f.ended_at, f.worker, f.error, " \
@@ -140,21 +144,27 @@ static const gate_statement find_statement = {"serve_find",
 	"key_prefix => $5, payload => $6::jsonb, error => $7, class => $8, worker => $9, "
 	"since => $10::timestamptz, until => $11::timestamptz, \"limit\" => coalesce($12::int, 50), "
 	"after => $13::bigint, scan => coalesce($14::int, 100000), group_key => $15) f), "
-	"t as (select count(id) as n, coalesce(bool_or(id is null), false) as ended, min(next) as "
-	"next, "
-	"coalesce(max(looked_at), 0) as looked, max(submitted_at) filter (where id is null) as since "
-	"from f), "
-	"r as (select f.n, case when $17::boolean then (select row_to_json(x) from (select "
+	"r as (select f.n, f.id, f.next, f.looked_at, f.submitted_at, case when f.id is null then null "
+	"when $17::boolean then (select row_to_json(x) from (select "
 	FOUND_COLUMNS ") x) when $16::int is not null then (select row_to_json(x) from (select "
 	FOUND_COLUMNS ", left(f.payload::text, $16::int) as payload_start, "
 	"octet_length(f.payload::text) as payload_bytes) x) else (select row_to_json(x) from (select "
-	FOUND_COLUMNS ", f.payload) x) end as task from f where f.id is not null) "
-	"select 200, '{\"tasks\":' || coalesce((select json_agg(r.task order by r.n)::text from r), "
-	"'[]') "
-	"|| ',\"next\":' || case when t.n >= coalesce($12::int, 50) or t.ended "
+	FOUND_COLUMNS ", f.payload) x) end as task from f), "
+	"s as (select r.*, coalesce(sum(octet_length(r.task::text)) over (order by r.n "
+	"rows between unbounded preceding and 1 preceding), 0) as bytes_before, "
+	"count(*) over () as of from r), "
+	"p as materialized (select * from s where bytes_before < " PAGE_BYTES "), "
+	"t as (select count(id) as n, coalesce(max(of) > count(*), false) as cut, "
+	"coalesce(bool_or(id is null), false) as ended, min(next) as next, "
+	"coalesce(max(looked_at), 0) as looked, max(submitted_at) filter (where id is null) as since "
+	"from p) "
+	"select 200, '{\"tasks\":' || coalesce((select json_agg(p.task order by p.n)::text from p "
+	"where p.id is not null), '[]') "
+	"|| ',\"next\":' || case when t.n >= coalesce($12::int, 50) or t.ended or t.cut "
 	"then '\"' || t.next || '\"' else 'null' end || ',\"scanned\":' || t.looked "
 	"|| ',\"since\":' || coalesce(to_json(t.since)::text, 'null') "
-	"|| ',\"complete\":' || (t.n < coalesce($12::int, 50) and not t.ended) || '}' from t",
+	"|| ',\"complete\":' || (t.n < coalesce($12::int, 50) and not t.ended and not t.cut) || '}' "
+	"from t",
 	17, 0};
 
 static const route_member find_query[] = {

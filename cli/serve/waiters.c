@@ -115,7 +115,7 @@ may_wait(waiters *w, exchange *x, const waiting *line)
 		return true;
 	if (line != NULL && w->n < w->max)
 		return true;
-	exchange_unavailable(x, "too many requests wait");
+	exchange_reject(x, REJECTED_WAITING, 503, "too many requests wait", NULL);
 	return false;
 }
 
@@ -379,7 +379,7 @@ end_wait(exchange *x)
 	if (x->waiting->queue != NULL)
 		answer_nothing(x);
 	else
-		exchange_unavailable(x, "the gateway stops");
+		exchange_reject(x, REJECTED_STOPPING, 503, "the gateway stops", NULL);
 	leave_line(x->gateway->waiters, x);
 }
 

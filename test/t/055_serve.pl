@@ -295,6 +295,24 @@ is(asks('by payload', 200, 'shop', 'GET', '/v1/tasks?payload=%7B%22a%22:1%7D')->
 is_deeply([ @{ asks('a preview', 200, 'shop', 'GET', '/v1/tasks?payload=%7B%22a%22:1%7D&preview=4')->{tasks}[0] }{qw(payload_start payload_bytes)} ], [ '{"a"', 8 ],
 	'the beginning of a payload');
 refuses('payload that is none', 400, qr/must be JSON/, 'shop', 'GET', '/v1/tasks?payload=%7B%22secret');
+
+# Large payloads make shorter pages, one after the other.
+sql("select taskq.create_queue('large'); select taskq.grant_queue('large', 'shop_app', '{view}')");
+my @large = split /\n/, sql("select taskq.submit('large', to_jsonb(repeat('x', 500000))) from generate_series(1, 12)");
+my (@pages, @listed);
+my $after = '';
+do
+{
+	my $page = asks('a page of large tasks', 200, 'shop', 'GET', "/v1/tasks?queue=large&limit=1000$after");
+	push @pages, scalar @{ $page->{tasks} };
+	push @listed, map { $_->{id} } @{ $page->{tasks} };
+	is($page->{complete} ? 'complete' : $page->{next}, @pages == 2 ? 'complete' : $listed[-1], 'it says whether there are more');
+	$after = "&after=$listed[-1]";
+} while (@pages < 2);
+is("@pages", '9 3', 'a page has some megabytes');
+is("@listed", join(' ', reverse @large), 'and none is left out');
+is(scalar(@{ asks('previews', 200, 'shop', 'GET', '/v1/tasks?queue=large&limit=1000&preview=10')->{tasks} }), 12, 'previews are small');
+sql("select taskq.drop_queue('large', true)");
 is(asks('status', 200, 'ops', 'GET', '/v1/status')->{checks}[0]{check}, 'preloaded', 'status');
 is(asks('result', 200, 'shop', 'GET', "/v1/tasks/$id/result")->{state}, 'pending', 'no result yet');
 my $hook = sql("select id from taskq.tasks where queue = 'hooks' limit 1");
@@ -745,6 +763,11 @@ cmp_ok($ended{head} // 99, '<', 25, 'one that dribbles its head is ended');
 cmp_ok($ended{silent} // 99, '<', 25, 'one that says nothing, too');
 cmp_ok($ended{body} // 99, '<', 60, 'and one that dribbles its body');
 cmp_ok($ended{body} // 0, '>=', 25, 'which has more time');
+
+# All of that was counted.
+%seen = asks('metrics', 200, 'viewer', 'GET', '/metrics') =~ /^taskq_gateway_rejected_total\{reason="(\w+)"\} (\d+)$/mg;
+cmp_ok($seen{$_} // 0, '>', 0, "rejected: $_") foreach qw(malformed too_large too_slow token guessing forgery);
+is($seen{stopping}, 0, 'it does not stop yet');
 
 # Clients whose request and end of sending come together.
 $pid = $gateway->pid;
