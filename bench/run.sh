@@ -30,7 +30,7 @@ case $mode in
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair endpoints
 			groups_blocked groups limited8 limited32 fifo fair_groups pinned_group
-			hosts keys queue_stats metrics publish follow schedules
+			hosts keys queue_stats metrics http_submit http_waiting publish follow schedules
 			pgq graphile_worker pg_boss pgmq pg_net runners commands)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
 		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200
@@ -55,6 +55,7 @@ build()
 	private_config=$(make_server_tree "$work/pg" "$config")
 	bin=$(dirname "$private_config")
 	private_make -j2 install >"$work/build.log" 2>&1 && private_make -j2 cli >>"$work/build.log" 2>&1 &&
+		cc -O2 -o "$work/http_client" bench/http_client.c >>"$work/build.log" 2>&1 &&
 		cc -O2 -o "$work/bare_curl" bench/bare_curl.c -lcurl >>"$work/build.log" 2>&1 &&
 		cc -O2 -I"$("$config" --includedir)" -o "$work/listener" bench/listener.c -L"$("$config" --libdir)" -lpq \
 			>>"$work/build.log" 2>&1 ||
