@@ -12,6 +12,7 @@
 #include "cli/endpointtest.h"
 #include "cli/flow.h"
 #include "cli/input.h"
+#include "cli/names.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
@@ -31,6 +32,9 @@ static const char endpoints_sql[] =
 static const char policies_sql[] =
 	"select name, backoff, base, factor, max_delay, jitter, max_attempts, max_age, built_in, "
 	"max_doublings, pg_catalog.to_jsonb(delays) as delays from taskq.retry_policies order by name";
+static const char runs_sql[] =
+	"select schedule, run_at, fired_at, outcome, task_id, error from taskq.schedule_runs "
+	"where $1::text is null or schedule = $1 order by fired_at desc, run_at desc, schedule";
 static const char schedules_sql[] =
 	"select schedule, cron, every, timezone, paused, next_run, last_run, last_outcome, owner, "
 	"starts, ends, overlap, missed, missed_within, jitter, task, last_task, created_at "
@@ -86,6 +90,21 @@ list_schedules(cli_call *call)
 {
 	(void) call;
 	return print_list(schedules_sql, 8);
+}
+
+static int
+list_runs(cli_call *call)
+{
+	const char *schedule = cli_argument(call, 0);
+	PGresult *runs;
+
+	if (schedule != NULL && !cli_name_exists(KIND_SCHEDULE, schedule))
+		cli_fail(EXIT_NOTHING, cli_suggest(KIND_SCHEDULE, schedule),
+				 "%s: there is no such schedule", schedule);
+	runs = cli_query(runs_sql, 1, &schedule);
+	cli_print(runs, PQnfields(runs));
+	PQclear(runs);
+	return EXIT_DONE;
 }
 
 /* ---- what is more than one call ---------------------------------------------- */
@@ -440,6 +459,8 @@ const cli_command admin_commands[] = {
 										"schedule",
 		 1, NULL, 0, "resume_schedule", schedule_parameter,
 		 REFUSED("was not paused", EXIT_DONE)),
+	OWN("schedule runs", "[SCHEDULE]", "List the last times of schedules, and what became of them",
+		0, 1, NULL, 0, list_runs),
 	OWN("schedule preview", "[SCHEDULE] [OPTION]...", "Show the next times of a schedule, "
 													  "or of options that could be one",
 		0,

@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "core/trace.h"
 
 #define TYPE_BOOL        16
 #define TYPE_TIMESTAMPTZ 1184
@@ -119,6 +120,15 @@ cli_pass_options(cli_statement *s, const cli_call *call)
 	}
 }
 
+void
+cli_pass_trace(cli_statement *s, const cli_call *call)
+{
+	const char *trace = getenv("TRACEPARENT");
+
+	if (cli_value(call, "trace") == NULL && trace != NULL && tq_trace_invalid(trace) == NULL)
+		cli_pass(s, "trace", NULL, trace);
+}
+
 PGresult *
 cli_end(cli_statement *s, const char *rest)
 {
@@ -159,10 +169,11 @@ type_of(const char *function, const char *parameter)
 }
 
 static const char *
-hint_for(Oid type)
+hint_for(Oid type, const char *message)
 {
-	return type == TYPE_INTERVAL ? HINT_DURATION : type == TYPE_TIMESTAMPTZ ? HINT_TIME
-																			: NULL;
+	if (type == TYPE_INTERVAL)
+		return HINT_DURATION;
+	return type == TYPE_TIMESTAMPTZ ? HINT_TIME : cli_suggest_for(message);
 }
 
 /* Has the server read the value alone; ends the program if it cannot. */
@@ -174,8 +185,11 @@ check_value(const cli_statement *s, int i)
 	PGresult *read = type != 0 ? cli_read_as(type, s->values[i]) : NULL;
 
 	if (read != NULL && PQresultStatus(read) == PGRES_FATAL_ERROR)
-		cli_fail(EXIT_USAGE, hint_for(type), "--%s: %s", s->options[i],
-				 PQresultErrorField(read, PG_DIAG_MESSAGE_PRIMARY));
+	{
+		const char *message = PQresultErrorField(read, PG_DIAG_MESSAGE_PRIMARY);
+
+		cli_fail(EXIT_USAGE, hint_for(type, message), "--%s: %s", s->options[i], message);
+	}
 	PQclear(read);
 }
 

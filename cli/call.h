@@ -45,6 +45,9 @@ extern void cli_pass_option(cli_statement *s, const char *parameter, const char 
 /* Adds the options of the command that are parameters of the function. */
 extern void cli_pass_options(cli_statement *s, const cli_call *call);
 
+/* Adds the trace of the program that runs this command, unless the option --trace is given. */
+extern void cli_pass_trace(cli_statement *s, const cli_call *call);
+
 /* Ends it with ")" and what comes after that, and runs it as cli_try() does. */
 extern PGresult *cli_end(cli_statement *s, const char *rest);
 

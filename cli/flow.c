@@ -12,6 +12,11 @@ static const char limits_sql[] =
 	"select queue, scope, group_key, max_running, rate, per, burst, weight from taskq.limits "
 	"where $1::text is null or queue = $1 order by queue, scope desc, group_key";
 
+static const char before_sql[] =
+	"select pg_catalog.concat_ws(', ', 'max_running ' || max_running, "
+	"'rate ' || rate || ' per ' || per || ', burst ' || burst, 'weight ' || nullif(weight, 1)) "
+	"from taskq.limits where queue = $1 and scope = $2 and group_key is not distinct from $3";
+
 int
 cli_list_limits(cli_call *call)
 {
@@ -46,12 +51,25 @@ ask_to_remove(const cli_call *call, const char *of)
 		cli_confirm("remove the limit of %s \"%s\"?", of, call->arguments[0]);
 }
 
+/* What was set before: a call replaces all of it.  scope and group: as taskq.limits has them. */
+static void
+tell_replaced(const char *queue, const char *scope, const char *group)
+{
+	const char *values[] = {queue, scope, group};
+	PGresult *before = cli_try(before_sql, 3, values);
+
+	if (PQresultStatus(before) == PGRES_TUPLES_OK && PQntuples(before) == 1)
+		cli_note("before: %s", PQgetvalue(before, 0, 0));
+	PQclear(before);
+}
+
 int
 cli_set_limit(cli_call *call)
 {
 	cli_statement s;
 
 	ask_to_remove(call, "queue");
+	tell_replaced(call->arguments[0], "queue", NULL);
 	cli_begin(&s, "*", "set_limit");
 	cli_pass(&s, "queue", NULL, call->arguments[0]);
 	cli_pass_options(&s, call);
@@ -66,6 +84,7 @@ cli_set_group_limit(cli_call *call)
 	cli_statement s;
 
 	ask_to_remove(call, group != NULL ? "that group of queue" : "each group of queue");
+	tell_replaced(call->arguments[0], group != NULL ? "group" : "every group", group);
 	/* The group has no default; NULL is each group. */
 	cli_begin(&s, "*", "set_group_limit");
 	cli_pass(&s, "queue", NULL, call->arguments[0]);

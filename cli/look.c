@@ -192,9 +192,13 @@ static int
 run_status(cli_call *call)
 {
 	const char *only = cli_value(call, "only");
-	PGresult *checks =
-		look_at_status(cli_value(call, "queue"), only != NULL ? cli_array(only) : NULL);
+	const char *queue = cli_argument(call, 0);
+	PGresult *checks;
 	int status;
+
+	if (queue == NULL)
+		queue = cli_value(call, "queue");
+	checks = look_at_status(queue, only != NULL ? cli_array(only) : NULL);
 
 	if (only != NULL && PQntuples(checks) == 0)
 		cli_usage("--only: there is no check \"%s\"", only);
@@ -387,9 +391,10 @@ const cli_command cli_stats = {
 
 const cli_command cli_status = {
 	.name = "status",
-	.synopsis = "[OPTION]...",
+	.synopsis = "[QUEUE] [OPTION]...",
 	.about = "Show what keeps tasks from being done, and what to do about it",
 	.details = "Exit status 1 if a check is not ok.",
+	.max_arguments = 1,
 	.options = status_options,
 	.noptions = COUNT(status_options),
 	.run = run_status};

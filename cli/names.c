@@ -61,11 +61,32 @@ cli_suggest(cli_kind kind, const char *wrong)
 	return nearest.best != NULL ? hint : NULL;
 }
 
+/* The state that is most like one that there is not. */
+static const char *
+suggest_state(const char *wrong)
+{
+	static const char *const states[] = {"pending", "running", "finished",
+										 "dead", "cancelled", "expired"};
+	static char hint[200];
+	cli_nearest nearest = {.wrong = wrong};
+	int i;
+
+	for (i = 0; i < COUNT(states); i++)
+		(void) cli_nearest_try(&nearest, states[i]);
+	strcpy(hint, "The states are pending, running, finished, dead, cancelled and expired.");
+	if (nearest.best != NULL)
+		snprintf(hint, sizeof(hint), "Did you mean \"%s\"?", nearest.best);
+	return hint;
+}
+
 const char *
 cli_suggest_for(const char *message)
 {
 	char wrong[64];
 	int kind;
+
+	if (sscanf(message, "invalid input value for enum taskq.state: \"%63[^\"]\"", wrong) == 1)
+		return suggest_state(wrong);
 
 	for (kind = KIND_NONE + 1; kind < COUNT(kinds); kind++)
 		if (sscanf(message, kinds[kind].message, wrong) == 1)

@@ -5,11 +5,14 @@
  * It never restarts a server.  What is preloaded already stays: the library is added to the list.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "cli/look.h"
 #include "cli/report.h"
@@ -134,23 +137,54 @@ run_program(char *const *arguments)
 				 arguments[0]);
 }
 
+/* What a program prints; what it complains about is not shown. */
+static FILE *
+start_program(char *const *arguments)
+{
+	posix_spawn_file_actions_t actions;
+	int ends[2];
+	pid_t pid;
+	int error;
+	FILE *file;
+
+	if (pipe2(ends, O_CLOEXEC) != 0 || posix_spawn_file_actions_init(&actions) != 0 ||
+		posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) != 0 ||
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0) != 0)
+		cli_fail(EXIT_REFUSED, NULL, "out of descriptors or memory");
+	error = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(ends[1]);
+	file = fdopen(ends[0], "r");
+	if (error != 0 || file == NULL)
+		cli_fail(EXIT_REFUSED, "It is part of postgresql-common.", "cannot run %s: %s",
+				 arguments[0], strerror(error));
+	return file;
+}
+
+/* Takes VERSION/NAME apart; version is the caller's to free. */
+static void
+split_cluster(const char *cluster, char **version, char **name)
+{
+	*version = cli_copy(cluster);
+	*name = strchr(*version, '/');
+	if (*name == NULL)
+		cli_usage("--cluster: \"%s\" is not VERSION/NAME", cluster);
+	*(*name)++ = '\0';
+}
+
 /* Changes the file of a Debian cluster. */
 static void
 change_cluster(const char *cluster, const char *list)
 {
-	char *version = cli_copy(cluster);
-	char *name = strchr(version, '/');
+	char *version;
+	char *name;
 	char *value = longer_list(list, "");
-	char *arguments[] = {"pg_conftool", version, name, "set", SETTING, value, NULL};
 
-	if (name == NULL)
-		cli_usage("--cluster: \"%s\" is not VERSION/NAME", cluster);
-	*name++ = '\0';
-	arguments[2] = name;
+	split_cluster(cluster, &version, &name);
 	printf("pg_conftool %s %s set %s '%s'\n", version, name, SETTING, value);
 	fflush(stdout);
 	if (!settings.dry_run)
-		run_program(arguments);
+		run_program((char *[]){"pg_conftool", version, name, "set", SETTING, value, NULL});
 	printf("Restart the server: pg_ctlcluster %s %s restart\n", version, name);
 	free(value);
 	free(version);
@@ -214,12 +248,43 @@ create_extension(void)
 	PQclear(there);
 }
 
+/* The value of a setting in the file of a cluster, never freed; NULL: it is not there. */
+static const char *
+setting_of(const char *version, const char *name, const char *setting)
+{
+	static char value[PATH_MAX];
+	FILE *file = start_program(
+		(char *[]){"pg_conftool", "-s", (char *) version, (char *) name, "show", (char *) setting,
+				   NULL});
+	bool there = fgets(value, sizeof(value), file) != NULL;
+
+	fclose(file);
+	value[strcspn(value, "\n")] = '\0';
+	return there && *value != '\0' ? cli_copy(value) : NULL;
+}
+
+/* Where the cluster listens, unless that was said. */
+static void
+find_cluster(const char *cluster)
+{
+	char *version;
+	char *name;
+
+	split_cluster(cluster, &version, &name);
+	if (settings.port == NULL && settings.database == NULL)
+		settings.port = setting_of(version, name, "port");
+	free(version);
+}
+
 static int
 run_setup(cli_call *call)
 {
+	const char *cluster = cli_value(call, "cluster");
 	int i;
 
-	preload(cli_value(call, "cluster"));
+	if (cluster != NULL)
+		find_cluster(cluster);
+	preload(cluster);
 	if (call->narguments == 0)
 		create_extension();
 	for (i = 0; i < call->narguments; i++)
@@ -238,7 +303,8 @@ const cli_command cli_setup = {
 		"With --cluster it adds the library to shared_preload_libraries of a Debian cluster, as\n"
 		"postgres or root; otherwise it prints the statement that does so.  It tells whether a\n"
 		"restart is needed, and never restarts the server.  Then it creates the extension in the\n"
-		"databases, or in the one that is connected, and prints their status.",
+		"databases, or in the one that is connected, and prints their status.  The port of the\n"
+		"cluster is found in its file, unless -p or -d is given.",
 	.examples = "  taskq setup --dry-run",
 	.max_arguments = -1,
 	.options = setup_options,

@@ -81,6 +81,22 @@ print_bytes(const PGresult *result)
 	PQfreemem(bytes);
 }
 
+static PGresult *
+look_at_answer(const char *id)
+{
+	return cli_query("select body from taskq.response($1)", 1, &id);
+}
+
+void
+cli_print_answer(const char *id)
+{
+	PGresult *answer = look_at_answer(id);
+
+	if (PQntuples(answer) > 0)
+		print_bytes(answer);
+	PQclear(answer);
+}
+
 /* Why a task has no result; returns the exit status that says so. */
 static int
 tell_no_result(const PGresult *result, const char *id)
@@ -105,7 +121,7 @@ run_result(cli_call *call)
 	int status = EXIT_DONE;
 
 	if (answer)
-		result = cli_query("select body from taskq.response($1)", 1, &id);
+		result = look_at_answer(id);
 	else if (headers)
 		result = cli_query("select headers from taskq.response($1)", 1, &id);
 	else

@@ -10,4 +10,7 @@
 extern const cli_command cli_show;
 extern const cli_command cli_result;
 
+/* Prints the body of the last HTTP answer, byte for byte; nothing if there is none. */
+extern void cli_print_answer(const char *id);
+
 #endif

@@ -59,8 +59,9 @@
 		 NULL, NULL},                                                                        \
 		{0, "on-dead", "JSON", "the same when it is dead or expired", "on_dead", NULL,       \
 		 NULL},                                                                              \
-		{0, "trace", "TRACEPARENT", "the W3C traceparent that it hands on", "trace", NULL,   \
-		 NULL},                                                                              \
+		{0, "trace", "TRACEPARENT",                                                          \
+		 "the W3C traceparent that it hands on (default:\nTRACEPARENT of the environment)",  \
+		 "trace", NULL, NULL},                                                               \
 	{                                                                                        \
 		0, "wait", "[=DURATION]", "wait for the end, and print the result", NULL, NULL, NULL \
 	}
@@ -99,7 +100,9 @@ static const cli_option publish_options[] = {
 	{0, "group-key", "GROUP", "of the tasks", "group_key", NULL, NULL},
 	{0, "priority", "N", "-16 (first) to 15 (last)", "priority", NULL, NULL},
 	{0, "in", "DURATION", "not due before so long from now", "delay", NULL, NULL},
-	{0, "trace", "TRACEPARENT", "the W3C traceparent that they hand on", "trace", NULL, NULL},
+	{0, "trace", "TRACEPARENT",
+	 "the W3C traceparent that they hand on (default:\nTRACEPARENT of the environment)", "trace",
+	 NULL, NULL},
 };
 
 /* ---- one task ---------------------------------------------------------------- */
@@ -131,7 +134,8 @@ tell_submitted(const cli_call *call, cli_statement *s)
 		cli_print_ids(result);
 	else
 		status = cli_wait_and_print(PQgetvalue(result, 0, 0),
-									strcmp(wait, "true") == 0 ? NULL : wait);
+									strcmp(wait, "true") == 0 ? NULL : wait,
+									call->command == &cli_http);
 	PQclear(result);
 	return status;
 }
@@ -165,6 +169,7 @@ submit_one(cli_call *call)
 	cli_pass(&s, "payload", NULL, payload);
 	pass_alone(&s, call);
 	cli_pass_options(&s, call);
+	cli_pass_trace(&s, call);
 	return tell_submitted(call, &s);
 }
 
@@ -190,6 +195,7 @@ run_publish(cli_call *call)
 	cli_pass(&s, "topic", NULL, cli_argument(call, 0));
 	cli_pass(&s, "payload", NULL, payload);
 	cli_pass_options(&s, call);
+	cli_pass_trace(&s, call);
 	result = cli_end(&s, " as id");
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		cli_fail_submit(&s, result);
@@ -326,6 +332,7 @@ run_http(cli_call *call)
 	cli_pass(&s, "headers", NULL, headers_of(call, raw));
 	pass_alone(&s, call);
 	cli_pass_options(&s, call);
+	cli_pass_trace(&s, call);
 	return tell_submitted(call, &s);
 }
 
@@ -363,7 +370,7 @@ const cli_command cli_http = {
 	.synopsis = "[URL] [BODY | @FILE | -] [OPTION]...",
 	.about = "Put an HTTP request into a push queue",
 	.details = "The body is JSON, with --raw any bytes, with --form the fields of a form.\n"
-			   "Prints the id of the task.",
+			   "Prints the id of the task; with --wait the body of the answer.",
 	.examples = "  taskq http https://hooks.example.com/paid '{\"order\": 1}' -H 'X-Event: paid'",
 	.min_arguments = 0,
 	.max_arguments = 2,

@@ -109,6 +109,7 @@ send_batch(const cli_call *call, Batch *batch)
 	cli_pass(&s, "queue", NULL, cli_argument(call, 0));
 	pass_arrays(&s, batch);
 	cli_pass_options(&s, call);
+	cli_pass_trace(&s, call);
 	result = cli_end(&s, " as id");
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		cli_fail_submit(&s, result);

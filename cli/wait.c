@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"
+#include "cli/show.h"
 #include "cli/wait.h"
 
 #define WAIT_SLICE "60 s" /* of a wait without an end */
@@ -117,7 +118,7 @@ wait_without_limit(void)
 }
 
 int
-cli_wait_and_print(const char *id, const char *timeout)
+cli_wait_and_print(const char *id, const char *timeout, bool answer)
 {
 	char ids[32];
 	PGresult *results;
@@ -127,7 +128,9 @@ cli_wait_and_print(const char *id, const char *timeout)
 	wait_without_limit();
 	results = wait_for(ids, false, timeout);
 	status = status_of_ends(results, false);
-	if (status == EXIT_DONE)
+	if (status == EXIT_DONE && answer)
+		cli_print_answer(id);
+	else if (status == EXIT_DONE)
 	{
 		PGresult *value = cli_query("select result from taskq.result($1)", 1, &id);
 

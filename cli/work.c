@@ -332,6 +332,23 @@ check_patterns(const cli_routes *routes, const cli_workdb_options *db)
 	PQclear(cli_query("select taskq.serve(array[$1], $2)", 2, values));
 }
 
+/* A worker that ends when nothing is due ends at once then. */
+static void
+tell_paused(const cli_workdb_options *db)
+{
+	int i;
+
+	for (i = 0; i < db->nqueues; i++)
+	{
+		PGresult *paused = cli_try("select from taskq.queues where queue = $1 and paused", 1,
+								   &db->queues[i].name);
+
+		if (PQntuples(paused) > 0)
+			cli_note("queue \"%s\" is paused: none of its tasks is done", db->queues[i].name);
+		PQclear(paused);
+	}
+}
+
 /* ---- the command --------------------------------------------------------------------- */
 
 static int
@@ -359,6 +376,8 @@ run_work(cli_call *call)
 	o.breaker = cli_number(call, "breaker", 0, INT_MAX, BREAKER_DEFAULT);
 	o.drain = cli_is_on(call, "drain");
 	o.once = cli_is_on(call, "once");
+	if (o.drain || o.once)
+		tell_paused(&o.database);
 	(void) cli_session_end(EXIT_DONE);
 	return cli_pool_run(&o);
 }

@@ -93,12 +93,42 @@ as $$
 		then value - '!env' = '{}' and jsonb_typeof(value -> '!env') is not distinct from 'string' else false end
 $$;
 
+create function taskq_private.variable_name(name text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select regexp_replace(upper(regexp_replace(name, '[^A-Za-z0-9]+', '_', 'g')), '^(?=[0-9])', '_')
+$$;
+
 create function taskq_private.placeholder(object text, name text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select jsonb_build_object('!env', regexp_replace(upper(regexp_replace(object || '_' || name, '[^A-Za-z0-9]+', '_', 'g')),
-		'^(?=[0-9])', '_'))
+	select jsonb_build_object('!env', taskq_private.variable_name(object || '_' || name))
+$$;
+
+-- Refuses a document in which the secrets of two objects have the same name: one value cannot be both.
+create function taskq_private.check_variables(state jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	twice record;
+begin
+	select v.name, min(o.key collate "C") as first_, max(o.key collate "C") as last_ into twice
+		from jsonb_each(state) as s, jsonb_each(s.value) as o, jsonb_path_query(o.value, '$.**."!env"') as e,
+			lateral (select e #>> '{}' as name) as v
+		where s.key in ('queues', 'endpoints', 'schedules') and starts_with(v.name, taskq_private.variable_name(o.key || '_'))
+		group by v.name having min(o.key collate "C") <> max(o.key collate "C") order by v.name limit 1;
+	if found then
+		raise exception using errcode = 'TQ009',
+			message = format('the environment variable %s would stand for secrets of both "%s" and "%s"', twice.name, twice.first_,
+				twice.last_),
+			detail = 'In the names of variables, all characters but letters and digits become underscores.',
+			hint = 'Give one of the two another name.';
+	end if;
+	return state;
+end
 $$;
 
 -- The three functions that follow look at headers wherever templates have them.  A payload has none.
@@ -265,7 +295,7 @@ set TimeZone = 'UTC'
 set extra_float_digits = 1
 as $$
 	select coalesce(jsonb_object_agg(section, objects), '{}')
-	from taskq_private.config_state(false) as state, lateral (values
+	from taskq_private.check_variables(taskq_private.config_state(false)) as state, lateral (values
 		('policies', (select jsonb_object_agg(p.key, p.value) from jsonb_each(state -> 'policies') as p
 			where p.key in (select r.name from taskq_private.retry_policy r))),
 		('queues', (select jsonb_object_agg(q.key, q.value) from jsonb_each(state -> 'queues') as q
@@ -279,7 +309,8 @@ comment on function taskq.export_config is
 	'are in it if they were changed.\n'
 	'In place of headers and secrets it has the names of environment variables, such as {"!env": "ACME_AUTHORIZATION"}, which '
 	'taskq apply reads.\n'
-	'What is not in it: pauses, tasks, and the owners of schedules.';
+	'What is not in it: pauses, tasks, and the owners of schedules.\n'
+	'Errors: TQ009 the secrets of two objects would have the same name.';
 
 -- ---- judging a document ----------------------------------------------------------------------------
 

@@ -154,6 +154,14 @@ begin read only;
 select * from taskq.apply_config('{}');
 rollback;
 
+-- One variable cannot stand for the secrets of two.
+select taskq.create_endpoint('a-b', 'https://hooks.example.com/1', headers => '{"X": "1"}') is not null as one,
+	taskq.create_endpoint('a_b', 'https://hooks.example.com/2', headers => '{"Y": "1"}') is not null as two;
+select jsonb_path_query_array(taskq.export_config(), 'strict $.**."!env"') ?& '{A_B_X, A_B_Y}' as distinct_;
+select taskq.alter_endpoint('a_b', headers => '{"X": "2"}');
+select taskq.export_config();
+select taskq.drop_queue('a-b'), taskq.drop_queue('a_b');
+
 select taskq.revoke_queue('mail', 'regress_shop', '{submit}');
 revoke create on schema public from regress_admin;
 \c :regression

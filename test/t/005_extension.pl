@@ -183,7 +183,7 @@ delivers('after all');
 
 # ---- make uninstall ----------------------------------------------------------------------------
 
-foreach my $which ('', '-worker')
+foreach my $which ('', '-worker', '-cli')
 {
 	my $root = PostgreSQL::Test::Utils::tempdir();
 	my @make = ('make', '-s', '--no-print-directory', 'with_llvm=no', "DESTDIR=$root",
@@ -192,8 +192,10 @@ foreach my $which ('', '-worker')
 
 	system(@make, "install$which");
 	cmp_ok($files->(), '>=', 2, "make install$which");
+	is(qx(find $root -name '*.conf' -perm /111), '', 'no file of options is a program');
 	system(@make, "uninstall$which");
 	is($files->(), 0, "make uninstall$which leaves nothing");
+	ok(!-e "$root/usr/local/share/doc/taskq", 'and no directory of its own');
 }
 
 $node->stop;

@@ -235,6 +235,20 @@ runs('cancel again', [ 'cancel', $id ], 3, '');
 runs('cancel by filter', [ 'cancel', '--queue', 'mail', '--key-prefix', 'l-', '--yes' ], 0, qr/^(?:\d+\n){3}\z/);
 is(sql("select count(*) from taskq.tasks where key like 'l-%' and state = 'cancelled'"), '3', 'all that match');
 runs('cancel without ids', ['cancel'], 2, '', qr/needs ids, or --queue/);
+runs('a state that is none', [ 'ls', '--state', 'pnding' ], 2, '', qr/hint: Did you mean "pending"\?/);
+runs('one like no other', [ 'ls', '--state', 'xyz' ], 2, '', qr/hint: The states are pending, running, /);
+{
+	local $ENV{TRACEPARENT} = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+	my $traced = runs('submit in a trace', [ 'submit', 'mail', '1' ], 0, qr/^\d+$/) + 0;
+
+	is(sql("select trace from taskq.tasks where id = $traced"), $ENV{TRACEPARENT}, 'a task is of the trace of the environment');
+	$traced = runs('with a trace of its own', [ 'submit', 'mail', '1', '--trace', $ENV{TRACEPARENT} =~ s/0af/0bf/r ], 0, qr/^\d+$/) + 0;
+	like(sql("select trace from taskq.tasks where id = $traced"), qr/^00-0bf/, 'unless another is given');
+	is((taskq_with("1\n2\n", 'submit', 'mail', '--lines'))[0], 0, 'lines in a trace');
+	is(sql("select count(*) from taskq.tasks where trace = '$ENV{TRACEPARENT}'"), '3', 'likewise of each line');
+	$ENV{TRACEPARENT} = 'nothing of the kind';
+	runs('in what is no trace', [ 'submit', 'mail', '1' ], 0, qr/^\d+$/);
+}
 runs('purge', [ 'purge', 'mail', '--yes' ], 0, qr/^[1-9]\d*\n\z/);
 sql(q{select taskq.submit_many('mail', array_fill('1'::jsonb, '{2500}'))});
 runs('purge --dry-run', [ 'purge', 'mail', '--dry-run' ], 0, "2500\n");
@@ -267,24 +281,25 @@ like(shows_while_locked('apply', 'taskq_private.queue', qr/apply \S*progress.yam
 
 # ---- HTTP -------------------------------------------------------------------------------------------
 
-my $sent = runs('http', [ 'http', $receiver->url('/ok/cli'), '{"n": 1}', '-H', 'X-Event: paid', '-X', 'PUT', '--wait' ], 0, '');
+my $sent = runs('http', [ 'http', $receiver->url('/ok/cli'), '{"n": 1}', '-H', 'X-Event: paid', '-X', 'PUT', '--wait' ], 0, qr/^\{.*\}/);
 my ($request) = $receiver->requests('/ok/cli');
 is(join(' ', $request->{method}, $request->{headers}{'x-event'}, $request->{body}), 'PUT paid {"n": 1}', 'it was sent');
 my $answered = sql("select max(id) from taskq.tasks where queue = 'http'");
+is($sent, sql("select convert_from(body, 'utf8') from taskq.response($answered)"), 'the answer is printed');
 is((taskq('result', $answered, '--answer'))[1], sql("select convert_from(body, 'utf8') from taskq.response($answered)"), 'result --answer');
 runs('result --headers', [ 'result', $answered, '--headers' ], 0, qr/^\{.*"content-length": "\d+"/);
 append_to_file("$dir/bytes", "a\0\xff");
-runs('http --raw', [ 'http', $receiver->url('/ok/raw'), "\@$dir/bytes", '--raw', 'application/x-bytes', '--wait=30 s' ], 0, '');
+runs('http --raw', [ 'http', $receiver->url('/ok/raw'), "\@$dir/bytes", '--raw', 'application/x-bytes', '--wait=30 s' ], 0, qr/./);
 ($request) = $receiver->requests('/ok/raw');
 is($request->{headers}{'content-type'}, 'application/x-bytes', 'with its content type');
-runs('http --form', [ 'http', $receiver->url('/ok/form'), '--form', 'a b=1&2', '--form', "c=\xc3\xa9-_", '--wait=30 s' ], 0, '');
+runs('http --form', [ 'http', $receiver->url('/ok/form'), '--form', 'a b=1&2', '--form', "c=\xc3\xa9-_", '--wait=30 s' ], 0, qr/ok/);
 ($request) = $receiver->requests('/ok/form');
 is("$request->{headers}{'content-type'} $request->{body}", 'application/x-www-form-urlencoded a+b=1%262&c=%C3%A9-_', 'a form');
 runs('http --form and a body', [ 'http', $receiver->url('/ok/form'), '1', '--form', 'a=1' ], 2, '', qr/--form does not go with a body/);
 append_to_file("$dir/headers", "Authorization: Bearer x\nX-More: y\n");
 runs('endpoint create', [ 'endpoint', 'create', 'acme', $receiver->url('/ok/acme'), '--header-file', "$dir/headers", '--rate', '50' ], 0, '');
 runs('endpoint ls', [ 'endpoint', 'ls', '--json=endpoint,header_names,rate' ], 0, qr/\{"endpoint":"acme","header_names":\["Authorization", "X-More"\],"rate":50\}/i);
-runs('http --endpoint', [ 'http', '--endpoint', 'acme', '--path', '/p', '{}', '--wait' ], 0, '');
+runs('http --endpoint', [ 'http', '--endpoint', 'acme', '--path', '/p', '{}', '--wait' ], 0, qr/ok/);
 ($request) = $receiver->requests('/ok/acme/p');
 is($request->{headers}{authorization}, 'Bearer x', 'an endpoint has headers from a file');
 runs('endpoint rotate-secret', [ 'endpoint', 'rotate-secret', 'acme' ], 0, qr/^whsec_\S+\n\z/);
@@ -341,6 +356,11 @@ runs('queue set-group-limit of one', [ 'queue', 'set-group-limit', 'line', 'g 2'
 runs('queue limits', [ 'queue', 'limits' ], 0,
 	"line\tqueue\t\t3\t10\t00:00:01\t2\t\nline\tgroup\tg 2\t5\t\t\t\t3\nmail\tevery group\t\t2\t\t\t\t1\n");
 runs('queue groups', [ 'queue', 'groups', 'line', '--group-key', 'g 2' ], 0, qr/^g 2\t0\t1\t/);
+runs('it says what it replaces', [ 'queue', 'set-group-limit', 'line', 'g 2', '--rate', '10' ], 0, '',
+	qr/^before: max_running 5, weight 3$/m);
+runs('likewise of each group', [ 'queue', 'set-group-limit', 'mail', '--max-running', '3' ], 0, '', qr/^before: max_running 2$/m);
+runs('and of the queue', [ 'queue', 'set-limit', 'line', '--max-running', '3' ], 0, '',
+	qr/^before: max_running 3, rate 10 per 00:00:01, burst 2$/m);
 runs('a limit is not removed unasked', [ 'queue', 'set-limit', 'line' ], 2, '', qr/remove the limit of queue "line"\? not confirmed/);
 runs('it is removed', [ 'queue', 'set-limit', 'line', '--yes' ], 0, '');
 runs('queue drop-group-limit', [ 'queue', 'drop-group-limit', 'line', 'g 2' ], 0, '');
@@ -368,6 +388,10 @@ runs('schedule create', [ 'schedule', 'create', 'report', '{"queue": "mail", "pa
 runs('schedule ls', [ 'schedule', 'ls' ], 0, qr/^report\t0 6 \* \* \*\t\tUTC\tfalse\t/);
 runs('schedule preview', [ 'schedule', 'preview', 'report', '--runs', '3' ], 0, qr/^(?:\d{4}-\d\d-\d\dT06:00:00\+00:00\n){3}\z/);
 runs('schedule preview of an expression', [ 'schedule', 'preview', '0 9 * * *' ], 1, '', qr/hint: A cron expression is passed by name/);
+sql("insert into taskq_private.schedule_run values ('report', '2026-01-02 06:00+00', now(), 'skipped', null, null)");
+runs('schedule runs', [ 'schedule', 'runs' ], 0, qr/\Areport\t2026-01-02T06:00:00\+00:00\t[^\n]*\tskipped\t\t\n\z/);
+runs('schedule runs of one', [ 'schedule', 'runs', 'report' ], 0, qr/\Areport\t/);
+runs('schedule runs, unknown', [ 'schedule', 'runs', 'reprot' ], 3, '', qr/there is no such schedule\nhint: Did you mean "report"\?/);
 runs('schedule drop, unknown', [ 'schedule', 'drop', 'reprot' ], 3, '', qr/there is no such schedule\nhint: Did you mean "report"\?/);
 runs('schedule preview of options', [ 'schedule', 'preview', '--every', '10 s' ], 0, qr/^(?:\S+\n){10}\z/);
 my $run = runs('schedule run', [ 'schedule', 'run', 'report' ], 0, qr/^\d+\n\z/);
@@ -514,6 +538,8 @@ like($all, qr/^✓ preloaded +The library is preloaded\.$/m, 'status');
 sql("select taskq.pause_queue('mail')");
 is(sql("select taskq.pause_queue('default')"), 't', 'a queue is paused');
 runs('status --only', [ 'status', '--only', 'preloaded,executor' ], 0, qr/^preloaded\tok\t/m);
+runs('status of a queue', [ 'status', 'mail', '--only', 'preloaded' ], 0, qr/^preloaded\tok\t/);
+runs('status of a queue that is not there', [ 'status', 'mial' ], 1, '', qr/"mial" does not exist/);
 runs('status --only, no such check', [ 'status', '--only', 'nothing' ], 2, '', qr/there is no check "nothing"/);
 runs('check: OK', [ 'check', '--queue', 'mail', '--pending', '5:10', '--status', 'executor,preloaded' ], 0, "TASKQ OK - mail: all is well | mail_pending=1;5;10\n");
 runs('check: WARNING', [ 'check', '--queue', 'mail', '--pending', '1:10' ], 1, qr/^TASKQ WARNING - mail: pending 1 \(warning at 1\) \| /);

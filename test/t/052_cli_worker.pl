@@ -259,6 +259,11 @@ mistake('a long heartbeat', [ 'work', '--lease', '10 s', '--heartbeat', '10 s', 
 mistake('a choice', [ 'work', '--stdin', 'all', '--', 'true' ], 2, qr/--stdin: there is no "all"/);
 mistake('a signal', [ 'work', '--kill-signal', 'FOO', '--', 'true' ], 2, qr/there is no signal "FOO"/);
 mistake('a limit', [ 'work', '--rlimit', 'stack=1', '--', 'true' ], 2, qr/is not NAME=N/);
+sql("select taskq.create_queue('held'), taskq.pause_queue('held'), taskq.submit('held', '1')");
+my @held = taskq('work', 'held', '--drain', '--', 'true');
+is($held[0], 0, 'drain of a paused queue ends');
+like($held[2], qr/queue "held" is paused: none of its tasks is done/, 'and says why');
+sql("select taskq.drop_queue('held', true)");
 mistake('a missing function before', [ 'work', '--before', 'public.nothing', '--drain', '--', 'true' ], 1, qr/function public.nothing\(jsonb\) does not exist \(42883\)/);
 mistake('a missing function after', [ 'work', '--after', 'public.nothing', '--drain', '--', 'true' ], 1, qr/function public.nothing\(jsonb, jsonb\) does not exist \(42883\)/);
 mistake('a missing directory', [ 'work', '--chdir', '/no/such', '--', 'true' ], 1, qr/^taskq: cannot enter \/no\/such: No such file or directory$/);
