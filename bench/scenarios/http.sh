@@ -22,7 +22,7 @@ stop_gateway()
 fresh_gateway_database()
 {
 	fresh_database bench
-	sql -c 'drop role if exists bench_shop' -c 'create role bench_shop' -c 'grant taskq_submitter, taskq_worker to bench_shop' \
+	sql -c 'drop role if exists bench_shop' -c 'create role bench_shop' -c 'grant taskq_submitter, taskq_worker, taskq_reader to bench_shop' \
 		-c "select taskq.create_queue('quiet')" >/dev/null
 }
 
@@ -58,7 +58,8 @@ scenario_http_waiting()
 {
 	local cpu before waiting=1000
 	fresh_gateway_database
-	start_gateway
+	# All begin at once.
+	start_gateway --max-queued 2000
 	"$work/http_client" wait "$work/http" "$waiting" >"$work/waiting" &
 	clients=$!
 	until [ "$(curl -sf --unix-socket "$work/http" http://bench/metrics | awk '$1 == "taskq_gateway_waiting" { print $2 }')" = "$waiting" ]; do

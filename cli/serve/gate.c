@@ -339,6 +339,18 @@ end_queued(gate *g)
 
 /* ---- the whole ------------------------------------------------------------------- */
 
+/* What a connection waits for; fd is -1 if that is nothing. */
+static struct pollfd
+wish_of(const Line *line)
+{
+	struct pollfd wish = {.revents = 0};
+
+	wish.fd = tq_connection_fd(line->connection, &wish.events);
+	if (line->unflushed)
+		wish.events |= POLLOUT;
+	return wish;
+}
+
 int
 gate_poll(const gate *g, struct pollfd *fds)
 {
@@ -347,14 +359,8 @@ gate_poll(const gate *g, struct pollfd *fds)
 
 	for (i = 0; i < g->options.connections; i++)
 	{
-		short events;
-		int fd = tq_connection_fd(g->lines[i].connection, &events);
-
-		if (fd < 0)
-			continue;
-		if (g->lines[i].unflushed)
-			events |= POLLOUT;
-		fds[n++] = (struct pollfd){fd, events, 0};
+		fds[n] = wish_of(&g->lines[i]);
+		n += fds[n].fd >= 0;
 	}
 	return n;
 }
@@ -375,13 +381,28 @@ gate_timeout(const gate *g)
 	return timeout;
 }
 
+/* Whether there is something to do although nothing has come. */
+static bool
+is_due(Line *line)
+{
+	return !tq_connection_is_up(line->connection) ||
+		   (line->n > 0 && tq_clock_ms() >= line->answer_by_ms);
+}
+
+/* Each look at a connection is a system call, so they are asked together who has something. */
 void
 gate_step(gate *g)
 {
+	struct pollfd fds[GATE_MAX_CONNECTIONS];
 	int i;
 
 	for (i = 0; i < g->options.connections; i++)
+		fds[i] = wish_of(&g->lines[i]);
+	(void) poll(fds, (nfds_t) g->options.connections, 0);
+	for (i = 0; i < g->options.connections; i++)
 	{
+		if (fds[i].revents == 0 && !is_due(&g->lines[i]))
+			continue;
 		(void) tq_connection_step(g->lines[i].connection);
 		receive(&g->lines[i]);
 	}

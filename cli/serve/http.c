@@ -690,6 +690,22 @@ accept_connections(http_server *s, int listening)
 	}
 }
 
+/* To accept in vain is dearer than to ask. */
+static void
+accept_waiting(http_server *s)
+{
+	struct pollfd fds[HTTP_MAX_SOCKETS];
+	int i;
+
+	for (i = 0; i < s->nsockets; i++)
+		fds[i] = (struct pollfd){s->sockets[i], POLLIN, 0};
+	if (is_full(s) || poll(fds, (nfds_t) s->nsockets, 0) <= 0)
+		return;
+	for (i = 0; i < s->nsockets; i++)
+		if (fds[i].revents != 0)
+			accept_connections(s, s->sockets[i]);
+}
+
 /*
  * Whether the peer will send nothing more.  Where its last bytes and the end came together, the
  * library looks at the bytes and is not told of the end again.
@@ -786,10 +802,7 @@ http_timeout(const http_server *s)
 void
 http_step(http_server *s)
 {
-	int i;
-
-	for (i = 0; i < s->nsockets; i++)
-		accept_connections(s, s->sockets[i]);
+	accept_waiting(s);
 	look_after_watched(s);
 	s->resumed = false;
 	(void) MHD_run(s->daemon);
