@@ -180,7 +180,7 @@ uninstall-cli:
 test:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
 
-# The same, and the unit tests under sanitizers and valgrind.
+# The same, and the unit tests and the command line under sanitizers, the former under valgrind, too.
 test-all:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh --all
 

@@ -14,8 +14,8 @@
 #include "cli/input.h"
 #include "cli/names.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
-#include "cli/session.h"
 
 /* ---- lists ------------------------------------------------------------------- */
 

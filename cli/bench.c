@@ -15,6 +15,7 @@
 
 #include "cli/bench.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/receiver.h"
 #include "cli/report.h"
 #include "cli/session.h"

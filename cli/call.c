@@ -10,6 +10,7 @@
 #include "cli/call.h"
 #include "cli/names.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "core/trace.h"

@@ -12,6 +12,7 @@
 #include "cli/ids.h"
 #include "cli/input.h"
 #include "cli/meter.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"

@@ -15,6 +15,7 @@
 #include "cli/jsondoc.h"
 #include "cli/meter.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"

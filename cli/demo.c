@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cli/demo.h"
+#include "cli/query.h"
 #include "cli/receiver.h"
 #include "cli/report.h"
 #include "cli/session.h"

@@ -12,8 +12,8 @@
 #include "cli/ids.h"
 #include "cli/input.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
-#include "cli/session.h"
 #include "cli/settings.h"
 
 #define DEFAULT_WAIT "30 s" /* as that for statements */

@@ -5,6 +5,7 @@
 #include "cli/call.h"
 #include "cli/flow.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 

@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 #include "cli/metrics.h"
+#include "cli/query.h"
 #include "cli/report.h"
-#include "cli/session.h"
 
 #define MAX_QUEUES 10000 /* that metrics() takes */
 

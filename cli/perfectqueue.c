@@ -14,6 +14,7 @@
 #include "cli/perfectqueue.h"
 #include "cli/pqoptions.h"
 #include "cli/pqwork.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/query.h"
 #include "cli/server.h"
 #include "cli/session.h"
 #include "cli/settings.h"

@@ -12,7 +12,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "cli/names.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"
@@ -129,6 +128,17 @@ local_zone(void)
 	return zone != NULL ? zone + strlen(ZONE_DIRECTORY) : NULL;
 }
 
+/* What a session cannot do without. */
+static void
+require_done(PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		exit(cli_report_error(result, NULL));
+	PQclear(result);
+}
+
 static void
 set_up_session(void)
 {
@@ -139,15 +149,13 @@ set_up_session(void)
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && settings.timeout != NULL)
 		cli_fail(EXIT_USAGE, HINT_DURATION, "--timeout: \"%s\" is not a duration",
 				 settings.timeout);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		cli_fail_result(result);
-	PQclear(result);
+	require_done(result);
 	if (zone != NULL)
 		PQclear(cli_try("select pg_catalog.set_config('TimeZone', $1, false)", 1, &zone));
 	if (settings.role != NULL)
-		PQclear(cli_query("select pg_catalog.set_config('role', $1, false)", 1, &settings.role));
+		require_done(cli_try("select pg_catalog.set_config('role', $1, false)", 1, &settings.role));
 	if (settings.dry_run)
-		PQclear(cli_query("begin", 0, NULL));
+		require_done(cli_try("begin", 0, NULL));
 }
 
 /* Notices of the server are notes of the program. */
@@ -280,33 +288,6 @@ cli_has_code(const PGresult *result, const char *code)
 	return got != NULL && strcmp(got, code) == 0;
 }
 
-/* A hint that the server does not give; NULL: none. */
-static const char *
-own_hint(const PGresult *result, const char *message)
-{
-	static char hint[300];
-
-	if ((cli_has_code(result, "3F000") || cli_has_code(result, "42883") ||
-		 cli_has_code(result, "42P01")) &&
-		strstr(message, "taskq") != NULL)
-	{
-		snprintf(hint, sizeof(hint),
-				 "Has database \"%s\" the extension, in the version of this program?  Use -d for "
-				 "another database; \"taskq setup\" creates the extension.",
-				 PQdb(connection));
-		return hint;
-	}
-	if (cli_has_code(result, "42501") && strstr(message, "schema taskq") != NULL)
-	{
-		snprintf(hint, sizeof(hint),
-				 "An administrator gives role \"%s\" a queue with \"taskq queue grant\", or all of "
-				 "them: grant taskq_submitter, taskq_worker, taskq_reader or taskq_admin to it.",
-				 settings.role != NULL ? settings.role : PQuser(connection));
-		return hint;
-	}
-	return cli_suggest_for(message);
-}
-
 void
 cli_session_recover(void)
 {
@@ -314,28 +295,8 @@ cli_session_recover(void)
 		PQclear(PQexec(connection, "rollback"));
 }
 
-void
-cli_fail_result(const PGresult *result)
-{
-	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-
-	cli_session_recover();
-	exit(cli_report_error(result, message != NULL ? own_hint(result, message) : NULL));
-}
-
 PGresult *
 cli_read_as(Oid type, const char *value)
 {
 	return PQexecParams(cli_connection(), "select $1", 1, &type, &value, NULL, NULL, 0);
-}
-
-PGresult *
-cli_query(const char *sql, int nvalues, const char *const *values)
-{
-	PGresult *result = cli_try(sql, nvalues, values);
-	ExecStatusType status = PQresultStatus(result);
-
-	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-		cli_fail_result(result);
-	return result;
 }

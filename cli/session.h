@@ -27,12 +27,6 @@ extern void cli_session_watch(void (*tick)(void));
 /* Whether a statement has failed with that SQLSTATE. */
 extern bool cli_has_code(const PGresult *result, const char *code);
 
-/* The same; an error is reported and ends the program.  The result is the caller's. */
-extern PGresult *cli_query(const char *sql, int nvalues, const char *const *values);
-
-/* Reports the error of a result as cli_query() does, with a hint of its own if it has one. */
-extern void cli_fail_result(const PGresult *result) __attribute__((noreturn));
-
 /* Has the server read the value as one of this type; an error says what is wrong with it. */
 extern PGresult *cli_read_as(Oid type, const char *value);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cli/look.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/settings.h"

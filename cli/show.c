@@ -8,8 +8,8 @@
 
 #include "cli/ids.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/report.h"
-#include "cli/session.h"
 #include "cli/settings.h"
 #include "cli/show.h"
 

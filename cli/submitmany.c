@@ -12,6 +12,7 @@
 
 #include "cli/ids.h"
 #include "cli/meter.h"
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/scan.h"
 #include "cli/session.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cli/pool.h"
+#include "cli/query.h"
 #include "cli/routes.h"
 #include "cli/report.h"
 #include "cli/runopts.h"

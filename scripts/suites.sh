@@ -197,11 +197,12 @@ make_template()
 # One file, the way every user runs it, but that its servers lie in a directory of its own.
 tap_program()
 {
-	local test=$1 dir=$work/tap/$1
+	local test=$1 suite=${tap_suite:-tap} dir
+	dir=$work/$suite/$test
 	mkdir -p "$dir"
-	program tap "$test" make -s --no-print-directory installcheck PG_CONFIG="$private_config" CURDIR="$dir" \
+	program "$suite" "$test" make -s --no-print-directory installcheck PG_CONFIG="$private_config" CURDIR="$dir" \
 		with_llvm=no REGRESS= ISOLATION= TAP="$test" PROVE_FLAGS='--verbose --merge' ||
-		tail -n 200 "$dir"/tmp_check/log/* >>"$logs/tap-$test.log" 2>/dev/null
+		tail -n 200 "$dir"/tmp_check/log/* >>"$logs/$suite-$test.log" 2>/dev/null
 }
 
 # tap_suite TEST…
@@ -214,6 +215,18 @@ tap_suite()
 		beside tap_program "$test"
 	done
 	[ -n "$(list TAP)" ] || nothing_ran tap
+}
+
+# The command line once more, compiled with sanitizers.  What it allocates for its whole life is no leak.
+command_line_again()
+{
+	local tap_suite=cli-sanitize
+	export ASAN_OPTIONS=detect_leaks=0
+	wait_below 1
+	rm -rf build/cli
+	prepare "$tap_suite" private_make -j2 cli CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all' || return
+	tap_suite 051_cli 052_cli_worker 054_perfectqueue 055_serve 057_accepted 059_receive 060_gateway
+	wait_below 1
 }
 
 # What is running ends first.
@@ -259,5 +272,6 @@ tap_suite $(list QUIET)
 if [ "$purpose" = all ]; then
 	unit_again sanitize '-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
 	unit_again valgrind '-O1 -g' valgrind -q --error-exitcode=99 --leak-check=full
+	command_line_again
 fi
 finish

@@ -47,6 +47,18 @@ static const gate_statement queue_statement = {"serve_queue",
 	"x on true",
 	1, 0};
 
+/* The bounds and the numbers of a histogram, in their order. */
+#define HISTOGRAM(name) \
+	"coalesce(json_agg(json_build_array(m.labels ->> 'le', m.value) order by m.value, " \
+	"(m.labels ->> 'le')::double precision) filter (where m.name = '" name "'), '[]')"
+
+static const gate_statement times_statement = {"serve_times",
+	"select 200, json_build_object('wait', " HISTOGRAM("taskq_task_wait_seconds_bucket") ", "
+	"'run', " HISTOGRAM("taskq_task_run_seconds_bucket") ")::text "
+	"from taskq.metrics(10000) m where m.name like 'taskq\\_task\\_%\\_bucket' and "
+	"m.labels ->> 'queue' = $1",
+	1, 0};
+
 static const gate_statement endpoints_statement = {"serve_endpoints",
 	LIST("endpoints", "e.endpoint, e.url, e.header_names, " SECONDS("e.timeout") "timeout, "
 	"e.max_running, e.rate, e.signed, "
@@ -193,6 +205,8 @@ put_document(exchange *x)
 static const route routes[] = {
 	{"GET", "/v1/queues", "Queues, and how full they are", 0, .statement = &queues_statement},
 	{"GET", "/v1/queues/{queue}", "A queue", 0, .statement = &queue_statement},
+	{"GET", "/v1/queues/{queue}/times", "How long its tasks wait and run: histograms", 0,
+	 .statement = &times_statement},
 	{"PUT", "/v1/queues/{queue}", "Make or change a queue, as in a file for taskq apply",
 	 DOCUMENT, QUERY(dry_query), .statement = &put_queue_statement, .run = put_document},
 	{"DELETE", "/v1/queues/{queue}", "Drop a queue", ROUTE_CHANGES, QUERY(force_query),

@@ -1,6 +1,6 @@
 /*
  * exchange.h
- *		A request and its answer: who asks, which route it is, and what the database says.
+ *		A request and its answer: statements, and what the database says to them.
  */
 #ifndef CLI_SERVE_EXCHANGE_H
 #define CLI_SERVE_EXCHANGE_H
@@ -40,11 +40,6 @@ typedef struct exchange
 	bool under_way; /* its statement */
 	bool is_gone;   /* nobody will read the answer */
 } exchange;
-
-/* For http_handlers. */
-extern size_t exchange_begin(void *gateway, http_request *r);
-extern void exchange_handle(void *gateway, http_request *r);
-extern void exchange_end(void *gateway, http_request *r);
 
 /* ---- statements ------------------------------------------------------------------ */
 

@@ -9,7 +9,4 @@
 
 extern void metrics_route_tell(exchange *x);
 
-/* Counts an answer. */
-extern void metrics_route_count(const exchange *x);
-
 #endif

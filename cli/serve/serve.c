@@ -12,12 +12,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "cli/query.h"
 #include "cli/report.h"
 #include "cli/serve/auth.h"
-#include "cli/serve/exchange.h"
 #include "cli/serve/listen.h"
 #include "cli/serve/listener.h"
 #include "cli/serve/own_routes.h"
+#include "cli/serve/request.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/stats.h"
 #include "cli/serve/tokens.h"
@@ -326,7 +327,7 @@ handle_gone(void *arg, http_request *r)
 static void
 start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 {
-	static http_handlers handlers = {exchange_begin, exchange_handle, handle_gone, exchange_end,
+	static http_handlers handlers = {request_begin, request_handle, handle_gone, request_end,
 									 NULL};
 	gate_options o = {.conninfo = cli_server_conninfo(true),
 					  .connections = cli_number(call, "connections", 1, GATE_MAX_CONNECTIONS,

@@ -11,6 +11,7 @@ import { Raw } from './json.js';
 import { badge, button, card, facts, field, foreign, nothing, oldest, taskLink, tile, when } from './parts.js';
 import { kept, pauseButton } from './queues.js';
 import { numbers, table } from './table.js';
+import { history, quantile } from './times.js';
 
 const slowly = 10000;
 
@@ -19,6 +20,7 @@ export default function page(app, name) {
 	let workers = [];
 	let dead = [];
 	/** @type {any} */ let extras = {};
+	const looks = history();
 	let at = 0;
 
 	/* What changes seldom, or may cost a search, is asked for seldom. */
@@ -26,11 +28,13 @@ export default function page(app, name) {
 		if (Date.now() - at < slowly)
 			return;
 		at = Date.now();
-		const [failed, grants, config] = await Promise.all([
+		const [failed, times, grants, config] = await Promise.all([
 			get(`tasks${query({ queue: name, state: 'dead', limit: 5, preview: 200 })}`),
+			get(path`queues/${name}/times`),
 			get('grants').catch(() => null),
 			app.may('admin') ? get('config').catch(() => null) : null]);
 		dead = failed.tasks;
+		looks.add(times);
 		extras = { grants: grants?.grants.filter((grant) => grant.queue === name), config: entry(config, name) };
 	}
 
@@ -55,7 +59,8 @@ export default function page(app, name) {
 					tile('Running', number(now.running), count(workers.length, 'worker')),
 					tile('Finished', rate(now.finished_per_s ?? null), `${short(now.finished)} since server start`),
 					tile('Dead', number(now.dead), queue.retry ? `retry policy ${queue.retry}` : '', null, now.dead_per_s > 0 ? 'bad' : ''),
-					oldest(now.oldest_due_age)),
+					oldest(now.oldest_due_age),
+					waits(looks.ends())),
 				h('div.grid.two', {}, backlog, throughput),
 				h('div.grid.two', {}, failures, newest(name, dead)),
 				h('div.grid.two', {}, h('div', {}, card('Workers', workersOf(app, workers))),
@@ -64,6 +69,14 @@ export default function page(app, name) {
 		},
 	};
 	return self;
+}
+
+/** How long tasks wait from when they are due until they are claimed. */
+function waits({ oldest: before, newest: now }) {
+	const [half, most] = [0.5, 0.95].map((share) => (now ? quantile(before?.times.wait ?? null, now.times.wait, share) : null));
+	const words = (seconds) => (seconds === Infinity ? 'longer' : `≤ ${duration(seconds)}`);
+	return tile('Wait p50', half === null ? '–' : words(half), most === null ? 'no task has ended' : `p95 ${words(most)}, ${
+		before ? `last ${duration(Math.round((now.at - before.at) / 1000))}` : 'since server start'}`);
 }
 
 /** The queue's part of the configuration file. @param {Raw | null} config */

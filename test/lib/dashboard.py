@@ -252,6 +252,9 @@ def look_queue():
     pending, running, dead = sql("select pending, running, dead from taskq.queue_stats('mail')").split('|')
     until('queue: pending', lambda: number(tile('Pending')) == int(pending))
     equal('queue: running and dead', (number(tile('Running')), number(tile('Dead'))), (int(running), int(dead)))
+    bounds = [le for le, n in json.loads(browser.request('GET', 'queues/mail/times')[1])['wait']]
+    until('queue: how long tasks wait', lambda: (tile('Wait p50') or '').startswith('≤'))
+    equal('queue: bounds of its histogram', (len(bounds), bounds[-1]), (17, '+Inf'))
     equal('queue: its policy', facts()['Retry policy'], sql("select retry from taskq.queues where queue = 'mail'"))
     equal('queue: its newest dead tasks', browser.texts('.failures .id'),
         sql("select id from taskq.find_tasks('mail', '{dead}', \"limit\" => 8) order by id desc").splitlines())

@@ -620,6 +620,12 @@ like($body, qr/^taskq_gateway_requests_total\{route="\/v1\/queues\/\{queue\}\/ta
 like($last->{headers}{'content-type'}, qr/^text\/plain; version=0\.0\.4/, 'as text');
 like(asks('OpenMetrics', 200, 'viewer', 'GET', '/metrics', undef, Accept => 'application/openmetrics-text; version=1.0.0'), qr/^# EOF\n\z/m, 'or OpenMetrics');
 unlike(asks('of a queue', 200, 'shop', 'GET', '/metrics'), qr/queue="slow"/, 'a role has those of its queues');
+my $times = asks('times', 200, 'shop', 'GET', '/v1/queues/mail/times');
+is($times->{wait}[-1][1], sql(q{select value::text from taskq.metrics() where name = 'taskq_task_wait_seconds_count' and labels ->> 'queue' = 'mail'}),
+	'how many tasks of a queue have waited');
+is(join(' ', map { $_->[0] } @{ $times->{wait} }), join(' ', map { $_->[0] } sort { ($a->[0] =~ /Inf/ ? 9**9**9 : $a->[0]) <=> ($b->[0] =~ /Inf/ ? 9**9**9 : $b->[0]) } @{ $times->{wait} }),
+	'by the bounds of the histogram');
+is_deeply(asks('of a queue that the role may not see', 200, 'shop', 'GET', '/v1/queues/slow/times'), { wait => [], run => [] }, 'nothing of others');
 refuses('of none', 401, qr/token/, '', 'GET', '/metrics');
 
 # ---- statistics ---------------------------------------------------------------------------------------------------
