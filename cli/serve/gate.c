@@ -383,7 +383,7 @@ gate_timeout(const gate *g)
 
 /* Whether there is something to do although nothing has come. */
 static bool
-is_due(Line *line)
+wants_a_step(Line *line)
 {
 	return !tq_connection_is_up(line->connection) ||
 		   (line->n > 0 && tq_clock_ms() >= line->answer_by_ms);
@@ -401,7 +401,7 @@ gate_step(gate *g)
 	(void) poll(fds, (nfds_t) g->options.connections, 0);
 	for (i = 0; i < g->options.connections; i++)
 	{
-		if (fds[i].revents == 0 && !is_due(&g->lines[i]))
+		if (fds[i].revents == 0 && !wants_a_step(&g->lines[i]))
 			continue;
 		(void) tq_connection_step(g->lines[i].connection);
 		receive(&g->lines[i]);
