@@ -155,6 +155,14 @@ begin_request(void *arg, http_request *r)
 	return receiver->max_body;
 }
 
+/* Any page can have a browser send requests to this machine; taskq sends neither header. */
+static bool
+may_be_of_a_page(const http_request *r)
+{
+	return http_header(r, "Origin") != NULL || http_header(r, "Sec-Fetch-Site") != NULL ||
+		   (http_is_direct(r) && !http_is_for_this_machine(r));
+}
+
 static void
 handle_request(void *arg, http_request *r)
 {
@@ -164,6 +172,8 @@ handle_request(void *arg, http_request *r)
 		refuse_stopping(r);
 	else if (receiver->secrets != NULL && !has_signature(receiver->secrets, r))
 		cli_receiver_refuse(r, 401, "the signature is missing, too old or wrong");
+	else if (receiver->secrets == NULL && may_be_of_a_page(r))
+		cli_receiver_refuse(r, 403, "requests of web pages are not taken");
 	else
 		receiver->handlers.take(receiver->handlers.arg, r);
 }

@@ -482,6 +482,19 @@ http_is_direct(const http_request *r)
 	return !r->private->server->behind_proxy && !r->from_file;
 }
 
+bool
+http_is_for_this_machine(const http_request *r)
+{
+	const char *host = http_header(r, "Host");
+	size_t len;
+
+	if (host == NULL || *host == '[')
+		return true;
+	len = strcspn(host, ":");
+	return strspn(host, "0123456789.") >= len ||
+		   (len == strlen("localhost") && strncasecmp(host, "localhost", len) == 0);
+}
+
 static bool
 declares_more(const http_request *r, size_t limit)
 {

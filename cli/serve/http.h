@@ -100,6 +100,13 @@ extern void http_each_header(const http_request *r, http_header_taker *take, voi
 /* Whether the client itself has connected to a port of this machine. */
 extern bool http_is_direct(const http_request *r);
 
+/*
+ * Whether the request is for an address or for localhost.  Any other name may be one of somebody's
+ * page, made to mean this machine after the page was loaded: a browser believes that the request
+ * goes to where the page is from.
+ */
+extern bool http_is_for_this_machine(const http_request *r);
+
 /* Memory that lives as long as the request; NULL: there is none. */
 extern void *http_alloc(http_request *r, size_t size);
 extern char *http_copy(http_request *r, const char *text, size_t len);

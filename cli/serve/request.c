@@ -75,24 +75,6 @@ has_mark(const http_request *r)
 	return mark != NULL && strcmp(mark, "1") == 0;
 }
 
-/*
- * Whether the request is for an address or for localhost.  Any other name may be one of somebody's
- * page, made to mean this machine after the page was loaded: a browser believes that the request
- * goes to where the page is from.
- */
-static bool
-is_own_name(const http_request *r)
-{
-	const char *host = http_header(r, "Host");
-	size_t len;
-
-	if (host == NULL || *host == '[')
-		return true;
-	len = strcspn(host, ":");
-	return strspn(host, "0123456789.") >= len ||
-		   (len == strlen("localhost") && strncasecmp(host, "localhost", len) == 0);
-}
-
 static void
 refuse_as_forged(exchange *x, const char *reason, const char *hint)
 {
@@ -106,7 +88,7 @@ refuse_as_forged(exchange *x, const char *reason, const char *hint)
 static void
 refuse_forgery(exchange *x)
 {
-	if (x->kind == AUTH_ANONYMOUS && http_is_direct(x->http) && !is_own_name(x->http))
+	if (x->kind == AUTH_ANONYMOUS && http_is_direct(x->http) && !http_is_for_this_machine(x->http))
 		refuse_as_forged(x, "without a token, the gateway has no name but localhost",
 						 "Ask localhost or its address.");
 	if (x->http->status != 0 || (x->route->flags & ROUTE_CHANGES) == 0 || x->kind == AUTH_TOKEN)

@@ -55,10 +55,11 @@ sub ask
 # A request of which somebody reads the answer later, or never; it has two bytes, whatever length is told.
 sub begin
 {
-	my ($receiver, $path, $length) = @_;
+	my ($receiver, $path, $length, $host) = @_;
+	$host //= 'localhost';
 	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $receiver->{port}) or die $!;
 
-	$socket->print("POST $path HTTP/1.1\r\nHost: x\r\nContent-Length: " . ($length // 2) . "\r\n\r\nhi");
+	$socket->print("POST $path HTTP/1.1\r\nHost: $host\r\nContent-Length: " . ($length // 2) . "\r\n\r\nhi");
 	$socket->flush;
 	return $socket;
 }
@@ -136,6 +137,14 @@ is(join(' | ', map { $seen{$_} // '-' } qw(TASKQ_TASK_ID TASKQ_QUEUE TASKQ_ATTEM
 is($seen{TRACEPARENT}, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'and its trace');
 like($env->log, qr/task $id: done in/, 'the log names the task');
 
+# A page that a browser of this machine shows must not run the command.
+is(ask($env, 'POST', '/', '{}', Origin => 'http://evil.example')->{status}, 403, 'a request of a page');
+is(ask($env, 'GET', '/', undef, 'Sec-Fetch-Site' => 'cross-site')->{status}, 403, 'likewise without an origin');
+{
+	my $rebound = begin($env, '/', 2, 'evil.example');
+	like(answer($rebound), qr/^HTTP\/1\.1 403 /, 'likewise by a name that was made to mean this machine');
+}
+
 # ---- signatures -------------------------------------------------------------------------------------
 
 my $secret = 'whsec_' . 'c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0';
@@ -210,7 +219,7 @@ my $kept = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $held->{po
 wait_until('the command', sub { content("$dir/running") });
 $held->signal('TERM');
 $held->wait_log(qr/stopping/);
-$kept->print("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+$kept->print("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
 $kept->flush;
 like(answer($kept), qr/^HTTP\/1\.1 503 .*Retry-After: 1\r\n/s, 'while it stops, requests are refused');
 is(ask($held, 'GET', '/')->{status}, 503, 'on new connections as well');
