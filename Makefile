@@ -17,13 +17,13 @@ TASKQ_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" taskq.c
 include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
-BASE = arg catalog database durability jsontext process settings shmem sql subxact xact zone
+BASE = arg catalog database durability function jsontext process settings shmem sql subxact xact zone
 TABLES = append apply_config arming attached backlog dropped extended flow_limit grant group_id group_scan key limit_calls queue queue_calls rows \
 	start_limit state subscribers token
 HINTS = counts dispatch flow groups idle lanes leases listing offers own permits running sweep tallies wakeup
 LIFE = acquire add_follow_up alone batch cancel claim due empty end expire find finish follow_up group_stats health history kept lease \
 	limits line metrics outcome pass pending publish queue_stats reschedule result retry schedule serve status submit template times turns wait
-PUSH = accepted answer endpoint headers protocol request signature style submit_http
+PUSH = accepted answer endpoint headers protocol report request signature style submit_http
 PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \

@@ -30,6 +30,13 @@ create function taskq_private.push_report(id bigint, token bigint, verdict text,
 	truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report';
 
+-- The outcomes of many requests: what push_report() takes and returns, in arrays of one length.  NULL
+-- instead of an array stands for NULLs.  If one of them is refused, none is stored.
+create function taskq_private.push_report_many(ids bigint[], tokens bigint[], verdicts text[], classes text[], statuses int[],
+	headers bytea[], bodies bytea[], truncated boolean[], elapsed interval[], errors text[], retry_after interval[], times jsonb[])
+returns boolean[]
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_report_many';
+
 -- Extends leases.  Returns the ids of those that are lost.
 create function taskq_private.push_extend(ids bigint[], tokens bigint[]) returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_push_extend';

@@ -27,7 +27,7 @@ create view taskq_private.entitlements as
 		-- The push protocol, for external workers.
 		('{work}', 'usage on schema %s', '{taskq_private}'),
 		('{work}', 'execute on routine taskq_private.%s', '{armed, push_queues, push_claim, push_next_due, push_report,
-			push_extend, push_release}'),
+			push_report_many, push_extend, push_release}'),
 		-- A view calls its functions with the rights of the role that reads it.
 		('{view}', 'execute on routine taskq_private.%s', '{visible, endpoint_state, request_phase, shown_headers,
 			shown_templates}'),
@@ -213,7 +213,7 @@ begin
 	grant usage on schema taskq_private to taskq_bgw;
 	grant execute on routine
 		taskq_private.armed, taskq_private.push_claim, taskq_private.push_next_due, taskq_private.push_report,
-		taskq_private.push_extend, taskq_private.push_release, taskq_private.notify,
+		taskq_private.push_report_many, taskq_private.push_extend, taskq_private.push_release, taskq_private.notify,
 		taskq_private.look_ahead_all, taskq_private.recover_leases,
 		taskq_private.take_back_leases, taskq_private.expire_starts, taskq_private.empty_queues, taskq_private.sweep,
 		taskq_private.make_history, taskq_private.drop_history, taskq_private.drop_keys,

@@ -2,8 +2,9 @@
  * store_pq.c
  *		The engine's store on a connection to the database.
  *
- * Results go out in a pipeline, one transaction for REPORT_CHUNK of them: a
- * round trip for each would make the distance to the database the limit.
+ * Results go out together, and the next claim with them, in one transaction and one round
+ * trip.  With functions after, each result needs a statement of its own: they go out in a pipeline,
+ * one transaction for REPORT_CHUNK of them.
  */
 #include <endian.h>
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include "client/array.h"
 #include "core/protocol.h"
 #include "core/text.h"
+#include "outcomes.h"
 #include "store_pq.h"
 #include "task_hooks.h"
 
@@ -30,6 +32,7 @@ typedef enum pq_statement
 	CLAIM,
 	NEXT_DUE,
 	REPORT,
+	REPORT_MANY,
 	EXTEND,
 	RELEASE,
 	QUEUES,
@@ -40,6 +43,7 @@ static const tq_statement statements[NSTATEMENTS] = {
 	[CLAIM] = {"claim", TQ_SQL_CLAIM, 3},
 	[NEXT_DUE] = {"next_due", TQ_SQL_NEXT_DUE, 2},
 	[REPORT] = {"report", TQ_SQL_REPORT, TQ_REPORT_NARGUMENTS},
+	[REPORT_MANY] = {"report_many", TQ_SQL_REPORT_MANY, TQ_REPORT_NARGUMENTS},
 	[EXTEND] = {"extend", TQ_SQL_EXTEND, 2},
 	[RELEASE] = {"release", TQ_SQL_RELEASE, 3},
 	[QUEUES] = {"queues", TQ_SQL_QUEUES, 1},
@@ -51,6 +55,7 @@ struct tq_pq
 	tq_buffer names;
 	const char *queues; /* config's as an array literal, in names; NULL: all */
 	task_hooks *hooks;
+	outcomes outcomes;
 	tq_statement statements[NSTATEMENTS + TASK_HOOKS_STATEMENTS];
 	int missing; /* of them, when the connection was made */
 	tq_connection *connection;
@@ -121,39 +126,30 @@ bigint(const PGresult *result, int row, int column)
 	return (int64_t) be64toh(value);
 }
 
-/* malloc'd; NULL: out of memory. */
-static char *
-copy_of(const PGresult *result, int row, int column)
+static tq_bytes
+bytes_of(const PGresult *result, int row, int column)
 {
-	size_t len = PQgetlength(result, row, column);
-	char *copy = malloc(len + 1);
-
-	if (copy != NULL)
-	{
-		memcpy(copy, PQgetvalue(result, row, column), len);
-		copy[len] = '\0';
-	}
-	return copy;
+	if (PQgetisnull(result, row, column))
+		return (tq_bytes){NULL, 0};
+	return (tq_bytes){PQgetvalue(result, row, column), PQgetlength(result, row, column)};
 }
 
-/* The task is complete enough for tq_task_free() at every moment. */
-static bool
-fill_task(tq_task *task, const PGresult *result, int row)
+/* NULL: out of memory. */
+static tq_task *
+task_in(const PGresult *result, int row)
 {
+	tq_task *task = tq_task_new(bytes_of(result, row, TQ_CLAIM_METHOD),
+								bytes_of(result, row, TQ_CLAIM_URL),
+								bytes_of(result, row, TQ_CLAIM_HEADERS),
+								bytes_of(result, row, TQ_CLAIM_BODY));
+
+	if (task == NULL)
+		return NULL;
 	task->id = bigint(result, row, TQ_CLAIM_ID);
 	task->token = bigint(result, row, TQ_CLAIM_TOKEN);
 	task->lease_ms = bigint(result, row, TQ_CLAIM_LEASE_MS);
 	task->timeout_ms = bigint(result, row, TQ_CLAIM_TIMEOUT_MS);
-	task->method = copy_of(result, row, TQ_CLAIM_METHOD);
-	task->url = copy_of(result, row, TQ_CLAIM_URL);
-	if (task->method == NULL || task->url == NULL ||
-		!tq_task_set_headers(task, PQgetvalue(result, row, TQ_CLAIM_HEADERS)))
-		return false;
-	if (PQgetisnull(result, row, TQ_CLAIM_BODY))
-		return true;
-	task->body = copy_of(result, row, TQ_CLAIM_BODY);
-	task->body_len = PQgetlength(result, row, TQ_CLAIM_BODY);
-	return task->body != NULL;
+	return task;
 }
 
 /* A task for which there is no memory is left to its lease. */
@@ -164,10 +160,9 @@ take_tasks(tq_pq *pq, const PGresult *result, int max, tq_claim *claim)
 
 	for (row = 0; row < PQntuples(result) && claim->n < max; row++)
 	{
-		tq_task *task = calloc(1, sizeof(*task));
+		tq_task *task = task_in(result, row);
 
-		if (task != NULL && fill_task(task, result, row) &&
-			task_hooks_admit(pq->hooks, pq->connection, task))
+		if (task != NULL && task_hooks_admit(pq->hooks, pq->connection, task))
 			claim->tasks[claim->n++] = task;
 		else
 			tq_task_free(task);
@@ -184,28 +179,52 @@ take_next_due(const PGresult *result, tq_claim *claim)
 		claim->arming = *PQgetvalue(result, 0, TQ_NEXT_DUE_ARMED) != 0 ? TQ_ARMED : TQ_DISARMED;
 }
 
+/* The parameters of a claim. */
+typedef struct claim_values
+{
+	char max[16];
+	const char *value[3];
+} claim_values;
+
+static void
+fill_claim(const tq_pq *pq, int max, claim_values *v)
+{
+	snprintf(v->max, sizeof(v->max), "%d", max);
+	v->value[0] = v->max;
+	v->value[1] = pq->queues;
+	v->value[2] = pq->config.name;
+}
+
+/* Takes what was claimed; if it is less than was asked for, asks when there is more. */
+static void
+take_claim(tq_pq *pq, PGresult *claimed, int max, tq_claim *claim)
+{
+	const char *values[2] = {pq->queues, pq->config.name};
+	bool all = PQntuples(claimed) == max;
+	PGresult *result;
+
+	take_tasks(pq, claimed, max, claim);
+	PQclear(claimed);
+	if (all && claim->n == max)
+		return;
+	result = tq_connection_run(pq->connection, NEXT_DUE, values);
+	if (result != NULL)
+		take_next_due(result, claim);
+	PQclear(result);
+}
+
 static tq_store_status
 store_claim(void *self, int max, tq_claim *claim)
 {
 	tq_pq *pq = self;
-	char number[16];
-	const char *values[3] = {number, pq->queues, pq->config.name};
+	claim_values v;
 	PGresult *result;
-	bool all;
 
-	snprintf(number, sizeof(number), "%d", max);
-	result = tq_connection_run(pq->connection, CLAIM, values);
+	fill_claim(pq, max, &v);
+	result = tq_connection_run(pq->connection, CLAIM, v.value);
 	if (result == NULL)
 		return TQ_STORE_LATER;
-	take_tasks(pq, result, max, claim);
-	all = PQntuples(result) == max;
-	PQclear(result);
-	if (all && claim->n == max)
-		return TQ_STORE_DONE;
-	result = tq_connection_run(pq->connection, NEXT_DUE, &values[1]);
-	if (result != NULL)
-		take_next_due(result, claim);
-	PQclear(result);
+	take_claim(pq, result, max, claim);
 	return TQ_STORE_DONE;
 }
 
@@ -394,15 +413,142 @@ report_chunk(tq_pq *pq, tq_result *results, int n)
 }
 
 static tq_store_status
-store_report(void *self, tq_result *results, int n)
+report_in_chunks(tq_pq *pq, tq_result *results, int n)
 {
 	tq_store_status status = TQ_STORE_DONE;
 	int done;
 
 	for (done = 0; done < n && status == TQ_STORE_DONE; done += REPORT_CHUNK)
-		status = report_chunk(self, results + done,
+		status = report_chunk(pq, results + done,
 							  n - done < REPORT_CHUNK ? n - done : REPORT_CHUNK);
 	return status;
+}
+
+/* ---- reports together ---------------------------------------------------------------- */
+
+/* Which results are busy: an array of booleans, of which those are NULL. */
+static void
+take_stored(const PGresult *answer, tq_result *results, int n)
+{
+	const char *at = PQgetvalue(answer, 0, 0) + 5 * sizeof(int32_t);
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		int32_t len;
+
+		memcpy(&len, at, sizeof(len));
+		len = (int32_t) be32toh((uint32_t) len);
+		results[i].busy = len < 0;
+		at += sizeof(len) + (len > 0 ? len : 0);
+	}
+}
+
+/* *claimed becomes the answer to the claim, if there was one; PQclear() it. */
+static void
+read_together(tq_pq *pq, tq_result *results, int n, PGresult **claimed, char sqlstate[6])
+{
+	PGconn *conn = tq_connection_raw(pq->connection);
+	int command = 0;
+	PGresult *answer;
+
+	while (PQstatus(conn) == CONNECTION_OK)
+	{
+		answer = PQgetResult(conn);
+		if (answer == NULL)
+			command++;
+		else if (PQresultStatus(answer) == PGRES_PIPELINE_SYNC)
+		{
+			PQclear(answer);
+			break;
+		}
+		else if (PQresultStatus(answer) == PGRES_TUPLES_OK && command == 1)
+			*claimed = answer;
+		else
+		{
+			if (PQresultStatus(answer) == PGRES_TUPLES_OK)
+				take_stored(answer, results, n);
+			take_answer(pq, answer, NULL, sqlstate);
+		}
+	}
+}
+
+static bool
+send_together(tq_pq *pq, const tq_result *results, int n, int max)
+{
+	PGconn *conn = tq_connection_raw(pq->connection);
+	const outcomes *o = &pq->outcomes;
+	claim_values v;
+
+	if (!outcomes_set(&pq->outcomes, results, n) ||
+		!PQsendQueryPrepared(conn, statements[REPORT_MANY].name, TQ_REPORT_NARGUMENTS, o->value,
+							 o->length, o->format, 1))
+		return false;
+	fill_claim(pq, max, &v);
+	return (max == 0 || PQsendQueryPrepared(conn, statements[CLAIM].name, 3, v.value, NULL, NULL,
+											1)) &&
+		   PQpipelineSync(conn);
+}
+
+/* In one transaction, which ends with the pipeline.  max 0: without a claim. */
+static tq_store_status
+report_together(tq_pq *pq, tq_result *results, int n, int max, PGresult **claimed)
+{
+	PGconn *conn;
+	char sqlstate[6] = "";
+	bool sent;
+
+	if (!tq_connection_is_up(pq->connection))
+		return TQ_STORE_LATER;
+	conn = tq_connection_raw(pq->connection);
+	sent = PQenterPipelineMode(conn) && send_together(pq, results, n, max);
+	if (sent)
+		read_together(pq, results, n, claimed, sqlstate);
+	if (!sent || PQstatus(conn) != CONNECTION_OK || !PQexitPipelineMode(conn))
+	{
+		strcpy(sqlstate, CONNECTION_FAILURE);
+		if (PQstatus(conn) == CONNECTION_OK)
+			tq_connection_drop(pq->connection, "reports could not be sent");
+	}
+	if (sqlstate[0] == '\0')
+		return TQ_STORE_DONE;
+	PQclear(*claimed);
+	*claimed = NULL;
+	return tq_sqlstate_may_pass(sqlstate) ? TQ_STORE_LATER : TQ_STORE_REFUSED;
+}
+
+/* The last call claims, unless max is 0. */
+static tq_store_status
+report_all(tq_pq *pq, tq_result *results, int n, int max, tq_claim *claim)
+{
+	tq_store_status status = TQ_STORE_DONE;
+	PGresult *claimed = NULL;
+	int some;
+	int done;
+
+	for (done = 0; done < n && status == TQ_STORE_DONE; done += some)
+	{
+		some = tq_results_together(results + done, n - done);
+		status = report_together(pq, results + done, some, done + some == n ? max : 0, &claimed);
+	}
+	if (claimed != NULL)
+		take_claim(pq, claimed, max, claim);
+	return status;
+}
+
+static tq_store_status
+store_report(void *self, tq_result *results, int n)
+{
+	tq_pq *pq = self;
+
+	return task_hooks_after(pq->hooks) ? report_in_chunks(pq, results, n)
+									   : report_all(pq, results, n, 0, NULL);
+}
+
+static tq_store_status
+store_report_and_claim(void *self, tq_result *results, int n, int max, tq_claim *claim)
+{
+	return report_all(self, results, n, max, claim);
 }
 
 /* ---- leases -------------------------------------------------------------------------- */
@@ -495,7 +641,13 @@ store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 tq_store
 tq_pq_store(tq_pq *pq)
 {
-	return (tq_store){store_claim, store_report, store_extend, store_release, pq};
+	return (tq_store){
+		.claim = store_claim,
+		.report = store_report,
+		.report_and_claim = task_hooks_after(pq->hooks) ? NULL : store_report_and_claim,
+		.extend = store_extend,
+		.release = store_release,
+		.self = pq};
 }
 
 /* ---- the whole ------------------------------------------------------------------ */
@@ -506,6 +658,7 @@ prepare_values(tq_pq *pq)
 {
 	int i;
 
+	outcomes_init(&pq->outcomes);
 	tq_buffer_init(&pq->names, MAX_NAMES);
 	for (i = 0; i < pq->config.nqueues; i++)
 		tq_array_add(&pq->names, pq->config.queues[i]);
@@ -565,6 +718,7 @@ tq_pq_free(tq_pq *pq)
 {
 	tq_connection_free(pq->connection);
 	task_hooks_free(pq->hooks);
+	outcomes_free(&pq->outcomes);
 	tq_buffer_free(&pq->names);
 	free(pq);
 }

@@ -212,6 +212,12 @@ keep_known(task_hooks *h, int64_t id, char *object)
 }
 
 bool
+task_hooks_after(const task_hooks *h)
+{
+	return h->report != NULL;
+}
+
+bool
 task_hooks_admit(task_hooks *h, tq_connection *c, const tq_task *task)
 {
 	char *object;

@@ -28,6 +28,9 @@ extern int task_hooks_statements(const task_hooks *h, tq_statement *statements);
  */
 extern bool task_hooks_admit(task_hooks *h, tq_connection *c, const tq_task *task);
 
+/* Whether there are functions after. */
+extern bool task_hooks_after(const task_hooks *h);
+
 /* The task as the functions after get it; NULL: they are not called for it. */
 extern const char *task_hooks_object(const task_hooks *h, int64_t id);
 

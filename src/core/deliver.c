@@ -488,16 +488,53 @@ report_due_at(const tq_deliver *d)
 	return after_backoff(d, CALL_REPORT, due);
 }
 
-/* Reports all results that wait; those that are not stored are kept. */
+/*
+ * How many tasks a report may claim in the same transaction.  Tasks that wait for others to end
+ * can be claimed when that transaction has ended, not before.
+ */
+static int
+slots_beside_report(const tq_deliver *d)
+{
+	bool possible = d->store->report_and_claim != NULL && !is_stopping(d) && !d->limited &&
+					!is_failing(d, CALL_CLAIM) && !is_failing(d, CALL_REPORT) &&
+					!is_failing(d, CALL_EXTEND);
+	int slots = possible ? free_slots(d) : 0;
+
+	return slots > 0 && (d->more || now(d) >= claim_due_at(d)) ? slots : 0;
+}
+
+/* Whether a claim is due, and results wait that can be reported with it. */
+static bool
+claim_wants_report(const tq_deliver *d)
+{
+	return d->attempts.nresults > d->attempts.nbusy && now(d) >= claim_due_at(d) &&
+		   slots_beside_report(d) > 0;
+}
+
+/*
+ * Reports all results that wait; those that are not stored are kept.  Claims in the same
+ * transaction if there are slots: so a task costs half as many commits.
+ */
 static void
 report(tq_deliver *d)
 {
-	tq_store_status status = tq_report(&d->attempts, d->store, d->process->log, d->process->self);
+	tq_claim_beside beside = {.max = slots_beside_report(d), .claim = {.next_ms = -1}};
+	int64_t from_ms = now(d);
+	tq_store_status status;
 
+	if (beside.max > 0)
+		beside.claim.tasks = calloc(beside.max, sizeof(tq_task *));
+	if (beside.claim.tasks == NULL)
+		beside.max = 0;
+	status = tq_report(&d->attempts, d->store, &beside, d->process->log, d->process->self);
 	d->oldest_result_ms = now(d);
 	d->busy_until_ms = d->oldest_result_ms + TQ_REPORT_BUSY_MS;
 	if (store_worked(d, CALL_REPORT, status))
 		d->claim_now = d->claim_now || d->limited;
+	if (beside.done)
+		take_claimed(d, &beside.claim, beside.max, from_ms);
+	free(beside.claim.tasks);
+	send_waiting(d);
 }
 
 /* ---- extend --------------------------------------------------------------- */
@@ -794,7 +831,7 @@ drain(tq_deliver *d)
 static void
 serve_store(tq_deliver *d)
 {
-	if (now(d) >= report_due_at(d))
+	if (now(d) >= report_due_at(d) || claim_wants_report(d))
 		report(d);
 	if (now(d) >= extension_due_at(d))
 		extend(d);

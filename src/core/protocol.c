@@ -25,6 +25,24 @@ tq_verdict_name(tq_verdict verdict)
 	return "retry";
 }
 
+#define TOGETHER_MAX   256
+#define TOGETHER_BYTES (1024 * 1024)
+
+int
+tq_results_together(const tq_result *results, int n)
+{
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < n && i < TOGETHER_MAX; i++)
+	{
+		bytes += results[i].response->headers_len + results[i].response->body_len;
+		if (i > 0 && bytes > TOGETHER_BYTES)
+			break;
+	}
+	return i;
+}
+
 #define UNIT       " us"
 #define MAX_DIGITS 15
 

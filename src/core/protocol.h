@@ -17,6 +17,7 @@
 
 #include "core/outcome.h"
 #include "core/response.h"
+#include "core/store.h"
 
 #define TQ_MAX_WORKER_NAME 57 /* bytes, none of them a control character */
 
@@ -92,6 +93,18 @@ typedef enum tq_report_argument
  */
 #define TQ_SQL_EXTEND  "select taskq_private.push_extend($1, $2)"
 #define TQ_SQL_RELEASE "select taskq_private.push_release($1, $2, $3)"
+
+/*
+ * The same for many results: an array for each argument, of one length.  An array of what
+ * TQ_SQL_REPORT returns.
+ */
+#define TQ_FUNCTION_REPORT_MANY "push_report_many"
+#define TQ_SQL_REPORT_MANY                                                                       \
+	"select taskq_private." TQ_FUNCTION_REPORT_MANY "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, " \
+	"$11, $12)"
+
+/* How many of these results go into one call: not too many bytes, and one at least. */
+extern int tq_results_together(const tq_result *results, int n);
 
 extern const char *tq_verdict_name(tq_verdict verdict);
 

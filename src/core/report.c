@@ -66,9 +66,21 @@ report_each(const tq_attempts *as, tq_result *results, const tq_store *store,
 	return n;
 }
 
+static tq_store_status
+report_together(const tq_store *store, tq_result *results, int n, tq_claim_beside *beside)
+{
+	tq_store_status status;
+
+	if (beside->max == 0)
+		return store->report(store->self, results, n);
+	status = store->report_and_claim(store->self, results, n, beside->max, &beside->claim);
+	beside->done = status == TQ_STORE_DONE;
+	return status;
+}
+
 tq_store_status
-tq_report(tq_attempts *as, const tq_store *store, void (*log)(void *self, const char *line),
-		  void *self)
+tq_report(tq_attempts *as, const tq_store *store, tq_claim_beside *beside,
+		  void (*log)(void *self, const char *line), void *self)
 {
 	tq_result *results = calloc(as->nresults, sizeof(*results));
 	tq_store_status status = TQ_STORE_LATER;
@@ -79,7 +91,7 @@ tq_report(tq_attempts *as, const tq_store *store, void (*log)(void *self, const 
 	for (a = as->first_result; results != NULL && a != NULL; a = a->next_result)
 		results[n++] = a->result;
 	if (n > 0)
-		status = store->report(store->self, results, n);
+		status = report_together(store, results, n, beside);
 	if (status == TQ_STORE_DONE)
 		through = n;
 	else if (status == TQ_STORE_REFUSED)

@@ -81,6 +81,13 @@ typedef struct tq_store
 	 */
 	tq_store_status (*report)(void *self, tq_result *results, int n);
 
+	/*
+	 * Both in one transaction, in this order; NULL: the store cannot do that.  Unless DONE, nothing
+	 * was claimed.
+	 */
+	tq_store_status (*report_and_claim)(void *self, tq_result *results, int n, int max,
+										tq_claim *claim);
+
 	/* Extends the leases from now by their length, and marks those that are lost. */
 	tq_store_status (*extend)(void *self, tq_lease *leases, int n);
 

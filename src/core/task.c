@@ -7,42 +7,75 @@
 
 #include "core/task.h"
 
-bool
-tq_task_set_headers(tq_task *task, const char *lines)
+/* Copies the bytes to *at, with a NUL, and moves it behind them. */
+static char *
+put(char **at, tq_bytes bytes)
 {
-	int n = 1;
-	const char *p;
+	char *copy = *at;
 
-	for (p = lines; *p != '\0'; p++)
-		n += *p == '\n';
-	task->headers = calloc(n, sizeof(char *));
-	if (task->headers == NULL)
-		return false;
-	for (p = lines; *p != '\0';)
+	if (bytes.len > 0)
+		memcpy(copy, bytes.data, bytes.len);
+	copy[bytes.len] = '\0';
+	*at += bytes.len + 1;
+	return copy;
+}
+
+static int
+count_lines(tq_bytes lines)
+{
+	int n = lines.len > 0;
+	size_t i;
+
+	for (i = 0; i + 1 < lines.len; i++)
+		n += lines.data[i] == '\n';
+	return n;
+}
+
+/* Makes each line a text of its own. */
+static void
+split(tq_task *t, char *lines)
+{
+	int i;
+
+	for (i = 0; i < t->nheaders; i++)
 	{
-		size_t len = strcspn(p, "\n");
-		char *line = strndup(p, len);
-
-		if (line == NULL)
-			return false;
-		task->headers[task->nheaders++] = line;
-		p += len + (p[len] == '\n');
+		t->headers[i] = lines;
+		lines += strcspn(lines, "\n");
+		*lines++ = '\0';
 	}
-	return true;
+}
+
+tq_task *
+tq_task_new(tq_bytes method, tq_bytes url, tq_bytes lines, tq_bytes body)
+{
+	static const tq_bytes post = {"POST", 4};
+	int nheaders = count_lines(lines);
+	size_t pointers = sizeof(char *) * nheaders;
+	tq_task *t;
+	char *at;
+
+	if (method.data == NULL)
+		method = post;
+	t = malloc(sizeof(*t) + pointers + method.len + url.len + lines.len + body.len + 4);
+	if (t == NULL)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->headers = (char **) (t + 1);
+	t->nheaders = nheaders;
+	at = (char *) (t + 1) + pointers;
+	t->method = put(&at, method);
+	t->url = put(&at, url);
+	split(t, put(&at, lines));
+	if (body.data != NULL)
+	{
+		t->body = put(&at, body);
+		t->body_len = body.len;
+	}
+	return t;
 }
 
 void
 tq_task_free(tq_task *t)
 {
-	int i;
-
-	if (t == NULL)
-		return;
-	for (i = 0; i < t->nheaders; i++)
-		free(t->headers[i]);
-	free(t->headers);
-	free(t->method);
-	free(t->url);
-	free(t->body);
 	free(t);
 }

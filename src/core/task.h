@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* malloc'd with all its parts by a store, which hands it over with the claim. */
+/* malloc'd with all its parts, as one piece, by a store, which hands it over with the claim. */
 typedef struct tq_task
 {
 	int64_t id;
@@ -24,13 +24,19 @@ typedef struct tq_task
 	size_t body_len;
 } tq_task;
 
-/*
- * Sets the headers of a task that has none, from lines separated by LF.  False: out of memory;
- * the task can be freed as it is.
- */
-extern bool tq_task_set_headers(tq_task *task, const char *lines);
+typedef struct tq_bytes
+{
+	const char *data; /* need not end with NUL; NULL: there are none */
+	size_t len;
+} tq_bytes;
 
-/* t may be NULL, or have any of its parts missing. */
+/*
+ * Makes a task with copies of these; the caller sets the numbers.  method: none is POST.  lines:
+ * those of the head, separated by LF.  NULL: out of memory.
+ */
+extern tq_task *tq_task_new(tq_bytes method, tq_bytes url, tq_bytes lines, tq_bytes body);
+
+/* t may be NULL. */
 extern void tq_task_free(tq_task *t);
 
 #endif

@@ -133,17 +133,17 @@ static int
 finish_items(Ownership *items, int count)
 {
 	Row *leases = palloc_array(Row, count);
-	Datum *results;
+	Finish *finishes;
 
 	qsort(items, count, sizeof(Ownership), compare_items);
 	durability_begin_weak();
 	count = take_leases(items, count, leases);
 	if (count == 0)
 		return 0;
-	results = palloc_array(Datum, count);
+	finishes = palloc_array(Finish, count);
 	for (int i = 0; i < count; i++)
-		results[i] = items[i].result;
-	tasks_finish(leases, results, count);
+		finishes[i] = (Finish){.lease = &leases[i], .result = items[i].result};
+	tasks_finish(finishes, count);
 	if (may_be_lost(leases, count))
 		durability_end_weak();
 	return count;

@@ -106,23 +106,19 @@ tally(const Row *task, const Row *lease, const Failure *failure, const Answer *a
 }
 
 void
-task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer)
+task_finish(const Row *lease, Datum result, bool noresult)
 {
-	Ending ending = {
-		.state = STATE_FINISHED,
-		.result = noresult ? (Datum) 0 : result,
-		.answer = answer,
-	};
+	Ending ending = {.state = STATE_FINISHED, .result = noresult ? (Datum) 0 : result};
 	Row task;
 
 	if (!task_of(lease, &task))
 		return;
-	tally(&task, lease, NULL, answer);
+	tally(&task, lease, NULL, NULL);
 	task_end(&task, lease, &ending);
 }
 
 void
-tasks_finish(const Row *leases, const Datum *results, int count)
+tasks_finish(const Finish *finishes, int count)
 {
 	HotRelation tasks;
 	EndBatch *batch;
@@ -132,8 +128,13 @@ tasks_finish(const Row *leases, const Datum *results, int count)
 	batch = end_batch_begin(&tasks);
 	for (int i = 0; i < count; i++)
 	{
-		Ending ending = {.state = STATE_FINISHED, .result = results[i]};
-		int64 id = ROW_INT64(&leases[i], LEASE_ID);
+		const Finish *f = &finishes[i];
+		Ending ending = {
+			.state = STATE_FINISHED,
+			.result = f->result,
+			.answer = f->answer,
+		};
+		int64 id = ROW_INT64(f->lease, LEASE_ID);
 		Row task;
 
 		CHECK_FOR_INTERRUPTS();
@@ -142,8 +143,8 @@ tasks_finish(const Row *leases, const Datum *results, int count)
 			elog(LOG, "task " INT64_FORMAT " had a lease and no row", id);
 			continue;
 		}
-		tally(&task, &leases[i], NULL, NULL);
-		task_end_in(batch, &task, &leases[i], &ending);
+		tally(&task, f->lease, NULL, f->answer);
+		task_end_in(batch, &task, f->lease, &ending);
 	}
 	hot_end_looks(&tasks);
 	end_batch_finish(batch);
@@ -407,7 +408,7 @@ task_finish_own(int64 id, int64 token, Datum result, bool noresult)
 	durability_begin_weak();
 	if (!lease_take_own(id, token, &lease))
 		return false;
-	task_finish(&lease, result, noresult, NULL);
+	task_finish(&lease, result, noresult);
 	queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
 	if (queue != NULL && !queue->durable_finish)
 		durability_end_weak();

@@ -22,10 +22,17 @@ typedef struct Failure
 	const Answer *answer; /* or NULL */
 } Failure;
 
-extern void task_finish(const Row *lease, Datum result, bool noresult, const Answer *answer);
+extern void task_finish(const Row *lease, Datum result, bool noresult);
 
-/* Finishes many tasks; results: one jsonb for each, 0 if a task has none. */
-extern void tasks_finish(const Row *leases, const Datum *results, int count);
+/* One of many tasks that are finished together. */
+typedef struct Finish
+{
+	const Row *lease;
+	Datum result;         /* jsonb, or 0 */
+	const Answer *answer; /* or NULL */
+} Finish;
+
+extern void tasks_finish(const Finish *finishes, int count);
 
 /* Returns the new state: pending again, dead, or cancelled if a session had asked for that. */
 extern TaskState task_fail(const Row *lease, const Failure *failure);

@@ -154,12 +154,6 @@ may_send_own(const Row *lease)
 }
 
 RowResult
-lease_take_sent(int64 id, int64 token, Row *lease)
-{
-	return take(id, token, may_send_own, lease, false);
-}
-
-RowResult
 lease_take_unsent(int64 id, int64 token, Row *lease)
 {
 	return take(id, token, may_send, lease, false);
@@ -171,17 +165,30 @@ lease_take_own(int64 id, int64 token, Row *lease)
 	return take(id, token, may_work, lease, true) == ROW_DONE;
 }
 
-bool
-lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease)
+/* take() in an open table with looks begun; the caller increments the command counter. */
+static RowResult
+take_in(HotRelation *leases, int64 id, int64 token, LeaseFilter may, Row *lease, bool wait)
 {
 	RowResult result;
 
-	while ((result = try_to_take(leases, id, token, may_work, lease, true)) == ROW_CHANGED)
+	while ((result = try_to_take(leases, id, token, may, lease, wait)) == ROW_CHANGED)
 	{
 		hot_end_looks(leases);
 		hot_begin_looks(leases);
 	}
-	return result == ROW_DONE;
+	return result;
+}
+
+bool
+lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease)
+{
+	return take_in(leases, id, token, may_work, lease, true) == ROW_DONE;
+}
+
+RowResult
+lease_take_sent_in(HotRelation *leases, int64 id, int64 token, Row *lease)
+{
+	return take_in(leases, id, token, may_send_own, lease, false);
 }
 
 /* A change to the row of a lease. */

@@ -27,11 +27,11 @@ extern bool lease_take_as_read(const Row *lease);
 
 /*
  * lease_take() without waiting, for the sender of a push task: the executor, or a
- * role that may work on its queue.  TQ007 for a role with another privilege on it, and for other
- * roles the lease is lost; the second one, for many leases at
- * once, treats the lease as lost then, so that the sender can give back the others.
+ * role that may work on its queue.  The first one, in an open table for many leases: TQ007 for a
+ * role with another privilege on it, and for other roles the lease is lost.  The second one treats
+ * the lease as lost then, so that the sender can give back the others.
  */
-extern RowResult lease_take_sent(int64 id, int64 token, Row *lease);
+extern RowResult lease_take_sent_in(HotRelation *leases, int64 id, int64 token, Row *lease);
 extern RowResult lease_take_unsent(int64 id, int64 token, Row *lease);
 
 /*

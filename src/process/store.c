@@ -9,11 +9,15 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "base/arg.h"
+#include "base/function.h"
 #include "base/sql.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
@@ -31,30 +35,10 @@ static Operation op_report = {.name = "report results"};
 static Operation op_extend = {.name = "extend leases"};
 static Operation op_release = {.name = "release tasks"};
 
-static Statement call_claim = {
-	.sql = TQ_SQL_CLAIM,
-	.nargs = 3,
-	.argtypes = {INT4OID, TEXTARRAYOID, TEXTOID}};
 static Statement call_next_due = {
 	.sql = TQ_SQL_NEXT_DUE,
 	.nargs = 2,
 	.argtypes = {TEXTARRAYOID, TEXTOID}};
-static Statement call_report = {
-	.sql = TQ_SQL_REPORT,
-	.nargs = TQ_REPORT_NARGUMENTS,
-	.argtypes = {
-		[TQ_REPORT_ID] = INT8OID,
-		[TQ_REPORT_TOKEN] = INT8OID,
-		[TQ_REPORT_VERDICT] = TEXTOID,
-		[TQ_REPORT_CLASS] = TEXTOID,
-		[TQ_REPORT_STATUS] = INT4OID,
-		[TQ_REPORT_HEADERS] = BYTEAOID,
-		[TQ_REPORT_BODY] = BYTEAOID,
-		[TQ_REPORT_TRUNCATED] = BOOLOID,
-		[TQ_REPORT_ELAPSED] = INTERVALOID,
-		[TQ_REPORT_ERROR] = TEXTOID,
-		[TQ_REPORT_RETRY_AFTER] = INTERVALOID,
-		[TQ_REPORT_TIMES] = JSONBOID}};
 static Statement call_extend = {
 	.sql = TQ_SQL_EXTEND,
 	.nargs = 2,
@@ -81,55 +65,63 @@ typedef struct ClaimArgs
 	tq_claim *claim;
 } ClaimArgs;
 
-static void *
-check_malloc(void *p)
+static const Function push_claim = {
+	.name = "push_claim",
+	.argtypes = {INT4OID, TEXTARRAYOID, TEXTOID, InvalidOid}};
+
+static tq_bytes
+bytes_of(const TupleTableSlot *slot, tq_claim_column column)
 {
-	if (p == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return p;
+	const struct varlena *v;
+
+	if (slot->tts_isnull[column])
+		return (tq_bytes){NULL, 0};
+	v = PG_DETOAST_DATUM_PACKED(slot->tts_values[column]);
+	return (tq_bytes){VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v)};
 }
 
-static char *
-copy_bytes(const struct varlena *v, size_t *len)
+/* The lines of an array of text, one behind the other. */
+static tq_bytes
+lines_of(ArrayType *array)
 {
-	char *copy;
+	StringInfoData lines;
+	Datum *line;
+	int n;
 
-	*len = VARSIZE_ANY_EXHDR(v);
-	copy = check_malloc(malloc(*len + 1));
-	memcpy(copy, VARDATA_ANY(v), *len);
-	copy[*len] = '\0';
-	return copy;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &line, NULL, &n);
+	initStringInfo(&lines);
+	for (int i = 0; i < n; i++)
+	{
+		const struct varlena *v = PG_DETOAST_DATUM_PACKED(line[i]);
+
+		if (i > 0)
+			appendStringInfoChar(&lines, '\n');
+		appendBinaryStringInfo(&lines, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+	}
+	return (tq_bytes){lines.data, lines.len};
 }
 
-static char *
-copy_text(Datum value)
-{
-	size_t len;
-
-	return copy_bytes(PG_DETOAST_DATUM_PACKED(value), &len);
-}
-
-/* At every moment the task can be passed to tq_task_free(). */
 static void
-copy_task(tq_task *task, uint64 row)
+take_task(TupleTableSlot *slot, void *arg)
 {
-	bool isnull;
-	Datum value;
+	ClaimArgs *args = arg;
+	tq_claim *claim = args->claim;
+	tq_bytes lines = {"", 0};
+	tq_task *task;
 
-	task->id = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_ID, &isnull));
-	task->token = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_TOKEN, &isnull));
-	task->lease_ms = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_LEASE_MS, &isnull));
-	task->timeout_ms = DatumGetInt64(sql_column(row, 1 + TQ_CLAIM_TIMEOUT_MS, &isnull));
-	value = sql_column(row, 1 + TQ_CLAIM_METHOD, &isnull);
-	task->method = isnull ? check_malloc(strdup("POST")) : copy_text(value);
-	value = sql_column(row, 1 + TQ_CLAIM_URL, &isnull);
-	task->url = isnull ? check_malloc(strdup("")) : copy_text(value);
-	value = sql_column(row, 1 + TQ_CLAIM_HEADERS, &isnull);
-	if (!isnull && !tq_task_set_headers(task, TextDatumGetCString(value)))
-		(void) check_malloc(NULL);
-	value = sql_column(row, 1 + TQ_CLAIM_BODY, &isnull);
-	if (!isnull)
-		task->body = copy_bytes(PG_DETOAST_DATUM_PACKED(value), &task->body_len);
+	if (claim->n == args->max)
+		return;
+	if (!slot->tts_isnull[TQ_CLAIM_HEADERS])
+		lines = lines_of(DatumGetArrayTypeP(slot->tts_values[TQ_CLAIM_HEADERS]));
+	task = tq_task_new(bytes_of(slot, TQ_CLAIM_METHOD), bytes_of(slot, TQ_CLAIM_URL), lines,
+					   bytes_of(slot, TQ_CLAIM_BODY));
+	if (task == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	task->id = DatumGetInt64(slot->tts_values[TQ_CLAIM_ID]);
+	task->token = DatumGetInt64(slot->tts_values[TQ_CLAIM_TOKEN]);
+	task->lease_ms = DatumGetInt64(slot->tts_values[TQ_CLAIM_LEASE_MS]);
+	task->timeout_ms = DatumGetInt64(slot->tts_values[TQ_CLAIM_TIMEOUT_MS]);
+	claim->tasks[claim->n++] = task;
 }
 
 static void
@@ -152,16 +144,19 @@ work_claim(void *arg)
 {
 	ClaimArgs *args = arg;
 	tq_claim *claim = args->claim;
-	Datum values[3] = {Int32GetDatum(args->max), 0, 0};
-	uint64 rows = sql_call(&call_claim, values, " nn");
+	NullableDatum values[3] = {{Int32GetDatum(args->max), false}, {0, true}, {0, true}};
+	Datum none[2] = {0, 0};
 
-	for (uint64 row = 0; row < rows && claim->n < args->max; row++)
-	{
-		claim->tasks[claim->n] = check_malloc(calloc(1, sizeof(tq_task)));
-		copy_task(claim->tasks[claim->n++], row);
-	}
-	if (claim->n < args->max && sql_call(&call_next_due, values, "nn") > 0)
+	function_rows(&push_claim, values, take_task, args);
+	if (claim->n < args->max && sql_call(&call_next_due, none, "nn") > 0)
 		copy_next_due(claim);
+}
+
+static void
+forget_tasks(tq_claim *claim)
+{
+	while (claim->n > 0)
+		tq_task_free(claim->tasks[--claim->n]);
 }
 
 static tq_store_status
@@ -182,8 +177,7 @@ store_claim(void *self, int max, tq_claim *claim)
 	status = run(&op_claim, work_claim, &args);
 	if (status != TQ_STORE_DONE || extension_gone())
 	{
-		while (claim->n > 0)
-			tq_task_free(claim->tasks[--claim->n]);
+		forget_tasks(claim);
 		return status;
 	}
 	if (claim->n == 0)
@@ -194,13 +188,60 @@ store_claim(void *self, int max, tq_claim *claim)
 
 /* ---- report ----------------------------------------------------------------- */
 
+static const Oid report_types[TQ_REPORT_NARGUMENTS] = {
+	[TQ_REPORT_ID] = INT8OID,
+	[TQ_REPORT_TOKEN] = INT8OID,
+	[TQ_REPORT_VERDICT] = TEXTOID,
+	[TQ_REPORT_CLASS] = TEXTOID,
+	[TQ_REPORT_STATUS] = INT4OID,
+	[TQ_REPORT_HEADERS] = BYTEAOID,
+	[TQ_REPORT_BODY] = BYTEAOID,
+	[TQ_REPORT_TRUNCATED] = BOOLOID,
+	[TQ_REPORT_ELAPSED] = INTERVALOID,
+	[TQ_REPORT_ERROR] = TEXTOID,
+	[TQ_REPORT_RETRY_AFTER] = INTERVALOID,
+	[TQ_REPORT_TIMES] = JSONBOID};
+
+static const Function report_many = {
+	.name = TQ_FUNCTION_REPORT_MANY,
+	.argtypes = {
+		[TQ_REPORT_ID] = INT8ARRAYOID,
+		[TQ_REPORT_TOKEN] = INT8ARRAYOID,
+		[TQ_REPORT_VERDICT] = TEXTARRAYOID,
+		[TQ_REPORT_CLASS] = TEXTARRAYOID,
+		[TQ_REPORT_STATUS] = INT4ARRAYOID,
+		[TQ_REPORT_HEADERS] = BYTEAARRAYOID,
+		[TQ_REPORT_BODY] = BYTEAARRAYOID,
+		[TQ_REPORT_TRUNCATED] = BOOLARRAYOID,
+		[TQ_REPORT_ELAPSED] = INTERVALARRAYOID,
+		[TQ_REPORT_ERROR] = TEXTARRAYOID,
+		[TQ_REPORT_RETRY_AFTER] = INTERVALARRAYOID,
+		[TQ_REPORT_TIMES] = JSONBARRAYOID,
+		[TQ_REPORT_NARGUMENTS] = InvalidOid}};
+
 typedef struct ReportArgs
 {
 	tq_result *results;
 	int n;
 	int late; /* results of tasks that are not the executor's any more */
 	int64 first_late;
+	ClaimArgs claim; /* in the same transaction, unless its claim is NULL */
 } ReportArgs;
+
+/* The arguments of a call: a column for each, with a value for each result. */
+typedef struct Columns
+{
+	Datum *values[TQ_REPORT_NARGUMENTS];
+	bool *nulls[TQ_REPORT_NARGUMENTS];
+	int n;
+} Columns;
+
+static void
+set(Columns *c, int row, tq_report_argument column, Datum value)
+{
+	c->values[column][row] = value;
+	c->nulls[column][row] = false;
+}
 
 static Datum
 bytes_datum(const char *data, size_t len)
@@ -230,61 +271,118 @@ times_datum(const tq_times *times)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
 
-/* False: the task is not the executor's any more. */
-static bool
-report_one(tq_result *result)
+static void
+set_answer(Columns *c, int row, const tq_response *r)
+{
+	if (r->status != 0)
+		set(c, row, TQ_REPORT_STATUS, Int32GetDatum(r->status));
+	if (r->headers != NULL)
+		set(c, row, TQ_REPORT_HEADERS, bytes_datum(r->headers, r->headers_len));
+	if (r->body != NULL)
+		set(c, row, TQ_REPORT_BODY, bytes_datum(r->body, r->body_len));
+	set(c, row, TQ_REPORT_TRUNCATED, BoolGetDatum(r->truncated));
+	set(c, row, TQ_REPORT_ELAPSED, interval_datum(r->elapsed_us));
+}
+
+static void
+set_failure(Columns *c, int row, const tq_result *result)
 {
 	const tq_response *r = result->response;
 	char error[sizeof(r->error)];
-	char nulls[TQ_REPORT_NARGUMENTS];
-	Datum values[TQ_REPORT_NARGUMENTS] = {
-		[TQ_REPORT_ID] = Int64GetDatum(result->id),
-		[TQ_REPORT_TOKEN] = Int64GetDatum(result->token),
-		[TQ_REPORT_VERDICT] = CStringGetTextDatum(tq_verdict_name(result->outcome.verdict)),
-		[TQ_REPORT_CLASS] = CStringGetTextDatum(tq_class_name(r->cls)),
-		[TQ_REPORT_STATUS] = Int32GetDatum(r->status),
-		[TQ_REPORT_TRUNCATED] = BoolGetDatum(r->truncated),
-		[TQ_REPORT_ELAPSED] = interval_datum(r->elapsed_us),
-		[TQ_REPORT_RETRY_AFTER] = interval_datum(result->outcome.retry_after_ms * US_PER_MS),
-		[TQ_REPORT_TIMES] = times_datum(&r->times)};
-	bool isnull = true;
-	bool stored;
 
-	memset(nulls, ' ', sizeof(nulls));
-	if (r->status == 0)
-		nulls[TQ_REPORT_STATUS] = 'n';
-	if (result->outcome.retry_after_ms < 0)
-		nulls[TQ_REPORT_RETRY_AFTER] = 'n';
-	if (r->headers != NULL)
-		values[TQ_REPORT_HEADERS] = bytes_datum(r->headers, r->headers_len);
-	else
-		nulls[TQ_REPORT_HEADERS] = 'n';
-	if (r->body != NULL)
-		values[TQ_REPORT_BODY] = bytes_datum(r->body, r->body_len);
-	else
-		nulls[TQ_REPORT_BODY] = 'n';
+	set(c, row, TQ_REPORT_CLASS, CStringGetTextDatum(tq_class_name(r->cls)));
 	tq_text_printable(r->error, error, sizeof(error));
-	values[TQ_REPORT_ERROR] = CStringGetTextDatum(error);
-	if (error[0] == '\0')
-		nulls[TQ_REPORT_ERROR] = 'n';
+	if (error[0] != '\0')
+		set(c, row, TQ_REPORT_ERROR, CStringGetTextDatum(error));
+	if (result->outcome.retry_after_ms >= 0)
+		set(c, row, TQ_REPORT_RETRY_AFTER,
+			interval_datum(result->outcome.retry_after_ms * US_PER_MS));
+	set(c, row, TQ_REPORT_TIMES, times_datum(&r->times));
+}
 
-	sql_call(&call_report, values, nulls);
-	stored = DatumGetBool(sql_column(0, 1, &isnull));
-	result->busy = isnull;
-	return isnull || stored;
+static void
+set_result(Columns *c, int row, const tq_result *result)
+{
+	set(c, row, TQ_REPORT_ID, Int64GetDatum(result->id));
+	set(c, row, TQ_REPORT_TOKEN, Int64GetDatum(result->token));
+	set(c, row, TQ_REPORT_VERDICT, CStringGetTextDatum(tq_verdict_name(result->outcome.verdict)));
+	set_answer(c, row, result->response);
+	/* Of a success nothing else is kept. */
+	if (result->outcome.verdict != TQ_SUCCESS)
+		set_failure(c, row, result);
+}
+
+static Datum
+array_of(Oid type, Datum *values, bool *nulls, int n)
+{
+	int first = 1;
+	int16 len;
+	bool byval;
+	char align;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &first, type, len, byval,
+											  align));
+}
+
+/* What the function has returned: a boolean for each result, NULL if its task is busy. */
+static void
+take_stored(ReportArgs *args, tq_result *results, int n, Datum array)
+{
+	Datum *stored;
+	bool *busy;
+	int found;
+
+	deconstruct_array(DatumGetArrayTypeP(array), BOOLOID, 1, true, TYPALIGN_CHAR, &stored, &busy,
+					  &found);
+	if (found != n)
+		elog(ERROR, "%d of %d results were stored", found, n);
+	for (int i = 0; i < n; i++)
+	{
+		results[i].busy = busy[i];
+		if (!busy[i] && !DatumGetBool(stored[i]) && args->late++ == 0)
+			args->first_late = results[i].id;
+	}
+}
+
+static void
+report_some(ReportArgs *args, tq_result *results, int n)
+{
+	NullableDatum arrays[TQ_REPORT_NARGUMENTS];
+	Columns c = {.n = n};
+
+	for (int i = 0; i < TQ_REPORT_NARGUMENTS; i++)
+	{
+		c.values[i] = palloc0_array(Datum, n);
+		c.nulls[i] = palloc_array(bool, n);
+		memset(c.nulls[i], true, n * sizeof(bool));
+	}
+	for (int row = 0; row < n; row++)
+		set_result(&c, row, &results[row]);
+	for (int i = 0; i < TQ_REPORT_NARGUMENTS; i++)
+		arrays[i] = (NullableDatum){array_of(report_types[i], c.values[i], c.nulls[i], n), false};
+	take_stored(args, results, n, function_call(&report_many, arrays));
 }
 
 static void
 work_report(void *arg)
 {
 	ReportArgs *args = arg;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq results",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	int n;
 
 	args->late = 0;
-	for (int i = 0; i < args->n; i++)
+	for (int done = 0; done < args->n; done += n)
 	{
-		if (!report_one(&args->results[i]) && args->late++ == 0)
-			args->first_late = args->results[i].id;
+		n = tq_results_together(args->results + done, args->n - done);
+		report_some(args, args->results + done, n);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(old);
+	if (args->claim.claim != NULL)
+		work_claim(&args->claim);
 }
 
 static void
@@ -301,19 +399,35 @@ log_late(const ReportArgs *args)
 }
 
 static tq_store_status
-store_report(void *self, tq_result *results, int n)
+report(ReportArgs *args)
 {
-	ReportArgs args = {.results = results, .n = n};
-	tq_store_status status = run(&op_report, work_report, &args);
+	tq_store_status status = run(&op_report, work_report, args);
 
 	if (status != TQ_STORE_DONE)
 		return status;
-	log_late(&args);
-	for (int i = 0; i < n; i++)
+	log_late(args);
+	for (int i = 0; i < args->n; i++)
 	{
-		if (!results[i].busy)
-			request_over(results[i].id);
+		if (!args->results[i].busy)
+			request_over(args->results[i].id);
 	}
+	return status;
+}
+
+static tq_store_status
+store_report(void *self, tq_result *results, int n)
+{
+	return report(&(ReportArgs){.results = results, .n = n});
+}
+
+static tq_store_status
+store_report_and_claim(void *self, tq_result *results, int n, int max, tq_claim *claim)
+{
+	ReportArgs args = {.results = results, .n = n, .claim = {max, claim}};
+	tq_store_status status = report(&args);
+
+	if (status != TQ_STORE_DONE || extension_gone())
+		forget_tasks(claim);
 	return status;
 }
 
@@ -400,5 +514,6 @@ store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 const tq_store store_spi = {
 	.claim = store_claim,
 	.report = store_report,
+	.report_and_claim = store_report_and_claim,
 	.extend = store_extend,
 	.release = store_release};

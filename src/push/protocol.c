@@ -1,6 +1,7 @@
 /*
  * protocol.c
- *		The functions that senders of push tasks call: claim, report, extend, release.
+ *		The functions that senders of push tasks call: claim, extend, release.  Their reports are
+ *		in report.c.
  *
  * A sender is the executor or another program, and accesses push tasks only through these
  * functions.  The executor serves the builtin queues.  Another program serves the external
@@ -44,9 +45,6 @@
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
-
-#define MIN_STATUS 100
-#define MAX_STATUS 999
 
 StaticAssertDecl(TQ_MAX_WORKER_NAME == TASKQ_NAME_MAX, "a program can give its worker a name");
 
@@ -343,165 +341,6 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 	nulls[TQ_NEXT_DUE_ARMED] = armed == ARM_NEW;
 	values[TQ_NEXT_DUE_ARMED] = BoolGetDatum(armed == ARM_ARMED);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
-}
-
-/* ---- answers ------------------------------------------------------------------ */
-
-static void
-read_received(FunctionCallInfo fcinfo, Answer *answer)
-{
-	answer->status = arg_int32(fcinfo, TQ_REPORT_STATUS, "status", 0, MIN_STATUS, MAX_STATUS);
-	answer->truncated = !PG_ARGISNULL(TQ_REPORT_TRUNCATED) && PG_GETARG_BOOL(TQ_REPORT_TRUNCATED);
-	if (!PG_ARGISNULL(TQ_REPORT_HEADERS))
-	{
-		check_bytes(PG_GETARG_DATUM(TQ_REPORT_HEADERS), "headers", TQ_RESPONSE_HEADERS);
-		answer->headers = answer_headers(PG_GETARG_BYTEA_PP(TQ_REPORT_HEADERS));
-	}
-	if (!PG_ARGISNULL(TQ_REPORT_BODY))
-	{
-		check_bytes(PG_GETARG_DATUM(TQ_REPORT_BODY), "body", TQ_RESPONSE_MAX);
-		answer->body = PG_GETARG_DATUM(TQ_REPORT_BODY);
-	}
-}
-
-static void
-read_answer(FunctionCallInfo fcinfo, Answer *answer)
-{
-	int64 elapsed_us = arg_interval_us(fcinfo, TQ_REPORT_ELAPSED, "elapsed", -1, RANGE_ELAPSED);
-
-	memset(answer, 0, sizeof(Answer));
-	if (elapsed_us >= 0)
-	{
-		answer->elapsed = palloc0_object(Interval);
-		answer->elapsed->time = elapsed_us;
-	}
-	if (!PG_ARGISNULL(TQ_REPORT_TIMES))
-		answer->times = answer_times(PG_GETARG_DATUM(TQ_REPORT_TIMES));
-	answer->present = !PG_ARGISNULL(TQ_REPORT_STATUS);
-	if (answer->present)
-		read_received(fcinfo, answer);
-}
-
-/* "internal" stands for a class that is not known. */
-static const char *
-arg_class(FunctionCallInfo fcinfo)
-{
-	text *class;
-
-	if (PG_ARGISNULL(TQ_REPORT_CLASS))
-		return tq_class_name(TQ_CLASS_INTERNAL);
-	class = PG_GETARG_TEXT_PP(TQ_REPORT_CLASS);
-	if (VARSIZE_ANY_EXHDR(class) > TASKQ_NAME_MAX)
-		return tq_class_name(TQ_CLASS_INTERNAL);
-	return tq_class_name(tq_class_of_name(text_to_cstring(class)));
-}
-
-static void
-read_failure(FunctionCallInfo fcinfo, tq_verdict verdict, const Answer *answer, Failure *failure)
-{
-	memset(failure, 0, sizeof(Failure));
-	failure->class = arg_class(fcinfo);
-	failure->error = arg_error(fcinfo, TQ_REPORT_ERROR);
-	if (failure->error == NULL && answer->present)
-		failure->error = cstring_to_text(psprintf("HTTP status %d", answer->status));
-	failure->permanent = verdict == TQ_PERMANENT;
-	failure->retry_in_us =
-		arg_interval_us(fcinfo, TQ_REPORT_RETRY_AFTER, "retry_after", -1, RANGE_RETRY);
-	failure->answer = answer;
-}
-
-/* Whether the task has a path: if a resource of an endpoint is gone, the endpoint need not be. */
-static bool
-has_path(int64 id)
-{
-	Row task;
-
-	return !row_read(HOT_TASK, id, &task) || !task.nulls[TASK_URL];
-}
-
-static tq_verdict
-arg_verdict(FunctionCallInfo fcinfo)
-{
-	static const tq_verdict verdicts[] = {TQ_SUCCESS, TQ_RETRY, TQ_PERMANENT};
-	char *name = "";
-
-	if (!PG_ARGISNULL(TQ_REPORT_VERDICT))
-		name = text_to_cstring(PG_GETARG_TEXT_PP(TQ_REPORT_VERDICT));
-	for (int i = 0; i < (int) lengthof(verdicts); i++)
-	{
-		if (strcmp(name, tq_verdict_name(verdicts[i])) == 0)
-			return verdicts[i];
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-			 errmsg("invalid verdict"),
-			 errdetail("It must be success, retry or permanent."),
-			 errhint("See src/core/outcome.h.")));
-	return TQ_RETRY; /* not reached */
-}
-
-/* An answer that ends no attempt.  queue may be NULL. */
-static void
-note_answer(const Queue *queue, int64 id, const char *class, const Answer *answer)
-{
-	endpoint_note(queue, id, class, answer->status, -1, false);
-	if (queue != NULL)
-		tally_answer(queue->id, answer->status);
-}
-
-/*
- * An answer to a task whose lease is gone.  True: the receiver has reported by itself before it
- * answered, as it may.
- */
-static bool
-note_late(int64 id, tq_verdict verdict, const char *class, const Answer *answer)
-{
-	const Queue *queue = accepted_queue(id);
-
-	note_answer(queue, id, class, answer);
-	return queue != NULL && queue->accept_202 && verdict == TQ_SUCCESS;
-}
-
-PG_FUNCTION_INFO_V1(taskq_push_report);
-Datum
-taskq_push_report(PG_FUNCTION_ARGS)
-{
-	int64 id = arg_id(fcinfo, TQ_REPORT_ID, "id");
-	int64 token = arg_id(fcinfo, TQ_REPORT_TOKEN, "token");
-	tq_verdict verdict = arg_verdict(fcinfo);
-	bool gone = false;
-	Answer answer;
-	Failure failure = {.class = "http", .retry_in_us = -1};
-	RowResult result = ROW_GONE;
-	Row lease;
-
-	executor_call("taskq_private.push_report()");
-	read_answer(fcinfo, &answer);
-	if (verdict != TQ_SUCCESS)
-		read_failure(fcinfo, verdict, &answer, &failure);
-	if (verdict == TQ_SUCCESS && answer.status == ACCEPTED)
-		result = lease_hand_over(id, token, &lease);
-	if (result == ROW_DONE)
-	{
-		note_answer(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, &answer);
-		PG_RETURN_BOOL(true);
-	}
-	if (result == ROW_GONE)
-		result = lease_take_sent(id, token, &lease);
-	if (result == ROW_BUSY)
-		PG_RETURN_NULL();
-	if (result != ROW_DONE)
-		PG_RETURN_BOOL(note_late(id, verdict, failure.class, &answer));
-	if (verdict == TQ_SUCCESS)
-		task_finish(&lease, (Datum) 0, true, &answer);
-	else
-	{
-		gone = answer.status == 410 && !has_path(id);
-		(void) task_fail(&lease, &failure);
-	}
-	endpoint_note(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), id, failure.class, answer.status,
-				  failure.retry_in_us, gone);
-	PG_RETURN_BOOL(true);
 }
 
 /* ---- leases ------------------------------------------------------------------ */

@@ -29,18 +29,20 @@ create table refused (id bigint, bare boolean);
 grant select on refused to public;
 do $$
 declare
-	schema text := (select pronamespace::regnamespace from pg_proc where proname = 'push_report');
+	schema text := (select pronamespace::regnamespace from pg_proc where proname = 'push_report_many');
 begin
-	execute format('alter function %s.push_report rename to push_report_c', schema);
+	execute format('alter function %s.push_report_many rename to push_report_many_c', schema);
 	execute format($f$
-		create function %1$s.push_report(id bigint, token bigint, verdict text, class text, status int, headers bytea, body bytea,
-			truncated boolean, elapsed interval, error text, retry_after interval, times jsonb) returns boolean
+		create function %1$s.push_report_many(ids bigint[], tokens bigint[], verdicts text[], classes text[], statuses int[],
+			headers bytea[], bodies bytea[], truncated boolean[], elapsed interval[], errors text[], retry_after interval[],
+			times jsonb[]) returns boolean[]
 		language plpgsql as $x$
 		begin
-			if exists (select from public.refused r where r.id = $1 and (r.bare or headers is not null or body is not null)) then
+			if exists (select from unnest($1, $6, $7) as r (id, headers, body) join public.refused f on f.id = r.id
+				where f.bare or r.headers is not null or r.body is not null) then
 				raise exception 'this cannot be stored' using errcode = 'character_not_in_repertoire';
 			end if;
-			return %1$s.push_report_c($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+			return %1$s.push_report_many_c($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 		end
 		$x$ $f$, schema);
 end

@@ -146,19 +146,14 @@ static fake_store the_store;
 static tq_task *
 make_task(fake_store *s)
 {
-	tq_task *t = calloc(1, sizeof(*t));
+	const char *url = s->instant-- > 0 ? "nonsense" : s->url;
+	tq_task *t = tq_task_new((tq_bytes){NULL, 0}, (tq_bytes){url, strlen(url)},
+							 (tq_bytes){"X-Task-Id: 1", 12}, (tq_bytes){"{}", 2});
 
 	t->id = s->next_id++;
 	t->token = t->id + 100000;
 	t->lease_ms = s->lease_ms;
 	t->timeout_ms = 60000;
-	t->method = strdup("POST");
-	t->url = strdup(s->instant-- > 0 ? "nonsense" : s->url);
-	t->headers = calloc(1, sizeof(*t->headers));
-	t->headers[0] = strdup("X-Task-Id: 1");
-	t->nheaders = 1;
-	t->body = strdup("{}");
-	t->body_len = 2;
 	return t;
 }
 
@@ -258,7 +253,12 @@ store_release(void *self, tq_lease *leases, int n, int64_t delay_ms)
 	return s->fail_release ? TQ_STORE_LATER : TQ_STORE_DONE;
 }
 
-static const tq_store store = {store_claim, store_report, store_extend, store_release, &the_store};
+static const tq_store store = {
+	.claim = store_claim,
+	.report = store_report,
+	.extend = store_extend,
+	.release = store_release,
+	.self = &the_store};
 
 /* ---- common to the tests -------------------------------------------------- */
 

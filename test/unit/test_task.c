@@ -3,6 +3,7 @@
  *		A claimed task, ready to be sent.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/task.h"
 #include "unit.h"
@@ -10,9 +11,10 @@
 static void
 headers_are(const char *lines, int n, const char *first, const char *last)
 {
-	tq_task *task = calloc(1, sizeof(*task));
+	tq_bytes none = {NULL, 0};
+	tq_task *task = tq_task_new(none, (tq_bytes){"u", 1}, (tq_bytes){lines, strlen(lines)}, none);
 
-	if (task == NULL || !tq_task_set_headers(task, lines))
+	if (task == NULL)
 		exit(1);
 	is_int(task->nheaders, n, "%d headers", n);
 	if (n > 0)
@@ -34,17 +36,33 @@ test_headers(void)
 }
 
 static void
-test_free(void)
+test_parts(void)
 {
+	tq_task *task = tq_task_new((tq_bytes){"PUTS", 3}, (tq_bytes){"http://a/b", 9},
+								(tq_bytes){"A: b", 4}, (tq_bytes){"x\0yz", 3});
+	tq_task *bare = tq_task_new((tq_bytes){NULL, 0}, (tq_bytes){"", 0}, (tq_bytes){"", 0},
+								(tq_bytes){NULL, 0});
+	tq_task *empty = tq_task_new((tq_bytes){NULL, 0}, (tq_bytes){"", 0}, (tq_bytes){"", 0},
+								 (tq_bytes){"", 0});
+
+	if (task == NULL || bare == NULL || empty == NULL)
+		exit(1);
+	is_str(task->method, "PUT", "method, which ends where it was said");
+	is_str(task->url, "http://a/", "url, likewise");
+	ok(task->body_len == 3 && memcmp(task->body, "x\0y", 4) == 0, "body, of any bytes");
+	is_str(bare->method, "POST", "the method that tasks have");
+	ok(bare->body == NULL && bare->nheaders == 0, "no body");
+	ok(empty->body != NULL && empty->body_len == 0, "an empty body is one");
+	tq_task_free(task);
+	tq_task_free(bare);
+	tq_task_free(empty);
 	tq_task_free(NULL);
-	tq_task_free(calloc(1, sizeof(tq_task)));
-	ok(true, "what is incomplete can be freed");
 }
 
 int
 main(void)
 {
 	test_headers();
-	test_free();
+	test_parts();
 	return done();
 }
