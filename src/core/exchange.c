@@ -1,11 +1,11 @@
 /*
  * exchange.c
- *		A request's copy and its answer, from submit to the response.
+ *		A request and its answer, from submit to the response.
  *
  * The response is allocated first, so that an exchange that was accepted can always
  * be ended with one, even if no memory is left by then.
  */
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,18 +13,23 @@
 #include "core/exchange.h"
 
 tq_exchange *
-tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress, void *tag)
+tq_exchange_begin(tq_exchange *kept, const tq_http_limits *limits, const tq_egress *egress,
+				  void *tag)
 {
-	tq_exchange *x = calloc(1, sizeof(*x));
+	tq_response *response = calloc(1, sizeof(*response));
+	tq_exchange *x = kept != NULL ? kept : calloc(1, sizeof(*x));
 
-	if (x == NULL)
-		return NULL;
-	x->response = calloc(1, sizeof(*x->response));
-	if (x->response == NULL)
+	if (x == NULL || response == NULL)
 	{
-		free(x);
+		free(response);
+		if (kept == NULL)
+			free(x);
 		return NULL;
 	}
+	memset(x, 0, offsetof(tq_exchange, easy));
+	x->curl_error[0] = '\0';
+	x->addresses.naddrs = 0;
+	x->response = response;
 	x->response->tag = tag;
 	x->response->times = (tq_times){-1, -1, -1, -1};
 	x->limits = *limits;
@@ -35,78 +40,100 @@ tq_exchange_new(const tq_http_limits *limits, const tq_egress *egress, void *tag
 	return x;
 }
 
-static bool
-append_header(struct curl_slist **list, const char *line)
-{
-	struct curl_slist *longer = curl_slist_append(*list, line);
+/* ---- the head of a request -------------------------------------------------- */
 
-	if (longer == NULL)
+/* What curl would add: "Name:" tells it not to. */
+static const char *const defaults[] = {"Accept:", "User-Agent:", "Content-Type:", "Expect:"};
+
+#define NDEFAULTS (int) (sizeof(defaults) / sizeof(defaults[0]))
+
+/* Makes room for so many nodes. */
+static bool
+make_lines(tq_exchange *x, int n)
+{
+	struct curl_slist *lines;
+
+	if (n <= x->max_lines)
+		return true;
+	lines = realloc(x->lines, n * sizeof(*lines));
+	if (lines == NULL)
 		return false;
-	*list = longer;
+	x->lines = lines;
+	x->max_lines = n;
 	return true;
 }
 
 /* For curl "Name:" means to leave that header out; "Name;" is a header without a value. */
-static bool
-append_empty_header(struct curl_slist **list, const char *line)
+static char *
+empty_line(tq_exchange *x, const char *line)
 {
-	char *copy = strdup(line);
-	bool ok;
+	struct curl_slist *longer = curl_slist_append(x->copied, line);
+	struct curl_slist *last = longer;
 
-	if (copy == NULL)
-		return false;
-	strcpy(strchr(copy, ':'), ";");
-	ok = append_header(list, copy);
-	free(copy);
-	return ok;
+	if (longer == NULL)
+		return NULL;
+	x->copied = longer;
+	while (last->next != NULL)
+		last = last->next;
+	strcpy(strchr(last->data, ':'), ";");
+	return last->data;
 }
 
-static bool
-line_has_name(const char *line, const char *name)
-{
-	size_t len = strlen(name);
-
-	return strncasecmp(line, name, len) == 0 && line[len] == ':';
-}
-
-/* Copies the caller's lines, and tells curl to leave out the headers that it would add. */
+/* NULL, or what is wrong; *for_curl becomes the line as curl needs it. */
 static const char *
-copy_headers(tq_exchange *x, const tq_request *request)
+check_line(tq_exchange *x, const char *line, char **for_curl)
 {
-	static const char *const defaults[] = {"Accept:", "User-Agent:", "Content-Type:", "Expect:"};
-	size_t d;
+	const char *problem = tq_header_line_invalid(line);
+	const char *value;
+
+	if (problem != NULL)
+		return problem;
+	value = strchr(line, ':') + 1;
+	value += strspn(value, " \t");
+	*for_curl = *value != '\0' ? (char *) line : empty_line(x, line);
+	return *for_curl != NULL ? NULL : tq_out_of_memory;
+}
+
+/* Which of the defaults the line sets, as a bit. */
+static int
+default_of(const char *line)
+{
+	int d;
+
+	for (d = 0; d < NDEFAULTS; d++)
+		if (strncasecmp(line, defaults[d], strlen(defaults[d])) == 0)
+			return 1 << d;
+	return 0;
+}
+
+/* Lists the caller's lines for curl, and tells it to leave out the headers that it would add. */
+static const char *
+list_headers(tq_exchange *x, const tq_request *request)
+{
+	int set = 0;
+	int n = 0;
 	int i;
 
+	if (!make_lines(x, request->nheaders + NDEFAULTS))
+		return tq_out_of_memory;
 	for (i = 0; i < request->nheaders; i++)
 	{
-		const char *line = request->headers[i];
-		const char *problem = tq_header_line_invalid(line);
-		const char *value;
+		const char *problem = check_line(x, request->headers[i], &x->lines[n++].data);
 
 		if (problem != NULL)
 			return problem;
-		value = strchr(line, ':') + 1;
-		value += strspn(value, " \t");
-		if (!(*value ? append_header : append_empty_header)(&x->headers, line))
-			return tq_out_of_memory;
+		set |= default_of(request->headers[i]);
 	}
-
-	for (d = 0; d < sizeof(defaults) / sizeof(defaults[0]); d++)
-	{
-		char name[32];
-
-		snprintf(name, sizeof(name), "%.*s", (int) strlen(defaults[d]) - 1, defaults[d]);
-		for (i = 0; i < request->nheaders; i++)
-			if (line_has_name(request->headers[i], name))
-				break;
-		if (i == request->nheaders && !append_header(&x->headers, defaults[d]))
-			return tq_out_of_memory;
-	}
+	for (i = 0; i < NDEFAULTS; i++)
+		if (!(set & (1 << i)))
+			x->lines[n++].data = (char *) defaults[i];
+	for (i = 0; i < n; i++)
+		x->lines[i].next = i + 1 < n ? &x->lines[i + 1] : NULL;
 	return NULL;
 }
 
 const char *
-tq_exchange_prepare(tq_exchange *x, const tq_request *request)
+tq_exchange_prepare(tq_exchange *x, tq_urls *urls, const tq_request *request)
 {
 	const char *problem = tq_method_invalid(request->method);
 
@@ -114,27 +141,19 @@ tq_exchange_prepare(tq_exchange *x, const tq_request *request)
 	if (problem == NULL && request->body != NULL && strcmp(request->method, "HEAD") == 0)
 		problem = "a HEAD request cannot have a body";
 	if (problem == NULL)
-		problem = tq_url_parse(request->url, &x->url);
+		x->url = tq_urls_take(urls, request->url, &problem);
 	if (problem == NULL)
-		problem = copy_headers(x, request);
+		problem = list_headers(x, request);
 	if (problem != NULL)
 		return problem;
-
 	x->tls = strncasecmp(request->url, "https:", 6) == 0;
-	x->method = strdup(request->method);
-	if (x->method == NULL)
-		return tq_out_of_memory;
-	if (request->body != NULL)
-	{
-		x->body = malloc(request->body_len + 1);
-		if (x->body == NULL)
-			return tq_out_of_memory;
-		memcpy(x->body, request->body, request->body_len);
-		x->body_len = request->body_len;
-		x->has_body = true;
-	}
+	x->method = request->method;
+	x->body = request->body;
+	x->body_len = request->body != NULL ? request->body_len : 0;
 	return NULL;
 }
+
+/* ---- the answer ------------------------------------------------------------- */
 
 /* The value of the first header of that name, or NULL; memory running out counts as none. */
 static char *
@@ -181,28 +200,35 @@ collect(tq_exchange *x)
 	r->body = tq_buffer_steal(&x->content, &r->body_len);
 }
 
+static void
+let_go(tq_exchange *x)
+{
+	tq_urls_give(x->url);
+	curl_slist_free_all(x->copied);
+	x->url = NULL;
+	x->copied = NULL;
+	x->response = NULL;
+}
+
 tq_response *
-tq_exchange_finish(tq_exchange *x)
+tq_exchange_end(tq_exchange *x)
 {
 	tq_response *r = x->response;
 
 	collect(x);
-	x->response = NULL;
-	tq_exchange_free(x);
+	let_go(x);
 	return r;
 }
 
 void
 tq_exchange_free(tq_exchange *x)
 {
-	if (x->url.handle != NULL)
-		curl_url_cleanup(x->url.handle);
-	free(x->method);
-	free(x->body);
-	curl_slist_free_all(x->headers);
-	curl_slist_free_all(x->connect_to);
+	tq_response_free(x->response);
 	tq_buffer_free(&x->head);
 	tq_buffer_free(&x->content);
-	tq_response_free(x->response);
+	let_go(x);
+	if (x->easy != NULL)
+		curl_easy_cleanup(x->easy);
+	free(x->lines);
 	free(x);
 }

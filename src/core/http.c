@@ -27,8 +27,8 @@
 #include "core/shortage.h"
 #include "core/transfer.h"
 
-#define MAX_EVENTS       128 /* handled in one step; the rest stays readable */
-#define MAX_IDLE_HANDLES 256
+#define MAX_EVENTS 128 /* handled in one step; the rest stays readable */
+#define MAX_KEPT   256 /* exchanges that have ended */
 
 /*
  * curl ends a running exchange at its deadline.  If curl loses it, as it may when
@@ -79,9 +79,11 @@ struct tq_http
 	int inflight;   /* active and ready */
 	bool unwatched; /* a socket of an active exchange is not in the epoll set */
 	tq_links links;
+	tq_urls urls;
 	tq_keepalive keepalive;
-	CURL *idle[MAX_IDLE_HANDLES];
-	int nidle;
+	int options;       /* changes with what handles are set up with; never 0 */
+	tq_exchange *kept; /* have ended, and are begun again */
+	int nkept;
 };
 
 /* The earlier of two moments, of which -1 is never. */
@@ -118,23 +120,70 @@ unlink_from(exchange_list *list, tq_exchange *x)
 		list->last = x->prev;
 }
 
-/* ---- curl handles --------------------------------------------------------- */
+/* ---- exchanges that are begun again ----------------------------------------- */
 
-static CURL *
-take_handle(tq_http *h)
+/* NULL: out of memory. */
+static tq_exchange *
+take_exchange(tq_http *h, void *tag)
 {
-	return h->nidle > 0 ? h->idle[--h->nidle] : curl_easy_init();
+	tq_exchange *kept = h->kept;
+	tq_exchange *next = kept != NULL ? kept->next : NULL;
+	tq_exchange *x = tq_exchange_begin(kept, &h->limits, &h->egress, tag);
+
+	if (x == NULL)
+		return NULL;
+	if (kept != NULL)
+	{
+		h->kept = next;
+		h->nkept--;
+	}
+	x->http = h;
+	return x;
 }
 
-/* The handle must have been removed from the multi handle. */
 static void
-put_handle(tq_http *h, CURL *easy)
+keep_exchange(tq_http *h, tq_exchange *x)
 {
-	curl_easy_reset(easy);
-	if (h->nidle < MAX_IDLE_HANDLES)
-		h->idle[h->nidle++] = easy;
-	else
-		curl_easy_cleanup(easy);
+	if (h->nkept >= MAX_KEPT)
+	{
+		tq_exchange_free(x);
+		return;
+	}
+	x->next = h->kept;
+	h->kept = x;
+	h->nkept++;
+}
+
+static void
+forget_kept(tq_http *h)
+{
+	while (h->kept != NULL)
+	{
+		tq_exchange *x = h->kept;
+
+		h->kept = x->next;
+		tq_exchange_free(x);
+	}
+	h->nkept = 0;
+	tq_urls_forget(&h->urls);
+}
+
+/* Makes the handle ready for the request.  False: out of memory. */
+static bool
+load_handle(tq_exchange *x)
+{
+	tq_http *h = x->http;
+
+	if (x->easy == NULL)
+		x->easy = curl_easy_init();
+	else if (x->options != h->options)
+		curl_easy_reset(x->easy);
+	if (x->easy == NULL)
+		return false;
+	if (x->options != h->options && !tq_transfer_setup(x, h->ca_file))
+		return false;
+	x->options = h->options;
+	return tq_transfer_load(x, h->http2);
 }
 
 /* ---- connections ---------------------------------------------------------- */
@@ -143,7 +192,7 @@ put_handle(tq_http *h, CURL *easy)
 static bool
 take_link(tq_exchange *x, const struct sockaddr_storage *addr)
 {
-	x->link = tq_links_take(&x->http->links, x->url.host, x->url.port, addr, x->resent);
+	x->link = tq_links_take(&x->http->links, x->url->host, x->url->port, addr, x->resent);
 	return x->link != NULL && tq_transfer_use(x);
 }
 
@@ -158,13 +207,16 @@ give_link(tq_exchange *x)
 	curl_easy_setopt(x->easy, CURLOPT_SHARE, NULL);
 	x->link->received = tq_transfer_received(x);
 	tq_links_give(&h->links, x->link,
-				  tq_keepalive_idle_s(&h->keepalive, x->url.host, x->url.port));
+				  tq_keepalive_idle_s(&h->keepalive, x->url->host, x->url->port));
 	x->link = NULL;
 }
 
 /* ---- an exchange's way ---------------------------------------------------- */
 
-/* The exchange must be active or ready, and its handle not with curl. */
+/*
+ * The exchange must be active or ready, and its handle not with curl.  A handle whose transfer did
+ * not end well is set up again before its next one.
+ */
 static void
 finish(tq_exchange *x)
 {
@@ -172,9 +224,8 @@ finish(tq_exchange *x)
 
 	unlink_from(x->phase == TQ_PHASE_READY ? &h->ready : &h->active, x);
 	give_link(x);
-	if (x->easy != NULL)
-		put_handle(h, x->easy);
-	x->easy = NULL;
+	if (x->response->cls != TQ_CLASS_HTTP || x->resent)
+		x->options = 0;
 	x->lookup = NULL;
 	x->phase = TQ_PHASE_FINISHED;
 	x->response->elapsed_us = tq_clock_us() - x->submitted_us;
@@ -201,7 +252,7 @@ finish_denied(tq_exchange *x, const char *list)
 
 	if (strcmp(list, TQ_EGRESS_PORTS) == 0)
 		snprintf(prefix, sizeof(prefix), "URL is not allowed: port %s is not on the ",
-				 x->url.port);
+				 x->url->port);
 	finish_early(x, TQ_CLASS_EGRESS_DENIED, prefix, list);
 }
 
@@ -226,7 +277,11 @@ record_addresses(void *arg, const tq_addresses *result)
 {
 	tq_exchange *x = arg;
 
-	x->addresses = *result;
+	x->addresses.naddrs = result->naddrs;
+	memcpy(x->addresses.addr, result->addr, result->naddrs * sizeof(result->addr[0]));
+	x->addresses.failure = result->failure;
+	x->addresses.reason = result->reason;
+	x->addresses.shortage = result->shortage;
 	x->lookup = NULL;
 	x->response->times.dns_us = tq_clock_us() - x->submitted_us;
 	make_ready(x);
@@ -240,14 +295,8 @@ run(tq_exchange *x)
 	int64_t left_ms = (x->deadline_us - tq_clock_us() + 999) / 1000;
 	const struct sockaddr_storage *addr = &x->addresses.addr[x->next_address++];
 
-	if (x->easy == NULL)
-	{
-		tq_transfer_options options = {.ca_file = h->ca_file, .http2 = h->http2};
-
-		x->easy = take_handle(h);
-		if (x->easy == NULL || !tq_transfer_setup(x, x->easy, &options))
-			return false;
-	}
+	if (!x->loaded && !load_handle(x))
+		return false;
 	if (!take_link(x, addr) ||
 		!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
 		return false;
@@ -289,7 +338,7 @@ note_keepalive(tq_exchange *x)
 	int timeout_s = value != NULL ? tq_keepalive_timeout(value) : -1;
 
 	if (timeout_s >= 0)
-		tq_keepalive_note(&x->http->keepalive, x->url.host, x->url.port, timeout_s);
+		tq_keepalive_note(&x->http->keepalive, x->url->host, x->url->port, timeout_s);
 	free(value);
 }
 
@@ -551,6 +600,7 @@ tq_http_new(const tq_http_limits *limits)
 	if (h == NULL)
 		return NULL;
 	h->epfd = -1;
+	h->options = 1;
 	h->timer_us = -1;
 	h->expire_us = -1;
 	h->close_idle_us = -1;
@@ -592,6 +642,7 @@ tq_http_set_ca_file(tq_http *h, const char *path)
 	}
 	free(h->ca_file);
 	h->ca_file = copy;
+	h->options++;
 	return true;
 }
 
@@ -611,6 +662,7 @@ void
 tq_http_close_idle(tq_http *h)
 {
 	tq_links_close_idle(&h->links);
+	forget_kept(h);
 }
 
 bool
@@ -648,14 +700,13 @@ know_own_addresses(tq_http *h)
 bool
 tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 {
-	tq_exchange *x = tq_exchange_new(&h->limits, &h->egress, tag);
+	tq_exchange *x = take_exchange(h, tag);
 	const char *problem;
 	const char *denied;
 	int shortage;
 
 	if (x == NULL)
 		return false;
-	x->http = h;
 	x->submitted_us = tq_clock_us();
 	x->deadline_us = x->submitted_us + clamp_timeout(request->timeout_ms) * 1000;
 	append(&h->active, x);
@@ -664,8 +715,8 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 	h->expire_us = sooner_if_any(h->expire_us, expiry(x));
 
 	shortage = know_own_addresses(h);
-	problem = tq_exchange_prepare(x, request);
-	denied = problem == NULL ? tq_egress_url_denied(&h->egress, x->url.host, x->url.port) : NULL;
+	problem = tq_exchange_prepare(x, &h->urls, request);
+	denied = problem == NULL ? tq_egress_url_denied(&h->egress, x->url->host, x->url->port) : NULL;
 	if (problem == tq_out_of_memory)
 		finish_short(x, ENOMEM);
 	else if (problem != NULL)
@@ -674,7 +725,7 @@ tq_http_submit(tq_http *h, const tq_request *request, void *tag)
 		finish_denied(x, denied);
 	else if (shortage != 0)
 		finish_short(x, shortage);
-	else if (!tq_resolve(h->resolver, x->url.host, record_addresses, x, &x->lookup))
+	else if (!tq_resolve(h->resolver, x->url->host, record_addresses, x, &x->lookup))
 		finish_short(x, ENOMEM);
 	start_ready(h);
 	return true;
@@ -787,11 +838,14 @@ tq_response *
 tq_http_next_finished(tq_http *h)
 {
 	tq_exchange *x = h->finished.first;
+	tq_response *response;
 
 	if (x == NULL)
 		return NULL;
 	unlink_from(&h->finished, x);
-	return tq_exchange_finish(x);
+	response = tq_exchange_end(x);
+	keep_exchange(h, x);
+	return response;
 }
 
 static void
@@ -802,13 +856,9 @@ drop_list(tq_http *h, exchange_list *list)
 		tq_exchange *x = list->first;
 
 		unlink_from(list, x);
-		if (x->easy != NULL)
-		{
-			if (x->phase == TQ_PHASE_RUNNING)
-				curl_multi_remove_handle(h->multi, x->easy);
-			give_link(x);
-			curl_easy_cleanup(x->easy);
-		}
+		if (x->phase == TQ_PHASE_RUNNING)
+			curl_multi_remove_handle(h->multi, x->easy);
+		give_link(x);
 		if (x->lookup != NULL)
 			tq_resolve_cancel(h->resolver, x->lookup);
 		tq_exchange_free(x);
@@ -821,9 +871,7 @@ tq_http_free(tq_http *h)
 	drop_list(h, &h->active);
 	drop_list(h, &h->ready);
 	drop_list(h, &h->finished);
-	while (h->nidle > 0)
-		curl_easy_cleanup(h->idle[--h->nidle]);
-	tq_links_close_idle(&h->links);
+	tq_http_close_idle(h);
 	if (h->multi != NULL)
 		curl_multi_cleanup(h->multi);
 	if (h->resolver != NULL)

@@ -12,7 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Everything in it belongs to the caller of tq_http_submit(), which copies it. */
+/*
+ * Everything in it belongs to the caller of tq_http_submit(), and what it points to must stay until
+ * the response is taken or the engine is freed.
+ */
 typedef struct tq_request
 {
 	const char *method;

@@ -378,7 +378,10 @@ set_callbacks(CURL *easy, tq_exchange *x)
 	return code;
 }
 
-/* A method that usually has a body says "Content-Length: 0" when there is none. */
+/*
+ * A method that usually has a body says "Content-Length: 0" when there is none.  What the handle
+ * has from the request before is taken back.
+ */
 static CURLcode
 set_body(CURL *easy, const tq_exchange *x)
 {
@@ -386,33 +389,58 @@ set_body(CURL *easy, const tq_exchange *x)
 	bool wants_length = strcmp(x->method, "POST") == 0 ||
 						strcmp(x->method, "PUT") == 0 || strcmp(x->method, "PATCH") == 0;
 
+	code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) x->body_len);
+	code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, x->body != NULL ? x->body : "");
+	if (x->body == NULL && !wants_length)
+		code |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+	else
+		code |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	if (strcmp(x->method, "HEAD") == 0)
 		code |= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-	if (x->has_body || wants_length)
-	{
-		code |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) x->body_len);
-		code |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, x->has_body ? x->body : "");
-	}
+	return code;
+}
+
+/* curl copies the name. */
+static CURLcode
+set_method(tq_exchange *x)
+{
+	CURLcode code;
+
+	if (strcmp(x->custom, x->method) == 0)
+		return CURLE_OK;
+	code = curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, x->method);
+	snprintf(x->custom, sizeof(x->custom), "%s", code == CURLE_OK ? x->method : "");
 	return code;
 }
 
 bool
-tq_transfer_setup(tq_exchange *x, CURL *easy, const tq_transfer_options *options)
+tq_transfer_setup(tq_exchange *x, const char *ca_file)
 {
 	CURLcode code = CURLE_OK;
 
-	code |= set_fixed_options(easy);
-	x->http2 = options->http2 && x->tls && x->body_len <= MAX_HTTP2_BODY;
-	code |= set_version(easy, x);
-	code |= set_trust(easy, options->ca_file);
-	code |= set_callbacks(easy, x);
-	code |= curl_easy_setopt(easy, CURLOPT_CURLU, x->url.handle);
-	code |= set_body(easy, x);
-	code |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
-	code |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
-	code |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) x->limits.connect_timeout_ms);
+	x->custom[0] = '\0';
+	code |= set_fixed_options(x->easy);
+	code |= set_trust(x->easy, ca_file);
+	code |= set_callbacks(x->easy, x);
 	return code == CURLE_OK;
+}
+
+bool
+tq_transfer_load(tq_exchange *x, bool http2)
+{
+	CURLcode code = CURLE_OK;
+
+	x->http2 = http2 && x->tls && x->body_len <= MAX_HTTP2_BODY;
+	code |= set_version(x->easy, x);
+	code |= curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 0L);
+	code |= curl_easy_setopt(x->easy, CURLOPT_CURLU, x->url->handle);
+	code |= set_body(x->easy, x);
+	code |= set_method(x);
+	code |= curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->lines);
+	code |= curl_easy_setopt(x->easy, CURLOPT_CONNECTTIMEOUT_MS,
+							 (long) x->limits.connect_timeout_ms);
+	x->loaded = code == CURLE_OK;
+	return x->loaded;
 }
 
 bool
@@ -426,7 +454,6 @@ bool
 tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 {
 	char ip[INET6_ADDRSTRLEN];
-	char target[INET6_ADDRSTRLEN + 16];
 	const char *form;
 	CURLcode code;
 
@@ -440,13 +467,9 @@ tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) addr)->sin6_addr, ip, sizeof(ip));
 		form = "::[%s]:%s";
 	}
-	snprintf(target, sizeof(target), form, ip, x->url.port);
-
-	curl_slist_free_all(x->connect_to);
-	x->connect_to = curl_slist_append(NULL, target);
-	if (x->connect_to == NULL)
-		return false;
-	code = curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, x->connect_to);
+	snprintf(x->target, sizeof(x->target), form, ip, x->url->port);
+	x->connect_to = (struct curl_slist){.data = x->target};
+	code = curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, &x->connect_to);
 	code |= curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) left_ms);
 	return code == CURLE_OK;
 }

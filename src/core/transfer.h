@@ -7,14 +7,14 @@
 
 #include "core/exchange.h"
 
-typedef struct tq_transfer_options
-{
-	const char *ca_file; /* NULL: the system's authorities */
-	bool http2;
-} tq_transfer_options;
+/*
+ * Sets up the exchange's handle, which is fresh or reset, for all its requests.  ca_file: NULL for
+ * the system's authorities.  False: out of memory.
+ */
+extern bool tq_transfer_setup(tq_exchange *x, const char *ca_file);
 
-/* Sets up a fresh or reset handle.  False: out of memory. */
-extern bool tq_transfer_setup(tq_exchange *x, CURL *easy, const tq_transfer_options *options);
+/* Tells the handle the request.  http2: may be spoken.  False: out of memory. */
+extern bool tq_transfer_load(tq_exchange *x, bool http2);
 
 /* Makes the handle use the exchange's link.  False: out of memory. */
 extern bool tq_transfer_use(tq_exchange *x);

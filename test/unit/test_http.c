@@ -658,12 +658,10 @@ test_large_request(void)
 	request.url = url;
 	if (!tq_http_submit(h, &request, NULL))
 		exit(1);
-	memset(body, 'X', len);
-	free(body);
 	r = next_response(h);
-	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0,
-	   "a large body, copied, without Expect");
+	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0, "a large body, without Expect");
 	expect(r, "http", 200, "", "a large body");
+	free(body);
 	tq_http_free(h);
 }
 
