@@ -59,9 +59,21 @@ typedef struct exchange_list
 	tq_exchange *last;
 } exchange_list;
 
+/*
+ * A socket in the epoll set.  One whose transfer has ended stays there until it is readable or
+ * closed, so that the next transfer on it costs no call of the system.
+ */
+typedef struct watch
+{
+	uint32_t set;    /* its events in the epoll set; 0: it is not there */
+	uint32_t wanted; /* by curl */
+} watch;
+
 struct tq_http
 {
 	int epfd;
+	watch *watches; /* by descriptor */
+	int nwatches;
 	CURLM *multi;
 	tq_resolver *resolver;
 	tq_http_limits limits;
@@ -490,36 +502,86 @@ end_unwatched(tq_http *h)
 
 /* ---- curl's callbacks: they record ---------------------------------------- */
 
+/* False: out of memory. */
+static bool
+make_watches(tq_http *h, int n)
+{
+	watch *watches;
+
+	if (n <= h->nwatches)
+		return true;
+	n += 64;
+	watches = realloc(h->watches, n * sizeof(*watches));
+	if (watches == NULL)
+		return false;
+	memset(watches + h->nwatches, 0, (n - h->nwatches) * sizeof(*watches));
+	h->watches = watches;
+	h->nwatches = n;
+	return true;
+}
+
+/* is_new: an older socket with this number was closed, and so is not in the set any more. */
+static bool
+watch_socket(tq_http *h, int fd, uint32_t events, bool is_new)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = (uint64_t) fd};
+	watch *w;
+	int op;
+
+	if (!make_watches(h, fd + 1))
+	{
+		errno = ENOMEM;
+		return false;
+	}
+	w = &h->watches[fd];
+	if (is_new)
+		w->set = 0;
+	w->wanted = events;
+	if (w->set == events)
+		return true;
+	op = w->set != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	if (epoll_ctl(h->epfd, op, fd, &ev) != 0)
+		return false;
+	w->set = events;
+	return true;
+}
+
+/* Takes a socket that nothing waits for out of the set: its peer has closed it, or is about to. */
+static void
+unwatch_socket(tq_http *h, int fd)
+{
+	epoll_ctl(h->epfd, EPOLL_CTL_DEL, fd, NULL);
+	h->watches[fd].set = 0;
+}
+
 /*
  * A failure is not told to curl, which would give up every transfer for it: the exchange is ended
  * by itself, see end_unwatched().
- *
- * seen: not NULL if curl has wanted the socket before, and not had it removed.
  */
 static int
-socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *seen)
+socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
 	tq_http *h = arg;
-	struct epoll_event ev = {0};
 	char *private = NULL;
+	tq_exchange *x;
+	uint32_t events;
 
+	(void) unused;
 	/* curl has handles of its own, which belong to no exchange. */
 	(void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-	if ((what & CURL_POLL_IN) && private != NULL)
-		((tq_exchange *) private)->connected = true;
+	x = (tq_exchange *) private;
 	if (what == CURL_POLL_REMOVE)
 	{
-		epoll_ctl(h->epfd, EPOLL_CTL_DEL, fd, NULL);
+		if (fd < h->nwatches)
+			h->watches[fd].wanted = 0;
 		return 0;
 	}
-	ev.data.u64 = (uint64_t) fd;
-	ev.events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
-	if (seen == NULL)
-		curl_multi_assign(h->multi, fd, h);
-	if (epoll_ctl(h->epfd, seen != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) != 0 &&
-		private != NULL)
+	events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
+	if (x != NULL && (what & CURL_POLL_IN))
+		x->connected = true;
+	if (!watch_socket(h, fd, events, x != NULL && tq_link_is_new(x->link, fd)) && x != NULL)
 	{
-		((tq_exchange *) private)->shortage = tq_shortage_of(errno) != 0 ? errno : ENOMEM;
+		x->shortage = tq_shortage_of(errno) != 0 ? errno : ENOMEM;
 		h->unwatched = true;
 	}
 	return 0;
@@ -793,6 +855,11 @@ handle_events(tq_http *h)
 			tq_resolver_step(h->resolver, fd, happened);
 			continue;
 		}
+		if (h->watches[fd].wanted == 0)
+		{
+			unwatch_socket(h, fd);
+			continue;
+		}
 		if (happened & (EPOLLIN | EPOLLHUP))
 			mask |= CURL_CSELECT_IN;
 		if (happened & EPOLLOUT)
@@ -878,6 +945,7 @@ tq_http_free(tq_http *h)
 		tq_resolver_free(h->resolver);
 	tq_egress_free(&h->egress);
 	free(h->ca_file);
+	free(h->watches);
 	if (h->epfd >= 0)
 		close(h->epfd);
 	free(h);

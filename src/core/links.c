@@ -16,9 +16,36 @@
 #include "core/clock.h"
 #include "core/links.h"
 
+static uint32_t
+hash_of(const char *port, const struct sockaddr_storage *addr)
+{
+	const unsigned char *bytes = (const unsigned char *) addr;
+	size_t len =
+		addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	uint32_t hash = 2166136261u;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	for (; *port != '\0'; port++)
+		hash = (hash ^ (unsigned char) *port) * 16777619u;
+	return hash ^ (hash >> 16);
+}
+
+static tq_link **
+bucket_of(tq_links *links, uint32_t hash)
+{
+	return &links->bucket[hash & (TQ_LINKS_BUCKETS - 1)];
+}
+
 static void
 unlink_idle(tq_links *links, tq_link *link)
 {
+	tq_link **at = bucket_of(links, link->hash);
+
+	while (*at != link)
+		at = &(*at)->next_in_bucket;
+	*at = link->next_in_bucket;
 	if (link->prev != NULL)
 		link->prev->next = link->next;
 	else
@@ -73,15 +100,16 @@ static tq_link *
 find_idle(tq_links *links, const char *host, const char *port, const struct sockaddr_storage *addr)
 {
 	int64_t now = tq_clock_us();
+	uint32_t hash = hash_of(port, addr);
 	tq_link *link;
-	tq_link *prev;
+	tq_link *next;
 
-	for (link = links->newest; link != NULL; link = prev)
+	for (link = *bucket_of(links, hash); link != NULL; link = next)
 	{
-		prev = link->prev;
+		next = link->next_in_bucket;
 		if (link->expires_us <= now)
 			drop_idle(links, link);
-		else if (!leads_to(link, host, port, addr))
+		else if (link->hash != hash || !leads_to(link, host, port, addr))
 			continue;
 		else if (is_usable(link))
 			return link;
@@ -109,6 +137,7 @@ make(tq_links *links, const char *host, const char *port, const struct sockaddr_
 	strcpy(link->host, host);
 	strcpy(link->port, port);
 	link->addr = *addr;
+	link->hash = hash_of(port, addr);
 	links->n++;
 	return link;
 }
@@ -146,6 +175,8 @@ tq_links_give(tq_links *links, tq_link *link, int idle_s)
 		return;
 	}
 	link->expires_us = tq_clock_us() + (int64_t) idle_s * 1000000;
+	link->next_in_bucket = *bucket_of(links, link->hash);
+	*bucket_of(links, link->hash) = link;
 	link->prev = links->newest;
 	if (links->newest != NULL)
 		links->newest->next = link;
@@ -166,6 +197,16 @@ tq_link_received(const tq_link *link, bool unread)
 		(!unread && ioctl(link->fd, FIONREAD, &waiting) != 0))
 		return -1;
 	return (int64_t) info.tcpi_bytes_received - waiting;
+}
+
+bool
+tq_link_is_new(tq_link *link, int fd)
+{
+	bool is_new = link->fd == fd && link->is_new;
+
+	if (is_new)
+		link->is_new = false;
+	return is_new;
 }
 
 void

@@ -18,6 +18,8 @@
 
 #include "core/names.h"
 
+#define TQ_LINKS_BUCKETS 256 /* a power of two */
+
 /* A connection, open or not yet; it belongs to at most one exchange. */
 typedef struct tq_link
 {
@@ -26,13 +28,16 @@ typedef struct tq_link
 	/* as curl's callbacks record it */
 	int sockets;      /* open ones */
 	int fd;           /* the newest of them, valid while there are any */
+	bool is_new;      /* nobody has asked for it yet */
 	bool http2;       /* may be spoken on it, whatever later requests may */
 	int64_t received; /* bytes that came before the request in use; -1: not known */
 
-	/* links.c's: what it leads to, and the list of idle ones */
+	/* links.c's: what it leads to, and the lists of idle ones */
 	struct tq_link *prev;
 	struct tq_link *next;
+	struct tq_link *next_in_bucket;
 	int64_t expires_us;
+	uint32_t hash;
 	struct sockaddr_storage addr;
 	char host[TQ_MAX_HOST + 1];
 	char port[6];
@@ -43,8 +48,9 @@ typedef struct tq_links
 {
 	tq_link *oldest; /* the idle ones */
 	tq_link *newest;
-	int n;   /* idle or in use */
-	int max; /* of all; 0: any number */
+	tq_link *bucket[TQ_LINKS_BUCKETS]; /* the same by what they lead to, the newest first */
+	int n;                             /* idle or in use */
+	int max;                           /* of all; 0: any number */
 } tq_links;
 
 /* Closes idle ones above the maximum. */
@@ -67,6 +73,9 @@ extern void tq_links_give(tq_links *links, tq_link *link, int idle_s);
  * or, if unread is set, not read yet; -1: not known.
  */
 extern int64_t tq_link_received(const tq_link *link, bool unread);
+
+/* Whether the descriptor is that of its newest socket; true once for each. */
+extern bool tq_link_is_new(tq_link *link, int fd);
 
 /* Closes all that are idle. */
 extern void tq_links_close_idle(tq_links *links);

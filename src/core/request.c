@@ -57,23 +57,24 @@ tq_method_invalid(const char *method)
 static const struct
 {
 	const char *name;
+	size_t len;
 	tq_header_owner owner;
 } reserved_headers[] = {
-	{"Host", TQ_HEADER_ENGINE},
-	{"Content-Length", TQ_HEADER_ENGINE},
-	{"Transfer-Encoding", TQ_HEADER_ENGINE},
-	{"Connection", TQ_HEADER_ENGINE},
-	{"User-Agent", TQ_HEADER_TASKQ},
-	{"X-Task-Id", TQ_HEADER_TASKQ},
-	{"X-Task-Queue", TQ_HEADER_TASKQ},
-	{"X-Task-Attempt", TQ_HEADER_TASKQ},
-	{"X-Task-Key", TQ_HEADER_TASKQ},
-	{"X-Task-Trace", TQ_HEADER_TASKQ},
-	{"X-Task-Token", TQ_HEADER_TASKQ},
-	{"Idempotency-Key", TQ_HEADER_TASKQ},
-	{"webhook-id", TQ_HEADER_TASKQ},
-	{"webhook-timestamp", TQ_HEADER_TASKQ},
-	{"webhook-signature", TQ_HEADER_TASKQ},
+	{"Host", 4, TQ_HEADER_ENGINE},
+	{"Content-Length", 14, TQ_HEADER_ENGINE},
+	{"Transfer-Encoding", 17, TQ_HEADER_ENGINE},
+	{"Connection", 10, TQ_HEADER_ENGINE},
+	{"User-Agent", 10, TQ_HEADER_TASKQ},
+	{"X-Task-Id", 9, TQ_HEADER_TASKQ},
+	{"X-Task-Queue", 12, TQ_HEADER_TASKQ},
+	{"X-Task-Attempt", 14, TQ_HEADER_TASKQ},
+	{"X-Task-Key", 10, TQ_HEADER_TASKQ},
+	{"X-Task-Trace", 12, TQ_HEADER_TASKQ},
+	{"X-Task-Token", 12, TQ_HEADER_TASKQ},
+	{"Idempotency-Key", 15, TQ_HEADER_TASKQ},
+	{"webhook-id", 10, TQ_HEADER_TASKQ},
+	{"webhook-timestamp", 17, TQ_HEADER_TASKQ},
+	{"webhook-signature", 17, TQ_HEADER_TASKQ},
 };
 
 static tq_header_owner
@@ -82,7 +83,7 @@ owner_of(const char *name, size_t len)
 	size_t i;
 
 	for (i = 0; i < sizeof(reserved_headers) / sizeof(reserved_headers[0]); i++)
-		if (strlen(reserved_headers[i].name) == len &&
+		if (reserved_headers[i].len == len &&
 			strncasecmp(reserved_headers[i].name, name, len) == 0)
 			return reserved_headers[i].owner;
 	return TQ_HEADER_SUBMITTER;

@@ -42,7 +42,7 @@ begin_again(tq_exchange *x)
 }
 
 /*
- * The last descriptor is not used: curl opens the file of authorities for a connection
+ * The last descriptor is not used for TLS: curl opens the file of authorities for a connection
  * that stands, and what it cannot read would count as a fault of the peer's certificate.
  */
 static curl_socket_t
@@ -59,7 +59,8 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 	if (x->denied != NULL)
 		return CURL_SOCKET_BAD;
 	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-	x->shortage = fd < 0 ? tq_shortage_of(errno) : tq_shortage_of_descriptors();
+	x->shortage = fd < 0 ? tq_shortage_of(errno) : x->tls ? tq_shortage_of_descriptors()
+														  : 0;
 	if (fd >= 0 && x->shortage != 0)
 	{
 		close(fd);
@@ -72,6 +73,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 	{
 		x->link->sockets++;
 		x->link->fd = fd;
+		x->link->is_new = true;
 		x->link->http2 = x->http2;
 		x->link->received = 0;
 		x->raw_from = 0;
@@ -450,24 +452,31 @@ tq_transfer_use(tq_exchange *x)
 			curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, x->link)) == CURLE_OK;
 }
 
-bool
-tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
+/* As CONNECT_TO takes it: any host and port are at this address. */
+static void
+write_target(tq_exchange *x, const struct sockaddr *addr)
 {
 	char ip[INET6_ADDRSTRLEN];
-	const char *form;
-	CURLcode code;
 
 	if (addr->sa_family == AF_INET)
 	{
-		inet_ntop(AF_INET, &((const struct sockaddr_in *) addr)->sin_addr, ip, sizeof(ip));
-		form = "::%s:%s";
+		const unsigned char *b =
+			(const unsigned char *) &((const struct sockaddr_in *) addr)->sin_addr;
+
+		snprintf(x->target, sizeof(x->target), "::%d.%d.%d.%d:%s", b[0], b[1], b[2], b[3],
+				 x->url->port);
+		return;
 	}
-	else
-	{
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) addr)->sin6_addr, ip, sizeof(ip));
-		form = "::[%s]:%s";
-	}
-	snprintf(x->target, sizeof(x->target), form, ip, x->url->port);
+	inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) addr)->sin6_addr, ip, sizeof(ip));
+	snprintf(x->target, sizeof(x->target), "::[%s]:%s", ip, x->url->port);
+}
+
+bool
+tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
+{
+	CURLcode code;
+
+	write_target(x, addr);
 	x->connect_to = (struct curl_slist){.data = x->target};
 	code = curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, &x->connect_to);
 	code |= curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) left_ms);

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <time.h>
 
@@ -69,6 +70,10 @@
 #define OWN_DESCRIPTORS 32
 /* Of those that fd.c leaves to others, for wait event sets. */
 #define LATCH_DESCRIPTORS 16
+
+/* Bytes of free memory that are kept between two transactions, until the process sleeps. */
+#define KEPT_MEMORY (8 * 1024 * 1024)
+#define LARGE_BLOCK (1024 * 1024) /* such a one is given back at once */
 
 /* Completes "could not ..." in status(). */
 #define BEGIN_WORK "begin requests"
@@ -388,7 +393,10 @@ begin_sleep(int64_t *timeout_ms)
 	/* Statistics that the server has held back so far. */
 	pgstat_report_stat(true);
 	if (quiet_begin_sleep())
+	{
+		(void) malloc_trim(0);
 		return true;
+	}
 	*timeout_ms = poll_ms;
 	return false;
 }
@@ -519,6 +527,14 @@ configure_engine(void)
 }
 
 /* ---- the life of an executor --------------------------------------------------------- */
+
+/* Otherwise each transaction would give its memory back, and the next one would ask for it again. */
+static void
+keep_memory(void)
+{
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	(void) mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+}
 
 /* Leaves unless everything that an executor needs exists. */
 static void
@@ -669,6 +685,7 @@ taskq_executor_main(Datum arg)
 	database = DatumGetObjectId(arg);
 	role = worker_role();
 
+	keep_memory();
 	announce();
 	connect_to_database();
 	wait_event = compat_wait_event("TaskqExecutor");

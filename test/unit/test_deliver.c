@@ -1188,7 +1188,7 @@ test_idle_descriptors(void)
 	the_store.available = 1;
 	for (i = 0; i < 10000 && the_store.reported < 1; i++)
 		pass(d, 1);
-	leave_descriptors(1);
+	leave_descriptors(0);
 	snprintf(the_store.url, sizeof(the_store.url), "http://localhost:%d/503", port);
 	the_store.available = 1;
 	tq_deliver_wake(d);
