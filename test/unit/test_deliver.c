@@ -1188,15 +1188,15 @@ test_idle_descriptors(void)
 	the_store.available = 1;
 	for (i = 0; i < 10000 && the_store.reported < 1; i++)
 		pass(d, 1);
-	leave_descriptors(0);
-	snprintf(the_store.url, sizeof(the_store.url), "http://localhost:%d/503", port);
+	leave_descriptors(1);
+	snprintf(the_store.url, sizeof(the_store.url), "https://localhost:%d/503", port);
 	the_store.available = 1;
 	tq_deliver_wake(d);
 	for (i = 0; i < 10000 && the_store.reported < 2; i++)
 		pass(d, 10);
 	leave_descriptors(1000);
 	is_int(the_store.reported, 2, "the request to another host is sent");
-	is_int(the_store.status, 503, "and answered");
+	is_int(the_store.cls, TQ_CLASS_TLS, "with which TLS was spoken, in vain");
 	ok(tq_deliver_state_of(d)->put_off > 0, "after it was put off");
 	tq_deliver_free(d);
 }
