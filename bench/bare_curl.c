@@ -2,12 +2,13 @@
  * bare_curl.c
  *		POSTs to one URL as fast as curl's multi interface does: the yardstick.
  *
- * usage: bare_curl URL COUNT CONCURRENCY
+ * usage: bare_curl URL COUNT CONCURRENCY [CA_FILE]
  *
  * What the executor reaches is compared with this: the same requests, with
  * keep-alive, without a database, a resolver or any policy.
  */
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -34,7 +35,7 @@ seconds(void)
 }
 
 static CURL *
-new_handle(const char *url, struct curl_slist *headers)
+new_handle(const char *url, struct curl_slist *headers, const char *ca_file)
 {
 	CURL *easy = curl_easy_init();
 
@@ -44,6 +45,9 @@ new_handle(const char *url, struct curl_slist *headers)
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, BODY);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore);
+	if (ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L);
@@ -82,7 +86,7 @@ reap(CURLM *multi, long *left)
 }
 
 static void
-run(const char *url, long count, long concurrency)
+run(const char *url, long count, long concurrency, const char *ca_file)
 {
 	CURLM *multi = curl_multi_init();
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -93,7 +97,7 @@ run(const char *url, long count, long concurrency)
 
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, concurrency);
 	for (i = 0; i < concurrency && left > 0; i++, left--)
-		curl_multi_add_handle(multi, new_handle(url, headers));
+		curl_multi_add_handle(multi, new_handle(url, headers, ca_file));
 	while (done < count)
 	{
 		curl_multi_perform(multi, &running);
@@ -108,19 +112,20 @@ run(const char *url, long count, long concurrency)
 int
 main(int argc, char **argv)
 {
-	long count = argc == 4 ? atol(argv[2]) : 0;
-	long concurrency = argc == 4 ? atol(argv[3]) : 0;
+	bool complete = argc == 4 || argc == 5;
+	long count = complete ? atol(argv[2]) : 0;
+	long concurrency = complete ? atol(argv[3]) : 0;
 	double start;
 	double took;
 
 	if (count <= 0 || concurrency <= 0)
 	{
-		fprintf(stderr, "usage: bare_curl URL COUNT CONCURRENCY\n");
+		fprintf(stderr, "usage: bare_curl URL COUNT CONCURRENCY [CA_FILE]\n");
 		return 2;
 	}
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	start = seconds();
-	run(argv[1], count, concurrency);
+	run(argv[1], count, concurrency, argc == 5 ? argv[4] : NULL);
 	took = seconds() - start;
 	printf("%ld requests, %.2f s, %.0f requests/s\n", count, took, (double) count / took);
 	if (failed > 0)

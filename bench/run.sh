@@ -24,11 +24,12 @@ for file in bench/scenarios/*.sh; do
 done
 
 # What is run, and its lengths: seconds of one run, numbers of runs, tasks, …
-runs=3
+runs=3 push_runs=5
 case $mode in
 	bench)
 		scenarios=(work1 work8 work32 work64vs16 batch100 finish_and_acquire submit1 submit8 submit32 submit_many
-			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size push fair endpoints
+			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size
+			push push_signed push_tls push_worker fair endpoints
 			groups_blocked groups limited8 limited32 fifo fair_groups pinned_group
 			hosts keys queue_stats metrics http_submit http_waiting publish follow schedules
 			pgq graphile_worker pg_boss pgmq pg_net runners commands)
@@ -56,6 +57,7 @@ build()
 	bin=$(dirname "$private_config")
 	private_make -j2 install >"$work/build.log" 2>&1 && private_make -j2 cli >>"$work/build.log" 2>&1 &&
 		cc -O2 -o "$work/http_client" bench/http_client.c >>"$work/build.log" 2>&1 &&
+		private_make -j2 worker >>"$work/build.log" 2>&1 &&
 		cc -O2 -o "$work/bare_curl" bench/bare_curl.c -lcurl >>"$work/build.log" 2>&1 &&
 		cc -O2 -I"$("$config" --includedir)" -o "$work/listener" bench/listener.c -L"$("$config" --libdir)" -lpq \
 			>>"$work/build.log" 2>&1 ||

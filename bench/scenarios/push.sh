@@ -14,6 +14,18 @@ free_port()
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# TLS at a port of its own, with a certificate that nobody else trusts; $1: nginx's directory.
+offer_tls()
+{
+	local port
+	port=$(free_port)
+	ca_file=$work/ca.pem tls_url=https://127.0.0.1:$port/
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1/key.pem" -out "$ca_file" -days 2 -subj /CN=localhost \
+		-addext 'subjectAltName = IP:127.0.0.1' 2>/dev/null || die "openssl made no certificate"
+	say "server { listen 127.0.0.1:$port ssl; ssl_certificate $ca_file; ssl_certificate_key $1/key.pem;
+		location / { return 200 '{\"ok\": true}'; } }" >"$1/tls"
+}
+
 # Answers at 127.0.0.1, or at the addresses $1: * is all, see hosts.sh.
 # shellcheck disable=SC2120
 start_nginx()
@@ -36,8 +48,10 @@ start_nginx()
 			uwsgi_temp_path $dir/uwsgi;
 			scgi_temp_path $dir/scgi;
 			server { listen ${1:-127.0.0.1}:$port; location / { return 200 '{"ok": true}'; } }
+			${tls:+include $dir/tls;}
 		}
 	END
+	[ -z "${tls:-}" ] || offer_tls "$dir"
 	PATH=$PATH:/usr/sbin nginx -e "$dir/error.log" -c "$dir/conf" &
 	nginx=$!
 	url=http://127.0.0.1:$port/
@@ -55,19 +69,20 @@ stop_nginx()
 	rm -r "$work/nginx"
 }
 
-# Requests per second, by the program itself.
+# Requests per second, by the program itself; $1: another URL, $2: its authorities.
 bare_curl()
 {
 	remember "bare_curl URL $requests 100"
-	"$work/bare_curl" "$url" "$requests" 100 | sed 's/.* \([0-9.]*\) requests.s.*/\1/'
+	"$work/bare_curl" "${1:-$url}" "$requests" 100 ${2:+"$2"} | sed 's/.* \([0-9.]*\) requests.s.*/\1/'
 }
 
-# The same by taskq.
+# The same by taskq; $1: a queue with a URL of its own, or else $url.
 delivered()
 {
-	local before
+	local before submit="taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')"
+	[ -z "${1:-}" ] || submit="taskq.submit('$1', '{\"order\": 4711, \"state\": \"paid\"}')"
 	before=$(sql -c "select coalesce(max(id), 0) from taskq.tasks")
-	sql -c "select count(taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')) from generate_series(1, $requests)" \
+	sql -c "select count($submit) from generate_series(1, $requests)" \
 		-c "create table committed as select clock_timestamp() as at" >/dev/null
 	until [ "$(sql -c "select count(*) from taskq.tasks where id > $before and state = 'finished'")" = "$requests" ]; do
 		sleep 0.2
@@ -80,11 +95,66 @@ scenario_push()
 {
 	fresh_database bench
 	start_nginx
-	for _ in $(seq "$runs"); do
+	for _ in $(seq "$push_runs"); do
 		measure taskq delivered
 		measure 'bare curl-multi' bare_curl
 	done
-	row taskq 'bare curl-multi' requests/s
+	row taskq 'bare curl-multi' requests/s '>= 0.45'
+	stop_nginx
+}
+
+scenario_push_signed()
+{
+	fresh_database bench
+	start_nginx
+	sql -c "select taskq.create_endpoint('unsigned', '$url', max_running => 1000)" \
+		-c "select taskq.create_endpoint('signed', '$url', max_running => 1000, secret => 'whsec_' || encode(sha256('bench'), 'base64'))" \
+		>/dev/null
+	for _ in $(seq "$push_runs"); do
+		measure signed delivered signed
+		measure unsigned delivered unsigned
+		measure 'bare curl-multi' bare_curl
+	done
+	row signed unsigned requests/s '>= 0.9'
+	row signed 'bare curl-multi' requests/s
+	stop_nginx
+}
+
+scenario_push_tls()
+{
+	local tls=yes ca_file tls_url
+	fresh_database bench
+	start_nginx
+	sql -c "alter system set taskq.http_ca_file = '$ca_file'" -c 'select pg_reload_conf()' \
+		-c "select taskq.create_queue('tls', mode => 'push', url => '$tls_url')" >/dev/null
+	for _ in $(seq "$push_runs"); do
+		measure 'taskq, TLS' delivered tls
+		measure 'bare curl-multi, TLS' bare_curl "$tls_url" "$ca_file"
+	done
+	row 'taskq, TLS' 'bare curl-multi, TLS' requests/s '>= 0.5'
+	stop_nginx
+	sql -c 'alter system reset taskq.http_ca_file' -c 'select pg_reload_conf()' >/dev/null
+}
+
+scenario_push_worker()
+{
+	local worker port
+	fresh_database bench
+	start_nginx
+	sql -c "select taskq.create_queue('outside', mode => 'push', url => '$url', executor => 'external')" >/dev/null
+	port=${url%/} port=${port##*:}
+	build/worker/taskq-worker --database 'dbname=bench' --allow 127.0.0.1 --ports "$port" \
+		--max-inflight 100 --max-per-host 100 2>"$work/worker.log" &
+	worker=$!
+	for _ in $(seq "$push_runs"); do
+		measure taskq-worker delivered outside
+		measure executor delivered
+		measure 'bare curl-multi' bare_curl
+	done
+	kill "$worker"
+	wait "$worker"
+	row taskq-worker executor requests/s '>= 0.8'
+	row taskq-worker 'bare curl-multi' requests/s
 	stop_nginx
 }
 
