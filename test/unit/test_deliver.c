@@ -123,6 +123,7 @@ typedef struct fake_store
 	int claim_max; /* of the last claim */
 	int claimed;
 	int reports;
+	int claims_beside;       /* reports that have claimed as well */
 	int report_size;         /* of the last report */
 	int reported;            /* successfully */
 	int report_of[MAX_SEEN]; /* how often, by id */
@@ -224,6 +225,16 @@ store_report(void *self, tq_result *results, int n)
 }
 
 static tq_store_status
+store_report_and_claim(void *self, tq_result *results, int n, int max, tq_claim *claim)
+{
+	fake_store *s = self;
+	tq_store_status status = store_report(self, results, n);
+
+	s->claims_beside++;
+	return status == TQ_STORE_DONE ? store_claim(self, max, claim) : status;
+}
+
+static tq_store_status
 store_extend(void *self, tq_lease *leases, int n)
 {
 	fake_store *s = self;
@@ -259,6 +270,17 @@ static const tq_store store = {
 	.extend = store_extend,
 	.release = store_release,
 	.self = &the_store};
+
+/* The same, which can do both in one transaction. */
+static const tq_store store_of_both = {
+	.claim = store_claim,
+	.report = store_report,
+	.report_and_claim = store_report_and_claim,
+	.extend = store_extend,
+	.release = store_release,
+	.self = &the_store};
+
+static const tq_store *store_in_use = &store;
 
 /* ---- common to the tests -------------------------------------------------- */
 
@@ -300,7 +322,7 @@ start_with(int max_inflight, int max_per_host, int64_t stop_timeout_ms, const ch
 		snprintf(the_store.url, sizeof(the_store.url), "http://127.0.0.1:%d%s", port, path);
 	tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err));
 	config.stop_timeout_ms = stop_timeout_ms;
-	d = tq_deliver_new(&config, &store, &process);
+	d = tq_deliver_new(&config, store_in_use, &process);
 	tq_egress_free(&egress);
 	if (d == NULL)
 		exit(1);
@@ -451,6 +473,107 @@ test_report_timing(void)
 	turns(d, 2);
 	is_int(the_store.reports, 2, "a full batch goes at once");
 	is_int(the_store.report_size, 70, "with all that is there");
+	tq_deliver_free(d);
+}
+
+static void
+each_reported_once(int n, int but)
+{
+	bool once = true;
+	int i;
+
+	for (i = 0; i < n; i++)
+		once = once && (i == but || the_store.report_of[i] == 1);
+	ok(once, "each other one is stored once");
+}
+
+/* ---- a report and a claim in one transaction ---------------------------------- */
+
+static void
+test_both(void)
+{
+	tq_deliver *d = start(100, NULL);
+	bool once = true;
+	int i;
+
+	the_store.available = 1000;
+	turns(d, 12);
+	is_int(the_store.reported, 1000, "all are reported");
+	for (i = 0; i < 1000; i++)
+		once = once && the_store.report_of[i] == 1;
+	ok(once, "each once");
+	is_int(the_store.claims - the_store.claims_beside, 1, "the first claim stands alone");
+	ok(the_store.claims_beside >= 9, "the others go with a report (%d)", the_store.claims_beside);
+	tq_deliver_free(d);
+}
+
+/* What is due for a claim does not let a few results wait. */
+static void
+test_both_at_once(void)
+{
+	tq_deliver *d = start(100, NULL);
+
+	the_store.available = 10;
+	turns(d, 3);
+	is_int(the_store.reports, 0, "a few results wait");
+	the_store.available = 5;
+	tq_deliver_wake(d);
+	turns(d, 1);
+	is_int(the_store.reports, 1, "until a claim is due");
+	is_int(the_store.report_size, 10, "with which they go");
+	is_int(the_store.claims_beside, 1, "together");
+	is_int(the_store.claim_max, 100, "for all slots");
+	tq_deliver_free(d);
+}
+
+/* A result that is refused keeps no task from being claimed, nor is one claimed twice. */
+static void
+test_both_refused(void)
+{
+	tq_deliver *d = start(100, NULL);
+	int i;
+
+	the_store.available = 200;
+	the_store.refuse = 3;
+	for (i = 0; i < 100 && the_store.reported < 200; i++)
+		pass(d, TQ_REPORT_DELAY_MS);
+	is_int(the_store.reported, 200, "all are stored");
+	is_int(the_store.claimed, 200, "all were claimed");
+	each_reported_once(200, 3);
+	tq_deliver_free(d);
+}
+
+/* What waits for others to end can be claimed when the report has committed. */
+static void
+test_both_limited(void)
+{
+	tq_deliver *d = start(100, NULL);
+
+	the_store.available = 10;
+	the_store.limited = true;
+	turns(d, 3);
+	the_store.available = 10;
+	pass(d, TQ_REPORT_DELAY_MS);
+	is_int(the_store.reports, 1, "a report");
+	is_int(the_store.claims_beside, 0, "by itself");
+	is_int(the_store.claims, 2, "then a claim");
+	tq_deliver_free(d);
+}
+
+static void
+test_both_failing(void)
+{
+	tq_deliver *d = start(100, NULL);
+	int i;
+
+	the_store.available = 1000;
+	the_store.fail_report = true;
+	turns(d, 5);
+	is_int(the_store.claimed, 100, "nothing is claimed beside a report that fails");
+	the_store.fail_report = false;
+	for (i = 0; i < 1000 && the_store.reported < 1000; i++)
+		pass(d, 10);
+	is_int(the_store.reported, 1000, "later all is well");
 	tq_deliver_free(d);
 }
 
@@ -977,17 +1100,6 @@ deliver_all(tq_deliver *d)
 }
 
 static void
-each_reported_once(int n, int but)
-{
-	bool once = true;
-	int i;
-
-	for (i = 0; i < n; i++)
-		once = once && (i == but || the_store.report_of[i] == 1);
-	ok(once, "each other one is stored once");
-}
-
-static void
 test_refused_answer(void)
 {
 	tq_deliver *d = start(10, "/503");
@@ -1278,6 +1390,13 @@ main(void)
 	test_refill_timing();
 	test_real_answers();
 	test_report_timing();
+	store_in_use = &store_of_both;
+	test_both();
+	test_both_at_once();
+	test_both_refused();
+	test_both_limited();
+	test_both_failing();
+	store_in_use = &store;
 	test_busy_results();
 	test_when_to_claim();
 	test_failing_report();
