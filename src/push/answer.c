@@ -96,12 +96,23 @@ split_fields(const char *raw, int len, Field *fields, int max)
 	return count;
 }
 
+static int
+count_lines(const char *raw, int len)
+{
+	int count = 1;
+
+	for (int i = 0; i < len; i++)
+		count += raw[i] == '\n';
+	return count;
+}
+
 Datum
 answer_headers(const bytea *raw)
 {
 	int len = VARSIZE_ANY_EXHDR(raw);
-	Field *fields = palloc_array(Field, MAX_RESPONSE_FIELDS);
-	int count = split_fields(VARDATA_ANY(raw), len, fields, MAX_RESPONSE_FIELDS);
+	int max = Min(count_lines(VARDATA_ANY(raw), len), MAX_RESPONSE_FIELDS);
+	Field *fields = palloc_array(Field, max);
+	int count = split_fields(VARDATA_ANY(raw), len, fields, max);
 	JsonbParseState *state = NULL;
 	JsonbValue v;
 
