@@ -56,6 +56,35 @@ select state, attempt, error, url from taskq.tasks where id = :a;
 select * from taskq.response(:a);
 select attempt, class, error, status from taskq.attempts where task_id = :a order by attempt;
 
+-- Many outcomes in one call: each as by itself; those whose lease is lost, or that come twice, do not
+-- make the others fail.
+select taskq.submit('hook', '10') as m1, taskq.submit('hook', '11') as m2, taskq.submit('hook', '12') as m3, taskq.submit('hook', '13') as m4 \gset
+create temp table many as select row_number() over (order by id) as n, id, token from taskq_private.push_claim(4, null, null);
+select taskq_private.push_report_many(array_agg(id order by n) || array[:m1, :a]::bigint[], array_agg(token order by n) || array[(select token from many where n = 1), 1],
+	'{success,retry,permanent,success,success,success}', '{NULL,http,connect,NULL,NULL,NULL}', '{200,503,NULL,204,200,200}',
+	array['X: y', 'X: z', null, null, null, null]::bytea[], '{fine,busy,NULL,NULL,NULL,NULL}', '{f,t,f,f,f,f}', array_fill('3 ms'::interval, array[6]),
+	'{NULL,NULL,"no route",NULL,NULL,NULL}', '{NULL,"1 hour",NULL,NULL,NULL,NULL}', '{NULL,"{\"dns\": \"5 us\"}",NULL,NULL,NULL,NULL}')
+	from many;
+select state, attempt, error from taskq.tasks where id in (:m1, :m2, :m3, :m4) order by id;
+select status, headers, body, truncated, elapsed from many m, taskq.response(m.id) order by n;
+select attempt, class, error, status, dns from taskq.attempts where task_id in (:m2, :m3) order by task_id;
+select taskq.cancel(:m2);
+drop table many;
+-- One that is refused is stored no more than the others.
+select taskq.submit('hook', '14') as m5, taskq.submit('hook', '15') as m6 \gset
+select count(*) from taskq_private.push_claim(2, null, null);
+\set VERBOSITY terse
+select taskq_private.push_report_many(array_agg(id order by id), array_agg(token order by id), '{success,success}', null, '{200,99}', null, null, null, null, null, null, null)
+	from taskq_private.lease where id in (:m5, :m6);
+select taskq_private.push_report_many(array_agg(id order by id), array_agg(token order by id), '{success}', null, '{200,200}', null, null, null, null, null, null, null)
+	from taskq_private.lease where id in (:m5, :m6);
+select taskq_private.push_report_many('{1}', null, '{success}', null, null, null, null, null, null, null, null, null);
+\set VERBOSITY default
+select count(*) as running from taskq_private.lease where id in (:m5, :m6);
+select taskq_private.push_report_many(array_agg(id order by id), array_agg(token order by id), '{success,success}', null, '{200,200}', null, null, null, null, null, null, null)
+	from taskq_private.lease where id in (:m5, :m6);
+select taskq_private.push_report_many('{}', '{}', '{}', null, null, null, null, null, null, null, null, null) as none;
+
 -- A class that is none is stored as internal, however long it is; the error is cut off.
 select taskq.submit('hook', '3') as long \gset
 select count(*) from taskq_private.push_claim(1, null, null);
