@@ -66,7 +66,7 @@ add_bytes(tq_buffer *b, const void *bytes, size_t len)
 }
 
 static void
-add_text(tq_buffer *b, const char *text)
+add_word(tq_buffer *b, const char *text)
 {
 	add_bytes(b, text, strlen(text));
 }
@@ -147,10 +147,10 @@ add_failure(tq_buffer *a, const tq_result *result)
 	char error[sizeof(r->error)];
 	char times[TQ_TIMES_JSON_SIZE];
 
-	add_text(&a[TQ_REPORT_CLASS], tq_class_name(r->cls));
+	add_word(&a[TQ_REPORT_CLASS], tq_class_name(r->cls));
 	tq_text_printable(r->error, error, sizeof(error));
 	if (error[0] != '\0')
-		add_text(&a[TQ_REPORT_ERROR], error);
+		add_word(&a[TQ_REPORT_ERROR], error);
 	else
 		add_null(&a[TQ_REPORT_ERROR]);
 	if (result->outcome.retry_after_ms >= 0)
@@ -176,7 +176,7 @@ add_result(tq_buffer *a, const tq_result *result)
 {
 	add_int64(&a[TQ_REPORT_ID], result->id);
 	add_int64(&a[TQ_REPORT_TOKEN], result->token);
-	add_text(&a[TQ_REPORT_VERDICT], tq_verdict_name(result->outcome.verdict));
+	add_word(&a[TQ_REPORT_VERDICT], tq_verdict_name(result->outcome.verdict));
 	add_answer(a, result->response);
 	if (result->outcome.verdict == TQ_SUCCESS)
 		add_success(a);

@@ -127,7 +127,7 @@ bigint(const PGresult *result, int row, int column)
 }
 
 static tq_bytes
-bytes_of(const PGresult *result, int row, int column)
+value_bytes(const PGresult *result, int row, int column)
 {
 	if (PQgetisnull(result, row, column))
 		return (tq_bytes){NULL, 0};
@@ -138,10 +138,10 @@ bytes_of(const PGresult *result, int row, int column)
 static tq_task *
 task_in(const PGresult *result, int row)
 {
-	tq_task *task = tq_task_new(bytes_of(result, row, TQ_CLAIM_METHOD),
-								bytes_of(result, row, TQ_CLAIM_URL),
-								bytes_of(result, row, TQ_CLAIM_HEADERS),
-								bytes_of(result, row, TQ_CLAIM_BODY));
+	tq_task *task = tq_task_new(value_bytes(result, row, TQ_CLAIM_METHOD),
+								value_bytes(result, row, TQ_CLAIM_URL),
+								value_bytes(result, row, TQ_CLAIM_HEADERS),
+								value_bytes(result, row, TQ_CLAIM_BODY));
 
 	if (task == NULL)
 		return NULL;

@@ -201,7 +201,7 @@ collect(tq_exchange *x)
 }
 
 static void
-let_go(tq_exchange *x)
+let_parts_go(tq_exchange *x)
 {
 	tq_urls_give(x->url);
 	curl_slist_free_all(x->copied);
@@ -216,7 +216,7 @@ tq_exchange_end(tq_exchange *x)
 	tq_response *r = x->response;
 
 	collect(x);
-	let_go(x);
+	let_parts_go(x);
 	return r;
 }
 
@@ -226,7 +226,7 @@ tq_exchange_free(tq_exchange *x)
 	tq_response_free(x->response);
 	tq_buffer_free(&x->head);
 	tq_buffer_free(&x->content);
-	let_go(x);
+	let_parts_go(x);
 	if (x->easy != NULL)
 		curl_easy_cleanup(x->easy);
 	free(x->lines);

@@ -78,7 +78,7 @@ typedef struct tq_exchange
 
 	/* From here on: kept for the next request, see tq_exchange_begin(). */
 	CURL *easy;                     /* NULL before the first transfer */
-	int options;                    /* the options of http.c with which easy was set up; 0: it is not set up */
+	int options;                    /* of http.c, with which easy was set up; 0: it is not set up */
 	char custom[TQ_MAX_METHOD + 1]; /* the method that easy has */
 	struct curl_slist *lines;       /* nodes of the list of headers: room for so many */
 	int max_lines;

@@ -17,7 +17,7 @@
 #include "core/links.h"
 
 static uint32_t
-hash_of(const char *port, const struct sockaddr_storage *addr)
+hash_of_target(const char *port, const struct sockaddr_storage *addr)
 {
 	const unsigned char *bytes = (const unsigned char *) addr;
 	size_t len =
@@ -33,7 +33,7 @@ hash_of(const char *port, const struct sockaddr_storage *addr)
 }
 
 static tq_link **
-bucket_of(tq_links *links, uint32_t hash)
+bucket_for(tq_links *links, uint32_t hash)
 {
 	return &links->bucket[hash & (TQ_LINKS_BUCKETS - 1)];
 }
@@ -41,7 +41,7 @@ bucket_of(tq_links *links, uint32_t hash)
 static void
 unlink_idle(tq_links *links, tq_link *link)
 {
-	tq_link **at = bucket_of(links, link->hash);
+	tq_link **at = bucket_for(links, link->hash);
 
 	while (*at != link)
 		at = &(*at)->next_in_bucket;
@@ -100,11 +100,11 @@ static tq_link *
 find_idle(tq_links *links, const char *host, const char *port, const struct sockaddr_storage *addr)
 {
 	int64_t now = tq_clock_us();
-	uint32_t hash = hash_of(port, addr);
+	uint32_t hash = hash_of_target(port, addr);
 	tq_link *link;
 	tq_link *next;
 
-	for (link = *bucket_of(links, hash); link != NULL; link = next)
+	for (link = *bucket_for(links, hash); link != NULL; link = next)
 	{
 		next = link->next_in_bucket;
 		if (link->expires_us <= now)
@@ -137,7 +137,7 @@ make(tq_links *links, const char *host, const char *port, const struct sockaddr_
 	strcpy(link->host, host);
 	strcpy(link->port, port);
 	link->addr = *addr;
-	link->hash = hash_of(port, addr);
+	link->hash = hash_of_target(port, addr);
 	links->n++;
 	return link;
 }
@@ -175,8 +175,8 @@ tq_links_give(tq_links *links, tq_link *link, int idle_s)
 		return;
 	}
 	link->expires_us = tq_clock_us() + (int64_t) idle_s * 1000000;
-	link->next_in_bucket = *bucket_of(links, link->hash);
-	*bucket_of(links, link->hash) = link;
+	link->next_in_bucket = *bucket_for(links, link->hash);
+	*bucket_for(links, link->hash) = link;
 	link->prev = links->newest;
 	if (links->newest != NULL)
 		links->newest->next = link;

@@ -9,7 +9,7 @@
 
 /* Copies the bytes to *at, with a NUL, and moves it behind them. */
 static char *
-put(char **at, tq_bytes bytes)
+put_bytes(char **at, tq_bytes bytes)
 {
 	char *copy = *at;
 
@@ -33,7 +33,7 @@ count_lines(tq_bytes lines)
 
 /* Makes each line a text of its own. */
 static void
-split(tq_task *t, char *lines)
+split_lines(tq_task *t, char *lines)
 {
 	int i;
 
@@ -63,12 +63,12 @@ tq_task_new(tq_bytes method, tq_bytes url, tq_bytes lines, tq_bytes body)
 	t->headers = (char **) (t + 1);
 	t->nheaders = nheaders;
 	at = (char *) (t + 1) + pointers;
-	t->method = put(&at, method);
-	t->url = put(&at, url);
-	split(t, put(&at, lines));
+	t->method = put_bytes(&at, method);
+	t->url = put_bytes(&at, url);
+	split_lines(t, put_bytes(&at, lines));
 	if (body.data != NULL)
 	{
-		t->body = put(&at, body);
+		t->body = put_bytes(&at, body);
 		t->body_len = body.len;
 	}
 	return t;

@@ -31,7 +31,7 @@ slot_of(tq_urls *urls, const char *text)
 }
 
 static void
-let_go(entry *e)
+use_less(entry *e)
 {
 	if (e == NULL || --e->users > 0)
 		return;
@@ -77,7 +77,7 @@ tq_urls_take(tq_urls *urls, const char *text, const char **problem)
 		return NULL;
 	if (len <= MAX_KEPT)
 	{
-		let_go(*slot);
+		use_less(*slot);
 		*slot = e;
 		e->users++;
 	}
@@ -87,7 +87,7 @@ tq_urls_take(tq_urls *urls, const char *text, const char **problem)
 void
 tq_urls_give(const tq_url *url)
 {
-	let_go((entry *) url);
+	use_less((entry *) url);
 }
 
 void
@@ -97,7 +97,7 @@ tq_urls_forget(tq_urls *urls)
 
 	for (i = 0; i < TQ_URLS_SLOTS; i++)
 	{
-		let_go(urls->slot[i]);
+		use_less(urls->slot[i]);
 		urls->slot[i] = NULL;
 	}
 }

@@ -528,7 +528,7 @@ configure_engine(void)
 
 /* ---- the life of an executor --------------------------------------------------------- */
 
-/* Otherwise each transaction would give its memory back, and the next one would ask for it again. */
+/* Otherwise each transaction would give its memory back, and the next one ask for it again. */
 static void
 keep_memory(void)
 {

@@ -70,7 +70,7 @@ static const Function push_claim = {
 	.argtypes = {INT4OID, TEXTARRAYOID, TEXTOID, InvalidOid}};
 
 static tq_bytes
-bytes_of(const TupleTableSlot *slot, tq_claim_column column)
+bytes_in(const TupleTableSlot *slot, tq_claim_column column)
 {
 	const struct varlena *v;
 
@@ -101,6 +101,14 @@ lines_of(ArrayType *array)
 	return (tq_bytes){lines.data, lines.len};
 }
 
+static void *
+check_malloc(void *p)
+{
+	if (p == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return p;
+}
+
 static void
 take_task(TupleTableSlot *slot, void *arg)
 {
@@ -113,10 +121,8 @@ take_task(TupleTableSlot *slot, void *arg)
 		return;
 	if (!slot->tts_isnull[TQ_CLAIM_HEADERS])
 		lines = lines_of(DatumGetArrayTypeP(slot->tts_values[TQ_CLAIM_HEADERS]));
-	task = tq_task_new(bytes_of(slot, TQ_CLAIM_METHOD), bytes_of(slot, TQ_CLAIM_URL), lines,
-					   bytes_of(slot, TQ_CLAIM_BODY));
-	if (task == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	task = check_malloc(tq_task_new(bytes_in(slot, TQ_CLAIM_METHOD), bytes_in(slot, TQ_CLAIM_URL),
+									lines, bytes_in(slot, TQ_CLAIM_BODY)));
 	task->id = DatumGetInt64(slot->tts_values[TQ_CLAIM_ID]);
 	task->token = DatumGetInt64(slot->tts_values[TQ_CLAIM_TOKEN]);
 	task->lease_ms = DatumGetInt64(slot->tts_values[TQ_CLAIM_LEASE_MS]);
@@ -399,7 +405,7 @@ log_late(const ReportArgs *args)
 }
 
 static tq_store_status
-report(ReportArgs *args)
+report_and_tell(ReportArgs *args)
 {
 	tq_store_status status = run(&op_report, work_report, args);
 
@@ -417,14 +423,14 @@ report(ReportArgs *args)
 static tq_store_status
 store_report(void *self, tq_result *results, int n)
 {
-	return report(&(ReportArgs){.results = results, .n = n});
+	return report_and_tell(&(ReportArgs){.results = results, .n = n});
 }
 
 static tq_store_status
 store_report_and_claim(void *self, tq_result *results, int n, int max, tq_claim *claim)
 {
 	ReportArgs args = {.results = results, .n = n, .claim = {max, claim}};
-	tq_store_status status = report(&args);
+	tq_store_status status = report_and_tell(&args);
 
 	if (status != TQ_STORE_DONE || extension_gone())
 		forget_tasks(claim);

@@ -662,7 +662,7 @@ test_large_request(void)
 	if (!tq_http_submit(h, &request, NULL))
 		exit(1);
 	r = next_response(h);
-	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0, "a large body, without Expect");
+	ok(r->body != NULL && strncmp(r->body, want, strlen(want)) == 0, "on the wire, without Expect");
 	expect(r, "http", 200, "", "a large body");
 	free(body);
 	tq_http_free(h);
