@@ -552,11 +552,14 @@ test_both_limited(void)
 	the_store.available = 10;
 	the_store.limited = true;
 	turns(d, 3);
-	the_store.available = 10;
+	tq_deliver_wake(d);
+	turns(d, 1);
+	is_int(the_store.claims, 2, "a claim that is due");
+	is_int(the_store.claims_beside, 0, "goes by itself");
 	pass(d, TQ_REPORT_DELAY_MS);
 	is_int(the_store.reports, 1, "a report");
-	is_int(the_store.claims_beside, 0, "by itself");
-	is_int(the_store.claims, 2, "then a claim");
+	is_int(the_store.claims_beside, 0, "likewise");
+	is_int(the_store.claims, 3, "then a claim at once");
 	tq_deliver_free(d);
 }
 

@@ -803,6 +803,28 @@ test_between(void)
 }
 
 /* The second try is on a new connection, although others are open that have not been tried. */
+/* A connection that its peer ends while it is idle wakes the loop once, not for ever. */
+static void
+test_idle_end(void)
+{
+	tq_http_limits limits = BASIC_LIMITS;
+	tq_http *h = new_engine(&limits, "127.0.0.0/8");
+	struct pollfd fd = {.fd = tq_http_fd(h), .events = POLLIN};
+	int before = atomic_load(&server_seen->connections);
+
+	expect(get(h, "/ok"), "http", 200, "", "a connection that is kept");
+	expect(get(h, "/ok"), "http", 200, "", "and used again");
+	is_int(atomic_load(&server_seen->connections) - before, 1, "one connection");
+	is_int(poll(&fd, 1, 0), 0, "nothing happens on it");
+	expect(get(h, "/bye"), "http", 200, "", "a connection that is ended");
+	is_int(poll(&fd, 1, 5000), 1, "the loop is woken");
+	tq_http_step(h);
+	is_int(poll(&fd, 1, 0), 0, "once");
+	expect(get(h, "/ok"), "http", 200, "", "another connection");
+	is_int(atomic_load(&server_seen->connections) - before, 2, "is made");
+	tq_http_free(h);
+}
+
 static void
 test_resend_fresh(void)
 {
@@ -1386,6 +1408,7 @@ main(void)
 	test_keep_alive();
 	test_resend();
 	test_between();
+	test_idle_end();
 	test_resend_fresh();
 	test_resend_body();
 	test_resend_limits();

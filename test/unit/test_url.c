@@ -3,9 +3,12 @@
  *		Which URLs and paths a task may have, and what becomes of international ones.
  */
 #include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/url.h"
+#include "core/urls.h"
 #include "unit.h"
 
 static const char *const good_urls[] = {
@@ -220,9 +223,54 @@ test_ascii(void)
 	ok(tq_url_ascii(longest, ascii) != NULL, "one whose ASCII form is");
 }
 
+/* ---- parsed URLs that are kept -------------------------------------------- */
+
+static void
+test_kept(void)
+{
+	tq_urls urls = {0};
+	char text[TQ_URLS_SLOTS * 2][40];
+	const tq_url *url[TQ_URLS_SLOTS * 2];
+	char longest[2000];
+	const char *problem = "";
+	const tq_url *again;
+	bool each = true;
+	int i;
+
+	for (i = 0; i < TQ_URLS_SLOTS * 2; i++)
+	{
+		snprintf(text[i], sizeof(text[i]), "https://h%d.example:%d/", i, i + 1);
+		url[i] = tq_urls_take(&urls, text[i], &problem);
+	}
+	is_str(problem, NULL, "no problem");
+	for (i = 0; i < TQ_URLS_SLOTS * 2; i++)
+		each = each && url[i] != NULL && atoi(url[i]->port) == i + 1 && url[i]->handle != NULL;
+	ok(each, "more URLs than are kept, all in use");
+	again = tq_urls_take(&urls, text[i - 1], &problem);
+	ok(again == url[i - 1], "the last one is there");
+	tq_urls_forget(&urls);
+	is_str(again->host, "h127.example", "what is in use stays");
+	tq_urls_give(again);
+	is_str(url[i - 1]->host, "h127.example", "for each of its users");
+	for (i = 0; i < TQ_URLS_SLOTS * 2; i++)
+		tq_urls_give(url[i]);
+
+	ok(tq_urls_take(&urls, "ftp://example.com/", &problem) == NULL && problem != NULL,
+	   "one that a task may not have");
+	snprintf(longest, sizeof(longest), "http://example.com/%01800d", 0);
+	again = tq_urls_take(&urls, longest, &problem);
+	for (i = 0; i < TQ_URLS_SLOTS; i++)
+		each = each && urls.slot[i] == NULL;
+	ok(again != NULL && each, "a long one is not kept");
+	tq_urls_give(again);
+	tq_urls_give(NULL);
+	tq_urls_forget(&urls);
+}
+
 int
 main(void)
 {
+	test_kept();
 	test_urls();
 	test_url_lengths();
 	test_paths();
