@@ -2,7 +2,8 @@
  * store.c
  *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
- * Each function is one short transaction.  Once the extension is gone, every function
+ * Each function is one short transaction.  What is called for all tasks, claim and report, is called
+ * by the function manager, the rest by statements: see base/function.c.  Once the extension is gone, every function
  * reports success to the engine, because nothing that the engine holds matters any more.
  */
 #include "postgres.h"
