@@ -106,6 +106,7 @@ missing_packages()
 	if [ "$purpose" = bench ]; then
 		has_nginx || say nginx-light
 		command -v curl >/dev/null || say curl
+		command -v openssl >/dev/null || say openssl
 		want_peer pgq3 pgq
 		want_peer cron pg_cron
 		command -v redis-server >/dev/null || say redis-server
