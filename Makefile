@@ -18,11 +18,11 @@ include src/core/modules.mk
 
 # The floors of src/README.md, the lowest first.
 BASE = arg catalog database durability function jsontext process settings shmem sql subxact xact zone
-TABLES = append apply_config arming attached backlog dropped extended flow_limit grant group_id group_scan key limit_calls queue queue_calls rows \
+TABLES = append apply_config arming attached backlog dropped extended flow_limit grant group_id group_scan key limit_calls prerequisite queue queue_calls rows \
 	start_limit state subscribers token
-HINTS = counts dispatch flow groups idle lanes leases listing offers own permits running sweep tallies wakeup
+HINTS = counts dispatch flow groups idle lanes leases listing looks offers own permits running sweep tallies wakeup
 LIFE = acquire add_follow_up alone batch cancel claim due empty end expire find finish follow_up group_stats health history kept lease \
-	limits line metrics outcome pass pending publish queue_stats reschedule result retry schedule serve status submit template times turns wait
+	limits line look metrics outcome pass pending prerequisites publish queue_stats reschedule result retry schedule serve status submit template times turns wait
 PUSH = accepted answer endpoint headers protocol report request signature style submit_http
 PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
 
@@ -36,7 +36,7 @@ SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_r
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups topics endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups prerequisites topics endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
 	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered accepted_finish

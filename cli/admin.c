@@ -267,7 +267,7 @@ static const cli_option preview_options[] = {
 
 static const cli_option schedule_options[] = {
 	TIMES_OPTIONS,
-	OPTION("overlap", "WHAT", "overlap", "skip, replace or allow, if the last task is live"),
+	OPTION("overlap", "WHAT", "overlap", "skip, queue, replace or allow, if the last task is live"),
 	OPTION("missed", "WHAT", "missed", "skip, once or all"),
 	OPTION("missed-within", "DURATION", "missed_within", "older times are not made up"),
 	OPTION("jitter", "DURATION", "jitter", "later by a random time up to this")};

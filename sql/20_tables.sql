@@ -155,7 +155,7 @@ create table taskq_private.task (
 	on_dead jsonb,
 	group_id bigint,				-- the number of its group: see group_id.c; NULL: it has no group.  It never changes
 	group_key text,
-	retry_at timestamptz,			-- of a failed task of an ordered queue: it is due then, and run_at keeps its place
+	retry_at timestamptz,			-- of a failed task of an ordered queue: it is due then, and run_at keeps its place; see also waiting
 	declined int,					-- how often decline() gave it back; NULL: never
 	trace text						-- W3C traceparent
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
@@ -252,6 +252,28 @@ create table taskq_private.start_mark (
 
 create index start_mark_order on taskq_private.start_mark (queue_id, group_id, tat);
 alter table taskq_private.start_mark replica identity full;
+
+-- Tasks that wait for other tasks.  Such a task is pending, its run_at is infinity, and its
+-- retry_at is the time before which it is not due in any case.
+create table taskq_private.waiting (
+	id bigint not null constraint waiting_pkey primary key,
+	changed_at timestamptz not null,	-- when it began to wait, or prerequisites were added
+	after_failure text not null,	-- cancel, run or wait: if one of them ends without having finished
+	delay interval,					-- counted from when the last of them has ended, as is start_within
+	start_within interval
+);
+
+-- For which tasks they wait.  A row goes when its task finishes, or when its dependent ends or need not
+-- wait any more.
+create table taskq_private.prerequisite (
+	task_id bigint not null,
+	dependent bigint not null,		-- a row of waiting
+	state taskq.state,				-- how the task has ended, if it has not finished; NULL: it lives
+	constraint prerequisite_pkey primary key (task_id, dependent)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+-- For the looks at a dependent: those that have not finished, and the others in the order of ids.
+create index prerequisite_dependent on taskq_private.prerequisite (dependent, state, task_id);
 
 -- Failed attempts of live tasks.  When a task ends they move into its row of history.
 create table taskq_private.attempt (
@@ -355,6 +377,8 @@ select pg_catalog.pg_extension_config_dump('taskq_private.key', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.start_limit', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.flow_limit', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.start_mark', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.waiting', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.prerequisite', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.attempt', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history_rest', '');

@@ -13,7 +13,8 @@ create function taskq.submit(queue text, payload jsonb default null, key text de
 	run_at timestamptz default null, delay interval default null, start_within interval default null,
 	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
 	on_duplicate text default 'keep', on_finish jsonb default null, on_dead jsonb default null, group_key text default null,
-	unique_for interval default null, max_wait interval default null, trace text default null) returns bigint
+	unique_for interval default null, max_wait interval default null, trace text default null, after bigint[] default null,
+	after_failure text default 'cancel') returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit';
 comment on function taskq.submit is
 	E'Adds a task to a queue, as part of the calling transaction: the task exists once that commits, and a rollback leaves '
@@ -52,6 +53,11 @@ comment on function taskq.submit is
 	'36525 days. With delay => p, max_wait => p: one task in each period p, with the latest content.\n'
 	'trace: a W3C traceparent, 55 characters. acquire() returns it, and the first attempt of a push task sends it as traceparent, later '
 	'ones as X-Task-Trace. Its follow-ups inherit it. Default: the setting taskq.trace; an empty string: none.\n'
+	'after: the task waits until each of these tasks has ended, 1 to 100000 ids of live tasks, or of ended ones that are kept. The '
+	'current role needs the privilege submit or view on their queues. delay and start_within count from then, and run_at may be '
+	'later. Meanwhile the task is pending, and the view dependencies shows for what it waits. Not with max_wait.\n'
+	'after_failure: what happens if one of them ends dead, cancelled or expired. cancel: this task is cancelled. run: nothing, it '
+	'runs when all have ended. wait: it waits until that one has been retried and has finished.\n'
 	'Returns the id of the task.\n'
 	'Errors: TQ001 unknown queue; TQ003 key taken (raise, or replace of a running task); TQ004 bad argument; TQ005 push '
 	'queue without url; TQ006 payload too large; TQ007 no privilege submit on the queue.';
@@ -59,13 +65,13 @@ comment on function taskq.submit is
 create function taskq.submit_many(queue text, payloads jsonb[], keys text[] default null, run_ats timestamptz[] default null,
 	priority int default 0, delay interval default null, start_within interval default null, timeout interval default null,
 	retry text default null, max_attempts int default null, kind text default null, on_duplicate text default 'keep',
-	on_finish jsonb default null, on_dead jsonb default null, group_keys text[] default null, trace text default null)
-returns setof bigint
+	on_finish jsonb default null, on_dead jsonb default null, group_keys text[] default null, trace text default null,
+	after bigint[] default null, after_failure text default 'cancel') returns setof bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_many';
 comment on function taskq.submit_many is
 	E'Adds many tasks to a queue: one for each element of payloads, at most 100000. Either all are added or none.\n'
 	'keys, run_ats, group_keys: one element for each payload; NULL where a task has none.\n'
-	'The other arguments apply to all tasks: see submit().\n'
+	'The other arguments apply to all tasks: see submit(). Their number times that of the tasks in after is at most 1000000.\n'
 	'Returns the ids, in the order of payloads.\n'
 	'Errors: TQ001 unknown queue; TQ003 key taken; TQ004 bad argument; TQ005 push queue without url; TQ006 payload too '
 	'large; TQ007 no privilege submit on the queue.';
@@ -76,7 +82,8 @@ create function taskq.submit_http(url text default null, payload jsonb default n
 	timeout interval default null, retry text default null, max_attempts int default null, kind text default null,
 	on_duplicate text default 'keep', endpoint text default null, path text default null, on_finish jsonb default null,
 	on_dead jsonb default null, group_key text default null,
-	unique_for interval default null, max_wait interval default null, trace text default null) returns bigint
+	unique_for interval default null, max_wait interval default null, trace text default null, after bigint[] default null,
+	after_failure text default 'cancel') returns bigint
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_submit_http';
 comment on function taskq.submit_http is
 	E'Adds an HTTP request to a push queue, as part of the calling transaction. It is sent after the commit, and again '
@@ -184,14 +191,18 @@ comment on function taskq.fail is
 	'Errors: TQ004 bad argument; TQ006 detail too large; TQ007 no privilege work on the queue; 25006 on a standby or in a '
 	'read-only transaction.';
 
-create function taskq.release(id bigint, token bigint, delay interval default '0') returns boolean
+create function taskq.release(id bigint, token bigint, delay interval default '0', after bigint[] default null) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_release';
 comment on function taskq.release is
 	E'Gives a running task back. The attempt is not counted. If somebody has asked to cancel the task, it ends as cancelled.\n'
 	'id, token: as acquire() returned them.\n'
 	'delay: the task is due again after this time, 0 to 36525 days. In an ordered queue it holds its group until then.\n'
+	'after: the task waits until each of these tasks has ended, however they do, as in submit(); the delay counts from then. So a '
+	'worker can submit tasks, release its own after them, and read results() when it gets it again. In an ordered queue it does not '
+	'hold its group meanwhile.\n'
 	'Returns false if the lease is lost.\n'
-	'Errors: TQ004 bad argument; TQ007 no privilege work on the queue; 25006 on a standby or in a read-only transaction.';
+	'Errors: TQ004 bad argument, or tasks could wait for each other in a circle; TQ007 no privilege work on the queue; 25006 on a '
+	'standby or in a read-only transaction.';
 
 create function taskq.decline(id bigint, token bigint, delay interval default '1 min', times int default 10, error text default null)
 returns taskq.state
@@ -246,11 +257,22 @@ comment on function taskq.cancel_many is
 	'Returns the ids for which cancel() would return true, in ascending order, each once.\n'
 	'Errors: TQ004 bad argument; 25006 on a standby or in a read-only transaction.';
 
+create function taskq.add_prerequisites(id bigint, after bigint[]) returns int
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_add_prerequisites';
+comment on function taskq.add_prerequisites is
+	E'Lets a task that waits for others wait for more. A task that is one of them can so add others while it runs.\n'
+	'id: the id of the task that waits, since submit() or release() with after. after_failure stays.\n'
+	'after: tasks for which it waits, too, as in submit().\n'
+	'Returns how many were added: not those for which it waited already, nor those that have ended and need not be waited for.\n'
+	'Errors: TQ004 bad argument, or a task of after that waits itself; TQ009 the task does not wait, or does not wait any more, or '
+	'is not known, or is of a queue on which the caller has neither the privilege submit nor control; 25006 on a standby or in a '
+	'read-only transaction.';
+
 create function taskq.reschedule(id bigint, run_at timestamptz default null, priority int default null) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_reschedule';
 comment on function taskq.reschedule is
 	E'Changes when a pending task is due, also one that waits for its next attempt. Its id, key, attempts, age and '
-	'Idempotency-Key stay. A pause of the queue and limits of an endpoint still hold.\n'
+	'Idempotency-Key stay. A pause of the queue and limits of an endpoint still hold. A task that waits for others goes on waiting.\n'
 	'id: the id of the task.\n'
 	'run_at: the task is not due before this time. A time in the past is now. Default: now.\n'
 	'priority: -16 (first) to 15 (last), 0 in an ordered queue. Default: as it was.\n'

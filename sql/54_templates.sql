@@ -11,8 +11,8 @@ comment on function taskq.submit_template is
 	'8192 bytes as text.\n'
 	'task: has the key queue, for submit(), topic, for publish(), or one of url and endpoint, for submit_http(). The other keys '
 	'are the arguments of that function, except run_at: strings, whole numbers, and intervals as strings; payload is any JSON, '
-	'headers an object, body a string. on_duplicate is keep or replace. With topic only payload, kind, key, group_key and '
-	'trace are possible.\n'
+	'headers an object, body a string, after an array of ids. on_duplicate is keep or replace. With topic only payload, kind, key, '
+	'group_key and trace are possible.\n'
 	'Returns the id of the task; NULL for a topic, which may have several tasks or none.\n'
 	'Errors: those of submit(), publish() and submit_http(); TQ004 also for a key that does not belong there or has another '
 	'type, and for no target or two; TQ009 for the key call, which is reserved.';

@@ -20,10 +20,16 @@ create trigger taskq_written after insert or update or delete or truncate on tas
 for each statement execute function taskq_private.written();
 create trigger taskq_written after insert or update or delete or truncate on taskq_private.lease
 for each statement execute function taskq_private.written();
+create trigger taskq_written after insert or update or delete or truncate on taskq_private.waiting
+for each statement execute function taskq_private.written();
+create trigger taskq_written after insert or update or delete or truncate on taskq_private.prerequisite
+for each statement execute function taskq_private.written();
+alter table taskq_private.waiting enable always trigger taskq_written;
+alter table taskq_private.prerequisite enable always trigger taskq_written;
 alter table taskq_private.task enable always trigger taskq_written;
 alter table taskq_private.lease enable always trigger taskq_written;
 
--- The next four functions run one pass: see src/life/pass.c.  max_ms: how long the pass may
+-- The next five functions run one pass: see src/life/pass.c.  max_ms: how long the pass may
 -- take; NULL: only a number of rows limits it.
 
 -- Ends attempts whose lease has run out.
@@ -33,6 +39,11 @@ language c volatile as 'MODULE_PATHNAME', 'taskq_take_back_leases';
 -- Ends tasks that were not started in time.
 create function taskq_private.expire_starts(max_ms int default null) returns bigint
 language c volatile as 'MODULE_PATHNAME', 'taskq_expire_starts';
+
+-- Looks at tasks that wait for others, and lets those become due that need not wait any more: see
+-- src/life/look.c.
+create function taskq_private.look_at_waiting(max_ms int default null) returns bigint
+language c volatile as 'MODULE_PATHNAME', 'taskq_look_at_waiting';
 
 -- Ends the tasks of queues that were dropped: see src/life/empty.c.
 create function taskq_private.empty_queues(max_ms int default null) returns bigint

@@ -16,7 +16,7 @@ create table taskq_private.schedule (
 	timezone text not null,
 	starts timestamptz,
 	ends timestamptz,
-	overlap text not null constraint schedule_overlap check (overlap in ('skip', 'replace', 'allow')),
+	overlap text not null constraint schedule_overlap check (overlap in ('skip', 'queue', 'replace', 'allow')),
 	missed text not null constraint schedule_missed check (missed in ('skip', 'once', 'all')),
 	missed_within interval not null,
 	jitter interval not null,
@@ -174,8 +174,9 @@ as $$
 	select case
 		when jsonb_typeof(s.task) is distinct from 'object' then 'task must be a JSON object'
 		when s.task ? 'key' then 'the template of a schedule has no "key"'
+		when s.task ? 'after' then 'the template of a schedule has no "after"'
 		when s.ends <= s.starts then 'ends must be later than starts'
-		when s.overlap not in ('skip', 'queue', 'replace', 'allow') then 'overlap must be skip, replace or allow'
+		when s.overlap not in ('skip', 'queue', 'replace', 'allow') then 'overlap must be skip, queue, replace or allow'
 		when s.missed not in ('skip', 'once', 'all') then 'missed must be skip, once or all'
 		when s.jitter > interval '1 hour' then 'jitter must be at most 1 hour'
 		when s.jitter > interval '0' and s.task ? 'topic' then 'a schedule that publishes to a topic has no jitter'
@@ -226,9 +227,6 @@ begin
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong, detail = 'No schedule was declared or changed.',
 			hint = 'See the comment of taskq.schedule().';
-	elsif s.overlap = 'queue' then
-		raise exception using errcode = 'TQ009', message = 'overlap => ''queue'' is not possible yet',
-			detail = 'It needs tasks that wait for other tasks.', hint = 'Choose skip, replace or allow.';
 	end if;
 	s.timezone := taskq_private.check_times(cron, every, timezone, starts, ends);
 	loop
@@ -280,7 +278,7 @@ comment on function taskq.schedule is
 	'another definition under the same name changes the schedule. A change of cron, every, timezone, starts or ends '
 	'computes the next time from now.\n'
 	'schedule: its name, 1 to 57 bytes.\n'
-	'task: a template, see submit_template(). It must not have a key: the task gets the key NAME@TIME, such as '
+	'task: a template, see submit_template(). It must not have a key, nor after: the task gets the key NAME@TIME, such as '
 	'nightly@2027-03-14T07:00:00Z.\n'
 	'cron: minute, hour, day of month, month, day of week; or six fields with the second first; or @hourly, @daily, '
 	'@midnight, @weekly, @monthly, @yearly, @annually. If neither field of days begins with *, a day that fits one of them '
@@ -291,15 +289,14 @@ comment on function taskq.schedule is
 	'that occurs twice, the first is taken. A cron expression whose hour begins with * means each instant that fits.\n'
 	'starts, ends: no time is before starts, and none at or after ends. With every, starts is the first time; without it '
 	'the first time is one interval from now.\n'
-	'overlap: if the task of the last firing is still live, skip submits none, replace cancels it and submits, allow '
-	'submits.\n'
+	'overlap: if the task of the last firing is still live, skip submits none, queue submits one that waits until that one has '
+	'ended, replace cancels it and submits, allow submits.\n'
 	'missed: of times that have passed while nothing could fire, skip makes up none, once the latest, all each of them.\n'
 	'missed_within: times that are longer ago are not made up, 0 to 36525 days.\n'
 	'jitter: the task is due up to so long after its time, 0 to 1 hour; always the same for the same time.\n'
 	'The schedule belongs to the role that declared it first, with whose privileges the tasks are submitted.\n'
 	'Errors: TQ001 unknown queue; TQ004 bad argument or template, or a cron expression that does not come true within 40 '
-	'years; TQ005 queue of another mode; TQ007 no privilege submit on the queue, or the schedule is another role''s; TQ009 '
-	'overlap queue, which is not possible yet.';
+	'years; TQ005 queue of another mode; TQ007 no privilege submit on the queue, or the schedule is another role''s.';
 
 -- Locks and returns a schedule, for a change by the caller.
 create function taskq_private.own_schedule(schedule text, caller oid) returns taskq_private.schedule
@@ -406,9 +403,10 @@ begin
 end
 $$;
 
--- Submits the task of one time, with the rights of the owner.  Returns its id; of a message for a topic
--- NULL, because it has several tasks.
-create function taskq_private.submit_firing(s taskq_private.schedule, run_at timestamptz, jitter interval) returns bigint
+-- Submits the task of one time, with the rights of the owner; after: it waits for that task.  Returns
+-- its id; of a message for a topic NULL, because it has several tasks.
+create function taskq_private.submit_firing(s taskq_private.schedule, run_at timestamptz, jitter interval, after bigint)
+returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -421,8 +419,25 @@ begin
 			detail = 'Its tasks are submitted with the rights of that role.',
 			hint = 'A member of taskq_admin can take the schedule over with taskq.schedule(), or drop it with taskq.unschedule().';
 	end if;
-	id := taskq_private.submit_as(taskq_private.firing(s.name, s.task, run_at, jitter), s.owner_oid);
+	id := taskq_private.submit_as(taskq_private.firing(s.name, s.task, run_at, jitter)
+		|| case when after is null then '{}' else jsonb_build_object('after', jsonb_build_array(after), 'after_failure', 'run') end,
+		s.owner_oid);
 	return case when not s.task ? 'topic' then id end;
+end
+$$;
+
+-- The same; it waits for the task of the last firing, unless that ends at this moment and is not kept.
+create function taskq_private.queue_firing(s taskq_private.schedule, run_at timestamptz) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return taskq_private.submit_firing(s, run_at, s.jitter, s.last_task);
+exception when sqlstate 'TQ004' then
+	if taskq_private.is_live(s.last_task) then
+		raise;
+	end if;
+	return taskq_private.submit_firing(s, run_at, s.jitter, null);
 end
 $$;
 
@@ -447,7 +462,8 @@ begin
 		if live and s.overlap = 'replace' then
 			perform taskq.cancel(s.last_task, format('replaced by the next task of schedule "%s"', s.name));
 		end if;
-		task_id := taskq_private.submit_firing(s, run_at, s.jitter);
+		task_id := case when live and s.overlap = 'queue' then taskq_private.queue_firing(s, run_at)
+			else taskq_private.submit_firing(s, run_at, s.jitter, null) end;
 		outcome := 'submitted';
 	exception
 		when lock_not_available or deadlock_detected then
@@ -669,7 +685,7 @@ as $$
 declare
 	s taskq_private.schedule%rowtype := taskq_private.own_schedule(schedule, caller);
 	run_at constant timestamptz := clock_timestamp();
-	id constant bigint := taskq_private.submit_firing(s, run_at, interval '0');
+	id constant bigint := taskq_private.submit_firing(s, run_at, interval '0', null);
 begin
 	perform taskq_private.log_run(s.name, run_at, 'submitted', id, null);
 	update taskq_private.schedule t set last_task = coalesce(id, t.last_task) where t.name = s.name;

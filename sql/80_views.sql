@@ -4,7 +4,8 @@
 create view taskq.tasks with (security_barrier) as
 	select t.id, q.name as queue, t.key, t.kind,
 		case when l.id is null then 'pending' else 'running' end::taskq.state as state,
-		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at,
+		t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts,
+		case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end as run_at,
 		t.submitted_at, l.started_at, null::timestamptz as ended_at, l.lease_until, l.worker,
 		coalesce(l.cancel_requested, false) as cancel_requested, l.fraction, l.message, t.method, t.url, t.payload,
 		null::jsonb as result,
@@ -17,7 +18,8 @@ create view taskq.tasks with (security_barrier) as
 	where taskq_private.visible(q.name)
 	union all
 	-- Tasks of a dropped queue are cancelled, and become history soon.
-	select t.id, d.name, t.key, t.kind, 'cancelled', t.priority, coalesce(l.attempt, t.attempt), t.max_attempts, t.run_at,
+	select t.id, d.name, t.key, t.kind, 'cancelled', t.priority, coalesce(l.attempt, t.attempt), t.max_attempts,
+		case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end,
 		t.submitted_at, l.started_at, d.dropped_at, null, l.worker, false, null, null, t.method, t.url, t.payload, null, 'queue dropped',
 		taskq_private.shown_headers(t.headers), t.body, t.origin, t.group_key, t.trace
 	from taskq_private.dropped_queue d
@@ -34,7 +36,8 @@ comment on view taskq.tasks is
 	E'One row for each task, live or ended, of the queues that the caller may view. Ended tasks are removed after the '
 	'keep_finished or keep_dead of their queue: see create_queue().\n'
 	'attempt: the number of the current or the last attempt.\n'
-	'run_at: in an ordered queue the place of the task in its group; one that failed or was released is due later.\n'
+	'run_at: in an ordered queue the place of the task in its group; one that failed or was released is due later. NULL while the task '
+	'waits for others: see dependencies.\n'
 	'error: of the last failed attempt; of a cancelled or expired task the reason; NULL for a finished task.\n'
 	'lease_until, cancel_requested, fraction, message: of a running task. fraction and message are what progress() told.\n'
 	'method, url: of a push task. url is what was submitted, NULL for the url of the queue, and a path for an endpoint; of a '
@@ -43,6 +46,17 @@ comment on view taskq.tasks is
 	'are not shown: those with auth, cookie, token, secret, passw, key, sign, credential or session in their name.\n'
 	'origin: who submitted the task, if its queue has keep_origin: role, session_role (if it is another one), application, '
 	'address (not for a Unix socket), pid.';
+
+create view taskq.dependencies with (security_barrier) as
+	select p.task_id, p.dependent, case when not exists (select from taskq_private.task l where l.id = p.task_id) then p.state end as state
+	from taskq_private.prerequisite p
+		join taskq_private.task t on t.id = p.dependent
+		join taskq_private.all_queues q on q.id = t.queue_id
+	where taskq_private.visible(q.name);
+comment on view taskq.dependencies is
+	E'One row for each task for which a task of a queue still waits that the caller may view: see after of submit().\n'
+	'task_id: it has to end first. dependent: the task that waits.\n'
+	'state: how task_id has ended, if not finished: see after_failure. NULL: it is live.';
 
 -- The error of the last failed attempt of a live task.
 create function taskq_private.last_error(id bigint) returns text
@@ -69,7 +83,8 @@ as $$
 	with known as (
 		(select t.id, coalesce(d.name, q.name) as queue, t.key, t.kind,
 			case when d.id is not null then 'cancelled' when l.id is null then 'pending' else 'running' end::taskq.state as state,
-			t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts, t.run_at, t.submitted_at,
+			t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts,
+			case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end as run_at, t.submitted_at,
 			l.started_at, d.dropped_at as ended_at, l.worker, t.payload,
 			case when d.id is not null then 'queue dropped' end as error, null::jsonb as attempts, d.id is null as live,
 			t.group_key, t.trace

@@ -18,6 +18,7 @@
 #include "hints/flow.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
+#include "hints/looks.h"
 #include "hints/tallies.h"
 #include "hints/wakeup.h"
 #include "life/health.h"
@@ -53,6 +54,7 @@ static HintTable *const tables[] = {
 	&endpoints_table,
 	&failures_table,
 	&requests_table,
+	&looks_table,
 };
 
 /* Its other parts. */

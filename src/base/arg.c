@@ -314,16 +314,16 @@ bigint_array(ArrayType *array, const char *name, int *count)
 }
 
 int
-arg_ids(FunctionCallInfo fcinfo, int n, int64 **ids)
+arg_ids(FunctionCallInfo fcinfo, int n, const char *name, int64 **ids)
 {
 	int count;
 
-	require_argument(fcinfo, n, "ids");
-	*ids = bigint_array(PG_GETARG_ARRAYTYPE_P(n), "ids", &count);
+	require_argument(fcinfo, n, name);
+	*ids = bigint_array(PG_GETARG_ARRAYTYPE_P(n), name, &count);
 	if (count > TASKQ_MAX_SUBMIT)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
-				 errmsg("ids has too many elements"),
+				 errmsg("%s has too many elements", name),
 				 errdetail("It has %d; at most %d are allowed.", count, TASKQ_MAX_SUBMIT),
 				 errhint("Call it several times.")));
 	return count;

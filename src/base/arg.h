@@ -93,7 +93,7 @@ extern void check_json(Datum value, const char *name);
  * Argument n: a bigint array without NULLs, of at most TASKQ_MAX_SUBMIT elements; TQ004.  Returns
  * its length; the ids stand in the argument.
  */
-extern int arg_ids(FunctionCallInfo fcinfo, int n, int64 **ids);
+extern int arg_ids(FunctionCallInfo fcinfo, int n, const char *name, int64 **ids);
 
 /* A bigint array of these ids; palloc'd. */
 extern ArrayType *array_of_ids(const int64 *ids, int count);

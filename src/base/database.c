@@ -40,6 +40,9 @@ init_slot(TaskqDatabase *db)
 	pg_atomic_init_u32(&db->asleep, 0);
 	pg_atomic_init_u32(&db->wants, WANT_LEASES);
 	pg_atomic_init_u64(&db->hints, 0);
+	pg_atomic_init_u32(&db->prerequisites, 1);
+	pg_atomic_init_u32(&db->none_at, 0);
+	pg_atomic_init_u32(&db->look_at_all, 1);
 	pg_atomic_init_u32(&db->sweeps, 0);
 	pg_atomic_init_u32(&db->uncounted, 0);
 	SpinLockInit(&db->token_lock);
@@ -99,6 +102,8 @@ database_forget(TaskqDatabase *db)
 	db->retry_at = 0;
 	pg_atomic_write_u32(&db->procno, TASKQ_NO_PROC);
 	pg_atomic_write_u32(&db->wants, WANT_LEASES);
+	pg_atomic_fetch_add_u32(&db->prerequisites, 1);
+	pg_atomic_write_u32(&db->look_at_all, 1);
 	db->next_token = db->token_end = 0;
 }
 

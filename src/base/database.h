@@ -48,7 +48,8 @@ typedef enum DatabaseWant
 	WANT_PROBE = 1 << 6,   /* the launcher checks whether the database needs an executor */
 	WANT_HISTORY = 1 << 7, /* the database was armed: the executor makes tables of history */
 	WANT_EMPTY = 1 << 8,   /* a queue was dropped: the executor ends its tasks */
-	WANT_FIRING = 1 << 9   /* a schedule was changed: the executor looks when it fires next */
+	WANT_FIRING = 1 << 9,  /* a schedule was changed: the executor looks when it fires next */
+	WANT_LOOKS = 1 << 10   /* tasks that wait for others may have become due: see looks.c */
 } DatabaseWant;
 
 /*
@@ -77,6 +78,10 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 asleep; /* the executor does not poll: see quiet.c */
 	pg_atomic_uint32 wants;  /* bits of DatabaseWant */
 	pg_atomic_uint64 hints;  /* see database_hints_changed(); only ever counts up */
+
+	pg_atomic_uint32 prerequisites; /* how often some were added: see looks.c */
+	pg_atomic_uint32 none_at;       /* this number when there were none */
+	pg_atomic_uint32 look_at_all;   /* all tasks that wait are to be looked at */
 
 	pg_atomic_uint32 sweeps;    /* how often all lines of groups were to be read again */
 	pg_atomic_uint32 uncounted; /* how often the leases were to be counted before more are given */

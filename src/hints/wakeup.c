@@ -33,6 +33,7 @@
 #include "hints/flow.h"
 #include "hints/lanes.h"
 #include "hints/leases.h"
+#include "hints/looks.h"
 #include "hints/wakeup.h"
 
 #define TOPIC_NONE UINT64CONST(0)
@@ -303,6 +304,7 @@ tell(bool committed)
 		counts_anew();
 		leases_unknown();
 		flow_sweep(rows_came);
+		looks_at_all();
 	}
 	if (wanted != 0)
 	{

@@ -35,6 +35,7 @@
 #include "life/expire.h"
 #include "life/finish.h"
 #include "life/lease.h"
+#include "life/look.h"
 #include "life/turns.h"
 #include "tables/attached.h"
 #include "tables/backlog.h"
@@ -93,7 +94,8 @@ executor_runs(void)
 
 /*
  * An executor takes back leases that have run out, ends tasks that were not started in time or
- * whose queue was dropped, and looks for tasks that no session has offered.  If no executor is
+ * whose queue was dropped, and looks at tasks that wait for others, and for tasks that no session
+ * has offered.  If no executor is
  * known to run, the sessions that acquire tasks do this work: once a second, or with each call
  * while a pass leaves work to do.
  */
@@ -108,6 +110,7 @@ expire_if_time(void)
 		return;
 	more = expire_some();
 	more = empty_some() || more;
+	more = look_some() || more;
 	last = more ? 0 : now;
 	sweep_if_wanted();
 }

@@ -220,7 +220,7 @@ taskq_cancel_many(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	text *reason = arg_error(fcinfo, 1);
 	int64 *ids;
-	int count = arg_ids(fcinfo, 0, &ids);
+	int count = arg_ids(fcinfo, 0, "ids", &ids);
 	CancelItem *items = palloc0_array(CancelItem, count);
 	CancelItem **found = palloc_array(CancelItem *, count);
 	int nfound;

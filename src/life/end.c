@@ -18,6 +18,7 @@
 #include "life/end.h"
 #include "life/follow_up.h"
 #include "life/history.h"
+#include "life/prerequisites.h"
 #include "tables/attached.h"
 #include "tables/dropped.h"
 #include "tables/key.h"
@@ -94,6 +95,8 @@ remove_task(HotRelation *tasks, const Row *task, const Row *lease, TaskState sta
 {
 	if (lease != NULL)
 		delete_task(tasks, task);
+	else
+		prerequisites_drop(task);
 	if (state != STATE_EXPIRED)
 		start_limit_drop(task); /* otherwise expire.c removes it */
 	key_let_go(ROW_INT32(task, TASK_QUEUE_ID), queue != NULL ? queue->keep_key_us : 0, task);
@@ -118,6 +121,7 @@ task_end_in(EndBatch *batch, const Row *task, const Row *lease, const Ending *ho
 	history_add(batch->history, task, lease, &ending, &keeping);
 	follow_ups_collect(&batch->follow_ups, task, lease, &ending, &keeping);
 	remove_task(batch->tasks, task, lease, ending.state, queue);
+	prerequisites_tell_end(ROW_INT64(task, TASK_ID), ending.state);
 	counts_ended(queue_id, ending.state);
 	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
 }

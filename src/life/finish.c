@@ -32,6 +32,7 @@
 #include "life/history.h"
 #include "life/lease.h"
 #include "life/pending.h"
+#include "life/prerequisites.h"
 #include "tables/append.h"
 #include "tables/backlog.h"
 #include "tables/queue.h"
@@ -190,13 +191,12 @@ set_due(Row *task, TimestampTz due)
 	task->nulls[TASK_RETRY_AT] = true;
 }
 
-/* Makes the task of a lease pending again, due at that time, with that many attempts used up. */
+/* Makes the task of a lease pending again, as its row says, with that many attempts used up. */
 static void
-make_pending(Row *task, const Row *lease, TimestampTz due, int32 attempts)
+write_pending(Row *task, const Row *lease, int32 attempts)
 {
 	HotRelation r;
 
-	set_due(task, due);
 	task->values[TASK_ATTEMPT] = Int32GetDatum(attempts);
 	start_limit_drop(task);
 	task->nulls[TASK_START_BY] = true; /* it has started */
@@ -208,6 +208,27 @@ make_pending(Row *task, const Row *lease, TimestampTz due, int32 attempts)
 			 ROW_INT64(task, TASK_ID));
 	hot_close(&r);
 	pending_made(task);
+}
+
+/* The same, due at that time. */
+static void
+make_pending(Row *task, const Row *lease, TimestampTz due, int32 attempts)
+{
+	set_due(task, due);
+	write_pending(task, lease, attempts);
+}
+
+/* The same, due so long after the others have ended. */
+static void
+make_wait(Row *task, const Row *lease, int64 delay_us, const Prerequisites *after)
+{
+	int64 id = ROW_INT64(task, TASK_ID);
+	WaitTerms terms = {.delay_us = delay_us, .start_within_us = -1};
+
+	prerequisites_make_wait(task);
+	write_pending(task, lease, ROW_INT32(task, TASK_ATTEMPT));
+	prerequisites_insert(id, &terms, after);
+	prerequisites_refuse_circle(id, after);
 }
 
 static void
@@ -362,7 +383,7 @@ task_lost(const Row *lease)
 }
 
 void
-task_release(const Row *lease, int64 delay_us)
+task_release(const Row *lease, int64 delay_us, const Prerequisites *after)
 {
 	Row task;
 
@@ -373,6 +394,8 @@ task_release(const Row *lease, int64 delay_us)
 		tally(&task, lease, NULL, NULL);
 		end_cancelled(&task, lease, NULL);
 	}
+	else if (after != NULL && after->count > 0)
+		make_wait(&task, lease, delay_us, after);
 	else
 		make_pending(&task, lease, GetCurrentTimestamp() + delay_us,
 					 ROW_INT32(&task, TASK_ATTEMPT));
@@ -492,12 +515,14 @@ taskq_release(PG_FUNCTION_ARGS)
 	int64 id = arg_id(fcinfo, 0, "id");
 	int64 token = arg_id(fcinfo, 1, "token");
 	int64 delay_us = arg_interval_us(fcinfo, 2, "delay", 0, RANGE_DELAY);
+	const Prerequisites *after;
 	Row lease;
 
 	client_call("taskq.release()");
+	after = arg_prerequisites(fcinfo, 3, -1);
 	if (!lease_take_own(id, token, &lease))
 		PG_RETURN_BOOL(false);
-	task_release(&lease, delay_us);
+	task_release(&lease, delay_us, after);
 	PG_RETURN_BOOL(true);
 }
 

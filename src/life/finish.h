@@ -8,6 +8,7 @@
 #define TASKQ_FINISH_H
 
 #include "life/history.h"
+#include "life/prerequisites.h"
 
 #define CANCELLED "cancelled" /* class of a request that was given up */
 
@@ -37,8 +38,11 @@ extern void tasks_finish(const Finish *finishes, int count);
 /* Returns the new state: pending again, dead, or cancelled if a session had asked for that. */
 extern TaskState task_fail(const Row *lease, const Failure *failure);
 
-/* Makes the task pending again, due after the delay; the attempt is not used up. */
-extern void task_release(const Row *lease, int64 delay_us);
+/*
+ * Makes the task pending again, due after the delay, and once all tasks of "after", which may be
+ * NULL, have ended; the attempt is not used up.
+ */
+extern void task_release(const Row *lease, int64 delay_us, const Prerequisites *after);
 
 /* Ends the attempt because its lease was lost; the attempt is used up. */
 extern TaskState task_lost(const Row *lease);

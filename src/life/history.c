@@ -24,6 +24,7 @@
 #include "life/history.h"
 #include "life/kept.h"
 #include "tables/append.h"
+#include "tables/backlog.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 #include "tables/state.h"
@@ -179,7 +180,7 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 	put_from(h, HIST_ATTEMPT, task, TASK_ATTEMPT);
 	put_from(h, HIST_MAX_ATTEMPTS, task, TASK_MAX_ATTEMPTS);
 	put_from(h, HIST_SUBMITTED_AT, task, TASK_SUBMITTED_AT);
-	put_from(h, HIST_RUN_AT, task, TASK_RUN_AT);
+	put_from(h, HIST_RUN_AT, task, task_waits(task) ? TASK_RETRY_AT : TASK_RUN_AT);
 	put_from(h, HIST_KEY, task, TASK_KEY);
 	put_from(h, HIST_GROUP_KEY, task, TASK_GROUP_KEY);
 	put_from(h, HIST_TRACE, task, TASK_TRACE);

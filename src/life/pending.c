@@ -143,6 +143,8 @@ pending_taken(Backlog *b, const Row *task)
 	const Queue *queue;
 	Candidate c = candidate_of(task);
 
+	if (task_waits(task))
+		return; /* no session would claim it */
 	if (task->nulls[TASK_GROUP_ID])
 	{
 		dispatch_taken(b->task.heap, queue_id, &c);
@@ -217,12 +219,18 @@ wake_processes(const Row *task)
 		wakeup_arrival_at_commit(ROW_INT32(task, TASK_QUEUE_ID));
 }
 
+/* One that waits for others is offered when it need not wait any more. */
 static void
 made(const HotRelation *tasks, const Row *task)
 {
 	Candidate c = candidate_of(task);
 
 	counts_pending(ROW_INT32(task, TASK_QUEUE_ID), 1);
+	if (task_waits(task))
+	{
+		CommandCounterIncrement();
+		return;
+	}
 	if (task->nulls[TASK_GROUP_ID])
 		dispatch_inserted(tasks->heap, ROW_INT32(task, TASK_QUEUE_ID), &c);
 	else

@@ -5,6 +5,8 @@
  * A pending task may be claimed at any moment.  So its row is deleted and inserted anew, in one
  * transaction: the deletion keeps it from being claimed, as the end of a task does.  The attempts,
  * the submission time and with it the Idempotency-Key, and the key stay as they are.
+ *
+ * A task that waits for others goes on waiting; the time is that before which it is not due then.
  */
 #include "postgres.h"
 
@@ -47,6 +49,13 @@ check_start(const Row *task, TimestampTz now)
 				 errhint("Pass an earlier run_at, or cancel the task.")));
 }
 
+static void
+set_time(Row *task, TimestampTz run_at)
+{
+	row_set(task, TASK_RUN_AT, TimestampTzGetDatum(run_at));
+	task->nulls[TASK_RETRY_AT] = true;
+}
+
 PG_FUNCTION_INFO_V1(taskq_reschedule);
 Datum
 taskq_reschedule(PG_FUNCTION_ARGS)
@@ -60,8 +69,10 @@ taskq_reschedule(PG_FUNCTION_ARGS)
 	client_call("taskq.reschedule()");
 	if (!may_reschedule(id, priority) || pending_take(id, true, &task) != ROW_DONE)
 		PG_RETURN_BOOL(false);
-	row_set(&task, TASK_RUN_AT, TimestampTzGetDatum(run_at));
-	task.nulls[TASK_RETRY_AT] = true;
+	if (task_waits(&task))
+		row_set(&task, TASK_RETRY_AT, TimestampTzGetDatum(run_at));
+	else
+		set_time(&task, run_at);
 	if (!PG_ARGISNULL(2))
 		row_set(&task, TASK_PRIORITY, Int16GetDatum(priority));
 	check_start(&task, now);

@@ -146,7 +146,7 @@ taskq_results(PG_FUNCTION_ARGS)
 {
 	Results r = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	int64 *ids;
-	int count = arg_ids(fcinfo, 0, &ids);
+	int count = arg_ids(fcinfo, 0, "ids", &ids);
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (; r.before < count; r.before += IDS_AT_ONCE)

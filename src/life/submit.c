@@ -37,6 +37,8 @@
 #include "tables/rows.h"
 #include "tables/start_limit.h"
 
+#define MAX_PREREQUISITES 1000000 /* of all tasks of a call together */
+
 static const SubmitArguments submit_args = {
 	.key = 2,
 	.priority = 3,
@@ -54,6 +56,8 @@ static const SubmitArguments submit_args = {
 	.unique_for = 15,
 	.max_wait = 16,
 	.trace = 17,
+	.after = 18,
+	.after_failure = 19,
 };
 
 /* keys, run_ats and group_keys are arrays. */
@@ -74,19 +78,14 @@ static const SubmitArguments submit_many_args = {
 	.unique_for = -1,
 	.max_wait = -1,
 	.trace = 15,
+	.after = 16,
+	.after_failure = 17,
 };
 
 static Statement select_policy = {
 	"select p.max_attempts from taskq_private.all_retry_policies p where p.name = $1",
 	1,
 	{TEXTOID},
-	NULL,
-};
-
-static Statement insert_start_limit = {
-	"insert into taskq_private.start_limit (start_by, id) values ($1, $2)",
-	2,
-	{TIMESTAMPTZOID, INT8OID},
 	NULL,
 };
 
@@ -247,6 +246,10 @@ submission_init(Submission *s, FunctionCallInfo fcinfo, const SubmitArguments *a
 	s->unique_us = arg_if_any_us(fcinfo, args->unique_for, "unique_for");
 	s->max_wait_us = arg_if_any_us(fcinfo, args->max_wait, "max_wait");
 	limit_wait(s, now);
+	s->wait.delay_us = arg_interval_us(fcinfo, args->delay, "delay", 0, RANGE_DELAY);
+	s->wait.start_within_us =
+		arg_interval_us(fcinfo, args->start_within, "start_within", -1, RANGE_START_LIMIT);
+	s->after = arg_prerequisites(fcinfo, args->after, args->after_failure);
 }
 
 void
@@ -293,20 +296,29 @@ submission_set_content(Submission *s, int column, Datum value, bool isnull, cons
 
 /* ---- placing ----------------------------------------------------------------- */
 
-static void
-limit_start(const Row *task)
+static bool
+waits(const Submission *s)
 {
-	Datum values[2] = {task->values[TASK_START_BY], task->values[TASK_ID]};
-
-	if (!task->nulls[TASK_START_BY])
-		(void) sql_as_owner(&insert_start_limit, values, NULL, NULL, NULL, 0);
+	return s->after != NULL && s->after->count > 0;
 }
 
+/* The delay of a task that waits counts from the end of that. */
 static void
-insert_task(Row *task)
+insert_task(Submission *s)
 {
+	Row *task = &s->task;
+
+	if (!waits(s))
+	{
+		pending_insert(task);
+		start_limit_insert(task);
+		return;
+	}
+	row_set(task, TASK_RUN_AT,
+			TimestampTzGetDatum(ROW_TIME(task, TASK_RUN_AT) - s->wait.delay_us));
+	prerequisites_make_wait(task);
 	pending_insert(task);
-	limit_start(task);
+	prerequisites_insert(ROW_INT64(task, TASK_ID), &s->wait, s->after);
 }
 
 /* What the submit wants of its key. */
@@ -356,11 +368,14 @@ replace_pending(Submission *s, text *key, int64 id)
 	if (pending_take(id, true, &old) != ROW_DONE)
 		return false;
 	start_limit_drop(&old);
+	prerequisites_drop(&old);
 	if (ROW_INT32(&old, TASK_ATTEMPT) > 0)
 		(void) sql_as_owner(&delete_attempts, &old.values[TASK_ID], NULL, NULL, NULL, 0);
 	row_set(task, TASK_ID, Int64GetDatum(id));
 	renew_key(s, key, &old);
-	insert_task(task);
+	insert_task(s);
+	if (waits(s))
+		prerequisites_refuse_circle(id, s->after);
 	return true;
 }
 
@@ -410,6 +425,16 @@ refuse_without_key(const char *argument)
 			 errhint("Pass a key, or leave out %s.", argument)));
 }
 
+static void
+refuse_max_wait(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+			 errmsg("max_wait and after cannot both be given"),
+			 errdetail("A task that waits for others is not due before they have ended."),
+			 errhint("Pass one of them.")));
+}
+
 void
 submission_check_priority(const Queue *queue, int32 priority)
 {
@@ -430,13 +455,16 @@ submission_check(const Submission *s)
 		refuse_without_key("unique_for");
 	if (s->key == NULL && s->max_wait_us >= 0)
 		refuse_without_key("max_wait");
+	if (s->after != NULL && s->max_wait_us >= 0)
+		refuse_max_wait();
 	submission_check_priority(s->queue, ROW_INT16(task, TASK_PRIORITY));
 	if (!task->nulls[TASK_START_BY] &&
 		ROW_TIME(task, TASK_START_BY) <= ROW_TIME(task, TASK_RUN_AT))
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
 				 errmsg("start_within is over before the task becomes due"),
-				 errdetail("It counts from the submission, so the task would always expire."),
+				 errdetail("It counts from the submission%s, so the task would always expire.",
+						   s->after != NULL ? ", or from the end of the last prerequisite" : ""),
 				 errhint("Pass a longer start_within, or an earlier run_at or delay.")));
 }
 
@@ -475,7 +503,7 @@ submission_place(Submission *s)
 			return other;
 		}
 	}
-	insert_task(&s->task);
+	insert_task(s);
 	counts_submitted(s->queue->id);
 	arming_arm_if_new();
 	last_made = id;
@@ -562,7 +590,9 @@ fault(FunctionCallInfo fcinfo)
 
 	if (queue == NULL)
 		return psprintf("queue \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	return queue_payload_fault(queue);
+	if (queue_payload_fault(queue) != NULL)
+		return queue_payload_fault(queue);
+	return prerequisites_fault(fcinfo, submit_args.after);
 }
 
 static bool
@@ -589,13 +619,15 @@ static const TemplateKey template_keys[] = {
 	{"unique_for", TEMPLATE_INTERVAL, 15, -1, NULL},
 	{"max_wait", TEMPLATE_INTERVAL, 16, -1, NULL},
 	{"trace", TEMPLATE_TEXT, 17, -1, NULL},
+	{"after", TEMPLATE_IDS, 18, -1, NULL},
+	{"after_failure", TEMPLATE_TEXT, 19, -1, NULL},
 };
 
 const TemplateTarget submit_to_queue = {
 	.name = "queue",
 	.keys = template_keys,
 	.nkeys = lengthof(template_keys),
-	.nargs = 18,
+	.nargs = 20,
 	.judge = judge,
 	.submit = submit,
 	.queue = queue_name,
@@ -663,6 +695,19 @@ compare_keys(const void *a, const void *b, void *arg)
 	return order != 0 ? order : x - y;
 }
 
+/* Each task waits for each of the tasks that after names. */
+static void
+check_number_of_prerequisites(const Submission *common, int count)
+{
+	if (common->after != NULL && (int64) common->after->count * count > MAX_PREREQUISITES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
+				 errmsg("too many tasks would wait for too many others"),
+				 errdetail("%d tasks would wait for %d each; the product must not exceed %d.",
+						   count, common->after->count, MAX_PREREQUISITES),
+				 errhint("Let one task wait for the others, and these for that one.")));
+}
+
 static int *
 order_of_placing(const Elements *keys, int count)
 {
@@ -727,6 +772,7 @@ taskq_submit_many(PG_FUNCTION_ARGS)
 	check_same_length(&group_keys, "group_keys", payloads.count);
 	if (run_ats.count >= 0 && !PG_ARGISNULL(submit_many_args.delay))
 		two_times();
+	check_number_of_prerequisites(&common, payloads.count);
 
 	order = order_of_placing(&keys, payloads.count);
 	ids = palloc_array(int64, payloads.count);

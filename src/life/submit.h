@@ -6,6 +6,7 @@
 #define TASKQ_SUBMIT_H
 
 #include "fmgr.h"
+#include "life/prerequisites.h"
 #include "life/template.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
@@ -32,6 +33,8 @@ typedef struct SubmitArguments
 	int unique_for;
 	int max_wait;
 	int trace;
+	int after;
+	int after_failure;
 } SubmitArguments;
 
 typedef enum OnDuplicate
@@ -46,10 +49,12 @@ typedef struct Submission
 {
 	const Queue *queue;
 	OnDuplicate on_duplicate;
-	text *key;         /* or NULL */
-	text *group_key;   /* or NULL */
-	int64 unique_us;   /* unique_for; -1: none */
-	int64 max_wait_us; /* -1: none */
+	text *key;                  /* or NULL */
+	text *group_key;            /* or NULL */
+	int64 unique_us;            /* unique_for; -1: none */
+	int64 max_wait_us;          /* -1: none */
+	const Prerequisites *after; /* NULL: it waits for no other task */
+	WaitTerms wait;
 	Row task;
 } Submission;
 
@@ -68,8 +73,8 @@ extern TimestampTz not_before(TimestampTz at, TimestampTz now);
 extern void submission_set_origin(Submission *s, Datum origin);
 
 /*
- * TQ004 if the task would expire before it is due, if it has a priority in an ordered queue, or if
- * it lacks a key that unique_for or max_wait needs.
+ * TQ004 if the task would expire before it is due, if it has a priority in an ordered queue, if it
+ * lacks a key that unique_for or max_wait needs, or if it has max_wait and waits for others.
  */
 extern void submission_check(const Submission *s);
 

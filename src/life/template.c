@@ -22,6 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "base/arg.h"
 #include "base/errors.h"
 #include "base/jsontext.h"
 #include "life/template.h"
@@ -112,9 +113,51 @@ interval_of(const TemplateKey *key, const JsonbValue *value)
 	return interval;
 }
 
+/* NaN and infinity are no numbers of JSON. */
+static int64
+id_of(const TemplateKey *key, const JsonbValue *value)
+{
+	Numeric number;
+	Datum whole;
+
+	if (value->type != jbvNumeric)
+		refuse_key(key->name, "must be an array of ids");
+	number = value->val.numeric;
+	whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(number), Int32GetDatum(0));
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number), whole)) ||
+		!DatumGetBool(DirectFunctionCall2(numeric_le, DirectFunctionCall1(numeric_abs, whole),
+										  NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))))
+		refuse_key(key->name, "must be an array of ids");
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
+}
+
+static Datum
+ids_of(const TemplateKey *key, JsonbValue *value)
+{
+	Jsonb *array = JsonbValueToJsonb(value);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue element;
+	int64 *ids;
+	int count = 0;
+
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
+		refuse_key(key->name, "must be an array of ids");
+	ids = palloc_array(int64, JB_ROOT_COUNT(array) + 1);
+	it = JsonbIteratorInit(&array->root);
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM)
+			ids[count++] = id_of(key, &element);
+	}
+	return PointerGetDatum(array_of_ids(ids, count));
+}
+
 static void
 require_type(const TemplateKey *key, const JsonbValue *value)
 {
+	if (key->type == TEMPLATE_IDS)
+		return; /* ids_of() judges it */
 	if (key->type == TEMPLATE_INT && value->type != jbvNumeric)
 		refuse_key(key->name, "must be a number");
 	if (key->type != TEMPLATE_INT && key->type != TEMPLATE_JSON && value->type != jbvString)
@@ -133,6 +176,8 @@ argument_of(const TemplateKey *key, JsonbValue *value)
 			return Int32GetDatum(int_of(key, value));
 		case TEMPLATE_INTERVAL:
 			return interval_of(key, value);
+		case TEMPLATE_IDS:
+			return ids_of(key, value);
 		case TEMPLATE_TEXT:
 		case TEMPLATE_BYTEA:
 			break;

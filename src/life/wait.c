@@ -253,7 +253,7 @@ taskq_wait_all(PG_FUNCTION_ARGS)
 	Datum values[1];
 	bool nulls[1] = {false};
 
-	a.count = arg_ids(fcinfo, 0, &ids);
+	a.count = arg_ids(fcinfo, 0, "ids", &ids);
 	a.ids = ids;
 	require_free_transaction(fcinfo, "taskq.wait_all()");
 	if (a.count > 0 && !look_until(look_at_tasks, &a, timeout_us))

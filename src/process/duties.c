@@ -42,6 +42,7 @@ typedef struct Duty
 	bool always;     /* also called if nothing has changed since the last call */
 	uint32 wants;    /* of DatabaseWant: due at once if one of these is set */
 	int rest;        /* after its work, pause so many times the duration of the work */
+	int rest_ms;     /* and at least so long */
 
 	/* -------- */
 
@@ -62,6 +63,13 @@ static Duty duties[] = {
 	{.operation = {.name = "expire tasks"},
 	 .call = {.sql = "select taskq_private.expire_starts(5)"},
 	 .period_ms = PERIOD_POLL},
+	/* Of a batch each end asks for a look, so one look has to serve for many of them. */
+	{.operation = {.name = "look at tasks that wait for others"},
+	 .call = {.sql = "select taskq_private.look_at_waiting(5)"},
+	 .period_ms = PERIOD_POLL,
+	 .wants = WANT_LOOKS,
+	 .rest = 9,
+	 .rest_ms = 5},
 	{.operation = {.name = "empty dropped queues"},
 	 .call = {.sql = "select taskq_private.empty_queues(5)"},
 	 .period_ms = MINUTE_MS,
@@ -197,7 +205,7 @@ perform_duty(Duty *duty)
 	else if (!duty->working)
 	{
 		duty->asked = false;
-		duty->rests_until_at = now + duty->rest * (now - duty->began_at);
+		duty->rests_until_at = now + Max(duty->rest * (now - duty->began_at), duty->rest_ms);
 	}
 	/* Sends statistics that the server has held back so far. */
 	if (duty->period_ms == PERIOD_POLL && next_ms != 0)

@@ -427,7 +427,7 @@ taskq_push_release(PG_FUNCTION_ARGS)
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 		if (result != ROW_DONE)
 			continue;
-		task_release(&lease, delay_us);
+		task_release(&lease, delay_us, NULL);
 		endpoint_released(queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), ids[i]);
 	}
 	return (Datum) 0;

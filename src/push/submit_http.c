@@ -40,6 +40,8 @@ static const SubmitArguments submit_http_args = {
 	.unique_for = 21,
 	.max_wait = 22,
 	.trace = 23,
+	.after = 24,
+	.after_failure = 25,
 };
 
 #define ARG_URL      0
@@ -237,7 +239,7 @@ fault(FunctionCallInfo fcinfo)
 		return psprintf("queue \"%s\" is not an endpoint", queue->name);
 	if (queue->endpoint && PG_ARGISNULL(ARG_ENDPOINT))
 		return psprintf("queue \"%s\" is an endpoint", queue->name);
-	return NULL;
+	return prerequisites_fault(fcinfo, submit_http_args.after);
 }
 
 static bool
@@ -271,11 +273,13 @@ static const TemplateKey template_keys[] = {
 	{"unique_for", TEMPLATE_INTERVAL, 21, -1, NULL},
 	{"max_wait", TEMPLATE_INTERVAL, 22, -1, NULL},
 	{"trace", TEMPLATE_TEXT, 23, -1, NULL},
+	{"after", TEMPLATE_IDS, 24, -1, NULL},
+	{"after_failure", TEMPLATE_TEXT, 25, -1, NULL},
 };
 
 #define TARGET(key)                                                                        \
 	{                                                                                      \
-		.name = key, .keys = template_keys, .nkeys = lengthof(template_keys), .nargs = 24, \
+		.name = key, .keys = template_keys, .nkeys = lengthof(template_keys), .nargs = 26, \
 		.judge = judge, .submit = submit, .queue = queue_name, .fault = fault,             \
 		.takes_payload = takes_payload,                                                    \
 	}

@@ -116,6 +116,20 @@ static const Column start_limit_columns[] = {
 	{INT8OID, true},
 };
 
+static const Column prerequisite_columns[] = {
+	{INT8OID, true},
+	{INT8OID, true},
+	{InvalidOid, false},
+};
+
+static const Column waiting_columns[] = {
+	{INT8OID, true},
+	{TIMESTAMPTZOID, true},
+	{TEXTOID, true},
+	{INTERVALOID, false},
+	{INTERVALOID, false},
+};
+
 static const Column attempt_columns[] = {
 	{INT8OID, true},
 	{INT4OID, true},
@@ -194,6 +208,8 @@ static const Shape shapes[] = {
 	[TABLE_LEASE] = {"lease", COLUMNS(lease_columns), 1, NULL, false},
 	[TABLE_KEY] = {"key", COLUMNS(key_columns), 2, NULL, false},
 	[TABLE_START_LIMIT] = {"start_limit", COLUMNS(start_limit_columns), 1, NULL, false},
+	[TABLE_PREREQUISITE] = {"prerequisite", COLUMNS(prerequisite_columns), 2, NULL, false},
+	[TABLE_WAITING] = {"waiting", COLUMNS(waiting_columns), 1, NULL, false},
 	[TABLE_ATTEMPT] = {"attempt", COLUMNS(attempt_columns), 1, NULL, true},
 	[TABLE_HISTORY] = {"history_rest", COLUMNS(history_columns), 1, "history_priority", true},
 };

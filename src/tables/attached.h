@@ -14,6 +14,8 @@ typedef enum PrivateTable
 	TABLE_LEASE,
 	TABLE_KEY,
 	TABLE_START_LIMIT,
+	TABLE_PREREQUISITE,
+	TABLE_WAITING,
 	TABLE_ATTEMPT,
 	TABLE_HISTORY /* any table of the history */
 } PrivateTable;

@@ -44,6 +44,13 @@ task_due_at(const Row *task)
 	return task->nulls[TASK_RETRY_AT] ? run_at : Max(run_at, ROW_TIME(task, TASK_RETRY_AT));
 }
 
+/* No other task with a retry_at has infinity as its run_at: a task that has run was due. */
+bool
+task_waits(const Row *task)
+{
+	return !task->nulls[TASK_RETRY_AT] && ROW_TIME(task, TASK_RUN_AT) == DT_NOEND;
+}
+
 Candidate
 candidate_of(const Row *task)
 {

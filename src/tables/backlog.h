@@ -38,6 +38,9 @@ extern void backlog_close(Backlog *b);
 /* When the task is due: at its run_at, or later if it failed in an ordered queue. */
 extern TimestampTz task_due_at(const Row *task);
 
+/* Whether it waits for other tasks: see prerequisite.h. */
+extern bool task_waits(const Row *task);
+
 /* The row as a candidate. */
 extern Candidate candidate_of(const Row *task);
 extern Candidate candidate_in(TupleTableSlot *slot);

@@ -46,10 +46,15 @@ static const struct
 	[HOT_TASK] = {"task", "task_pkey", "task_dispatch", "task_group", TASK_NCOLUMNS},
 	[HOT_LEASE] = {"lease", "lease_pkey", NULL, NULL, LEASE_NCOLUMNS},
 	[HOT_KEY] = {"key", "key_pkey", "key_expiry", NULL, KEY_NCOLUMNS},
-	[HOT_START] = {"start_limit", "start_limit_order", NULL, NULL, START_NCOLUMNS}};
+	[HOT_START] = {"start_limit", "start_limit_order", NULL, NULL, START_NCOLUMNS},
+	[HOT_PREREQUISITE] = {"prerequisite", "prerequisite_pkey", "prerequisite_dependent", NULL,
+						  PREREQUISITE_NCOLUMNS},
+	[HOT_WAITING] = {"waiting", "waiting_pkey", NULL, NULL, WAITING_NCOLUMNS}};
 
 StaticAssertDecl((int) HOT_TASK == TABLE_TASK && (int) HOT_LEASE == TABLE_LEASE &&
-					 (int) HOT_KEY == TABLE_KEY && (int) HOT_START == TABLE_START_LIMIT,
+					 (int) HOT_KEY == TABLE_KEY && (int) HOT_START == TABLE_START_LIMIT &&
+					 (int) HOT_PREREQUISITE == TABLE_PREREQUISITE &&
+					 (int) HOT_WAITING == TABLE_WAITING,
 				 "a hot table is a private table of the same number");
 StaticAssertDecl(TASK_NCOLUMNS == TASK_COLUMNS && LEASE_NCOLUMNS == LEASE_COLUMNS,
 				 "attached.c knows all columns");

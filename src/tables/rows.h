@@ -1,6 +1,6 @@
 /*
  * rows.h
- *		The hot tables (task, lease, key, start_limit) without planner or executor.
+ *		The hot tables (task, lease, key, ...) without planner or executor.
  */
 #ifndef TASKQ_ROWS_H
 #define TASKQ_ROWS_H
@@ -20,7 +20,9 @@ typedef enum HotTable
 	HOT_TASK,
 	HOT_LEASE,
 	HOT_KEY,
-	HOT_START
+	HOT_START,
+	HOT_PREREQUISITE,
+	HOT_WAITING
 } HotTable;
 
 /* The columns of sql/20_tables.sql, from zero. */
@@ -96,6 +98,25 @@ enum StartColumn
 	START_NCOLUMNS
 };
 
+/* Of prerequisite, whose indexes are prerequisite.h's matter. */
+enum PrerequisiteColumn
+{
+	PREREQUISITE_TASK,
+	PREREQUISITE_DEPENDENT,
+	PREREQUISITE_STATE,
+	PREREQUISITE_NCOLUMNS
+};
+
+enum WaitingColumn
+{
+	WAITING_ID,
+	WAITING_CHANGED_AT,
+	WAITING_AFTER_FAILURE,
+	WAITING_DELAY,
+	WAITING_START_WITHIN,
+	WAITING_NCOLUMNS
+};
+
 #define ROW_MAX_COLUMNS TASK_NCOLUMNS
 
 /* A row that was read or will be written.  Its values live in the caller's memory context. */
@@ -127,7 +148,8 @@ typedef struct HotRelation
 	LOCKMODE lock; /* on all of them; a standby only reads */
 	Relation heap;
 	Relation index;
-	Oid order; /* of tasks without a group: in the order of acquisition; of keys: by time */
+	Oid order; /* of tasks without a group: in the order of acquisition; of keys: by time; of
+				* prerequisites: by dependent */
 	Oid group; /* of tasks with a group: by group, in the order of acquisition */
 	TableState state;
 
@@ -164,7 +186,10 @@ extern void row_init(Row *row);
 extern void row_set(Row *row, int column, Datum value);
 extern void row_set_text(Row *row, int column, text *value);
 
-/* The task or lease with that id, as last committed (or as written by this transaction). */
+/*
+ * The task, lease or row of waiting with that id, as last committed (or as written by this
+ * transaction).
+ */
 extern bool row_fetch(HotRelation *r, int64 id, Row *row);
 
 /* The same for a table that is not open. */

@@ -9,7 +9,26 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+
+#include "base/sql.h"
 #include "tables/start_limit.h"
+
+static Statement insert_start_limit = {
+	"insert into taskq_private.start_limit (start_by, id) values ($1, $2)",
+	2,
+	{TIMESTAMPTZOID, INT8OID},
+	NULL,
+};
+
+void
+start_limit_insert(const Row *task)
+{
+	Datum values[2] = {task->values[TASK_START_BY], task->values[TASK_ID]};
+
+	if (!task->nulls[TASK_START_BY])
+		(void) sql_as_owner(&insert_start_limit, values, NULL, NULL, NULL, 0);
+}
 
 void
 start_limit_drop(const Row *task)

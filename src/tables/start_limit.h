@@ -7,6 +7,9 @@
 
 #include "tables/rows.h"
 
+/* Inserts the row of a new task, if it has such a time. */
+extern void start_limit_insert(const Row *task);
+
 /* The task need not start any more: removes its row, if it has one. */
 extern void start_limit_drop(const Row *task);
 

@@ -72,7 +72,7 @@ select taskq.schedule('x', '{"queue": "bare"}', cron => '@daily');
 select taskq.schedule('x', '{"endpoint": "reports"}', cron => '@daily');
 select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', starts => '2027-01-02', ends => '2027-01-02');
 select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', overlap => 'never');
-select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', overlap => 'queue');
+select taskq.schedule('x', '{"queue": "reports", "after": [1]}', cron => '@daily');
 select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', missed => 'twice');
 select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', missed_within => '-1 s');
 select taskq.schedule('x', '{"queue": "reports"}', cron => '@daily', jitter => '61 min');
