@@ -3,15 +3,15 @@
  *		Looks at tasks that wait for others: which are wanted, and whether any task waits at all.
  *
  * The tasks at which a look is wanted stand in a table in shared memory.  If their set is full, a
- * look at all tasks is wanted instead; so it is when the server starts, when rows have come past the
- * functions that write them, and when a transaction rolls back that has taken wanted looks.
+ * look at all tasks is wanted instead; so it is when the server starts, when rows have come past
+ * the functions that write them, and when a transaction rolls back that has taken wanted looks.
  *
  * Each end of a task asks whether there are prerequisites at all.  The answer is two numbers: how
  * often some were added, and that number when a check found none.  A session counts what it adds
- * twice.  It counts before its commit, because it may end a task itself for which it has made another
- * one wait.  It counts after its commit, because a check that began before has not seen its rows.  A
- * session that ends a task between that commit and that count may get a wrong answer; the look for
- * which the commit asks comes later, and finds that the task has gone.
+ * twice.  It counts before its commit, because it may end a task itself for which it has made
+ * another one wait.  It counts after its commit, because a check that began before has not seen
+ * its rows.  A session that ends a task between that commit and that count may get a wrong
+ * answer; the look for which the commit asks comes later, and finds that the task has gone.
  *
  * Without shared memory the answer is always yes, and all tasks that wait are looked at.
  */
@@ -59,7 +59,7 @@ looks_at_all(void)
 }
 
 static void
-ask(TaskqDatabase *db)
+ask_for_looks(TaskqDatabase *db)
 {
 	for (int i = 0; i < Min(nasked, MAX_ASKED); i++)
 	{
@@ -83,7 +83,7 @@ forget_notes(void)
 }
 
 static void
-transaction_ended(XactEnd end)
+looks_ended(XactEnd end)
 {
 	if (end == XACT_ROLLED_BACK && took_any)
 		looks_at_all();
@@ -92,7 +92,7 @@ transaction_ended(XactEnd end)
 }
 
 static void
-tell(bool committed)
+tell_executor(bool committed)
 {
 	TaskqDatabase *db = nasked > 0 ? database_mine() : NULL;
 
@@ -100,12 +100,12 @@ tell(bool committed)
 	{
 		if (added_any)
 			(void) pg_atomic_fetch_add_u32(&db->prerequisites, 1);
-		ask(db);
+		ask_for_looks(db);
 	}
 	forget_notes();
 }
 
-static XactKind told_at_commit = {.ended = transaction_ended, .released = tell};
+static XactKind told_at_commit = {.ended = looks_ended, .released = tell_executor};
 
 /* ---- notes ------------------------------------------------------------------------- */
 

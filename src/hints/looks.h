@@ -13,7 +13,9 @@
 /* Asks for a look at the task when this transaction commits.  added: it has added prerequisites. */
 extern void look_at_commit(int64 dependent, bool added);
 
-/* Asks for a look at all tasks that wait, now.  Never fails if database_mine() was called before. */
+/*
+ * Asks for a look at all tasks that wait, now.  Never fails if database_mine() was called before.
+ */
 extern void looks_at_all(void);
 
 /*

@@ -3,17 +3,17 @@
  *		Looks at tasks that wait for others: are they to be due now, or to be cancelled?
  *
  * A look walks through the rows that say for what a task waits.  It ends at the first one whose
- * task lives, because the end of that one asks for another look.  A row whose task has gone belongs
- * to one that ended while the row was being added; the history says how.  Where the row or its task
- * is in the hands of an open transaction, the look is repeated soon: that transaction may have ended
- * the task without seeing the row.  test/model/after.pml looks at all of that.
+ * task lives, because the end of that one asks for another look.  A row whose task has gone
+ * belongs to one that ended while the row was being added; the history says how.  Where the row
+ * or its task is in the hands of an open transaction, the look is repeated soon: that transaction
+ * may have ended the task without seeing the row.  test/model/after.pml looks at all of that.
  *
  * Of a large batch each look would meet all the dead entries of the rows that have gone.  So the
  * process remembers up to which row it has looked; no row before that one is there any more.
  *
- * No look waits for another transaction.  The session that ends the wait holds the task (pending.c)
- * and deletes its row of waiting as it was read before the rows were walked through; so no session
- * has added a prerequisite meanwhile, and no other one has ended the wait.
+ * No look waits for another transaction.  The session that ends the wait holds the task
+ * (pending.c) and deletes its row of waiting as it was read before the rows were walked through;
+ * so no session has added a prerequisite meanwhile, and no other one has ended the wait.
  */
 #include "postgres.h"
 
@@ -92,7 +92,7 @@ static int nagains = 0;
 
 /* This session may have seen rows as gone that the transaction, or a part of it, had deleted. */
 static void
-transaction_ended(XactEnd end)
+note_end(XactEnd end)
 {
 	is_stale |= end != XACT_COMMITTED;
 }
@@ -103,11 +103,11 @@ part_rolled_back(void)
 	is_stale = true;
 }
 
-static XactKind stale_at_rollback = {.ended = transaction_ended,
+static XactKind stale_at_rollback = {.ended = note_end,
 									 .part_rolled_back = part_rolled_back};
 
 static void
-start_remembering(void)
+begin_to_remember(void)
 {
 	HASHCTL control = {.keysize = sizeof(int64), .entrysize = sizeof(Seen)};
 
@@ -130,7 +130,7 @@ seen_of(const Row *waiting)
 	bool found;
 	Seen *s;
 
-	start_remembering();
+	begin_to_remember();
 	s = hash_search(seen, &id, HASH_ENTER, &found);
 	if (!found || s->changed_at != changed_at)
 		s->from = PG_INT64_MIN;
@@ -168,7 +168,7 @@ no_more_again(int64 id)
 }
 
 static void
-forget(int64 id)
+forget_dependent(int64 id)
 {
 	if (seen != NULL)
 		(void) hash_search(seen, &id, HASH_REMOVE, NULL);
@@ -259,7 +259,7 @@ walk(Look *l)
 
 /* Rows of tasks that have ended otherwise are read last: a row becomes one of these meanwhile. */
 static Verdict
-judge(Look *l)
+judge_dependent(Look *l)
 {
 	Verdict verdict = walk(l);
 	Prerequisite p;
@@ -352,17 +352,17 @@ look_at(Backlog *b, HotRelation *waits, Look *l, int64 id)
 	if (!row_fetch(waits, id, &l->waiting))
 	{
 		drop_remains(l, waits, id);
-		forget(id);
+		forget_dependent(id);
 		return false;
 	}
 	l->failure = prerequisites_failure(&l->waiting);
-	verdict = judge(l);
+	verdict = judge_dependent(l);
 	if (verdict == LOOK_READY)
 		result = end_wait(b, waits, l);
 	else if (verdict == LOOK_FAILED)
 		result = cancel_dependent(b, l);
 	if (result == ROW_DONE || result == ROW_GONE)
-		forget(id);
+		forget_dependent(id);
 	else if (verdict == LOOK_OPEN)
 		no_more_again(id);
 	else
@@ -420,7 +420,7 @@ gather_wanted(Pass *pass)
 	pass->count = count;
 }
 
-/* The tasks of an incomplete copy wait until it is armed: their prerequisites may be missing yet. */
+/* An incomplete copy is left until it is armed: prerequisites may be missing yet. */
 static bool
 gather_looks(Pass *pass)
 {

@@ -2,25 +2,26 @@
  * prerequisites.c
  *		Tasks that wait until others have ended, and add_prerequisites().
  *
- * A task that waits is pending and has infinity as its run_at, so no claim meets it.  It has a row
- * in waiting, and one in prerequisite for each task that it waits for.  A session that ends such a
- * task deletes or changes the committed rows about it, in the same transaction, and its commit asks
- * for a look at the dependents.  A look (look.c) decides; so sessions that end tasks do not see each
- * other, wait for nobody, and need not know which of them is the last.
+ * A task that waits is pending and has infinity as its run_at, so no claim meets it.  It has a
+ * row in waiting, and one in prerequisite for each task that it waits for.  A session that ends
+ * such a task deletes or changes the committed rows about it, in the same transaction, and its
+ * commit asks for a look at the dependents.  A look (look.c) decides; so sessions that end tasks
+ * do not see each other, wait for nobody, and need not know which of them is the last.
  *
  * A task may end while another session adds it as a prerequisite, which the session that ends it
- * cannot see.  So the commit of the latter asks for a look, too, and a look that finds no task reads
- * the history.  If the queue keeps no finished tasks, the history will not know.  So a task of such a
- * queue cannot end until the transaction that adds it has: its row is locked.
+ * cannot see.  So the commit of the latter asks for a look, too, and a look that finds no task
+ * reads the history.  If the queue keeps no finished tasks, the history will not know.  So a task
+ * of such a queue cannot end until the transaction that adds it has: its row is locked.
  *
- * No circle can come about with a new task, which no other one can wait for yet.  Where a task that
- * exists already begins to wait, its rows are inserted first, and then it is looked, also at what is
- * not committed, whether any task waits for it and one of its prerequisites waits itself.  A circle
- * would need both, and of two sessions that add its parts at the same time, one sees the other's.
+ * No circle can come about with a new task, which no other one can wait for yet.  Where a task
+ * that exists already begins to wait, its rows are inserted first, and then it is looked, also at
+ * what is not committed, whether any task waits for it and one of its prerequisites waits itself.
+ * A circle would need both, and of two sessions that add its parts at the same time, one sees the
+ * other's.
  *
- * Locks: the row of the task, if at all, then that of waiting.  Rows of prerequisite are changed only
- * if no other transaction is changing them.  A row that is left so belongs to a task that ends or to
- * a dependent that does; in either case a look is asked for, which sees to it.
+ * Locks: the row of the task, if at all, then that of waiting.  Rows of prerequisite are changed
+ * only if no other transaction is changing them.  A row that is left so belongs to a task that
+ * ends or to a dependent that does; in either case a look is asked for, which sees to it.
  */
 #include "postgres.h"
 
@@ -100,7 +101,7 @@ prerequisites_failure(const Row *waiting)
 }
 
 static int
-compare_ids(const void *a, const void *b)
+ascending(const void *a, const void *b)
 {
 	int64 x = *(const int64 *) a;
 	int64 y = *(const int64 *) b;
@@ -125,7 +126,7 @@ read_ids(FunctionCallInfo fcinfo, int n, Prerequisites *p)
 	p->ids = palloc_array(int64, count);
 	p->states = palloc0_array(Datum, count);
 	memcpy(p->ids, given, count * sizeof(int64));
-	qsort(p->ids, count, sizeof(int64), compare_ids);
+	qsort(p->ids, count, sizeof(int64), ascending);
 	p->count = 0;
 	for (int i = 0; i < count; i++)
 	{
@@ -205,7 +206,7 @@ see_ended(const Datum *values, const bool *nulls, void *arg)
 {
 	Survey *s = arg;
 	int64 id = DatumGetInt64(values[0]);
-	int64 *found = bsearch(&id, s->p->ids, s->p->count, sizeof(int64), compare_ids);
+	int64 *found = bsearch(&id, s->p->ids, s->p->count, sizeof(int64), ascending);
 
 	if (found == NULL || !may_wait_for(s, queue_of_row(DatumGetTextPP(values[1]))))
 		return;
@@ -287,7 +288,7 @@ refuse_unknown(int64 id)
 }
 
 static Prerequisites *
-judge(FunctionCallInfo fcinfo, int n, AfterFailure failure)
+judge_after(FunctionCallInfo fcinfo, int n, AfterFailure failure)
 {
 	Prerequisites *p = palloc_object(Prerequisites);
 	int64 unknown;
@@ -305,7 +306,7 @@ arg_prerequisites(FunctionCallInfo fcinfo, int after, int failure)
 {
 	AfterFailure given = failure < 0 ? FAILURE_COUNTS : arg_failure(fcinfo, failure);
 
-	return PG_ARGISNULL(after) ? NULL : judge(fcinfo, after, given);
+	return PG_ARGISNULL(after) ? NULL : judge_after(fcinfo, after, given);
 }
 
 const char *
@@ -643,7 +644,7 @@ taskq_add_prerequisites(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "after");
 	if (!may_add(id))
 		refuse_not_waiting(id);
-	p = judge(fcinfo, 1, keep_waiting(id));
+	p = judge_after(fcinfo, 1, keep_waiting(id));
 	leave_out_known(p, id);
 	if (p->count > 0)
 		insert_rows(id, p);

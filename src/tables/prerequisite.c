@@ -3,8 +3,8 @@
  *		Which tasks wait for which: the rows of the table "prerequisite".
  *
  * The primary key is read by those that end a task, the second index by those that look at a
- * dependent.  The latter has the state before the task: so the rows of tasks that have ended without
- * having finished come first, and the others can be read from any task on.
+ * dependent.  The latter has the state before the task: so the rows of tasks that have ended
+ * without having finished come first, and the others can be read from any task on.
  */
 #include "postgres.h"
 
@@ -25,7 +25,7 @@
 #define ORDER_TASK      3
 
 static void
-read_slot(TupleTableSlot *slot, Prerequisite *p)
+read_row(TupleTableSlot *slot, Prerequisite *p)
 {
 	bool isnull;
 
@@ -84,7 +84,7 @@ see_each(HotRelation *r, TupleTableSlot *slot, void *arg)
 	const Seer *seer = arg;
 	Prerequisite p;
 
-	read_slot(slot, &p);
+	read_row(slot, &p);
 	ExecClearTuple(slot); /* lets go of the page, which see() may lock */
 	seer->see(r, &p, seer->arg);
 	return true;
@@ -127,7 +127,7 @@ prerequisites_of_dependent(HotRelation *r, int64 dependent, PrerequisiteSeer see
 static bool
 see_first(HotRelation *r, TupleTableSlot *slot, void *arg)
 {
-	read_slot(slot, arg);
+	read_row(slot, arg);
 	return false;
 }
 
@@ -218,7 +218,7 @@ prerequisite_walk_next(PrerequisiteWalk *w, Prerequisite *p, Hands *hands)
 	if (!index_getnext_slot(w->scan, ForwardScanDirection, w->slot))
 		return false;
 	*hands = (Hands){.inserter = w->dirty->xmin, .deleter = w->dirty->xmax};
-	read_slot(w->slot, p);
+	read_row(w->slot, p);
 	ExecClearTuple(w->slot);
 	return true;
 }

@@ -92,9 +92,12 @@ begin
 	end loop;
 	call look();
 	perform kill_kind('dead');
-	perform taskq.acquire('w_in');
-	update taskq_private.lease set lease_until = 'epoch';
-	perform taskq_private.leases_changed(), taskq_private.take_back_leases();
+	perform taskq.acquire('w_in', lease_for => '100 ms');
+	commit;
+	while exists (select from taskq_private.lease) loop
+		perform taskq_private.take_back_leases(), pg_sleep(0.01);
+		commit;
+	end loop;
 	with late as (update taskq_private.start_limit set start_by = 'epoch' where id = ids[3] returning id) update taskq_private.task t set start_by = 'epoch' from late where t.id = late.id;
 	perform taskq_private.expire_starts();
 	perform taskq.cancel(ids[4]);

@@ -223,6 +223,32 @@ call let_pass_again();
 call fire();
 select schedule, last_outcome from taskq.schedules order by 1;
 select taskq.purge_queue('reports'), count(taskq.unschedule(schedule)) from taskq.schedules;
+-- queue: one runs at a time, in the order of their times, however each ends.
+call let_pass('queue', '1 min', ', overlap => ''queue''');
+call fire();
+call let_pass_again();
+call fire();
+call let_pass_again();
+call fire();
+create function queued() returns table (state taskq.state, waits boolean, behind bigint) language sql as $$
+	select t.state, t.run_at is null, (select rank from (select id, rank() over (order by id) from taskq.tasks where queue = 'reports' and key like 'queue@%') r where r.id = d.task_id)
+	from taskq.tasks t left join taskq.dependencies d on d.dependent = t.id where t.queue = 'reports' and t.key like 'queue@%' order by t.id
+$$;
+select * from queued();
+select count(taskq.cancel(id)) from taskq.tasks where queue = 'reports' and key like 'queue@%' and run_at is not null and state = 'pending';
+do $$ begin perform taskq_private.look_at_waiting(); end $$;
+select * from queued();
+select count(taskq.finish(id, token)) from taskq.acquire('reports', 10);
+do $$ begin perform taskq_private.look_at_waiting(); end $$;
+select * from queued();
+select outcome from taskq.schedule_runs where schedule = 'queue';
+drop function queued();
+-- Nothing is live: it does not wait.
+select taskq.purge_queue('reports');
+call let_pass_again();
+call fire();
+select t.run_at is null as waits from taskq.tasks t where queue = 'reports' and state = 'pending';
+select taskq.purge_queue('reports'), count(taskq.unschedule(schedule)) from taskq.schedules;
 
 -- Run now: whatever overlap says, and also while it is paused.
 select taskq.schedule('manual', '{"queue": "reports", "kind": "k"}', cron => '@yearly');
