@@ -39,7 +39,7 @@ SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_r
 REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups prerequisites topics endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
-	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end subscribe_drop permits ordered accepted_finish
+	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end prerequisite_end subscribe_drop permits ordered accepted_finish
 TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases 007_no_preload \
 	008_idle 009_standby 010_dump 011_wait 012_concurrency 013_docs 014_bystanders 015_sessions \
 	016_pooler 017_prepared 018_history_reader 019_dispatch 021_durability 022_notify 023_chaos 024_vacuum \

@@ -422,28 +422,24 @@ refuse_waiting(int64 id)
 			 errhint("Let new tasks wait for tasks that were submitted before.")));
 }
 
-/* TQ004 if one of the tasks waits itself, or begins to in an open transaction. */
+/*
+ * TQ004 if one of the tasks waits itself, or begins to in an open transaction: then it has a row of
+ * waiting that is not committed.
+ */
 static void
 require_not_waiting(const Prerequisites *p)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq task",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HotRelation tasks;
+	HotRelation waits;
 
-	hot_open(&tasks, HOT_TASK);
+	hot_open(&waits, HOT_WAITING);
 	for (int i = 0; i < p->count; i++)
 	{
 		Hands hands;
-		Row task;
 
-		MemoryContextReset(context);
-		if (row_look(&tasks, p->ids[i], &task, &hands) && task_waits(&task))
+		if (row_look(&waits, p->ids[i], NULL, &hands))
 			refuse_waiting(p->ids[i]);
 	}
-	hot_close(&tasks);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	hot_close(&waits);
 }
 
 void
