@@ -98,8 +98,7 @@ tell_executor(bool committed)
 
 	if (committed && db != NULL)
 	{
-		if (added_any)
-			(void) pg_atomic_fetch_add_u32(&db->prerequisites, 1);
+		(void) pg_atomic_fetch_add_u32(&db->prerequisites, added_any ? 1 : 0);
 		ask_for_looks(db);
 	}
 	forget_notes();

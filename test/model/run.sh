@@ -17,7 +17,8 @@ trap 'exit 130' HUP INT TERM
 
 # NAME MODEL EXPECTED DEFINES…; EXPECTED: passes, or what a counterexample
 # violates.  Bounds: three tasks, of which one may be there from the start; of
-# pending one, which four want; of groups two tasks, for which two look twice.
+# pending one, which four want; of groups two tasks, for which two look twice; of after
+# one task that waits for two.
 cases='
 race          lanes passes
 overflow      lanes passes HEAP=1
@@ -34,6 +35,7 @@ group-of-two  groups passes LIMIT=2 LOOKS=1
 group-count   groups passes RECOUNT LOOKS=1
 group-silent  groups passes SILENT LOOKS=1
 ordered       groups passes ORDERED
+after         after passes
 scan-before-flag  lanes missed SCAN_BEFORE_FLAG
 no-late           lanes missed NO_LATE
 no-give-back      lanes missed NO_GIVE_BACK
@@ -50,6 +52,9 @@ no-jump           token issued NO_JUMP
 no-check          groups missed NO_CHECK
 no-inflight       groups miscounted NO_INFLIGHT RECOUNT TASKS=1
 split             groups overtaken SPLIT ORDERED
+no-mark           after missed NO_MARK
+no-again          after missed NO_AGAIN
+no-count          after missed NO_COUNT
 '
 # Up to a hundred million states.
 large='

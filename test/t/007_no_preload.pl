@@ -104,6 +104,20 @@ is(sql("select taskq.retry($id)"), 't', 'retry()');
 ($task, $token) = split /\|/, sql("select id, token from taskq.acquire('default')");
 is(sql("select taskq.release($task, $token)"), 't', 'release()');
 
+# ---- prerequisites ---------------------------------------------------------------------
+
+# Sessions that acquire tasks look once a second.
+sub first_and_then
+{
+	return split /\|/, sql("select f, taskq.submit('chain', kind => 'then', after => array[f]) from taskq.submit('chain') f");
+}
+
+sql("select taskq.create_queue('chain')");
+my ($first, $then) = first_and_then();
+is(sql("select taskq.finish(id, token) from taskq.acquire('chain') where id = $first"), 't', 'a task that another one waits for ends');
+wait_until('the task that waited', sub { return sql("select id from taskq.acquire('chain')") eq $then });
+pass('a task that waited for another one is acquired');
+
 # ---- the executor ----------------------------------------------------------------------
 
 my $url = $receiver->url('/ok');
@@ -118,6 +132,12 @@ $id = sql("select taskq.submit_http('$url', '{}')");
 my $took = seconds(sub { wait_state($node, $id, 'finished') });
 cmp_ok($took, '<', 2, sprintf('what is submitted now is found by polling (%.2f s)', $took));
 is(sql("select usename from pg_stat_activity where pid = $pid"), 'taskq_bgw', 'it is an ordinary role');
+
+($first, $then) = first_and_then();
+sql("select taskq.finish(id, token) from taskq.acquire('chain') where id = $first");
+wait_query($node, 'postgres', "select run_at is not null from taskq.tasks where id = $then");
+pass('the executor looks at a task that waits');
+sql("select taskq.cancel($then)");
 
 sql("select taskq.schedule('s', '{\"queue\": \"default\"}', every => '1 s', overlap => 'allow')");
 $took = seconds(sub { wait_query($node, 'postgres', "select count(*) >= 2 from taskq.schedule_runs where outcome = 'submitted'") });

@@ -74,6 +74,11 @@ sql("select taskq.create_queue('line', ordered => true), taskq.set_limit('line',
 sql("select taskq.submit('line', '1', group_key => 'a', key => 'held', unique_for => '1 day', max_wait => '1 h'), taskq.submit('line', '2', group_key => 'b')");
 sql("insert into taskq_private.start_mark select id, 0, now() + interval '1 h' from taskq_private.queue where name = 'line'");
 
+# A task that waits for others.
+sql("select taskq.create_queue('first'), taskq.create_queue('then')");
+my $first = sql("select taskq.submit('first')");
+my $then = sql("select taskq.submit('then', delay => '1 ms', start_within => '1 h', after => array[$first], after_failure => 'run')");
+
 # ---- dump and restore --------------------------------------------------------------------
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
@@ -89,6 +94,8 @@ foreach my $query (
 	'select * from taskq_private.start_mark',
 	'select id, group_id, group_key, retry_at from taskq_private.task order by id',
 	'select * from taskq_private.key order by queue_id, key',
+	'select * from taskq_private.waiting',
+	'select * from taskq_private.prerequisite',
 	'select * from taskq.attempts order by task_id, attempt',
 	'select * from taskq.queues order by queue',
 	'select * from taskq.queue_grants',
@@ -105,7 +112,7 @@ foreach my $query (
 	isnt($before, '', "$query: something is there") unless $query =~ /history_rest/;
 	is(sql($rows, 'copy'), $before, "$query: is the same in the copy");
 }
-is(sql('select count(*) from taskq.tasks'), '26', 'all tasks are there')
+is(sql('select count(*) from taskq.tasks'), '28', 'all tasks are there')
   or diag(sql('select id, state from taskq.tasks order by id'));
 
 is(sql("set role clerk; select count(*) > 0, bool_and(queue = 'kept') from taskq.tasks", 'copy'), 't|t', 'rights on a queue are those of before');
@@ -151,11 +158,16 @@ sql("select taskq.finish(id, token) from taskq.acquire('followed')", 'copy');
 is(kinds(), 'bill placed, bill revived, stock placed', 'with its follow-ups');
 is(sql(q{set role clerk; select count(*) from taskq.publish('orders', kind => 'placed')}, 'copy'), '2', 'a topic keeps subscribers and privileges');
 
+sql("select taskq.finish(id, token) from taskq.acquire('first')", 'copy');
+is(sql("select count(*) from taskq.acquire('then')", 'copy'), '0', 'a task that waits for others waits until arm()');
+
 my $took = seconds(sub {
 	sql('select taskq.arm()', 'copy');
 	wait_state($node, $_, 'finished', 'copy') foreach $due, $delayed;
 });
 cmp_ok($took, '<', 10, sprintf('arm() finds what the restore brought (%.2f s)', $took));
+wait_query($node, 'copy', "select run_at is not null from taskq.tasks where id = $then");
+pass('the wait of a task whose prerequisites have ended is over');
 is(sql($claim, 'copy'), $carried, 'another program gets what it is to send');
 is(join(' ', sort map { $_->{path} } $receiver->requests('/ok/')), '/ok/delayed /ok/hook',
 	'armed, the copy sends');
