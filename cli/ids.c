@@ -21,25 +21,52 @@ cli_id_argument(const char *text)
 	return text;
 }
 
-const char *
-cli_ids_argument(const cli_call *call)
+/* Ids as an array; never freed. */
+static const char *
+array_of(const char *const *ids, int n)
 {
 	size_t size = 3;
 	char *array;
 	int i;
 
-	for (i = 0; i < call->narguments; i++)
-		size += strlen(cli_id_argument(call->arguments[i])) + 1;
+	for (i = 0; i < n; i++)
+		size += strlen(cli_id_argument(ids[i])) + 1;
 	array = malloc(size);
 	if (array == NULL)
 		cli_fail(EXIT_REFUSED, NULL, "out of memory");
 	strcpy(array, "{");
-	for (i = 0; i < call->narguments; i++)
+	for (i = 0; i < n; i++)
 	{
 		strcat(array, i > 0 ? "," : "");
-		strcat(array, call->arguments[i]);
+		strcat(array, ids[i]);
 	}
 	strcat(array, "}");
+	return array;
+}
+
+const char *
+cli_ids_argument(const cli_call *call)
+{
+	return array_of((const char *const *) call->arguments, call->narguments);
+}
+
+const char *
+cli_ids_option(const cli_call *call, const char *option)
+{
+	const char **ids = calloc((size_t) call->ngiven + 1, sizeof(char *));
+	const char *array;
+	int n = 0;
+	int i;
+
+	if (ids == NULL)
+		cli_fail(EXIT_REFUSED, NULL, "out of memory");
+	for (i = 0; i < call->ngiven; i++)
+	{
+		if (strcmp(call->given[i].option->name, option) == 0)
+			ids[n++] = call->given[i].value;
+	}
+	array = n > 0 ? array_of(ids, n) : NULL;
+	free(ids);
 	return array;
 }
 

@@ -15,6 +15,9 @@ extern const char *cli_id_argument(const char *text);
 /* The arguments as an array of ids; never freed. */
 extern const char *cli_ids_argument(const cli_call *call);
 
+/* The values of an option that may be repeated, in the same way; NULL: it was not given. */
+extern const char *cli_ids_option(const cli_call *call, const char *option);
+
 /* Prints ids: one a line, unless the format is JSON. */
 extern void cli_print_ids(const PGresult *result);
 

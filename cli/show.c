@@ -16,7 +16,14 @@
 static const char show_sql[] =
 	"select id, queue, state, kind, key, group_key, priority, attempt, max_attempts, submitted_at, "
 	"run_at, started_at, ended_at, lease_until, worker, cancel_requested, fraction, message, "
-	"method, url, payload, result, error, origin, trace from taskq.tasks where id = $1";
+	"method, url, payload, result, error, origin, trace, "
+	/* The first ones by their ids. */
+	"(select count(*) || case count(*) when 1 then ' other: ' else ' others: ' end || "
+	"pg_catalog.string_agg(d.task_id::text, ', ' order by d.task_id) filter (where d.n <= 10) || "
+	"case when count(*) > 10 then ', ...' else '' end from (select w.task_id, "
+	"pg_catalog.row_number() over (order by w.task_id) as n from taskq.dependencies w "
+	"where w.dependent = t.id) as d having count(*) > 0) as waits_for "
+	"from taskq.tasks t where id = $1";
 static const char attempts_sql[] =
 	"select attempt, started_at, ended_at, worker, class, status, elapsed, error, detail, dns, "
 	"connect, tls, first_byte from taskq.attempts where task_id = $1 order by attempt, ended_at";

@@ -28,8 +28,8 @@
 #define FORM_TYPE   "application/x-www-form-urlencoded"
 
 /*
- * What submit and http have in common.  The first three are lists in submit_many(), so they have no
- * parameter here; see pass_alone().
+ * What submit and http have in common.  The first three are lists in submit_many(), and --after may
+ * be repeated, so they have no parameter here; see pass_alone().
  */
 #define SCHEDULE_OPTIONS                                                                     \
 	{0, "key", "KEY", "one live task of the queue at most has this key", NULL, NULL, NULL},  \
@@ -62,6 +62,10 @@
 		{0, "trace", "TRACEPARENT",                                                          \
 		 "the W3C traceparent that it hands on (default:\nTRACEPARENT of the environment)",  \
 		 "trace", NULL, NULL},                                                               \
+		{0, "after", "ID", "it waits until this task has ended; may be repeated", NULL,      \
+		 NULL, NULL},                                                                        \
+		{0, "after-failure", "WHAT", "cancel, run or wait, if that one has not finished",    \
+		 "after_failure", NULL, NULL},                                                       \
 	{                                                                                        \
 		0, "wait", "[=DURATION]", "wait for the end, and print the result", NULL, NULL, NULL \
 	}
@@ -114,6 +118,7 @@ pass_alone(cli_statement *s, const cli_call *call)
 	cli_pass_option(s, "key", NULL, call, "key");
 	cli_pass_option(s, "run_at", NULL, call, "at");
 	cli_pass_option(s, "group_key", NULL, call, "group-key");
+	cli_pass(s, "after", NULL, cli_ids_option(call, "after"));
 }
 
 /* Prints the id, or waits and prints the result. */

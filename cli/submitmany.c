@@ -108,6 +108,7 @@ send_batch(const cli_call *call, Batch *batch)
 		return;
 	cli_begin(&s, "*", "submit_many");
 	cli_pass(&s, "queue", NULL, cli_argument(call, 0));
+	cli_pass(&s, "after", NULL, cli_ids_option(call, "after"));
 	pass_arrays(&s, batch);
 	cli_pass_options(&s, call);
 	cli_pass_trace(&s, call);

@@ -254,6 +254,11 @@ $docs->run_file('docs/flow.md', 'flow');
 make_database('http', 1);
 $docs->run_file('docs/http.md', 'http');
 
+# ---- docs/composition.md ---------------------------------------------------------------
+
+make_database('composition', 1);
+run_file('docs/composition.md', 'composition');
+
 # ---- docs/monitoring.md ----------------------------------------------------------------
 
 # 058_metrics.pl has its tables.

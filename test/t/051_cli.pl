@@ -345,6 +345,18 @@ like(runs('show', [ 'show', $traced, '--json=trace' ], 0), qr/"trace":"$trace"/,
 like(runs('ls', [ 'ls', 'mail', '--limit', '1', '--json=id,trace' ], 0), qr/"id":"$traced","trace":"$trace"/, 'and listed');
 sql("select taskq.cancel($traced)");
 runs('a trace that is none', [ 'submit', 'mail', '1', '--trace', uc $trace ], 2, '', qr/invalid trace \(TQ004\)/);
+my ($one, $two) = map { s/\n//r } map { runs('submit', [ 'submit', 'mail', '1', '--in', '1 h' ], 0, qr/^\d+$/) } 1, 2;
+my $behind = runs('submit --after', [ 'submit', 'mail', '1', '--after', $one, '--after', $two, '--after-failure', 'run' ], 0, qr/^\d+$/) =~ s/\n//r;
+like(runs('show', [ 'show', $behind, '--json=waits_for,run_at' ], 0), qr/"waits_for":"2 others: $one, $two","run_at":null/, 'for what it waits is shown');
+like(runs('show', [ 'show', $one, '--json=waits_for' ], 0), qr/"waits_for":null/, 'what waits for nothing');
+($status, $stdout) = taskq_with("1\n2\n", 'submit', 'mail', '--lines', '--after', $behind);
+is($status, 0, '--lines --after: status');
+is(sql("select count(*) from taskq.dependencies where task_id = $behind"), '2', 'both wait');
+runs('--after of no id', [ 'submit', 'mail', '1', '--after', 'x' ], 2, '', qr/"x" is not the id of a task/);
+runs('--after of an unknown task', [ 'submit', 'mail', '1', '--after', '0' ], 2, '', qr/task 0 of after is not known \(TQ004\)/);
+runs('--after-failure of another word', [ 'submit', 'mail', '1', '--after', $one, '--after-failure', 'stop' ], 2, '', qr/after_failure must be cancel, run or wait/);
+sql("select count(taskq.cancel(id)) from taskq.tasks where id in ($one, $two, $behind)");
+wait_query($node, 'postgres', 'select count(*) = 0 from taskq.dependencies');
 my $first = runs('submit --unique-for', [ 'submit', 'mail', '1', '--key', 'u', '--unique-for', '1 h', '--in', '1 h' ], 0, qr/^\d+$/);
 runs('the same', [ 'submit', 'mail', '2', '--key', 'u', '--unique-for', '1 h' ], 0, $first);
 runs('submit --max-wait', [ 'submit', 'mail', '2', '--key', 'w', '--max-wait', '1 h', '--on-duplicate', 'replace', '--in', '1 day' ], 0, qr/^\d+$/);
