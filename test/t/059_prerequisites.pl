@@ -14,12 +14,17 @@ use Time::HiRes qw(usleep);
 use TaskqTest;
 
 my $members = $ENV{TASKQ_MEMBERS} // 3_000;
-my $node = taskq_node('main', conf => "max_connections = 80\nmax_prepared_transactions = 2\nautovacuum = off");
+my $node = taskq_node('main', sessions => 'new', conf => "max_connections = 80\nmax_prepared_transactions = 2\nautovacuum = off");
 my @killed;
 
 sub sql
 {
 	return $node->safe_psql('postgres', $_[0]);
+}
+
+sub is_up
+{
+	return $node->psql('postgres', 'select 1', on_error_die => 0, on_error_stop => 0) == 0;
 }
 
 # A task that lives until it is finished by its number, and one that waits for it.
@@ -138,6 +143,7 @@ sql("select taskq.finish($id, $token)");
 $_->quit foreach $one, $two;
 ok(kill_backend($node, $executor), 'the server starts again');
 push @killed, $executor;
+wait_until('the server', \&is_up);
 wait_executor($node, 'postgres', $executor);
 wait_due($dependent, 'a look that a crash has forgotten');
 
@@ -243,6 +249,7 @@ wait_query($node, 'postgres', "select count(*) > $members / 20 from taskq.tasks 
 $executor = wait_executor($node);
 push @killed, $executor if kill_backend($node, $executor);
 $sessions->finish;
+wait_until('the server', \&is_up);
 wait_executor($node, 'postgres', $executor);
 sql("update taskq_private.lease set lease_until = now()");
 wait_query($node, 'postgres', 'select count(*) = 0 from taskq_private.lease');
