@@ -35,3 +35,36 @@ scenario_follow()
 	done
 	row 'a life with a follow-up' 'two lives' lives/s '>= 0.9'
 }
+
+# The commit of each member's end goes to the disk for all contenders.  A member of the counted batch
+# updates the row that says how many are left, in the transaction that ends it.
+scenario_batch()
+{
+	local each=$((members / 32))
+	fresh_database bench
+	sql -c "select count(taskq.create_queue(q)) from unnest('{waited_for,counted,single}'::text[]) q" \
+		-c 'create table batch (id int primary key, left_over int); insert into batch values (1, 1000000000)' >/dev/null
+	for _ in $(seq "$runs"); do
+		fill_taskq waited_for "$members"
+		sql -c "select taskq.submit('default', after => array(select id from taskq.tasks where queue = 'waited_for' and state = 'pending'))" >/dev/null
+		measure 'a batch and its dependent' pgbench_rate 32 taskq_work -D queue=waited_for -t "$each"
+		measure 'from the last end to the dependent, ms' after_the_last waited_for
+		fill_taskq counted "$members"
+		measure 'a counter in a row' rate 32 counter_work -D queue=counted
+		sql -c "select taskq.purge_queue('counted')" >/dev/null
+		fill_taskq single "$members"
+		measure 'tasks that no other waits for' pgbench_rate 32 taskq_work -D queue=single -t "$each"
+	done
+	row 'a batch and its dependent' 'a counter in a row' tasks/s '>= 5'
+	row 'a batch and its dependent' 'tasks that no other waits for' tasks/s
+	row 'from the last end to the dependent, ms' - ms '<= 100'
+}
+
+# Ends what pgbench has left of the members; how long after that the dependent has become due.
+after_the_last()
+{
+	sql -c "select count(taskq.finish(id, token)) from taskq.acquire('$1', 1000)" >/dev/null
+	poll "select run_at is not null from taskq.tasks where queue = 'default' and state = 'pending'"
+	sql -c "select extract(epoch from (select run_at from taskq.tasks where queue = 'default' and state = 'pending') - max(ended_at)) * 1000 from taskq.tasks where queue = '$1'" \
+		-c "do \$\$ begin perform taskq.finish(id, token) from taskq.acquire('default'); end \$\$"
+}

@@ -221,8 +221,11 @@ sub is_consistent
 		union all select count(*) from taskq_private.all_history h join taskq_private.task t using (id)
 		union all select count(*) - count(distinct id) from taskq_private.all_history
 		union all select count(*) from taskq_private.attempt a where not exists (select from taskq_private.task t where t.id = a.task_id)
-		union all select count(*) from taskq_private.task t where not exists (select from taskq_private.queue_names q where q.id = t.queue_id)}),
-		join("\n", (0) x 7), "$what: every task stands in one place, with its key");
+		union all select count(*) from taskq_private.task t where not exists (select from taskq_private.queue_names q where q.id = t.queue_id)
+		union all select count(*) from (select t.id from taskq_private.task t where t.run_at = 'infinity' and t.retry_at is not null) t
+			full join taskq_private.waiting w using (id) where t.id is null or w.id is null
+		union all select count(*) from taskq_private.prerequisite p where not exists (select from taskq_private.waiting w where w.id = p.dependent)}),
+		join("\n", (0) x 9), "$what: every task stands in one place, with its key and what it waits for");
 	return;
 }
 

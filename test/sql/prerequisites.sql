@@ -264,6 +264,20 @@ select count(f) from (select array_agg(id) as ids, array_agg(token) as tokens fr
 call look();
 select finish_kind('own');
 
+-- What a session has looked at in a transaction that is rolled back, it looks at again.
+select taskq.submit('w_in', kind => 'b1') as b1, taskq.submit('w_in', kind => 'b2') as b2 \gset
+select taskq.submit('w_out', kind => 'back', after => array[:b1, :b2]) as back \gset
+begin;
+select finish_kind('b1');
+do $$ begin perform taskq_private.look_at_waiting(); end $$;
+rollback;
+select taskq.reschedule(:b1, now() + interval '1 h'), finish_kind('b2');
+call look();
+select * from shown('back');
+select taskq.cancel(:b1);
+call look();
+select * from shown('back');
+
 -- finish_many(): a task on which many wait, and many on which one waits.
 select taskq.submit('w_in', kind => 'root') as root \gset
 select count(*) from taskq.submit_many('w_out', array(select to_jsonb(n) from generate_series(1, 500) n), kind => 'leaf', after => array[:root]);

@@ -192,7 +192,7 @@ sql("select taskq.fail(id, token, 'later') from taskq.acquire('work')", 'source'
 my ($moving, $its_token) = split /\|/, sql("select id, token from taskq.acquire('work', lease_for => '1 hour')", 'source');
 sql('create publication taskq for table taskq_private.queue, taskq_private.dropped_queue, taskq_private.endpoint,
 	taskq_private.queue_grant, taskq_private.retry_policy, taskq_private.task, taskq_private.lease, taskq_private.key,
-	taskq_private.start_limit, taskq_private.flow_limit, taskq_private.start_mark, taskq_private.attempt, taskq_private.history, taskq_private.history_rest,
+	taskq_private.start_limit, taskq_private.waiting, taskq_private.prerequisite, taskq_private.flow_limit, taskq_private.start_mark, taskq_private.attempt, taskq_private.history, taskq_private.history_rest,
 	taskq_private.schedule, taskq_private.schedule_run, taskq_private.arm
 	with (publish_via_partition_root = true)', 'source');
 
