@@ -64,6 +64,13 @@ function event(tone, picture, title, at, ...inside) {
 const ends = { finished: 'Finished', dead: 'Dead: no attempt is left', cancelled: 'Cancelled',
 	expired: 'Expired: it was not started in time' };
 
+/* Without a time to come it waits for other tasks. */
+function due(task) {
+	if (!task.run_at)
+		return 'when the tasks have ended for which it waits';
+	return Date.parse(task.run_at) > Date.now() ? ['due ', when(task.run_at), ` (${time(task.run_at)})`] : 'due now';
+}
+
 function timeline(task, attempts) {
 	const last = attempts[attempts.length - 1];
 	const later = attempts.length === 0 && Date.parse(task.run_at) > Date.parse(task.submitted_at) + 1000;
@@ -75,7 +82,7 @@ function timeline(task, attempts) {
 		items.push(event('running', 'state-running', `Attempt ${task.attempt} is running`, task.started_at, underWay(task)));
 	else if (task.state === 'pending')
 		items.push(event('pending', 'state-pending', task.attempt > 0 || last ? 'Waits for the next attempt' : 'Waits', '',
-			h('p.note', {}, Date.parse(task.run_at) > Date.now() ? ['due ', when(task.run_at), ` (${time(task.run_at)})`] : 'due now')));
+			h('p.note', {}, due(task))));
 	else
 		items.push(event(task.state, `state-${task.state}`, ends[task.state], task.ended_at,
 			task.error && task.error !== last?.error ? h('p.error', {}, visible(task.error)) : null,
