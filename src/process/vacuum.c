@@ -58,7 +58,8 @@
 
 PGDLLEXPORT void taskq_vacuum_main(Datum database);
 
-static const char *const tables[] = {"lease", "task", "key", "start_limit", "attempt", "prerequisite", "waiting"};
+static const char *const tables[] = {"lease", "task", "key", "start_limit",
+									 "attempt", "prerequisite", "waiting"};
 
 static Operation op_vacuum = {.name = "look for dead rows"};
 

@@ -43,12 +43,15 @@ sub waits
 	return sql("select run_at is null from taskq.tasks where id = $id");
 }
 
+# One test: the wait of the task ends.
 sub wait_due
 {
 	my ($id, $what) = @_;
+	my $due = eval {
+		wait_until($what, sub { return waits($id) eq 'f' }, $PostgreSQL::Test::Utils::timeout_default / 4);
+	};
 
-	wait_query($node, 'postgres', "select run_at is not null from taskq.tasks where id = $id");
-	pass($what);
+	ok($due, $what);
 	return;
 }
 
