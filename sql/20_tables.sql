@@ -55,7 +55,8 @@ create table taskq_private.queue (
 	ordered boolean not null,		-- the tasks of a group run one at a time, in order
 	header_style text not null		-- of push tasks: whose headers they have beside taskq's own
 		constraint queue_header_style check (header_style in ('taskq', 'miyamoto', 'appengine', 'cloudtasks')),
-	accept_202 boolean not null		-- receivers of push tasks that answer 202 report the outcome themselves
+	accept_202 boolean not null,	-- receivers of push tasks that answer 202 report the outcome themselves
+	events text[] not null			-- the changes of its tasks that become events
 );
 
 -- Queues that were dropped, until nothing is left of them: see src/life/empty.c.
@@ -66,6 +67,7 @@ create table taskq_private.dropped_queue (
 	keep_finished interval not null,
 	keep_dead interval not null,
 	dropped_at timestamptz not null,
+	events text[] not null,
 	lockers text[]					-- transactions that may still submit to it; NULL: not known yet
 );
 
@@ -350,6 +352,61 @@ create view taskq_private.all_history as
 	union all
 	select * from taskq_private.history_rest;
 
+-- Events and values: see src/tables/event_rows.c.  The tables of a ring, which are used one after the
+-- other; trim_events() in 57_events.sql empties the oldest one before it begins the next.  A dump does
+-- not hold them: an event is known by its transaction, and that number means nothing elsewhere.
+create sequence taskq_private.event_number as bigint;
+create table taskq_private.event_0 (
+	number bigint not null,			-- those of a task ascend
+	at timestamptz not null,
+	task_id bigint not null,
+	xid xid8,						-- the transaction; NULL: a value that is not in the stream
+	kind smallint not null,			-- of EventKind
+	queue text not null,
+	data jsonb,
+	n int							-- of a value: its number in the task
+);
+create index event_0_number on taskq_private.event_0 (number);
+create index event_0_xid on taskq_private.event_0 (xid, number);
+create index event_0_task on taskq_private.event_0 (task_id, n);
+alter table taskq_private.event_0 replica identity full;
+do $$
+begin
+	for i in 1 .. 9 loop
+		execute format('create table taskq_private.event_%s (like taskq_private.event_0)', i);
+		execute format('create index event_%1$s_number on taskq_private.event_%1$s (number)', i);
+		execute format('create index event_%1$s_xid on taskq_private.event_%1$s (xid, number)', i);
+		execute format('create index event_%1$s_task on taskq_private.event_%1$s (task_id, n)', i);
+		execute format('alter table taskq_private.event_%s replica identity full', i);
+	end loop;
+end
+$$;
+
+-- The tables of the ring that hold events: when and behind which number each was begun.
+create table taskq_private.event_leaf (
+	leaf int not null constraint event_leaf_pkey primary key,
+	begun_at timestamptz not null,
+	begun_behind bigint not null
+);
+insert into taskq_private.event_leaf values (0, now(), 0);
+
+-- One row: the table into which events are written, and what is known of those that are gone.
+create table taskq_private.event_state (
+	current int not null,
+	gone_xid xid8 not null,			-- no event of a greater transaction is gone
+	gone_number bigint not null,	-- nor one with a greater number
+	gone_at pg_snapshot not null	-- nor one of a transaction that was open then
+);
+alter table taskq_private.event_state replica identity full;
+insert into taskq_private.event_state values (0, pg_current_xact_id(), 0, pg_current_snapshot());
+
+-- How many values of a task are wanted, and how many of its values are gone.
+create table taskq_private.demand (
+	task_id bigint not null constraint demand_pkey primary key,
+	wanted int not null,
+	gone int not null
+);
+
 -- The database from which requests are sent.  One row, written by the first
 -- create_queue() or submit(): see 74_arming.sql.
 create table taskq_private.arm (
@@ -358,7 +415,7 @@ create table taskq_private.arm (
 );
 alter table taskq_private.arm replica identity full;
 
--- What a dump holds: everything but endpoint_secret, and token_mark in place of token_block.
+-- What a dump holds: everything but endpoint_secret and the tables of events, and token_mark in place of token_block.
 select pg_catalog.pg_extension_config_dump('taskq_private.task_id', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.queue_id', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.token_mark', '');
@@ -382,4 +439,5 @@ select pg_catalog.pg_extension_config_dump('taskq_private.prerequisite', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.attempt', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.history_rest', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.demand', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.arm', '');

@@ -13,11 +13,11 @@ language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_group_id'
 -- second copy.
 create view taskq_private.all_queues as
 	select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
-		executor, pause_reason, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202
+		executor, pause_reason, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202, events
 	from taskq_private.queue
 	union all
 	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true,
-		'builtin', null, false, false, null, null, false, 'taskq', false
+		'builtin', null, false, false, null, null, false, 'taskq', false, '{}'
 	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
 	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
@@ -37,7 +37,7 @@ language c volatile as 'MODULE_PATHNAME', 'taskq_judge_follow_ups';
 create view taskq.queues with (security_barrier) as
 	select name as queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused, created_at, durable_finish,
 		executor, pause_reason, keep_payload, keep_origin, taskq_private.shown_templates(on_finish) as on_finish,
-		taskq_private.shown_templates(on_dead) as on_dead, ordered, header_style, accept_202
+		taskq_private.shown_templates(on_dead) as on_dead, ordered, header_style, accept_202, events
 	from taskq_private.all_queues
 	where taskq_private.visible(name);
 comment on view taskq.queues is
@@ -50,10 +50,14 @@ comment on view taskq.queues is
 	'on_finish, on_dead: without the headers of requests.\n'
 	'The other columns are the arguments of create_queue().';
 
+-- The names of the changes of tasks that can become events.
+create function taskq_private.event_names() returns text[]
+language c immutable parallel safe as 'MODULE_PATHNAME', 'taskq_event_names';
+
 -- What is wrong with the settings of a queue, or NULL.
 create function taskq_private.queue_fault(mode text, url text, lease_for interval, retry text, keep_finished interval,
 	keep_dead interval, keep_key interval, executor text, follow_ups boolean, ordered boolean, header_style text,
-	accept_202 boolean) returns text
+	accept_202 boolean, events text[]) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -72,6 +76,9 @@ as $$
 		when mode = 'topic' and header_style <> 'taskq' then 'a topic has no header_style'
 		when mode = 'pull' and accept_202 then 'a pull queue has no accept_202'
 		when mode = 'topic' and accept_202 then 'a topic has no accept_202'
+		when mode = 'topic' and events <> '{}' then 'a topic has no events'
+		when array_position(events, null) is not null or not events <@ taskq_private.event_names()
+			then format('events must be among %s', array_to_string(taskq_private.event_names(), ', '))
 		when not exists (select from taskq_private.all_retry_policies p where p.name = retry)
 			then format('retry policy "%s" does not exist', retry)
 		else coalesce(
@@ -87,7 +94,7 @@ create function taskq.create_queue(queue text, mode text default 'pull', url tex
 	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true,
 	executor text default 'builtin', keep_payload boolean default false, keep_origin boolean default false,
 	on_finish jsonb default null, on_dead jsonb default null, ordered boolean default false,
-	header_style text default 'taskq', accept_202 boolean default false) returns void
+	header_style text default 'taskq', accept_202 boolean default false, events text[] default '{}') returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -98,7 +105,7 @@ begin
 	perform taskq_private.check_name(queue, 'queue');
 	retry := coalesce(retry, case mode when 'push' then 'webhook' else 'default' end);
 	wrong := taskq_private.queue_fault(mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, executor,
-		on_finish is not null or on_dead is not null, ordered, header_style, accept_202);
+		on_finish is not null or on_dead is not null, ordered, header_style, accept_202, events);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not created.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -112,12 +119,13 @@ begin
 	end if;
 	begin
 		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-				created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202)
+				created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202,
+				events)
 			values (nextval('taskq_private.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
 				false, clock_timestamp(), coalesce(durable_finish, true), executor, coalesce(keep_payload, false),
 				coalesce(keep_origin, false), taskq_private.judge_follow_ups(queue, create_queue.on_finish, 'on_finish'),
 				taskq_private.judge_follow_ups(queue, create_queue.on_dead, 'on_dead'), coalesce(ordered, false), header_style,
-				coalesce(accept_202, false));
+				coalesce(accept_202, false), coalesce(events, '{}'));
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
 			detail = 'Queue names are unique in a database.', hint = 'Choose another name, or use the existing queue.';
@@ -155,6 +163,8 @@ comment on function taskq.create_queue is
 	'accept_202: push only, a receiver that answers with status 202 reports the outcome itself: with finish() or fail(), by the id and the '
 	'token that the headers X-Task-Id and X-Task-Token of the request have told it. It has lease_for from its answer on, and heartbeat() '
 	'gives it more. If the lease runs out, the attempt has failed. Without accept_202, 202 is a success as 200 is.\n'
+	'events: the changes of its tasks that become events: see events_after(). Among submitted, started, progress, value, failed, '
+	'released, lost, finished, dead, cancelled and expired.\n'
 	'Errors: TQ002 if the queue exists; TQ004 for a bad argument; for follow-ups also those of submit_template().';
 
 -- The queues that exist, and those that were dropped and still have tasks.
@@ -243,8 +253,8 @@ begin
 			detail = 'Dropping it would end them.',
 			hint = 'Wait for them to end, or call taskq.drop_queue(queue, force => true), which cancels them.';
 	end if;
-	insert into taskq_private.dropped_queue (id, name, mode, keep_finished, keep_dead, dropped_at)
-		values (q.id, q.name, q.mode, q.keep_finished, q.keep_dead, clock_timestamp());
+	insert into taskq_private.dropped_queue (id, name, mode, keep_finished, keep_dead, dropped_at, events)
+		values (q.id, q.name, q.mode, q.keep_finished, q.keep_dead, clock_timestamp(), q.events);
 	delete from taskq_private.endpoint e where e.queue_id = q.id;
 	delete from taskq_private.flow_limit f where f.queue_id = q.id;
 	delete from taskq_private.endpoint_secret s where s.queue_id = q.id;
@@ -334,9 +344,11 @@ declare
 begin
 	perform taskq_private.check_name(queue, 'queue');
 	insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-			created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202)
+			created_at, durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202,
+			events)
 		select id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
-			clock_timestamp(), durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202
+			clock_timestamp(), durable_finish, executor, keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202,
+			events
 		from taskq_private.all_queues v where v.name = own_queue.queue and v.id < 100
 		on conflict do nothing;
 	select * into q from taskq_private.queue t where t.name = own_queue.queue for update;
@@ -353,7 +365,8 @@ create function taskq.alter_queue(queue text, mode text default null, url text d
 	retry text default null, keep_finished interval default null, keep_dead interval default null,
 	keep_key interval default null, durable_finish boolean default null, executor text default null,
 	keep_payload boolean default null, keep_origin boolean default null, on_finish jsonb default null,
-	on_dead jsonb default null, ordered boolean default null, header_style text default null, accept_202 boolean default null) returns void
+	on_dead jsonb default null, ordered boolean default null, header_style text default null, accept_202 boolean default null,
+	events text[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -384,6 +397,7 @@ begin
 	q.keep_origin := coalesce(keep_origin, q.keep_origin);
 	q.header_style := coalesce(header_style, q.header_style);
 	q.accept_202 := coalesce(accept_202, q.accept_202);
+	q.events := coalesce(events, q.events);
 	if on_finish is not null then
 		q.on_finish := taskq_private.judge_follow_ups(queue, on_finish, 'on_finish');
 	end if;
@@ -391,7 +405,7 @@ begin
 		q.on_dead := taskq_private.judge_follow_ups(queue, on_dead, 'on_dead');
 	end if;
 	wrong := taskq_private.queue_fault(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
-		q.executor, q.on_finish is not null or q.on_dead is not null, q.ordered, q.header_style, q.accept_202);
+		q.executor, q.on_finish is not null or q.on_dead is not null, q.ordered, q.header_style, q.accept_202, q.events);
 	if wrong is not null then
 		raise exception using errcode = 'TQ004', message = wrong,
 			detail = format('Queue "%s" was not changed.', queue), hint = 'See the comment of taskq.create_queue().';
@@ -422,9 +436,9 @@ begin
 	end if;
 	perform taskq_private.check_subscriptions(q, old_mode);
 	update taskq_private.queue t set (mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, durable_finish, executor,
-				keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202) =
+				keep_payload, keep_origin, on_finish, on_dead, ordered, header_style, accept_202, events) =
 			(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor,
-				q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, q.header_style, q.accept_202)
+				q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, q.header_style, q.accept_202, q.events)
 		where t.id = q.id;
 	perform taskq_private.queues_changed();
 	perform taskq_private.wake_executor();
@@ -442,6 +456,7 @@ comment on function taskq.alter_queue is
 	'tasks that are submitted from now on.\n'
 	'executor: requests that are already being sent are completed by their current sender.\n'
 	'accept_202: applies to requests that are sent, and to answers that come, from now on.\n'
+	'events: applies to changes from now on; ''{}'': none.\n'
 	'header_style: applies to requests that are sent from now on; headers of that style which submitters have set before are left out.\n'
 	'ordered: can only be changed while the queue has no live tasks with a group.\n'
 	'The arguments are those of create_queue().\n'

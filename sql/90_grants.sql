@@ -17,11 +17,12 @@ create view taskq_private.entitlements as
 		('{submit, view}', 'execute on routine taskq.%s', '{next_runs}'),
 		('{submit, view}', 'select on taskq.%s', '{schedules, schedule_runs}'),
 		('{submit, control}', 'execute on routine taskq.%s', '{cancel, cancel_many, cancel_key, reschedule, add_follow_up,
-			add_prerequisites}'),
-		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all}'),
+			add_prerequisites, want}'),
+		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all, emitted, wait_emitted}'),
 		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, progress, finish, fail, release,
-			decline, serve, finish_many, heartbeat_many, finish_and_acquire}'),
-		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved}'),
+			decline, serve, finish_many, heartbeat_many, finish_and_acquire, emit, wait_wanted}'),
+		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved, events_after,
+			wait_events}'),
 		('{view}', 'select on taskq.%s', '{tasks, dependencies, attempts, queues, endpoints, requests, workers, subscriptions, limits}'),
 		('{control}', 'execute on routine taskq.%s', '{pause_queue, resume_queue, purge_queue, retry, redrive, subscribe, unsubscribe,
 			set_limit, set_group_limit, drop_group_limit}'),
@@ -218,7 +219,7 @@ begin
 		taskq_private.look_ahead_all, taskq_private.recover_leases,
 		taskq_private.take_back_leases, taskq_private.expire_starts, taskq_private.empty_queues, taskq_private.sweep,
 		taskq_private.look_at_waiting, taskq_private.make_history, taskq_private.drop_history, taskq_private.drop_keys,
-		taskq_private.compute_times, taskq_private.fire_schedules
+		taskq_private.compute_times, taskq_private.fire_schedules, taskq_private.trim_events, taskq_private.drop_demand
 	to taskq_bgw;
 end
 $$;

@@ -19,6 +19,7 @@
 #define ERRCODE_TASKQ_EGRESS_DENIED    MAKE_SQLSTATE('T', 'Q', '0', '0', '8')
 #define ERRCODE_TASKQ_NOT_POSSIBLE     MAKE_SQLSTATE('T', 'Q', '0', '0', '9')
 #define ERRCODE_TASKQ_UNKNOWN_SCHEDULE MAKE_SQLSTATE('T', 'Q', '0', '1', '0')
+#define ERRCODE_TASKQ_EVENTS_GONE      MAKE_SQLSTATE('T', 'Q', '0', '1', '1')
 
 #define TASKQ_BGW_ROLE   "taskq_bgw"   /* of the executor */
 #define TASKQ_OWNER_ROLE "taskq_owner" /* owns all objects of the extension */

@@ -26,6 +26,11 @@
 #define GROUP_MIN_KB     64
 #define GROUP_MAX_KB     (1024 * 1024)
 
+#define KEEP_EVENTS_DEFAULT_S (24 * 60 * 60)
+#define KEEP_EVENTS_MAX_S     (3660 * KEEP_EVENTS_DEFAULT_S)
+#define MAX_EVENTS_DEFAULT    1000000
+#define MAX_EVENTS_MIN        1000
+
 #define PAYLOAD_DEFAULT (1024 * 1024)
 #define PAYLOAD_MIN     1024
 
@@ -43,6 +48,8 @@ char *setting_databases = NULL;
 int setting_dispatch_memory = DISPATCH_DEFAULT_KB;
 int setting_group_memory = GROUP_DEFAULT_KB;
 int setting_history_drop_hour = -1;
+int setting_keep_events = KEEP_EVENTS_DEFAULT_S;
+int setting_max_events = MAX_EVENTS_DEFAULT;
 int setting_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int setting_poll_interval = TQ_POLL_INTERVAL_DEFAULT_MS;
 int setting_max_payload = PAYLOAD_DEFAULT;
@@ -329,11 +336,23 @@ define_queue_settings(void)
 							"their tasks has passed. Reload the configuration to change it.",
 							&setting_history_drop_hour, -1, -1, 23,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.keep_events",
+							"How long events and values are kept.",
+							"In seconds when no unit is given; up to an eighth longer. "
+							"Reload the configuration to change it.",
+							&setting_keep_events, KEEP_EVENTS_DEFAULT_S, 1, KEEP_EVENTS_MAX_S,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomBoolVariable("taskq.log_dead",
 							 "Whether the server log has a line for each task that dies.",
 							 "With the task, its queue, the attempt and the class of the failure. "
 							 "Reload the configuration to change it.",
 							 &setting_log_dead, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_events",
+							"How many events and values are kept.",
+							"The executor removes an eighth of them at a time, the oldest ones. "
+							"Reload the configuration to change it.",
+							&setting_max_events, MAX_EVENTS_DEFAULT, MAX_EVENTS_MIN, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_payload",
 							"Largest payload or body of a task, and largest result or detail.",
 							"In bytes when no unit is given; JSON is held to it as it is stored "

@@ -14,6 +14,8 @@ extern char *setting_databases;          /* SIGHUP */
 extern int setting_dispatch_memory;      /* POSTMASTER, kB */
 extern int setting_group_memory;         /* POSTMASTER, kB */
 extern int setting_history_drop_hour;    /* SIGHUP, UTC; -1: any */
+extern int setting_keep_events;          /* SIGHUP, s */
+extern int setting_max_events;           /* SIGHUP */
 extern int setting_notify_interval;      /* SIGHUP, ms; -1: never */
 extern int setting_poll_interval;        /* SIGHUP, ms */
 extern int setting_max_payload;          /* SUSET, bytes */

@@ -49,7 +49,7 @@
 #define PLACE_LIST  UINT64CONST(6)
 
 /* So many tasks and queues are noted one by one; if there are more, all waiters are woken. */
-#define MAX_ENDED  256
+#define MAX_TOLD   256
 #define MAX_QUEUES 32
 
 /* A queue to which tasks have come. */
@@ -62,8 +62,8 @@ typedef struct Arrivals
 /* The notes of the current transaction. */
 static uint32 wanted = 0;              /* bits of DatabaseWant */
 static TaskqDatabase *database = NULL; /* looked up before the end of the transaction */
-static int64 ended[MAX_ENDED];         /* tasks */
-static int nended = 0;                 /* may be greater than MAX_ENDED */
+static int64 told[MAX_TOLD];           /* tasks that have ended, have a value, or are wanted */
+static int ntold = 0;                  /* may be greater than MAX_TOLD */
 static Arrivals arrivals[MAX_QUEUES];
 static int narrivals = 0;      /* may be greater than MAX_QUEUES */
 static bool rows_came = false; /* past the functions that write them */
@@ -92,6 +92,12 @@ uint64
 topic_of_queue(int32 id)
 {
 	return topic(2, (uint64) id);
+}
+
+uint64
+topic_of_events(void)
+{
+	return topic(3, 0);
 }
 
 /* ---- waiters --------------------------------------------------------------------- */
@@ -239,6 +245,12 @@ wakeup_waiters(int32 queue_id)
 }
 
 void
+wakeup_event_waiters(void)
+{
+	wake_waiters(topic_of_events(), MaxBackends);
+}
+
+void
 wakeup_some(int32 queue_id, int count)
 {
 	if (registry == NULL)
@@ -259,9 +271,9 @@ tell_waiters(void)
 		wake_waiters(topic_of_queue(arrivals[i].queue_id), arrivals[i].count);
 		lanes_mark(arrivals[i].queue_id);
 	}
-	for (int i = 0; i < Min(nended, MAX_ENDED); i++)
-		wake_waiters(topic_of_task(ended[i]), MaxBackends);
-	if (nended > MAX_ENDED || narrivals > MAX_QUEUES)
+	for (int i = 0; i < Min(ntold, MAX_TOLD); i++)
+		wake_waiters(topic_of_task(told[i]), MaxBackends);
+	if (ntold > MAX_TOLD || narrivals > MAX_QUEUES)
 		wake_waiters(TOPIC_ANY, MaxBackends);
 	if (narrivals > MAX_QUEUES)
 		lanes_mark_all();
@@ -272,7 +284,7 @@ tell_waiters(void)
 static void
 forget_all_notes(void)
 {
-	wanted = nended = narrivals = 0;
+	wanted = ntold = narrivals = 0;
 	rows_came = false;
 }
 
@@ -305,13 +317,14 @@ tell(bool committed)
 		leases_unknown();
 		flow_sweep(rows_came);
 		looks_at_all();
+		wanted |= WANT_EVENTS; /* its events may have come, too */
 	}
 	if (wanted != 0)
 	{
 		database_want(database, wanted);
 		database_hints_changed();
 	}
-	if (nended > 0 || narrivals > 0)
+	if (ntold > 0 || narrivals > 0)
 		tell_waiters();
 	forget_all_notes();
 }
@@ -335,13 +348,13 @@ wakeup_at_commit(uint32 wants)
 }
 
 void
-wakeup_task_ended_at_commit(int64 id)
+wakeup_task_at_commit(int64 id)
 {
 	if (registry == NULL)
 		return;
-	if (nended < MAX_ENDED)
-		ended[nended] = id;
-	nended++;
+	if (ntold < MAX_TOLD)
+		told[ntold] = id;
+	ntold++;
 }
 
 void
@@ -361,6 +374,12 @@ wakeup_arrival_at_commit(int32 queue_id)
 	if (narrivals < MAX_QUEUES)
 		arrivals[narrivals] = (Arrivals){queue_id, 1};
 	narrivals++;
+}
+
+void
+wakeup_events_at_commit(void)
+{
+	wakeup_at_commit(WANT_EVENTS);
 }
 
 PG_FUNCTION_INFO_V1(taskq_wake_executor);

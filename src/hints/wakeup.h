@@ -17,6 +17,7 @@ extern void wakeup_at_commit(uint32 wants);
  */
 extern uint64 topic_of_task(int64 id);
 extern uint64 topic_of_queue(int32 id);
+extern uint64 topic_of_events(void);
 
 /*
  * Stands for these topics together, for this session: at most MAX_TOPICS of database.h.  It is
@@ -24,14 +25,18 @@ extern uint64 topic_of_queue(int32 id);
  */
 extern uint64 topic_of_list(const uint64 *topics, int count);
 
-/* At commit, wakes the sessions that wait for the task's end. */
-extern void wakeup_task_ended_at_commit(int64 id);
+/* At commit, wakes the sessions that wait for the task: for its end, a value, or a want. */
+extern void wakeup_task_at_commit(int64 id);
+
+/* At commit, has the executor tell the sessions that wait for events: see notify.c. */
+extern void wakeup_events_at_commit(void);
 
 /* At commit, wakes one more waiter of the pull queue, and marks the queue: see notify.c. */
 extern void wakeup_arrival_at_commit(int32 queue_id);
 
-/* Wakes all sessions that wait for the queue, now. */
+/* Wakes all sessions that wait for the queue, or for events, now. */
 extern void wakeup_waiters(int32 queue_id);
+extern void wakeup_event_waiters(void);
 
 /*
  * Wakes so many of them, now, and marks the queue: see notify.c.  For the hooks of base/xact.h:

@@ -17,6 +17,7 @@
 #include "hints/dispatch.h"
 #include "hints/permits.h"
 #include "life/claim.h"
+#include "life/events.h"
 #include "life/expire.h"
 #include "life/lease.h"
 #include "life/pending.h"
@@ -82,6 +83,15 @@ is_last_attempt(const Row *lease, const Row *task)
 	return ROW_INT32(lease, LEASE_ATTEMPT) >= ROW_INT32(task, TASK_MAX_ATTEMPTS);
 }
 
+static void
+tell_started(Row **leases, int n)
+{
+	const Queue *queue = n > 0 ? queue_by_id(ROW_INT32(leases[0], LEASE_QUEUE_ID)) : NULL;
+
+	for (int i = 0; i < n; i++)
+		event_started(leases[i], queue);
+}
+
 /*
  * Claims the held tasks, which stand in claims[] after the claimed ones, except those that are too
  * late to start, and ends their holds.
@@ -115,6 +125,7 @@ claim_held(Backlog *b, Claiming *c, int held)
 	lease_give(&b->lease, leases, n);
 	for (int i = 0; i < held; i++)
 		pending_let_go(b, ids[i]);
+	tell_started(leases, n);
 	if (n > 0)
 		counts_pending(ROW_INT32(leases[0], LEASE_QUEUE_ID), -n);
 	c->count += n;

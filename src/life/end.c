@@ -16,6 +16,7 @@
 #include "hints/counts.h"
 #include "hints/wakeup.h"
 #include "life/end.h"
+#include "life/events.h"
 #include "life/follow_up.h"
 #include "life/history.h"
 #include "life/prerequisites.h"
@@ -60,7 +61,8 @@ keeping_of_dropped(const Row *task, bool finished)
 						 .us = finished ? US_PER_DAY : 30 * US_PER_DAY};
 	return (Keeping){.name = queue->name,
 					 .push = queue->push,
-					 .us = finished ? queue->keep_finished_us : queue->keep_dead_us};
+					 .us = finished ? queue->keep_finished_us : queue->keep_dead_us,
+					 .events = queue->events};
 }
 
 static Keeping
@@ -71,7 +73,8 @@ keeping_of(const Row *task, const Queue *queue, bool finished)
 	return (Keeping){.queue = queue,
 					 .name = queue->name,
 					 .push = queue->push,
-					 .us = finished ? queue->keep_finished_us : queue->keep_dead_us};
+					 .us = finished ? queue->keep_finished_us : queue->keep_dead_us,
+					 .events = queue->events};
 }
 
 /* A live task without a queue was cancelled when the queue was dropped. */
@@ -119,11 +122,12 @@ task_end_in(EndBatch *batch, const Row *task, const Row *lease, const Ending *ho
 		task = &whole;
 	}
 	history_add(batch->history, task, lease, &ending, &keeping);
+	event_ended(task, lease, &ending, &keeping);
 	follow_ups_collect(&batch->follow_ups, task, lease, &ending, &keeping);
 	remove_task(batch->tasks, task, lease, ending.state, queue);
 	prerequisites_tell_end(ROW_INT64(task, TASK_ID), ending.state);
 	counts_ended(queue_id, ending.state);
-	wakeup_task_ended_at_commit(ROW_INT64(task, TASK_ID));
+	wakeup_task_at_commit(ROW_INT64(task, TASK_ID));
 }
 
 void

@@ -27,6 +27,7 @@
 #include "core/outcome.h"
 #include "hints/tallies.h"
 #include "life/end.h"
+#include "life/events.h"
 #include "life/finish.h"
 #include "life/follow_up.h"
 #include "life/history.h"
@@ -343,6 +344,12 @@ log_dead(const Row *task, const Row *lease, const Failure *failure)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
+static bool
+is_lost(const Failure *failure)
+{
+	return failure->class != NULL && strcmp(failure->class, LEASE_LOST) == 0;
+}
+
 TaskState
 task_fail(const Row *lease, const Failure *failure)
 {
@@ -354,6 +361,8 @@ task_fail(const Row *lease, const Failure *failure)
 		return STATE_DEAD;
 	record_attempt(lease, failure);
 	tally(&task, lease, failure, failure->answer);
+	event_attempt(is_lost(failure) ? EVENT_LOST : EVENT_FAILED, lease, failure->class,
+				  failure->error);
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED))
 	{
 		end_cancelled(&task, lease, failure->answer);
@@ -382,6 +391,13 @@ task_lost(const Row *lease)
 	return task_fail(lease, &failure);
 }
 
+static void
+give_back(Row *task, const Row *lease, int64 delay_us)
+{
+	event_attempt(EVENT_RELEASED, lease, NULL, NULL);
+	make_pending(task, lease, GetCurrentTimestamp() + delay_us, ROW_INT32(task, TASK_ATTEMPT));
+}
+
 void
 task_release(const Row *lease, int64 delay_us, const Prerequisites *after)
 {
@@ -397,8 +413,7 @@ task_release(const Row *lease, int64 delay_us, const Prerequisites *after)
 	else if (after != NULL && after->count > 0)
 		make_wait(&task, lease, delay_us, after);
 	else
-		make_pending(&task, lease, GetCurrentTimestamp() + delay_us,
-					 ROW_INT32(&task, TASK_ATTEMPT));
+		give_back(&task, lease, delay_us);
 }
 
 /* As task_release(), but a task that was declined so many times is dead. */
@@ -414,7 +429,7 @@ task_decline(const Row *lease, int64 delay_us, int32 times, const Failure *failu
 	if (ROW_BOOL(lease, LEASE_CANCEL_REQUESTED) || declined >= times)
 		return task_fail(lease, failure);
 	row_set(&task, TASK_DECLINED, Int32GetDatum(declined + 1));
-	make_pending(&task, lease, GetCurrentTimestamp() + delay_us, ROW_INT32(&task, TASK_ATTEMPT));
+	give_back(&task, lease, delay_us);
 	return STATE_PENDING;
 }
 

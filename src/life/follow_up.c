@@ -38,6 +38,7 @@
 #include "base/sql.h"
 #include "base/subxact.h"
 #include "hints/counts.h"
+#include "life/events.h"
 #include "life/follow_up.h"
 #include "life/template.h"
 #include "tables/key.h"
@@ -432,7 +433,8 @@ keeping_of_dead(const Queue *queue, text *name, const Row *task)
 	return (Keeping){.queue = queue,
 					 .name = queue->name,
 					 .push = request || (queue->push && queue->url != NULL),
-					 .us = queue->keep_dead_us};
+					 .us = queue->keep_dead_us,
+					 .events = queue->events};
 }
 
 static void
@@ -464,6 +466,8 @@ add_dead(void *arg)
 		row_set(&task, TASK_ORIGIN, origin_of(f->outcome));
 	keeping = keeping_of_dead(queue, name, &task);
 	history_add(NULL, &task, NULL, &ending, &keeping);
+	event_submitted(&task, queue);
+	event_ended(&task, NULL, &ending, &keeping);
 	if (queue != NULL)
 	{
 		counts_submitted(queue->id);

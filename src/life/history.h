@@ -37,7 +37,8 @@ typedef struct Keeping
 	const Queue *queue; /* NULL: it does not exist */
 	const char *name;   /* of the queue */
 	bool push;
-	int64 us; /* for so long; 0: not at all */
+	int64 us;      /* for so long; 0: not at all */
+	uint32 events; /* kinds of events that the queue wants */
 } Keeping;
 
 /* Rows of many tasks are collected and written together, the last ones by history_end_batch(). */

@@ -25,6 +25,7 @@
 #include "hints/counts.h"
 #include "hints/leases.h"
 #include "hints/permits.h"
+#include "life/events.h"
 #include "life/lease.h"
 #include "life/template.h"
 #include "tables/grant.h"
@@ -189,6 +190,37 @@ RowResult
 lease_take_sent_in(HotRelation *leases, int64 id, int64 token, Row *lease)
 {
 	return take_in(leases, id, token, may_send_own, lease, false);
+}
+
+bool
+lease_lock_own(int64 id, int64 token, Row *lease)
+{
+	HotRelation r;
+	RowResult result;
+
+	hot_open(&r, HOT_LEASE);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = ROW_GONE;
+		if (fetch_lease(&r, id, token, may_work, lease))
+			result = row_lock(&r, lease, LockTupleExclusive, true);
+	} while (result == ROW_CHANGED);
+	hot_close(&r);
+	return result == ROW_DONE;
+}
+
+bool
+lease_is_own(int64 id, int64 token)
+{
+	HotRelation r;
+	Row lease;
+	bool found;
+
+	hot_open(&r, HOT_LEASE);
+	found = fetch_lease(&r, id, token, may_work, &lease);
+	hot_close(&r);
+	return found;
 }
 
 /* A change to the row of a lease. */
@@ -422,7 +454,10 @@ taskq_progress(PG_FUNCTION_ARGS)
 				 errmsg("fraction is out of range"),
 				 errdetail("It must be between 0 and 1."),
 				 errhint("1 means that the work is complete.")));
-	PG_RETURN_BOOL(change_lease(id, token, &change, &lease) == ROW_DONE);
+	if (change_lease(id, token, &change, &lease) != ROW_DONE)
+		PG_RETURN_BOOL(false);
+	event_progress(&lease, queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)));
+	PG_RETURN_BOOL(true);
 }
 
 /* Changes the lease of a running task for a session that does not own it; tries once. */

@@ -43,6 +43,12 @@ extern bool lease_take_own(int64 id, int64 token, Row *lease);
 /* The same in an open table, for many leases. */
 extern bool lease_take_own_in(HotRelation *leases, int64 id, int64 token, Row *lease);
 
+/* The same, but the lease stays, locked until the transaction ends. */
+extern bool lease_lock_own(int64 id, int64 token, Row *lease);
+
+/* Whether the client has that lease now, and the privilege work on the queue. */
+extern bool lease_is_own(int64 id, int64 token);
+
 /* How long a heartbeat without extend_by extends the lease. */
 extern int64 lease_length_us(const Row *lease);
 

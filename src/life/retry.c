@@ -26,6 +26,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "life/empty.h"
+#include "life/events.h"
 #include "life/pending.h"
 #include "life/publish.h"
 #include "life/submit.h"
@@ -235,6 +236,7 @@ taskq_retry(PG_FUNCTION_ARGS)
 	{
 		take_key(queue, &task);
 		pending_insert(&task);
+		event_submitted(&task, queue);
 	}
 	PG_RETURN_BOOL(true);
 }
@@ -381,6 +383,7 @@ bring_back(const Queue *queue, Row *task)
 				 &KEY_NO_TERMS) != 0)
 		return false;
 	pending_insert(task);
+	event_submitted(task, queue);
 	return true;
 }
 

@@ -26,6 +26,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "hints/counts.h"
+#include "life/events.h"
 #include "life/kept.h"
 #include "life/pending.h"
 #include "life/submit.h"
@@ -312,6 +313,7 @@ insert_task(Submission *s)
 	{
 		pending_insert(task);
 		start_limit_insert(task);
+		event_submitted(task, queue_by_id(ROW_INT32(task, TASK_QUEUE_ID)));
 		return;
 	}
 	row_set(task, TASK_RUN_AT,
@@ -319,6 +321,7 @@ insert_task(Submission *s)
 	prerequisites_make_wait(task);
 	pending_insert(task);
 	prerequisites_insert(ROW_INT64(task, TASK_ID), &s->wait, s->after);
+	event_submitted(task, queue_by_id(ROW_INT32(task, TASK_QUEUE_ID)));
 }
 
 /* What the submit wants of its key. */

@@ -37,18 +37,12 @@
 #include "life/acquire.h"
 #include "life/due.h"
 #include "life/result.h"
+#include "life/wait.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
 
-/*
- * Begins to wait for a topic, and then looks once.  Returns the topic whose event has happened, 0
- * if none has.  *next_ms: look again after so many ms at most.
- */
-typedef uint64 (*Look)(void *what, int64 *next_ms);
-
-/* TQ009 if the procedure cannot commit here, or the transaction has changed something. */
-static void
+void
 require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 {
 	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
@@ -93,8 +87,7 @@ statement_time_left_ms(void)
 	return Max(left - Min(left / 4, STATEMENT_SLACK_MS), 0);
 }
 
-/* Looks until the event has happened (true) or the time is over (false). */
-static bool
+bool
 look_until(Look look, void *what, int64 timeout_us)
 {
 	int64 until = tq_clock_ms() + Min(timeout_us / US_PER_MS, statement_time_left_ms());
@@ -118,8 +111,8 @@ look_until(Look look, void *what, int64 timeout_us)
 	return found != 0;
 }
 
-static Datum
-answer(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+Datum
+procedure_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
 	TupleDesc desc;
 
@@ -164,7 +157,7 @@ taskq_wait(PG_FUNCTION_ARGS)
 	(void) look_until(look_at_task, &a, timeout_us);
 	if (!a.known)
 		a.nulls[0] = a.nulls[1] = true;
-	return answer(fcinfo, a.values, a.nulls);
+	return procedure_result(fcinfo, a.values, a.nulls);
 }
 
 /* ---- the end of many tasks ----------------------------------------------------------- */
@@ -177,9 +170,8 @@ typedef struct AwaitedTasks
 	int ended; /* the tasks before this one have ended */
 } AwaitedTasks;
 
-/* Whether the task lives, as far as the caller may see it; "tasks" is open. */
-static bool
-is_live(HotRelation *tasks, int64 id)
+bool
+task_lives(HotRelation *tasks, int64 id)
 {
 	const Queue *queue = NULL;
 	Row task;
@@ -209,7 +201,7 @@ count_ended(const AwaitedTasks *a, int from, int until, bool first_live)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
-		if (!is_live(&tasks, a->ids[i]))
+		if (!task_lives(&tasks, a->ids[i]))
 			ended++;
 		else if (first_live)
 			break;
@@ -259,7 +251,7 @@ taskq_wait_all(PG_FUNCTION_ARGS)
 	if (a.count > 0 && !look_until(look_at_tasks, &a, timeout_us))
 		a.ended += count_ended(&a, a.ended, a.count, false);
 	values[0] = Int32GetDatum(a.ended);
-	return answer(fcinfo, values, nulls);
+	return procedure_result(fcinfo, values, nulls);
 }
 
 /* ---- a due task ---------------------------------------------------------------------- */
@@ -307,7 +299,7 @@ taskq_wait_ready(PG_FUNCTION_ARGS)
 	id = queue_to_acquire(arg_name(fcinfo, 0, "queue"))->id;
 	require_free_transaction(fcinfo, "taskq.wait_ready()");
 	values[0] = BoolGetDatum(look_until(look_at_queue, &id, timeout_us));
-	return answer(fcinfo, values, nulls);
+	return procedure_result(fcinfo, values, nulls);
 }
 
 /* The queues for which wait_ready_any() waits. */
@@ -356,5 +348,5 @@ taskq_wait_ready_any(PG_FUNCTION_ARGS)
 	nulls[0] = !look_until(look_at_queues, &a, timeout_us);
 	if (!nulls[0])
 		values[0] = names[a.ready];
-	return answer(fcinfo, values, nulls);
+	return procedure_result(fcinfo, values, nulls);
 }

@@ -7,7 +7,7 @@
  * wakes the executor.  The executor sends one notification for each queue for all
  * commits within taskq.notify_interval; the first one is sent at once.  Tasks that
  * become due by time are announced here too, to clients that LISTEN and to
- * sessions in wait_ready().
+ * sessions in wait_ready().  Events are told of in the same way, on a channel of their own.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #include "process/transaction.h"
 #include "tables/queue.h"
 
+#define EVENTS     0   /* instead of the id of a queue: the stream of events */
 #define MAX_QUEUES 256 /* of one transaction; the next one takes the rest */
 
 static Operation op_notify = {.name = "notify sessions"};
@@ -39,6 +40,7 @@ static Statement call_notify = {
 	.argtypes = {INT4ARRAYOID}};
 
 static int64 sent_at = 0; /* on the executor's clock */
+static int64 events_sent_at = 0;
 static TimestampTz timer = DT_NOBEGIN;
 
 static void
@@ -76,6 +78,18 @@ send_notifications(TaskqDatabase *db, int64 now)
 	sent_at = now;
 }
 
+static void
+tell_of_events(TaskqDatabase *db, int64 now)
+{
+	int32 events = EVENTS;
+
+	(void) database_take_want(db, WANT_EVENTS);
+	wakeup_event_waiters();
+	if (setting_notify_interval >= 0)
+		notify_queues(&events, 1);
+	events_sent_at = now;
+}
+
 /* Wakes the sessions that wait for a queue of which a task has just become due. */
 static void
 announce(TaskqDatabase *db)
@@ -106,6 +120,8 @@ notify_run(void)
 		announce(db);
 	if (database_wants(db, WANT_NOTIFY) && now >= sent_at + setting_notify_interval)
 		send_notifications(db, now);
+	if (database_wants(db, WANT_EVENTS) && now >= events_sent_at + setting_notify_interval)
+		tell_of_events(db, now);
 }
 
 int64
@@ -122,6 +138,8 @@ notify_due_in(void)
 		due = Min(due, Max((timer - GetCurrentTimestamp() + 999) / 1000, 0));
 	if (database_wants(db, WANT_NOTIFY))
 		due = Min(due, Max(sent_at + setting_notify_interval - tq_clock_ms(), 0));
+	if (database_wants(db, WANT_EVENTS))
+		due = Min(due, Max(events_sent_at + setting_notify_interval - tq_clock_ms(), 0));
 	return due;
 }
 
@@ -145,9 +163,11 @@ taskq_notify(PG_FUNCTION_ARGS)
 	durability_begin_weak();
 	for (int i = 0; i < ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); i++)
 	{
-		const Queue *queue = queue_by_id(ids[i]);
+		const Queue *queue = ids[i] == EVENTS ? NULL : queue_by_id(ids[i]);
 
-		if (queue != NULL && (!queue->push || queue->external) && !queue->paused)
+		if (ids[i] == EVENTS)
+			Async_Notify("taskq_events", NULL);
+		else if (queue != NULL && (!queue->push || queue->external) && !queue->paused)
 			Async_Notify(psprintf("taskq_%s", queue->name), NULL);
 	}
 	durability_end_weak();

@@ -186,10 +186,22 @@ static const Column history_columns[] = {
 	{TEXTOID, false},
 };
 
+static const Column event_columns[] = {
+	{INT8OID, true},
+	{TIMESTAMPTZOID, true},
+	{INT8OID, true},
+	{XID8OID, false},
+	{INT2OID, true},
+	{TEXTOID, true},
+	{JSONBOID, false},
+	{INT4OID, false},
+};
+
 /* Columns that are missing here would have each row written as in an extended table. */
 StaticAssertDecl(lengthof(task_columns) == TASK_COLUMNS, "all columns of task");
 StaticAssertDecl(lengthof(lease_columns) == LEASE_COLUMNS, "all columns of lease");
 StaticAssertDecl(lengthof(history_columns) == HISTORY_COLUMNS, "all columns of history");
+StaticAssertDecl(lengthof(event_columns) == EVENT_COLUMNS, "all columns of events");
 
 typedef struct Shape
 {
@@ -212,6 +224,7 @@ static const Shape shapes[] = {
 	[TABLE_WAITING] = {"waiting", COLUMNS(waiting_columns), 1, NULL, false},
 	[TABLE_ATTEMPT] = {"attempt", COLUMNS(attempt_columns), 1, NULL, true},
 	[TABLE_HISTORY] = {"history_rest", COLUMNS(history_columns), 1, "history_priority", true},
+	[TABLE_EVENT] = {"event_0", COLUMNS(event_columns), 3, NULL, true},
 };
 
 /* ---- what keeps a table from being written ------------------------------------------------ */

@@ -17,13 +17,15 @@ typedef enum PrivateTable
 	TABLE_PREREQUISITE,
 	TABLE_WAITING,
 	TABLE_ATTEMPT,
-	TABLE_HISTORY /* any table of the history */
+	TABLE_HISTORY, /* any table of the history */
+	TABLE_EVENT    /* any table of events */
 } PrivateTable;
 
 /* How many columns the extension creates; with any other number a table is extended. */
 #define TASK_COLUMNS    26
 #define LEASE_COLUMNS   17
 #define HISTORY_COLUMNS 36
+#define EVENT_COLUMNS   8
 
 /* The number of the column group_id of tasks, from one. */
 #define TASK_GROUP_ID_NUMBER 22

@@ -16,10 +16,11 @@
 #include "base/arg.h"
 #include "base/sql.h"
 #include "tables/dropped.h"
+#include "tables/event_rows.h"
 #include "tables/queue.h"
 
 static Statement select_dropped = {
-	"select d.name::text, d.mode = 'push', d.keep_finished, d.keep_dead "
+	"select d.name::text, d.mode = 'push', d.keep_finished, d.keep_dead, d.events "
 	"from taskq_private.dropped_queue d where d.id = $1",
 	1,
 	{INT4OID},
@@ -48,6 +49,7 @@ keep_row(const Datum *row)
 	q->push = DatumGetBool(row[1]);
 	q->keep_finished_us = interval_us(DatumGetIntervalP(row[2]));
 	q->keep_dead_us = interval_us(DatumGetIntervalP(row[3]));
+	q->events = event_kinds_of(row[4]);
 }
 
 const DroppedQueue *
@@ -55,13 +57,13 @@ dropped_queue(int32 id)
 {
 	Datum argument = Int32GetDatum(id);
 	uint64 as_of = queue_changes();
-	Datum row[4];
-	bool isnull[4];
+	Datum row[5];
+	bool isnull[5];
 
 	if (last.id != id || last.as_of != as_of)
 	{
 		last.id = 0; /* until all of it is known */
-		last.exists = sql_as_owner(&select_dropped, &argument, NULL, row, isnull, 4);
+		last.exists = sql_as_owner(&select_dropped, &argument, NULL, row, isnull, 5);
 		if (last.exists)
 			keep_row(row);
 		last.id = id;

@@ -14,6 +14,7 @@ typedef struct DroppedQueue
 	bool push; /* mode */
 	int64 keep_finished_us;
 	int64 keep_dead_us;
+	uint32 events; /* kinds */
 } DroppedQueue;
 
 /* The queue that had this id, valid until the next call; NULL: nothing is known of it. */

@@ -27,6 +27,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "base/xact.h"
+#include "tables/event_rows.h"
 #include "tables/queue.h"
 
 /* clang-format off */
@@ -42,7 +43,7 @@
 	"select q.id, q.mode = 'push', q.mode = 'topic', q.url, q.retry, q.lease_for, " \
 	"q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor = 'external', " \
 	"q.paused, q.name::text, q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, " \
-	"q.header_style, q.accept_202, " \
+	"q.header_style, q.accept_202, q.events, " \
 	"exists (select from taskq_private.flow_limit f where f.queue_id = q.id), " \
 	LIMIT("lq") ", " LIMIT("ld") ", " \
 	POLICY("p.max_attempts") ", " POLICY("p.max_age is not null") ", " \
@@ -76,6 +77,7 @@ enum QueueColumn
 	QUEUE_ORDERED,
 	QUEUE_HEADER_STYLE,
 	QUEUE_ACCEPT_202,
+	QUEUE_EVENTS,
 	QUEUE_HAS_LIMITS,
 	QUEUE_LIMIT,                                      /* the first of LIMIT_NCOLUMNS columns */
 	QUEUE_GROUP_LIMIT = QUEUE_LIMIT + LIMIT_NCOLUMNS, /* the same */
@@ -322,6 +324,7 @@ remember(const Datum *row, const bool *isnull)
 	q->ordered = DatumGetBool(row[QUEUE_ORDERED]);
 	q->header_style = tq_style_of_name(TextDatumGetCString(row[QUEUE_HEADER_STYLE]));
 	q->accept_202 = DatumGetBool(row[QUEUE_ACCEPT_202]);
+	q->events = event_kinds_of(row[QUEUE_EVENTS]);
 	q->has_limits = DatumGetBool(row[QUEUE_HAS_LIMITS]);
 	q->limit = flow_limit_of(row + QUEUE_LIMIT, isnull + QUEUE_LIMIT);
 	q->group_limit = flow_limit_of(row + QUEUE_GROUP_LIMIT, isnull + QUEUE_GROUP_LIMIT);

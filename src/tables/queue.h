@@ -43,6 +43,7 @@ typedef struct Queue
 	bool keep_origin;  /* tasks keep who submitted them */
 	Jsonb *on_finish;  /* follow-ups of its tasks, or NULL */
 	Jsonb *on_dead;
+	uint32 events;         /* kinds of events that its tasks have */
 	bool ordered;          /* the tasks of a group run one at a time, in order */
 	bool has_limits;       /* the queue or one of its groups has */
 	FlowLimit limit;       /* of the queue itself */

@@ -1,0 +1,250 @@
+/*
+ * values.c
+ *		emit(), emitted(), want(): the values of a task while it runs, and asking for them.
+ *
+ * Values are rows beside the events, whether the queue wants events or not.  emit() locks the lease
+ * of the task to its commit, so that the values of a task are written one after the other, and
+ * their numbers ascend.
+ *
+ * The values of a task may be gone before it ends.  When the executor removes them it notes the
+ * greatest number in the table demand, so that no number is given twice.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "base/arg.h"
+#include "base/errors.h"
+#include "base/sql.h"
+#include "hints/wakeup.h"
+#include "life/events.h"
+#include "life/lease.h"
+#include "life/values.h"
+#include "tables/event_merge.h"
+#include "tables/grant.h"
+#include "tables/queue.h"
+#include "tables/rows.h"
+
+#define MAX_VALUES 100000
+
+static Statement select_demand = {
+	"select d.wanted, d.gone from taskq_private.demand d where d.task_id = $1",
+	1,
+	{INT8OID},
+	NULL,
+};
+
+static Statement insert_demand = {
+	"insert into taskq_private.demand as d (task_id, wanted, gone) values ($1, $2, 0) "
+	"on conflict (task_id) do update set wanted = greatest(d.wanted, excluded.wanted)",
+	2,
+	{INT8OID, INT4OID},
+	NULL,
+};
+
+/* The numbers of a row of demand; both 0 if there is none. */
+static void
+read_demand(int64 id, int *wanted, int *gone)
+{
+	Datum argument = Int64GetDatum(id);
+	Datum row[2];
+	bool isnull[2];
+	bool found = sql_as_owner(&select_demand, &argument, NULL, row, isnull, 2);
+
+	*wanted = found ? DatumGetInt32(row[0]) : 0;
+	*gone = found ? DatumGetInt32(row[1]) : 0;
+}
+
+int
+value_wanted(int64 id)
+{
+	int wanted;
+	int gone;
+
+	read_demand(id, &wanted, &gone);
+	return wanted;
+}
+
+/* ---- looking ---------------------------------------------------------------------------- */
+
+/* The greatest number of a value in a range that is read backward; 0: there is none. */
+static int
+greatest_in(EventTables *tables, Snapshot snapshot, const EventRange *range,
+			bool (*may)(Datum queue))
+{
+	int greatest = 0;
+
+	for (int i = 0; i < EVENT_LEAVES; i++)
+	{
+		EventScan *scan = event_scan_begin(tables, i, range, snapshot);
+		EventRow row;
+
+		if (scan == NULL)
+			continue;
+		if (event_scan_next(scan, &row) && (may == NULL || may(row.queue)))
+			greatest = Max(greatest, row.n);
+		event_scan_end(scan);
+	}
+	return greatest;
+}
+
+/* The same of a task, above "above" and up to "up_to". */
+static int
+greatest_value(int64 id, int above, int up_to, bool (*may)(Datum queue))
+{
+	EventRange range = {
+		.order = BY_TASK,
+		.of = id,
+		.above = above,
+		.up_to = up_to,
+		.backward = true,
+	};
+	EventTables tables;
+	Snapshot snapshot;
+	int greatest;
+
+	event_tables_open(&tables);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	greatest = greatest_in(&tables, snapshot, &range, may);
+	UnregisterSnapshot(snapshot);
+	event_tables_close(&tables);
+	return greatest;
+}
+
+/* Those who may read the result of a task may read its values. */
+static bool
+may_read(Datum queue)
+{
+	return queue_may(queue_of_row(DatumGetTextPP(queue)), PRIVILEGE_SUBMIT | PRIVILEGE_VIEW);
+}
+
+int
+value_newest(int64 id, int after)
+{
+	return greatest_value(id, after, PG_INT32_MAX, may_read);
+}
+
+/* ---- emit() ------------------------------------------------------------------------------ */
+
+static int
+next_number(int64 id)
+{
+	int last = greatest_value(id, 0, PG_INT32_MAX, NULL);
+	int wanted;
+	int gone;
+
+	read_demand(id, &wanted, &gone);
+	last = Max(last, gone);
+	if (last == PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
+				 errmsg("task " INT64_FORMAT " has no number left for a value", id),
+				 errdetail("Numbers of values end at %d.", PG_INT32_MAX),
+				 errhint("Finish the task, and submit another one.")));
+	return last + 1;
+}
+
+PG_FUNCTION_INFO_V1(taskq_emit);
+Datum
+taskq_emit(PG_FUNCTION_ARGS)
+{
+	int64 id = arg_id(fcinfo, 0, "id");
+	int64 token = arg_id(fcinfo, 1, "token");
+	int n = arg_int32(fcinfo, 3, "n", 0, 1, PG_INT32_MAX);
+	Row lease;
+
+	client_call("taskq.emit()");
+	require_argument(fcinfo, 2, "value");
+	check_json(PG_GETARG_DATUM(2), "value");
+	if (!lease_lock_own(id, token, &lease))
+		PG_RETURN_NULL();
+	if (n == 0)
+		n = next_number(id);
+	else if (greatest_value(id, n - 1, n, NULL) == n)
+		PG_RETURN_INT32(n); /* what is there already stays */
+	event_value(id, queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), n, PG_GETARG_DATUM(2));
+	CommandCounterIncrement();
+	PG_RETURN_INT32(n);
+}
+
+/* ---- emitted() --------------------------------------------------------------------------- */
+
+static void
+return_value(ReturnSetInfo *rsinfo, const EventRow *row)
+{
+	Datum values[3] = {Int32GetDatum(row->n), row->data, TimestampTzGetDatum(row->at)};
+	bool nulls[3] = {false};
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+return_values(ReturnSetInfo *rsinfo, EventTables *tables, Snapshot snapshot,
+			  const EventRange *range, int max)
+{
+	EventMerge *merge = event_merge_begin(tables, snapshot);
+	const EventRow *row;
+	EventOrder order;
+
+	event_merge_add(merge, range);
+	for (int i = 0; i < max && (row = event_merge_next(merge, &order)) != NULL; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!may_read(row->queue))
+			break;
+		return_value(rsinfo, row);
+	}
+	event_merge_end(merge);
+}
+
+PG_FUNCTION_INFO_V1(taskq_emitted);
+Datum
+taskq_emitted(PG_FUNCTION_ARGS)
+{
+	EventRange range = {
+		.order = BY_TASK,
+		.of = arg_id(fcinfo, 0, "id"),
+		.above = arg_int32(fcinfo, 1, "after", 0, 0, PG_INT32_MAX),
+		.up_to = PG_INT32_MAX,
+	};
+	int max = arg_int32(fcinfo, 2, "max_values", 1000, 1, MAX_VALUES);
+	EventTables tables;
+	Snapshot snapshot;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	event_tables_open(&tables);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	return_values((ReturnSetInfo *) fcinfo->resultinfo, &tables, snapshot, &range, max);
+	UnregisterSnapshot(snapshot);
+	event_tables_close(&tables);
+	return (Datum) 0;
+}
+
+/* ---- want() ------------------------------------------------------------------------------- */
+
+PG_FUNCTION_INFO_V1(taskq_want);
+Datum
+taskq_want(PG_FUNCTION_ARGS)
+{
+	int64 id = arg_id(fcinfo, 0, "id");
+	int upto = arg_int32(fcinfo, 1, "upto", 0, 1, PG_INT32_MAX);
+	Datum values[2] = {Int64GetDatum(id), Int32GetDatum(upto)};
+	const Queue *queue = NULL;
+	Row task;
+
+	client_call("taskq.want()");
+	require_argument(fcinfo, 1, "upto");
+	if (row_read(HOT_TASK, id, &task))
+		queue = queue_by_id(ROW_INT32(&task, TASK_QUEUE_ID));
+	if (queue == NULL || !queue_may(queue, PRIVILEGE_SUBMIT | PRIVILEGE_CONTROL))
+		PG_RETURN_BOOL(false);
+	(void) sql_as_owner(&insert_demand, values, NULL, NULL, NULL, 0);
+	wakeup_task_at_commit(id);
+	PG_RETURN_BOOL(true);
+}
