@@ -22,7 +22,7 @@
 static const char queues_sql[] =
 	"select queue, mode, paused, lease_for, retry, keep_finished, keep_dead, keep_key, url, "
 	"executor, pause_reason, durable_finish, keep_payload, keep_origin, ordered, "
-	"header_style, accept_202, on_finish, "
+	"header_style, accept_202, pg_catalog.to_jsonb(events) as events, on_finish, "
 	"on_dead, "
 	"created_at from taskq.queues order by queue";
 static const char endpoints_sql[] =
@@ -184,7 +184,12 @@ preview_schedule(cli_call *call)
 		OPTION("accept-202", "BOOLEAN", "accept_202", "whether a receiver may answer "           \
 													  "202 and report later"),                   \
 		OPTION("on-finish", "JSON", "on_finish", "follow-ups of finished tasks"),                \
-		OPTION("on-dead", "JSON", "on_dead", "follow-ups of dead and expired tasks")
+		OPTION("on-dead", "JSON", "on_dead", "follow-ups of dead and expired tasks"),            \
+	{                                                                                            \
+		0, "events", "EVENT,...", "the changes of its tasks that become "                        \
+								  "events,\nfor tail; '': none",                                 \
+			"events", NULL, cli_array                                                            \
+	}
 
 static const cli_option queue_options[] = {QUEUE_OPTIONS};
 

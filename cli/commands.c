@@ -23,6 +23,7 @@
 #include "cli/setup.h"
 #include "cli/submit.h"
 #include "cli/show.h"
+#include "cli/tail.h"
 #include "cli/top.h"
 #include "cli/wait.h"
 #include "cli/work.h"
@@ -45,7 +46,7 @@ static const cli_command manual = {
 
 static const cli_command *const first_commands[] = {
 	&cli_submit, &cli_publish, &cli_http, &cli_work, &cli_progress, &cli_ls, &cli_show,
-	&cli_result, &cli_wait, &cli_cancel, &cli_retry, &cli_redrive, &cli_reschedule,
+	&cli_result, &cli_wait, &cli_tail, &cli_cancel, &cli_retry, &cli_redrive, &cli_reschedule,
 	&cli_purge};
 
 static const cli_command *const last_commands[] = {

@@ -106,9 +106,8 @@ status_of_ends(const PGresult *results, bool any)
 	return finished >= needed ? EXIT_DONE : EXIT_NOT_FINISHED;
 }
 
-/* A statement may take as long as the wait. */
-static void
-wait_without_limit(void)
+void
+cli_wait_without_limit(void)
 {
 	PGresult *result = cli_query("select pg_catalog.set_config('statement_timeout', '0', "
 								 "false)",
@@ -125,7 +124,7 @@ cli_wait_and_print(const char *id, const char *timeout, bool answer)
 	int status;
 
 	snprintf(ids, sizeof(ids), "{%s}", id);
-	wait_without_limit();
+	cli_wait_without_limit();
 	results = wait_for(ids, false, timeout);
 	status = status_of_ends(results, false);
 	if (status == EXIT_DONE && answer)
@@ -165,7 +164,7 @@ run_wait(cli_call *call)
 
 	if (settings.dry_run)
 		cli_usage("taskq wait changes nothing and has no --dry-run");
-	wait_without_limit();
+	cli_wait_without_limit();
 	results = wait_for(ids, any, settings.timeout);
 	cli_print(results, PQnfields(results));
 	tell_unknown(results, call);

@@ -66,7 +66,8 @@ language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_events_after';
 comment on function taskq.events_after is
 	E'The next events of the queues that the caller may view. Which changes of tasks are events is set for each queue: see events '
 	'of create_queue().\n'
-	'after: the cursor of the last event that was read. NULL: begins now, and returns a cursor only.\n'
+	'after: the cursor of the last event that was read. NULL: begins now, and returns a cursor only. start: begins with the oldest '
+	'events that are kept.\n'
 	'max_events: so many at most, 1 to 10000.\n'
 	'queue: only the events of this queue. NULL: of all that the caller may view.\n'
 	'Returns each event once, however late its transaction commits. Those of one task are in their order. A reader that keeps the '
@@ -110,7 +111,7 @@ begin
 	execute format('update taskq_private.event_state s set
 		gone_xid = coalesce((select greatest(e.xid, s.gone_xid) from taskq_private.event_%1$s e where e.xid is not null
 			order by e.xid desc limit 1), s.gone_xid),
-		gone_number = coalesce((select greatest(e.number, s.gone_number) from taskq_private.event_%1$s e
+		gone_number = coalesce((select greatest(e.number, s.gone_number) from taskq_private.event_%1$s e where e.xid is not null
 			order by e.number desc limit 1), s.gone_number),
 		gone_at = pg_current_snapshot()', leaf);
 	execute format('truncate taskq_private.event_%s', leaf);

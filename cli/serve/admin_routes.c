@@ -26,7 +26,7 @@
 	SECONDS("q.keep_dead") "keep_dead, " SECONDS("q.keep_key") "keep_key, q.paused, " \
 	"q.pause_reason, q.created_at, " \
 	"q.durable_finish, q.executor, q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, " \
-	"q.ordered, q.header_style, q.accept_202, " \
+	"q.ordered, q.header_style, q.accept_202, q.events, " \
 	"s.pending, s.due, s.running, s.finished, s.dead, s.cancelled, s.expired, s.since, " \
 	SECONDS("s.oldest_due_age") "oldest_due_age"
 #define QUEUES "taskq.queues q left join taskq.queue_stats() s using (queue)"

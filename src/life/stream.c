@@ -33,6 +33,7 @@
 #include "tables/queue.h"
 
 #define MAX_EVENTS 10000
+#define FROM_START "start" /* instead of a cursor: the oldest events that are kept */
 
 /* ---- what the caller may see --------------------------------------------------------- */
 
@@ -79,6 +80,20 @@ may_have_missed(const EventsGone *gone, const EventSet *set)
 			return true;
 	}
 	return false;
+}
+
+/* What is gone counts as seen, and nothing else. */
+static EventCursor
+start_of(const EventsGone *gone)
+{
+	EventCursor c = {.seen = {.xmin = gone->xid + 1, .xmax = gone->xid + 1}};
+
+	c.seen.open = palloc_array(uint64, gone->when.count);
+	for (int i = 0; i < gone->when.count && gone->when.open[i] <= gone->xid; i++)
+		c.seen.open[c.seen.count++] = gone->when.open[i];
+	if (c.seen.count > 0)
+		c.seen.xmin = c.seen.open[0];
+	return c;
 }
 
 static void
@@ -158,7 +173,11 @@ event_reader_init(EventReader *r, text *cursor)
 	memset(r, 0, sizeof(*r));
 	if (cursor != NULL)
 	{
-		r->cursor = event_cursor_parse(text_to_cstring(cursor));
+		char *text = text_to_cstring(cursor);
+
+		r->from_start = strcmp(text, FROM_START) == 0;
+		if (!r->from_start)
+			r->cursor = event_cursor_parse(text);
 		return;
 	}
 	UnregisterSnapshot(take_present(&r->cursor));
@@ -250,6 +269,9 @@ events_read(EventReader *r, int max, EventSeer see, void *arg)
 	int found;
 
 	event_tables_open(&tables);
+	if (r->from_start)
+		r->cursor = start_of(tables.gone);
+	r->from_start = false;
 	require_kept(tables.gone, &r->cursor);
 	found = read_on(r, &tables, max, see, arg);
 	event_tables_close(&tables);

@@ -10,12 +10,13 @@
 typedef struct EventReader
 {
 	EventCursor cursor;
+	bool from_start;   /* the cursor is still to be made */
 	const char *queue; /* only the events of this queue; NULL: of all that the caller may view */
 	text *looked_up;   /* private: the queue that was judged last */
 	bool visible;      /* private: the caller may view it */
 } EventReader;
 
-/* cursor: NULL begins now. */
+/* cursor: NULL begins now, "start" with the oldest events that are kept. */
 extern void event_reader_init(EventReader *reader, text *cursor);
 
 /*

@@ -224,6 +224,9 @@ select taskq.want(:id, 1);
 select count(*) from taskq.emitted(:id);
 reset role;
 
+-- All that is kept.
+select min(task_id) < min(m.id) as earlier, count(distinct task_id) > 10 as many from taskq.events_after('start', 10000), mine m;
+
 -- Cursors that are none.
 select taskq.events_after(c) from (values ('')) as x (c);
 select taskq.events_after('1:2');
@@ -268,6 +271,8 @@ select event from next_events();
 select taskq.events_after(cursor) from former;
 select cursor as c from former \gset
 call taskq.wait_events(:'c');
+-- What is gone is before the start.
+select queue, event from taskq.events_after('start');
 -- The numbers of values go on.
 select count(*) from taskq.emitted(:id);
 select token from taskq_private.lease where id = :id \gset
