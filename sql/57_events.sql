@@ -144,10 +144,7 @@ begin
 	keep := current_setting('taskq.keep_events');
 	most := current_setting('taskq.max_events');
 	select case when s.is_called then s.last_value else 0 end into newest from taskq_private.event_number s;
-	select l.* into own from taskq_private.event_state s join taskq_private.event_leaf l on l.leaf = s.current for update skip locked;
-	if not found then
-		return null;
-	end if;
+	select l.* into own from taskq_private.event_state s join taskq_private.event_leaf l on l.leaf = s.current;
 	full_ := newest > own.begun_behind and (newest - own.begun_behind >= most / 8 or now_ >= own.begun_at + keep / 8);
 	for o in
 		select l.leaf, n.begun_at as ended_at, newest - l.begun_behind as kept

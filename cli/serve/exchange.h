@@ -39,6 +39,8 @@ typedef struct exchange
 	struct exchange *previous;
 	bool under_way; /* its statement */
 	bool is_gone;   /* nobody will read the answer */
+
+	struct stream *stream; /* of events, by which it is answered; NULL: none */
 } exchange;
 
 /* ---- statements ------------------------------------------------------------------ */

@@ -13,6 +13,7 @@
 #include "cli/serve/http.h"
 
 struct waiters;
+struct streams;
 struct stats;
 
 typedef struct gateway
@@ -21,6 +22,7 @@ typedef struct gateway
 	gate *gate;
 	http_server *http;
 	struct waiters *waiters;
+	struct streams *streams;
 	struct stats *stats;
 	const char *reader;  /* the role that looks for all */
 	const char *web_dir; /* instead of the files in the program; NULL: those */

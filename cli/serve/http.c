@@ -39,6 +39,7 @@
 #define LOOK_MS          1000
 #define MAX_EVENTS       64
 #define DRAIN_BYTES      65536
+#define STREAM_BYTES     16384
 
 #define TOO_LARGE                                                                               \
 	"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n" \
@@ -107,6 +108,11 @@ struct http_private
 	bool handled; /* handle() was called */
 	bool suspended;
 	bool watched;
+
+	/* Of an answer that goes on. */
+	tq_buffer unsent;
+	size_t taken; /* so many of its bytes are sent */
+	bool open;    /* more is to come */
 };
 
 /* ---- memory of a request --------------------------------------------------------- */
@@ -148,6 +154,7 @@ free_request(struct http_private *p)
 	if (p->response != NULL)
 		MHD_destroy_response(p->response);
 	tq_buffer_free(&p->request.body);
+	tq_buffer_free(&p->unsent);
 	free(p);
 }
 
@@ -232,6 +239,83 @@ http_answer_free(http_request *r, int status, const char *type, char *body, size
 	if (response == NULL)
 		free(body);
 	answer_with(r, status, type, response);
+}
+
+/* ---- answers that go on ---------------------------------------------------------- */
+
+size_t
+http_unsent(const http_request *r)
+{
+	return r->private->unsent.len - r->private->taken;
+}
+
+/* Nothing to send: the library does not look at the connection until there is. */
+static ssize_t
+read_unsent(void *arg, uint64_t position, char *to, size_t max)
+{
+	struct http_private *p = arg;
+	size_t n = http_unsent(&p->request);
+
+	(void) position;
+	if (n > max)
+		n = max;
+	if (n > 0)
+	{
+		memcpy(to, p->unsent.data + p->taken, n);
+		p->taken += n;
+		return (ssize_t) n;
+	}
+	if (!p->open)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	p->suspended = true;
+	MHD_suspend_connection(p->connection);
+	return 0;
+}
+
+static void
+resume(struct http_private *p)
+{
+	if (!p->suspended)
+		return;
+	p->suspended = false;
+	p->server->resumed = true;
+	MHD_resume_connection(p->connection);
+}
+
+void
+http_open(http_request *r, int status, const char *type)
+{
+	struct http_private *p = r->private;
+
+	p->open = true;
+	tq_buffer_init(&p->unsent, SIZE_MAX);
+	answer_with(r, status, type,
+				MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BYTES, read_unsent, p,
+												  NULL));
+	(void) http_watch(r);
+}
+
+/* What was sent is forgotten when all of it was. */
+void
+http_append(http_request *r, const char *text, size_t len)
+{
+	struct http_private *p = r->private;
+
+	if (p->taken == p->unsent.len)
+	{
+		tq_buffer_reset(&p->unsent);
+		p->taken = 0;
+	}
+	if (!tq_buffer_append(&p->unsent, text, len))
+		p->open = false;
+	resume(p);
+}
+
+void
+http_close(http_request *r)
+{
+	r->private->open = false;
+	resume(r->private);
 }
 
 /* Without memory for an answer the connection is closed. */

@@ -27,6 +27,7 @@
 #define HTTP_TYPE_NDJSON  "application/x-ndjson"
 #define HTTP_TYPE_FORM    "application/x-www-form-urlencoded"
 #define HTTP_TYPE_BYTES   "application/octet-stream"
+#define HTTP_TYPE_EVENTS  "text/event-stream"
 
 typedef struct http_server http_server;
 
@@ -129,5 +130,18 @@ extern void http_answer_static(http_request *r, int status, const char *type, co
 							   size_t len);
 extern void http_answer_free(http_request *r, int status, const char *type, char *body,
 							 size_t len);
+
+/* ---- an answer that goes on ------------------------------------------------------ */
+
+/*
+ * Answers with a body of which more is to come, by http_append(), until http_close().  Its client is
+ * watched: see http_watch().  The library can end the request at any time, as end() tells.
+ */
+extern void http_open(http_request *r, int status, const char *type);
+extern void http_append(http_request *r, const char *text, size_t len);
+extern void http_close(http_request *r);
+
+/* How many bytes of it the client has not taken. */
+extern size_t http_unsent(const http_request *r);
 
 #endif

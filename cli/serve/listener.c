@@ -1,6 +1,6 @@
 /*
  * listener.c
- *		The connection that listens to the queues for which somebody waits.
+ *		The connection that listens to the queues for which somebody waits, and to events.
  *
  * To listen needs no privilege, so it has no role but that of the login.
  */
@@ -12,6 +12,7 @@
 #include "client/connection.h"
 
 #define PREFIX    "taskq_"
+#define EVENTS    "taskq_events"
 #define TIMEOUT   "5s"
 #define MAX_QUEUE 64
 
@@ -20,8 +21,11 @@ struct listener
 	tq_connection_config config;
 	tq_connection *connection;
 	waiters *waiters;
+	streams *streams;
 	bool wanted;
-	char queue[MAX_QUEUE]; /* to which it begins to listen; empty: to none */
+	bool listens_to_events;
+	bool begins_with_events; /* the server has not answered to that LISTEN yet */
+	char queue[MAX_QUEUE];   /* to which it begins to listen; empty: to none */
 };
 
 static bool
@@ -32,6 +36,8 @@ listen_anew(tq_connection *c, void *arg)
 	(void) c;
 	l->queue[0] = '\0';
 	waiters_listen_again(l->waiters);
+	l->listens_to_events = false;
+	l->begins_with_events = false;
 	return true;
 }
 
@@ -40,6 +46,8 @@ take_notification(const char *channel, void *arg)
 {
 	listener *l = arg;
 
+	if (strcmp(channel, EVENTS) == 0)
+		streams_told(l->streams);
 	if (strncmp(channel, PREFIX, strlen(PREFIX)) == 0)
 		waiters_told(l->waiters, channel + strlen(PREFIX));
 }
@@ -51,6 +59,16 @@ end_listen(listener *l)
 	if (l->queue[0] != '\0')
 		waiters_told(l->waiters, l->queue);
 	l->queue[0] = '\0';
+	if (l->begins_with_events)
+		streams_told(l->streams);
+	l->begins_with_events = false;
+}
+
+static void
+listen_to_events(listener *l)
+{
+	l->listens_to_events = tq_connection_start_listen(l->connection, EVENTS);
+	l->begins_with_events = l->listens_to_events;
 }
 
 /* One queue after the other. */
@@ -70,14 +88,17 @@ listen_to_next(listener *l)
 void
 listener_step(listener *l)
 {
-	l->wanted = l->wanted || waiters_count(l->waiters) > 0;
+	l->wanted = l->wanted || waiters_count(l->waiters) > 0 || streams_count(l->streams) > 0;
 	if (!l->wanted)
 		return;
 	(void) tq_connection_step(l->connection);
 	if (!tq_connection_is_up(l->connection) || tq_connection_is_busy(l->connection))
 		return;
 	end_listen(l);
-	listen_to_next(l);
+	if (!l->listens_to_events && streams_count(l->streams) > 0)
+		listen_to_events(l);
+	else
+		listen_to_next(l);
 }
 
 int
@@ -97,13 +118,14 @@ listener_timeout(const listener *l)
 }
 
 listener *
-listener_new(const char *conninfo, waiters *w, void (*log)(const char *line))
+listener_new(const char *conninfo, waiters *w, streams *s, void (*log)(const char *line))
 {
 	listener *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	l->waiters = w;
+	l->streams = s;
 	l->config = (tq_connection_config){.conninfo = conninfo,
 									   .program = "taskq serve listener",
 									   .statement_timeout = TIMEOUT,

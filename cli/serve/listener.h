@@ -1,6 +1,6 @@
 /*
  * listener.h
- *		The connection that listens to the queues for which somebody waits.
+ *		The connection that listens to the queues for which somebody waits, and to events.
  */
 #ifndef CLI_SERVE_LISTENER_H
 #define CLI_SERVE_LISTENER_H
@@ -8,12 +8,14 @@
 #include <poll.h>
 #include <stdint.h>
 
+#include "cli/serve/streams.h"
 #include "cli/serve/waiters.h"
 
 typedef struct listener listener;
 
-/* Connects only when somebody waits.  NULL: out of memory. */
-extern listener *listener_new(const char *conninfo, waiters *w, void (*log)(const char *line));
+/* Connects only when somebody waits, or there is a stream.  NULL: out of memory. */
+extern listener *listener_new(const char *conninfo, waiters *w, streams *s,
+							  void (*log)(const char *line));
 
 /* Returns the number of descriptors, 0 or 1. */
 extern int listener_poll(const listener *l, struct pollfd *fds);

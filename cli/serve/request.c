@@ -11,6 +11,7 @@
 #include "cli/serve/query.h"
 #include "cli/serve/rejected.h"
 #include "cli/serve/request.h"
+#include "cli/serve/streams.h"
 #include "cli/worklog.h"
 #include "core/clock.h"
 
@@ -224,6 +225,7 @@ request_end(void *arg, http_request *r)
 	(void) arg;
 	if (x == NULL)
 		return;
+	streams_forget(x);
 	count_answer(x);
 	/* That nothing came is no change. */
 	if (x->route != NULL && (x->route->flags & ROUTE_CHANGES) != 0 && r->status != 204)

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/serve/admin_routes.h"
+#include "cli/serve/event_routes.h"
 #include "cli/serve/miyamoto.h"
 #include "cli/serve/own_routes.h"
 #include "cli/serve/page.h"
@@ -19,7 +20,7 @@
 /* First segments that are no queues of Miyamoto's. */
 static const char *const reserved[] = {"v1", "ui", "metrics", "healthz", "readyz"};
 
-static const route_table *const tables[] = {&task_routes, &work_routes, &admin_routes,
+static const route_table *const tables[] = {&task_routes, &event_routes, &work_routes, &admin_routes,
 											&own_routes, &page_routes, &miyamoto_routes};
 
 const route_table *

@@ -21,6 +21,7 @@
 #include "cli/serve/request.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/stats.h"
+#include "cli/serve/streams.h"
 #include "cli/serve/tokens.h"
 #include "cli/serve/waiters.h"
 #include "cli/server.h"
@@ -38,6 +39,7 @@
 #define CONNECTIONS     16
 #define MAX_QUEUED      512
 #define MAX_WAITING     1024
+#define MAX_STREAMS     1000 /* of events */
 #define MAX_NUMBER      100000
 #define STOP_MS         10000
 #define PATIENCE        1 /* signals to stop, before one that ends the program at once */
@@ -221,6 +223,7 @@ begin_to_stop(Server *s)
 	s->g.stopping = true;
 	http_quiesce(s->g.http);
 	waiters_stop(s->g.waiters);
+	streams_stop(s->g.streams);
 }
 
 static void
@@ -272,6 +275,7 @@ wait_for_anything(Server *s)
 	n += listener_poll(s->listener, fds + n);
 	ms = soonest(gate_timeout(s->g.gate), ms);
 	ms = soonest(waiters_timeout(s->g.waiters), ms);
+	ms = soonest(streams_timeout(s->g.streams), ms);
 	ms = soonest(listener_timeout(s->listener), ms);
 	ms = soonest(stats_timeout(s->g.stats), ms);
 	ms = soonest(own_routes_timeout(), ms);
@@ -285,6 +289,7 @@ turn_once(Server *s)
 	gate_step(s->g.gate);
 	listener_step(s->listener);
 	waiters_step(s->g.waiters);
+	streams_step(s->g.streams);
 	own_routes_step();
 	stats_step(s->g.stats);
 	http_step(s->g.http);
@@ -304,11 +309,13 @@ end_server(Server *s)
 {
 	gate_stop(s->g.gate);
 	waiters_stop(s->g.waiters);
+	streams_stop(s->g.streams);
 	http_step(s->g.http);
 	http_free(s->g.http);
 	stats_free(s->g.stats);
 	listener_free(s->listener);
 	waiters_free(s->g.waiters);
+	streams_free(s->g.streams);
 	gate_free(s->g.gate);
 	auth_free(s->g.auth);
 	listen_remove_files();
@@ -318,8 +325,13 @@ end_server(Server *s)
 static void
 handle_gone(void *arg, http_request *r)
 {
+	exchange *x = r->owner;
+
 	(void) arg;
-	waiters_gone(r->owner);
+	if (x->stream != NULL)
+		streams_gone(x);
+	else
+		waiters_gone(x);
 }
 
 /* ---- the command ----------------------------------------------------------------- */
@@ -342,11 +354,13 @@ start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 	handlers.arg = &s->g;
 	s->g.max_payload = cli_server_longest_line();
 	s->g.waiters = waiters_new(&s->g, cli_number(call, "max-waiting", 1, MAX_NUMBER, MAX_WAITING));
+	s->g.streams = streams_new(&s->g, MAX_STREAMS);
 	s->g.stats = stats_new(&s->g);
 	s->g.gate = gate_new(&o);
-	s->listener = listener_new(o.conninfo, s->g.waiters, log_connection);
+	s->listener = listener_new(o.conninfo, s->g.waiters, s->g.streams, log_connection);
 	s->g.http = http_new(&web, &handlers);
-	if (s->g.waiters == NULL || s->g.stats == NULL || s->g.gate == NULL || s->listener == NULL ||
+	if (s->g.waiters == NULL || s->g.streams == NULL || s->g.stats == NULL || s->g.gate == NULL ||
+		s->listener == NULL ||
 		s->g.http == NULL || !tq_signals_take(PATIENCE) || !tq_signals_add(SIGHUP))
 		cli_fail(EXIT_REFUSED, NULL, "cannot start: out of memory or descriptors");
 }
