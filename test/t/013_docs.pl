@@ -257,7 +257,7 @@ $docs->run_file('docs/http.md', 'http');
 # ---- docs/composition.md ---------------------------------------------------------------
 
 make_database('composition', 1);
-run_file('docs/composition.md', 'composition');
+$docs->run_file('docs/composition.md', 'composition');
 
 # ---- docs/monitoring.md ----------------------------------------------------------------
 
