@@ -301,8 +301,8 @@ const cli_command cli_tail = {
 	.synopsis = "[ID | QUEUE]... [OPTION]...",
 	.about = "Follow what happens to tasks: the events of queues that have them",
 	.details = "Queues have events after \"taskq queue alter QUEUE --events EVENT,...\".\n"
-			   "Begins now; at its end, also by Ctrl-C, it tells the cursor for --after. With --json\n"
-			   "each line is an object and has its cursor. --timeout is the longest time.",
+			   "Begins now; at its end, also by Ctrl-C, it tells the cursor for --after. With\n"
+			   "--json each line is an object and has its cursor. --timeout is the longest time.",
 	.examples = "  taskq tail mail\n  taskq tail --event finished,dead --json >>events.json",
 	.max_arguments = -1,
 	.options = tail_options,

@@ -134,8 +134,8 @@ extern void http_answer_free(http_request *r, int status, const char *type, char
 /* ---- an answer that goes on ------------------------------------------------------ */
 
 /*
- * Answers with a body of which more is to come, by http_append(), until http_close().  Its client is
- * watched: see http_watch().  The library can end the request at any time, as end() tells.
+ * Answers with a body of which more is to come, by http_append(), until http_close().  Its client
+ * is watched: see http_watch().  The library can end the request at any time, as end() tells.
  */
 extern void http_open(http_request *r, int status, const char *type);
 extern void http_append(http_request *r, const char *text, size_t len);

@@ -20,7 +20,8 @@
 /* First segments that are no queues of Miyamoto's. */
 static const char *const reserved[] = {"v1", "ui", "metrics", "healthz", "readyz"};
 
-static const route_table *const tables[] = {&task_routes, &event_routes, &work_routes, &admin_routes,
+static const route_table *const tables[] = {&task_routes, &event_routes, &work_routes,
+											&admin_routes,
 											&own_routes, &page_routes, &miyamoto_routes};
 
 const route_table *

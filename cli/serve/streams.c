@@ -61,9 +61,9 @@ struct streams
 static const gate_statement events_statement = {"serve_events",
 	"with e as materialized (select row_number() over () as n, v.* from "
 	"taskq.events_after($1, 500, $2) v) "
-	"select e.cursor, e.event, case when e.event is not null and ($3::bigint is null or e.task_id "
-	"= $3::bigint) then (select row_to_json(x)::text from (select e.at, e.task_id::text as task_id, "
-	"e.queue, e.event, e.data) x) end from e order by e.n",
+	"select e.cursor, e.event, case when e.event is not null and ($3::bigint is null or "
+	"e.task_id = $3::bigint) then (select row_to_json(x)::text from (select e.at, "
+	"e.task_id::text as task_id, e.queue, e.event, e.data) x) end from e order by e.n",
 	NVALUES, 0};
 /* clang-format on */
 
@@ -185,7 +185,7 @@ take_events(void *arg, gate_end end, const PGresult *result)
 }
 
 static void
-look(stream *s)
+look_for_events(stream *s)
 {
 	s->call = (gate_call){.statement = &events_statement,
 						  .role = s->role,
@@ -216,7 +216,7 @@ step(stream *s, int64_t now)
 	if (s->x == NULL || s->under_way || !s->begun || http_unsent(s->x->http) > 0)
 		return;
 	if (now >= look_at_ms(s))
-		look(s);
+		look_for_events(s);
 	else if (now >= s->comment_at_ms)
 		send_comment(s);
 }
@@ -300,7 +300,7 @@ streams_begin(exchange *x, const char *after, const char *queue, const char *tas
 		return;
 	}
 	x->stream = s;
-	look(s);
+	look_for_events(s);
 }
 
 void

@@ -172,7 +172,7 @@ like(read_until(open_stream('viewer', '/v1/events', 'Last-Event-ID: 1:1:||0', 'C
 sql("select count(*) from taskq.submit_many('mail', array_fill('1'::jsonb, '{3000}'))");
 $stream = open_stream('viewer', "/v1/events?after=$last");
 # Without the heads of the chunks.
-wait_until('3000 events', sub { next_part($stream); (() = ($stream->{text} =~ s/\r\n[0-9a-f]+\r\n//gr) =~ /event: submitted\n/g) >= 3000 });
+wait_until('3000 events', sub { next_part($stream); (() = ($stream->{text} =~ s/\r\n[0-9a-f]+\r\n//gri) =~ /event: submitted\n/g) >= 3000 });
 pass('3000 events');
 # The gateway ends with its streams.
 $took = seconds(sub { $gateway->signal('TERM'); $gateway->wait_end; });
