@@ -356,7 +356,7 @@ taskq_events_after(PG_FUNCTION_ARGS)
 	reader.queue = arg_queue(fcinfo, 2);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	r.context = AllocSetContextCreate(CurrentMemoryContext, "taskq event", ALLOCSET_DEFAULT_SIZES);
-	if (events_read(&reader, max, return_event, &r) == 0)
+	if (PG_ARGISNULL(0) || events_read(&reader, max, return_event, &r) == 0)
 		return_cursor(rsinfo, &reader.cursor);
 	MemoryContextDelete(r.context);
 	return (Datum) 0;

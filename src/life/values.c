@@ -157,6 +157,7 @@ taskq_emit(PG_FUNCTION_ARGS)
 	int64 id = arg_id(fcinfo, 0, "id");
 	int64 token = arg_id(fcinfo, 1, "token");
 	int n = arg_int32(fcinfo, 3, "n", 0, 1, PG_INT32_MAX);
+	const Queue *queue;
 	Row lease;
 
 	client_call("taskq.emit()");
@@ -168,7 +169,10 @@ taskq_emit(PG_FUNCTION_ARGS)
 		n = next_number(id);
 	else if (greatest_value(id, n - 1, n, NULL) == n)
 		PG_RETURN_INT32(n); /* what is there already stays */
-	event_value(id, queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)), n, PG_GETARG_DATUM(2));
+	queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
+	if (queue == NULL)
+		PG_RETURN_NULL(); /* it was dropped at this moment */
+	event_value(id, queue, n, PG_GETARG_DATUM(2));
 	CommandCounterIncrement();
 	PG_RETURN_INT32(n);
 }

@@ -75,6 +75,39 @@ is(sql($standby, "select count(*) from pg_stat_activity where backend_type ~ 'ta
 	'no process of taskq runs');
 is(scalar($receiver->requests), 0, 'and nothing is sent');
 
+# Events can be read there, too: each once, also those of a transaction that was open for some time.
+sql($primary, "select taskq.create_queue('told', events => '{submitted}')");
+my $cursor = sql($primary, 'select cursor from taskq.events_after()');
+my $open = $primary->background_psql('postgres');
+$open->query_safe("begin; select taskq.submit('told', '\"late\"')");
+
+# What comes next on the standby: the number of events, and the cursor behind them.
+sub read_there
+{
+	$primary->wait_for_catchup($standby);
+	return split /\|/, sql($standby, "select count(event) || '|' || (array_agg(cursor order by ord desc))[1] from taskq.events_after('$_[0]') with ordinality"
+		  . ' as e (cursor, at, task_id, queue, event, data, ord)'), 2;
+}
+
+sql($primary, "select taskq.submit('told', '1')");
+my ($count, $there) = read_there($cursor);
+is($count, 1, 'an event is read on the standby');
+$open->query_safe('commit');
+$open->quit;
+($count, $there) = read_there($there);
+is($count, 1, 'and one that commits late');
+is((read_there($there))[0], 0, 'once');
+is(sql($standby, "call taskq.wait_events('$cursor', '1 s')"), 't', 'wait_events()');
+sql($standby, 'select pg_wal_replay_pause()');
+wait_query($standby, 'postgres', "select pg_get_wal_replay_pause_state() = 'paused'");
+sql($primary, "select taskq.submit('told', '1')");
+my $ahead = sql($primary, 'select cursor from taskq.events_after()');
+like(error_of($standby, "select taskq.events_after('$ahead')"), qr/ERROR:  TQ009: the cursor is ahead of this standby/, 'a cursor that is ahead');
+sql($standby, 'select pg_wal_replay_resume()');
+is((read_there($there))[0], 1, 'events that come then');
+sql($primary, "select taskq.drop_queue('told', force => true)");
+$primary->wait_for_catchup($standby);
+
 # ---- promoted --------------------------------------------------------------------------
 
 $primary->stop;
