@@ -17,6 +17,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 
 #include "base/durability.h"
 #include "base/xact.h"
@@ -71,4 +72,20 @@ durability_require(void)
 {
 	durability_apply();
 	ForceSyncCommit();
+}
+
+/*
+ * If the insert position is just behind a page's header, no record ends there, and XLogFlush() would
+ * refuse it.
+ */
+void
+durability_flush(void)
+{
+	XLogRecPtr end = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
 }

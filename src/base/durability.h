@@ -20,4 +20,7 @@ extern void durability_apply(void);
  */
 extern void durability_require(void);
 
+/* Makes all that was written to the log so far durable. */
+extern void durability_flush(void);
+
 #endif

@@ -15,7 +15,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -25,6 +24,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
+#include "base/durability.h"
 #include "base/errors.h"
 #include "life/events.h"
 #include "life/stream.h"
@@ -128,20 +128,6 @@ require_past(const EventSet *present, const EventSet *set)
 			 errhint("Call taskq.events_after(NULL), which begins now.")));
 }
 
-/* The present end of the log, but not behind the header of a page that has no record yet. */
-static void
-flush_log(void)
-{
-	XLogRecPtr end;
-
-	if (RecoveryInProgress())
-		return;
-	end = GetXLogInsertRecPtr();
-	if (end % XLOG_BLCKSZ <= SizeOfXLogLongPHD)
-		end -= end % XLOG_BLCKSZ;
-	XLogFlush(end);
-}
-
 /* Takes the present set.  The order of the looks matters: see EventCursor. */
 static Snapshot
 take_present(EventCursor *c)
@@ -154,7 +140,8 @@ take_present(EventCursor *c)
 	c->now = event_set_of(snapshot);
 	c->last = 0;
 	c->reading = true;
-	flush_log();
+	if (!RecoveryInProgress())
+		durability_flush();
 	return snapshot;
 }
 

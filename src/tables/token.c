@@ -39,7 +39,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
@@ -50,6 +49,7 @@
 
 #include "base/catalog.h"
 #include "base/database.h"
+#include "base/durability.h"
 #include "base/locks.h"
 #include "base/sql.h"
 #include "tables/token.h"
@@ -88,22 +88,6 @@ static Statement jump_by = {
 	{INT8OID, INT8OID},
 	NULL,
 };
-
-/*
- * Makes all WAL written so far durable.  If the insert position is just behind a page's
- * header, no record ends there, and XLogFlush() would refuse it.
- */
-static void
-flush_wal(void)
-{
-	XLogRecPtr end = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-		end -= SizeOfXLogLongPHD;
-	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		end -= SizeOfXLogShortPHD;
-	XLogFlush(end);
-}
 
 /* Names server, timeline and database in one number, which is at least 2. */
 static int64
@@ -248,7 +232,7 @@ token_next(void)
 		int64 block = take_block();
 
 		/* The sequence may have reserved this number long ago, but not durably. */
-		flush_wal();
+		durability_flush();
 
 		SpinLockAcquire(&db->token_lock);
 		/* If two sessions take a block at the same time, the greater block stays. */
