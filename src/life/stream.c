@@ -2,10 +2,10 @@
  * stream.c
  *		events_after(): reads the stream of events.
  *
- * A reader has seen the events of a set of transactions, and reads those of a later one by number:
- * of transactions that have ended between the two.  Some of these were open before, and are found
- * by their numbers; all others began to write later, so their events have greater numbers than any
- * before.  When all is read, the later set becomes the one that was seen.  So a transaction that
+ * A reader has seen the events of a set of transactions, and reads those of a later one by
+ * number: of transactions that have ended between the two.  Some of these had a number of a
+ * transaction before, and are found by it; all others got theirs later, so their events have
+ * greater numbers than any before.  When all is read, the later set becomes the one that was seen.  So a transaction that
  * commits late is in a later set, whatever the numbers of its events, and holds up no reader.
  *
  * A commit that has not reached the disk can be lost in a crash, and a later transaction gets its
@@ -86,7 +86,10 @@ may_have_missed(const EventsGone *gone, const EventSet *set)
 static EventCursor
 start_of(const EventsGone *gone)
 {
-	EventCursor c = {.seen = {.xmin = gone->xid + 1, .xmax = gone->xid + 1}};
+	EventCursor c = {
+		.seen = {.xmin = gone->xid + 1, .xmax = gone->xid + 1},
+		.later = gone->xid + 1,
+	};
 
 	c.seen.open = palloc_array(uint64, gone->when.count);
 	for (int i = 0; i < gone->when.count && gone->when.open[i] <= gone->xid; i++)
@@ -137,7 +140,7 @@ take_present(EventCursor *c)
 	c->behind_now = event_number_behind();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	c->until = event_last_number();
-	c->now = event_set_of(snapshot);
+	c->now = event_set_of(snapshot, &c->later_now);
 	c->last = 0;
 	c->reading = true;
 	if (!RecoveryInProgress())
@@ -150,6 +153,7 @@ static void
 pass(EventCursor *c)
 {
 	c->seen = c->now;
+	c->later = c->later_now;
 	c->behind = c->behind_now;
 	c->reading = false;
 }
@@ -173,9 +177,65 @@ event_reader_init(EventReader *r, text *cursor)
 
 /* ---- reading -------------------------------------------------------------------------- */
 
-static void
-add_ranges(EventMerge *merge, const EventCursor *c)
+/* Transactions whose events are read one transaction after the other. */
+typedef struct Transactions
 {
+	uint64 *xids;
+	int count;
+	int room;
+} Transactions;
+
+static void
+add_transaction(Transactions *t, uint64 xid)
+{
+	for (int i = 0; i < t->count; i++)
+	{
+		if (t->xids[i] == xid)
+			return;
+	}
+	if (t->count == t->room)
+	{
+		t->room *= 2;
+		t->xids = repalloc_array(t->xids, uint64, t->room);
+	}
+	t->xids[t->count++] = xid;
+}
+
+/*
+ * Those that ran when "seen" was taken, and that it does not name, because none with a greater
+ * number had ended.  Each look at a table finds the next one that has events there.
+ */
+static void
+add_unnamed(Transactions *t, EventTables *tables, int leaf, Snapshot snapshot,
+			const EventCursor *c)
+{
+	EventRange range = {
+		.order = BY_XIDS,
+		.of = (int64) c->seen.xmax,
+		.up_to = (int64) c->later,
+	};
+	bool found = range.of < range.up_to;
+
+	while (found)
+	{
+		EventScan *scan = event_scan_begin(tables, leaf, &range, snapshot);
+		EventRow row;
+
+		CHECK_FOR_INTERRUPTS();
+		found = scan != NULL && event_scan_next(scan, &row);
+		if (scan != NULL)
+			event_scan_end(scan);
+		if (!found)
+			break;
+		add_transaction(t, row.xid);
+		range.of = (int64) row.xid + 1;
+	}
+}
+
+static void
+add_ranges(EventMerge *merge, EventTables *tables, Snapshot snapshot, const EventCursor *c)
+{
+	Transactions t = {palloc_array(uint64, 16), 0, 16};
 	EventRange range = {
 		.order = BY_NUMBER,
 		.above = Max(c->last, c->behind),
@@ -183,15 +243,20 @@ add_ranges(EventMerge *merge, const EventCursor *c)
 	};
 
 	event_merge_add(merge, &range);
+	for (int i = 0; i < c->seen.count; i++)
+		add_transaction(&t, c->seen.open[i]);
+	for (int i = 0; i < EVENT_LEAVES; i++)
+		add_unnamed(&t, tables, i, snapshot, c);
 	range.order = BY_XID;
 	range.above = c->last;
-	for (int i = 0; i < c->seen.count; i++)
+	for (int i = 0; i < t.count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		range.of = (int64) c->seen.open[i];
-		if (event_set_has(&c->now, c->seen.open[i]))
+		range.of = (int64) t.xids[i];
+		if (event_set_has(&c->now, t.xids[i]))
 			event_merge_add(merge, &range);
 	}
+	pfree(t.xids);
 }
 
 /* Reads on in the set of the cursor, at most max events; returns their number. */
@@ -204,12 +269,12 @@ read_set(EventReader *r, EventTables *tables, Snapshot snapshot, int max, EventS
 	EventOrder order;
 	int found = 0;
 
-	add_ranges(merge, c);
+	add_ranges(merge, tables, snapshot, c);
 	while (found < max && (row = event_merge_next(merge, &order)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row->xid == 0 || !event_set_has(&c->now, row->xid) ||
-			(order == BY_NUMBER && row->xid < c->seen.xmax))
+			(order == BY_NUMBER && row->xid < c->later))
 			continue;
 		c->last = row->number;
 		if (!may_view(r, row->queue))
@@ -228,7 +293,7 @@ read_on(EventReader *r, EventTables *tables, int max, EventSeer see, void *arg)
 {
 	EventCursor *c = &r->cursor;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	EventSet present = event_set_of(snapshot);
+	EventSet present = event_set_of(snapshot, NULL);
 	int found = 0;
 
 	require_past(&present, c->reading ? &c->now : &c->seen);

@@ -334,6 +334,7 @@ static const char *const index_names[] = {
 	[BY_NUMBER] = "event_%d_number",
 	[BY_XID] = "event_%d_xid",
 	[BY_TASK] = "event_%d_task",
+	[BY_XIDS] = "event_%d_xid",
 };
 
 /* Conditions for the last column of an index, a bigint or an int. */
@@ -354,6 +355,14 @@ scan_keys(ScanKeyData keys[3], const EventRange *range)
 {
 	int n = 0;
 
+	if (range->order == BY_XIDS)
+	{
+		ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+					UInt64GetDatum((uint64) range->of));
+		ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT,
+					UInt64GetDatum((uint64) range->up_to));
+		return 2;
+	}
 	if (range->order == BY_XID)
 		ScanKeyInit(&keys[n++], 1, BTEqualStrategyNumber, F_XID8EQ,
 					UInt64GetDatum((uint64) range->of));

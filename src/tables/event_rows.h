@@ -94,8 +94,9 @@ typedef struct EventRow
 typedef enum EventOrder
 {
 	BY_NUMBER,
-	BY_XID, /* the events of one transaction, by number */
-	BY_TASK /* the values of one task, by n */
+	BY_XID,  /* the events of one transaction, by number */
+	BY_TASK, /* the values of one task, by n */
+	BY_XIDS  /* the events of transactions from "of" on and before "up_to" */
 } EventOrder;
 
 typedef struct EventRange

@@ -7,7 +7,7 @@
  * snapshot.  What commits late is in a later snapshot, whatever its numbers are.
  *
  * A cursor in text: the snapshot it has seen, the one it is reading, and numbers, as in
- * "748:752:750|748:760:755|3,9,12,10".  The second one is empty if all of it is read.
+ * "748:752:750|748:760:755|753,3,761,9,12,10".  The second one is empty if all of it is read.
  */
 #include "postgres.h"
 
@@ -72,7 +72,7 @@ sort_open(EventSet *set)
  * stand in the second list.
  */
 EventSet
-event_set_of(Snapshot snapshot)
+event_set_of(Snapshot snapshot, uint64 *later)
 {
 	bool standby = snapshot->takenDuringRecovery;
 	const TransactionId *xids = standby ? snapshot->subxip : snapshot->xip;
@@ -87,6 +87,8 @@ event_set_of(Snapshot snapshot)
 	if (FullTransactionIdIsValid(own))
 		add_open(&set, U64FromFullTransactionId(own));
 	sort_open(&set);
+	if (later != NULL)
+		*later = U64FromFullTransactionId(next);
 	return set;
 }
 
@@ -175,10 +177,12 @@ read_cursor(const char *at, EventCursor *c)
 	c->reading = *at != '|';
 	if (c->reading && !read_set(&at, &c->now))
 		return false;
-	if (!read_char(&at, '|') || !read_position(&at, &c->behind))
+	if (!read_char(&at, '|') || !read_xid(&at, &c->later) || c->later < c->seen.xmax ||
+		!read_char(&at, ',') || !read_position(&at, &c->behind))
 		return false;
 	if (c->reading &&
-		!(read_char(&at, ',') && read_position(&at, &c->behind_now) && read_char(&at, ',') &&
+		!(read_char(&at, ',') && read_xid(&at, &c->later_now) && c->later_now >= c->now.xmax &&
+		  read_char(&at, ',') && read_position(&at, &c->behind_now) && read_char(&at, ',') &&
 		  read_position(&at, &c->until) && read_char(&at, ',') && read_position(&at, &c->last)))
 		return false;
 	return *at == '\0';
@@ -216,9 +220,11 @@ event_cursor_text(const EventCursor *c)
 	appendStringInfoChar(&text, '|');
 	if (c->reading)
 		append_set(&text, &c->now);
-	appendStringInfo(&text, "|" INT64_FORMAT, c->behind);
+	appendStringInfo(&text, "|" UINT64_FORMAT "," INT64_FORMAT, c->later, c->behind);
 	if (c->reading)
-		appendStringInfo(&text, "," INT64_FORMAT "," INT64_FORMAT "," INT64_FORMAT, c->behind_now,
-						 c->until, c->last);
+	{
+		appendStringInfo(&text, "," UINT64_FORMAT "," INT64_FORMAT, c->later_now, c->behind_now);
+		appendStringInfo(&text, "," INT64_FORMAT "," INT64_FORMAT, c->until, c->last);
+	}
 	return text.data;
 }

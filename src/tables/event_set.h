@@ -23,22 +23,28 @@ typedef struct EventSet
  * Where a reader stands: it has read the events of "seen", and of those that "now" has besides it
  * the ones up to number "last".  Without "now" it takes the present one when it reads on.
  *
- * An event has a greater number than any that was drawn before its transaction began to write.  So
- * the events of transactions from seen.xmax on have numbers above "behind".
+ * An event has a greater number than any that was drawn before its transaction got its own.  So the
+ * events of transactions from "later" on, which did not have one yet when "seen" was taken, have
+ * numbers above "behind".  Those from seen.xmax on may have had one, and run at that time.
  */
 typedef struct EventCursor
 {
 	EventSet seen;
+	uint64 later;
 	int64 behind;
 	bool reading; /* the rest is valid */
 	EventSet now;
-	int64 behind_now; /* the same as "behind", for "now" */
-	int64 until;      /* no event of "now" has a greater number */
+	uint64 later_now; /* as for "seen" */
+	int64 behind_now;
+	int64 until; /* no event of "now" has a greater number */
 	int64 last;
 } EventCursor;
 
-/* The transactions that have ended for this snapshot; never that of the caller. */
-extern EventSet event_set_of(Snapshot snapshot);
+/*
+ * The transactions that have ended for this snapshot, which was taken just now; never that of the
+ * caller.  *later, if it is not NULL: transactions from this one on had no number yet.
+ */
+extern EventSet event_set_of(Snapshot snapshot, uint64 *later);
 
 extern bool event_set_has(const EventSet *set, uint64 xid);
 

@@ -33,7 +33,7 @@ create function begin_reading() returns void language sql as $$
 $$;
 
 -- From NULL on there is only a cursor.
-select cursor ~ '^\d+:\d+:[\d,]*\|\|\d+$' as cursor, at, task_id, queue, event, data from taskq.events_after();
+select cursor ~ '^\d+:\d+:[\d,]*\|\|\d+,\d+$' as cursor, at, task_id, queue, event, data from taskq.events_after();
 
 -- The settings of queues.
 select queue, events from taskq.queues where queue like 'ev\_%' or queue = 'default' order by 1;
@@ -230,17 +230,17 @@ select min(task_id) < min(m.id) as earlier, count(distinct task_id) > 10 as many
 -- Cursors that are none.
 select taskq.events_after(c) from (values ('')) as x (c);
 select taskq.events_after('1:2');
-select taskq.events_after('1:2:|1:2:|0');
-select taskq.events_after('2:1:||0');
-select taskq.events_after('1:3:2,2||0');
-select taskq.events_after('1:99999999999999999999:||0');
+select taskq.events_after('1:2:|1:2:|2,0');
+select taskq.events_after('2:1:||1,0');
+select taskq.events_after('1:3:2,2||3,0');
+select taskq.events_after('1:99999999999999999999:||1,0');
 select taskq.events_after(cursor || ' ') from reader;
 select taskq.events_after(null, 0);
 select taskq.events_after(null, 10001);
 call taskq.wait_events('x');
 -- A cursor from before, and one of another database.
-select taskq.events_after('1:1:||0');
-select taskq.events_after('1:999999999999:||0');
+select taskq.events_after('1:1:||1,0');
+select taskq.events_after('1:999999999999:||999999999999,0');
 
 -- An event that is no longer kept: TQ011, but not for a reader that has read it.
 select begin_reading();

@@ -79,7 +79,7 @@ is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=data', '--group-k
 is(scalar split(/\n/, (taskq('tail', '--from-start', '--timeout', '1 ms', '--key', 'a'))[1]), 3, 'of one key');
 is((taskq('tail', '--after', 'x', '--timeout', '1 ms'))[0], 2, 'no cursor');
 is((taskq('tail', '--after', $cursor, '--from-start'))[0], 2, 'two places to begin');
-like((taskq('tail', '--after', '1:1:||0'))[2], qr/no longer kept \(TQ011\)/, 'events that are no longer kept');
+like((taskq('tail', '--after', '1:1:||1,0'))[2], qr/no longer kept \(TQ011\)/, 'events that are no longer kept');
 
 # ---- streams ---------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ close $stream->{socket};
 like(read_until(open_stream('nobody', '/v1/events', 'Connection: close'), 'end'), qr{^HTTP/1.1 403 }, 'a role that may view nothing');
 like(read_until(open_stream('viewer', '/v1/events?queue=other', 'Connection: close'), 'end'), qr{^HTTP/1.1 404 .*TQ001}s, 'a queue that the role may not view');
 like(read_until(open_stream('viewer', '/v1/events?after=x', 'Connection: close'), 'end'), qr{^HTTP/1.1 400 .*TQ004}s, 'no cursor');
-like(read_until(open_stream('viewer', '/v1/events', 'Last-Event-ID: 1:1:||0', 'Connection: close'), 'end'), qr{^HTTP/1.1 410 .*TQ011}s, 'events that are no longer kept');
+like(read_until(open_stream('viewer', '/v1/events', 'Last-Event-ID: 1:1:||1,0', 'Connection: close'), 'end'), qr{^HTTP/1.1 410 .*TQ011}s, 'events that are no longer kept');
 
 # Many events are read one part after the other, also by a client that is slow.
 sql("select count(*) from taskq.submit_many('mail', array_fill('1'::jsonb, '{3000}'))");
