@@ -2,11 +2,12 @@
  * stream.c
  *		events_after(): reads the stream of events.
  *
- * A reader has seen the events of a set of transactions, and reads those of a later one by
- * number: of transactions that have ended between the two.  Some of these had a number of a
- * transaction before, and are found by it; all others got theirs later, so their events have
- * greater numbers than any before.  When all is read, the later set becomes the one that was seen.  So a transaction that
- * commits late is in a later set, whatever the numbers of its events, and holds up no reader.
+ * A reader has seen the events of a set of transactions, and reads those of a later one by number:
+ * of transactions that have ended between the two.  Some of these had a number of a transaction
+ * before, and are found by it; all others got theirs later, so their events have greater numbers
+ * than any before.  When all is read, the later set becomes the one that was seen.  So a
+ * transaction that commits late is in a later set, whatever the numbers of its events, and holds up
+ * no reader.
  *
  * A commit that has not reached the disk can be lost in a crash, and a later transaction gets its
  * number.  So the log is flushed before a set is used: what a cursor says was seen stays committed.

@@ -154,6 +154,16 @@ read_all($reader);
 my $written = has_all($reader, $before, 'writers with pauses, savepoints and rollbacks, and a long transaction');
 cmp_ok($written, '>', 100, 'they were many');
 
+# A transaction that has written when the cursor is taken, and has a greater number than all that have ended.
+my $last = $node->background_psql('postgres');
+$before = last_number();
+$last->query_safe("begin; select count(*) from taskq.submit_many('work', array_fill('1'::jsonb, '{100}'))");
+$reader = reader();
+$last->query_safe('commit');
+$last->quit;
+read_all($reader);
+has_all($reader, $before, 'the last transaction that has begun');
+
 # From the same cursor in other steps, it is the same.
 my $again = reader("$reader->{cursor}");
 sql("select taskq.submit_many('work', array_agg(to_jsonb(i))) from generate_series(1, 50) i");
