@@ -360,7 +360,8 @@ start_server(Server *s, const cli_call *call, const listen_sockets *sockets)
 	s->listener = listener_new(o.conninfo, s->g.waiters, s->g.streams, log_connection);
 	s->g.http = http_new(&web, &handlers);
 	if (s->g.waiters == NULL || s->g.streams == NULL || s->g.stats == NULL || s->g.gate == NULL ||
-		s->listener == NULL || s->g.http == NULL || !tq_signals_take(PATIENCE) || !tq_signals_add(SIGHUP))
+		s->listener == NULL || s->g.http == NULL || !tq_signals_take(PATIENCE) ||
+		!tq_signals_add(SIGHUP))
 		cli_fail(EXIT_REFUSED, NULL, "cannot start: out of memory or descriptors");
 }
 

@@ -75,8 +75,8 @@ durability_require(void)
 }
 
 /*
- * If the insert position is just behind a page's header, no record ends there, and XLogFlush() would
- * refuse it.
+ * If the insert position is just behind a page's header, no record ends there, and XLogFlush()
+ * would refuse it.
  */
 void
 durability_flush(void)
