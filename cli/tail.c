@@ -15,6 +15,7 @@
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/report.h"
+#include "cli/query.h"
 #include "cli/session.h"
 #include "cli/settings.h"
 #include "cli/tail.h"
