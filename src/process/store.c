@@ -2,9 +2,10 @@
  * store.c
  *		The delivery engine's store in the server: SQL in the executor's transactions.
  *
- * Each function is one short transaction.  What is called for all tasks, claim and report, is called
- * by the function manager, the rest by statements: see base/function.c.  Once the extension is gone, every function
- * reports success to the engine, because nothing that the engine holds matters any more.
+ * Each function is one short transaction.  What is called for all tasks, claim and report, is
+ * called by the function manager, the rest by statements: see base/function.c.  Once the extension
+ * is gone, every function reports success to the engine, because nothing that the engine holds
+ * matters any more.
  */
 #include "postgres.h"
 
@@ -320,7 +321,7 @@ set_result(Columns *c, int row, const tq_result *result)
 }
 
 static Datum
-array_of(Oid type, Datum *values, bool *nulls, int n)
+column_array(Oid type, Datum *values, bool *nulls, int n)
 {
 	int first = 1;
 	int16 len;
@@ -367,7 +368,7 @@ report_some(ReportArgs *args, tq_result *results, int n)
 	for (int row = 0; row < n; row++)
 		set_result(&c, row, &results[row]);
 	for (int i = 0; i < TQ_REPORT_NARGUMENTS; i++)
-		arrays[i] = (NullableDatum){array_of(report_types[i], c.values[i], c.nulls[i], n), false};
+		arrays[i] = (NullableDatum){column_array(report_types[i], c.values[i], c.nulls[i], n), false};
 	take_stored(args, results, n, function_call(&report_many, arrays));
 }
 

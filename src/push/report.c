@@ -165,7 +165,7 @@ take_lease(HotRelation *leases, Report *r)
 }
 
 static bool
-is_finished(const Report *r)
+was_finished(const Report *r)
 {
 	return r->result == ROW_DONE && r->verdict == TQ_SUCCESS && !r->handed_over;
 }
@@ -250,7 +250,7 @@ finish_tasks(const Report *reports, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (is_finished(&reports[i]))
+		if (was_finished(&reports[i]))
 			finishes[n++] = (Finish){.lease = &reports[i].lease, .answer = &reports[i].answer};
 	}
 	if (n > 0)

@@ -27,9 +27,11 @@ srand($seed);
 note("TASKQ_CHAOS_SEED=$seed");
 
 # fsync = off: the system stays up.  What the server had not written by then is lost all the same.
+# No parallel maintenance: an assertion of PostgreSQL fails if the postmaster dies meanwhile.
 my $node = taskq_node('main', conf => <<'END');
 max_connections = 120
 max_prepared_transactions = 200
+max_parallel_maintenance_workers = 0
 fsync = off
 log_statement = none
 log_line_prefix = '%m [%p] %e '
@@ -61,6 +63,14 @@ sub acquiring
 	my ($max, $then) = @_;
 	return "with a as materialized (select * from taskq.acquire('chaos', $max)),"
 	  . " c as (insert into claims select id, token, clock_timestamp(), lease_until from a) $then";
+}
+
+# Sets :ids to those of the newest tasks of the queue.
+sub newest
+{
+	my ($count) = @_;
+	return "select quote_literal(coalesce(array_agg(id), '{}')) as ids from (select id from taskq_private.task"
+	  . " where queue_id = (select id from taskq_private.queue where name = 'chaos') order by id desc limit $count) x \\gset\n";
 }
 
 my $work = acquiring(':n', 'insert into done select id from a where taskq.finish(id, token)') . ";\n";
@@ -103,8 +113,14 @@ do $$ begin perform taskq.retry(id) from (select id from taskq_private.all_histo
 	order by ended_at desc limit 3) x; exception when sqlstate 'TQ003' or sqlstate 'TQ009' then null; end $$;
 END
 	redrive => [ 1, "select taskq.redrive('chaos', '{dead, cancelled}', max_tasks => 10, spread => '20 ms');\n" ],
-	reschedule => [ 3, "select count(taskq.reschedule(id, now() + interval '5 ms', 0)) from (select id from taskq_private.task where queue_id ="
-		  . " (select id from taskq_private.queue where name = 'chaos') order by id desc limit 3) x;\n" ],
+	# The ids are read in a transaction of their own: who reads the table, and then writes it, can meet
+	# an administrator who has locked it in between.
+	reschedule => [ 3, newest(3) . "select count(taskq.reschedule(id, now() + interval '5 ms', 0)) from unnest(:ids::bigint[]) id;\n" ],
+	# An id may not be known any more.
+	submit_after => [ 3, newest(5) . <<'END' ],
+do $$ begin insert into made select taskq.submit('chaos', after => :ids, after_failure => 'run', max_attempts => 20);
+exception when sqlstate 'TQ004' then null; end $$;
+END
 	# A statement that is cancelled in the middle of it.
 	cancelled => [ 6, <<'END' ],
 \set n random(1, 500)
@@ -124,8 +140,7 @@ set statement_timeout = 0;
 END
 	wait => [ 1, "call taskq.wait_ready('chaos', '50 ms');\n" ],
 	wait_any => [ 1, "call taskq.wait_ready_any('{default, chaos}', '50 ms');\n" ],
-	wait_all => [ 1, "select quote_literal(coalesce(array_agg(id), '{}')) as ids from (select id from taskq_private.task order by id limit 20) x \\gset\n"
-		  . "call taskq.wait_all(:ids, '50 ms');\nselect count(state) from taskq.results(:ids);\n" ],
+	wait_all => [ 1, newest(20) . "call taskq.wait_all(:ids, '50 ms');\nselect count(state) from taskq.results(:ids);\n" ],
 	stats => [ 1, "select * from taskq.queue_stats('chaos');\n" ],
 );
 $mix{"key_$_"} = [ 2, <<"END" ] foreach 'keep', 'replace', 'raise';
@@ -144,12 +159,11 @@ foreach my $name (sort keys %mix)
 
 # ---- what an administrator does, in a soak ------------------------------------------------------
 
-# Each of them may be cancelled half-way.  No parallel VACUUM: an assertion of PostgreSQL fails if the
-# postmaster dies meanwhile.
+# Each of them may be cancelled half-way.
 my @ddl = (
 	'vacuum full taskq_private.task', 'vacuum full taskq_private.lease', 'vacuum full taskq_private.key',
 	'cluster taskq_private.task using task_pkey', 'reindex table taskq_private.task', 'reindex table taskq_private.lease',
-	'reindex table concurrently taskq_private.task', 'reindex table concurrently taskq_private.lease', 'vacuum (parallel 0) taskq_private.task',
+	'reindex table concurrently taskq_private.task', 'reindex table concurrently taskq_private.lease', 'vacuum taskq_private.task',
 	'analyze taskq_private.task', 'create index if not exists added on taskq_private.task (max_attempts)',
 	'drop index if exists taskq_private.added', 'drop index concurrently if exists taskq_private.added',
 	q{create index if not exists sized on taskq_private.task (length(payload::text)) where attempt > 0}, 'drop index if exists taskq_private.sized',
