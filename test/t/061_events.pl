@@ -173,37 +173,43 @@ has_all($again, $before, 'one by one');
 
 # ---- readers that are killed ------------------------------------------------------------------
 
-# A reader that keeps what it has read, and its cursor, in one transaction is killed again and again.
+# A reader that keeps what it has read, and its cursor, in one transaction is killed again and again.  It locks
+# the cursor, so that two of them, one of which is still dying, do not read the same.
 sql("create table ledger (task bigint, event text); create table place as select cursor from taskq.events_after()");
 append_to_file("$dir/read.sql", <<'END');
-with e as materialized (select row_number() over () as n, * from taskq.events_after((select cursor from place), 7)),
+begin;
+select cursor from place for update \gset
+with e as materialized (select row_number() over () as n, * from taskq.events_after(:cursor, 7)),
 	kept as (insert into ledger select task_id, event from e where event is not null)
 	update place set cursor = (select e.cursor from e order by n desc limit 1);
+commit;
 END
 $before = last_number();
 $writers = IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', "$dir/write.sql", $node->connstr('postgres') ], '<', \undef, '>', \$out, '2>', \$err);
 my $kills = 0;
 while (runs($writers))
 {
-	my $run = IPC::Run::start([ 'pgbench', '-n', '-c', 1, '-t', 100000, '-f', "$dir/read.sql", $node->connstr('postgres') ], '<', \undef, '>', \my $o, '2>', \my $e);
+	my $run = IPC::Run::start([ 'pgbench', '-n', '-M', 'extended', '-c', 1, '-t', 100000, '-f', "$dir/read.sql", $node->connstr('postgres') ], '<', \undef, '>', \my $o, '2>', \my $e);
 	my $goal = sql('select count(*) from ledger') + 20;
 	wait_until('events in the ledger', sub { sql('select count(*) from ledger') >= $goal || !runs($writers) });
 	$run->kill_kill;
-	sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'pgbench' and query like '%ledger%'");
+	sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'pgbench' and query ~ 'ledger|place'");
 	$kills++;
 }
 $writers->finish;
 while (1)
 {
 	my $count = sql('select count(*) from ledger');
-	sql("with e as materialized (select row_number() over () as n, * from taskq.events_after((select cursor from place), 100)),
+	sql("begin; select cursor from place for update;
+		with e as materialized (select row_number() over () as n, * from taskq.events_after((select cursor from place), 100)),
 		kept as (insert into ledger select task_id, event from e where event is not null)
-		update place set cursor = (select e.cursor from e order by n desc limit 1)");
+		update place set cursor = (select e.cursor from e order by n desc limit 1); commit");
 	last if sql('select count(*) from ledger') == $count;
 }
 is(sql("with c as (select e.task_id, (taskq_private.event_names())[e.kind + 1] as event, count(*) from ($kept) e where e.number > $before and xid is not null group by 1, 2),
 	l as (select task, event, count(*) from ledger group by 1, 2)
-	select count(*) from c full join l on (l.task, l.event) = (c.task_id, c.event) where c.count is distinct from l.count"),
+	select count(*) || coalesce(min(concat_ws(' ', ': task', task_id, task, c.event, l.event, 'was committed', c.count, 'and read', l.count)), '')
+	from c full join l on (l.task, l.event) = (c.task_id, c.event) where c.count is distinct from l.count"),
 	'0', "a reader that was killed $kills times: no gap, none twice");
 
 # ---- waiting ------------------------------------------------------------------------------------
