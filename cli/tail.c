@@ -304,7 +304,8 @@ const cli_command cli_tail = {
 	.details = "Queues have events after \"taskq queue alter QUEUE --events EVENT,...\".\n"
 			   "Begins now; at its end, also by Ctrl-C, it tells the cursor for --after. With\n"
 			   "--json each line is an object and has its cursor. --timeout is the longest time.",
-	.examples = "  taskq tail mail\n  taskq tail --event finished,dead --json >>events.json",
+	.examples = "  taskq tail default --timeout '2 s'\n"
+				"  taskq tail --from-start --event finished,dead --json --timeout '1 ms'",
 	.max_arguments = -1,
 	.options = tail_options,
 	.noptions = COUNT(tail_options),
