@@ -48,7 +48,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 056_dashboard 057_accepted 058_metrics 059_receive 059_prerequisites \
 	060_gateway 060_guides 061_examples 061_events 062_event_programs
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
-LOUD = 012_concurrency 023_chaos 053_flow
+LOUD = 012_concurrency 023_chaos 053_flow 061_events
 QUIET = $(filter-out $(LOUD),$(TAP))
 FUZZ = url header retry_after egress secret cron reply yaml document query
 UNIT = test_buffer test_egress test_outcome test_names test_url test_request test_signature test_resolve test_http test_hosts \
