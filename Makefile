@@ -21,22 +21,22 @@ BASE = arg catalog database durability jsonmake function jsontext process settin
 TABLES = append apply_config arming attached backlog dropped event_merge event_rows event_set extended flow_limit grant group_id group_scan key limit_calls prerequisite queue queue_calls rows \
 	start_limit state subscribers token
 HINTS = counts dispatch flow groups idle lanes leases listing looks offers own permits running sweep tallies wakeup
-LIFE = acquire add_follow_up alone batch cancel claim due empty end events expire find finish follow_up group_stats health history kept lease \
-	limits line look metrics outcome pass pending prerequisites publish queue_stats reschedule result retry schedule serve status stream submit template times turns values wait wait_events
+LIFE = acquire add_follow_up alone batch call call_claim cancel claim current_call due empty end events expire find finish follow_up group_stats health history kept lease \
+	limits line look made_call metrics outcome pass pending prerequisites publish queue_stats reschedule result retry schedule serve status stream submit submit_call template times turns values wait wait_events
 PUSH = accepted answer endpoint headers protocol report request signature style submit_http
-PROCESS = clock_watch duties executor failures identity launcher notify quiet requests start_stop stepaside store transaction vacuum
+PROCESS = call_segment caller calls clock_watch duties executor failures identity launcher notify quiet requests run_call start_stop stepaside store transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
 	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
 
 # In the order in which they become the install script.
 SQL_PARTS = $(SQL:%=sql/%.sql)
-SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_results 54_templates 56_topics 57_events 60_endpoints \
+SQL = 10_roles 20_tables 25_arguments 30_retry 40_queues 47_limits 50_tasks 52_results 54_templates 56_topics 57_events 58_calls 60_endpoints \
 	62_push 64_gateway 70_executor 72_duties 74_arming 76_schedules 80_views 82_status 84_config 86_metrics 90_grants
 
 # test/sql/NAME.sql, test/specs/NAME.spec, test/t/NAME.pl, test/unit/NAME.c, test/fuzz/NAME.c
 # The first ones have the names of the SQL parts.
-REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups prerequisites topics events endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
+REGRESS = parallel roles tables retry queues limits tasks results templates follow_ups prerequisites topics events calls endpoints push gateway trace styles accepted executor duties arming schedules views status config metrics grants \
 	arguments attached batch composition groups one_transaction keys transitions properties history stats
 ISOLATION = acquire_acquire acquire_cancel administrator finish_expire lease_places isolation_levels submit_key retry_retry push_claim \
 	apply_apply pairs_pending pairs_running pairs_ended reschedule_redrive follow_up_end prerequisite_end subscribe_drop permits ordered accepted_finish
@@ -46,7 +46,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
 	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 056_dashboard 057_accepted 058_metrics 059_receive 059_prerequisites \
-	060_gateway 060_guides 061_examples 061_events 062_event_programs
+	060_gateway 060_guides 061_examples 061_events 062_event_programs 063_calls 064_calls_security
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow 061_events
 QUIET = $(filter-out $(LOUD),$(TAP))

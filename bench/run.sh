@@ -31,10 +31,10 @@ case $mode in
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size
 			push push_signed push_tls push_worker fair endpoints
 			groups_blocked groups limited8 limited32 fifo fair_groups pinned_group
-			hosts keys queue_stats metrics http_submit http_waiting publish follow batch events events_read schedules
+			hosts keys queue_stats metrics http_submit http_waiting publish follow batch events events_read schedules call
 			pgq graphile_worker pg_boss pgmq pg_net runners commands)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
-		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200
+		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200 calls=10000
 		schedule_minutes=3 schedule_idle_seconds=60 metrics_tasks=10000000 members=100000
 		;;
 	soak)
@@ -46,7 +46,7 @@ case $mode in
 	quick)
 		scenarios=(work8 batch100 submit8 pinned wakeup wal push endpoints hosts)
 		seconds=2 backlog=30000 batch_backlog=200000 small=2000 large=20000 pinned_seconds=4 wakeups=20
-		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000 claims=20 schedule_minutes=1 schedule_idle_seconds=5 metrics_tasks=30000 members=3200
+		wal_lives=400 size_lives=2000 idle_seconds=5 requests=1000 batches=50 jobs=1000 claims=20 calls=1000 schedule_minutes=1 schedule_idle_seconds=5 metrics_tasks=30000 members=3200
 		;;
 esac
 [ -z "$only" ] || read -ra scenarios <<<"$only"

@@ -16,7 +16,7 @@
 static const char show_sql[] =
 	"select id, queue, state, kind, key, group_key, priority, attempt, max_attempts, submitted_at, "
 	"run_at, started_at, ended_at, lease_until, worker, cancel_requested, fraction, message, "
-	"method, url, payload, result, error, origin, trace, "
+	"method, url, payload, call, result, error, origin, trace, "
 	/* The first ones by their ids. */
 	"(select count(*) || case count(*) when 1 then ' other: ' else ' others: ' end || "
 	"pg_catalog.string_agg(d.task_id::text, ', ' order by d.task_id) filter (where d.n <= 10) || "

@@ -36,7 +36,7 @@ create sequence taskq_private.token_mark as bigint;
 create table taskq_private.queue (
 	id int not null constraint queue_pkey primary key,
 	name text collate "C" not null constraint queue_name unique,
-	mode text not null constraint queue_mode check (mode in ('pull', 'push', 'topic')),
+	mode text not null constraint queue_mode check (mode in ('pull', 'push', 'topic', 'call')),
 	url text,
 	lease_for interval not null,
 	retry text not null,
@@ -159,7 +159,8 @@ create table taskq_private.task (
 	group_key text,
 	retry_at timestamptz,			-- of a failed task of an ordered queue: it is due then, and run_at keeps its place; see also waiting
 	declined int,					-- how often decline() gave it back; NULL: never
-	trace text						-- W3C traceparent
+	trace text,						-- W3C traceparent
+	call jsonb						-- the function that it calls: see src/life/call.c
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- The order of acquisition.  A task has an entry in one of the two indexes.  rows.c puts it there
@@ -277,6 +278,17 @@ create table taskq_private.prerequisite (
 -- For the looks at a dependent: those that have not finished, and the others in the order of ids.
 create index prerequisite_dependent on taskq_private.prerequisite (dependent, state, task_id);
 
+-- The roles as which calls are made.  A call names a row here.  A role that is dropped and created
+-- again is another one, so a dump holds only the rows of roles that exist; arm() gives them the roles
+-- of these names.
+create sequence taskq_private.caller_number as int;
+create table taskq_private.caller (
+	number int not null constraint caller_pkey primary key,
+	role text collate "C" not null,
+	role_oid oid not null,
+	constraint caller_role unique (role, role_oid)
+);
+
 -- Failed attempts of live tasks.  When a task ends they move into its row of history.
 create table taskq_private.attempt (
 	task_id bigint not null,
@@ -338,7 +350,8 @@ create table taskq_private.history (
 	on_finish jsonb,				-- follow-ups, for retry(); not of finished tasks
 	on_dead jsonb,
 	group_key text,
-	trace text
+	trace text,
+	call jsonb						-- of finished tasks without arguments, unless the queue has keep_payload
 ) partition by list (bucket);
 
 create table taskq_private.history_rest (like taskq_private.history including constraints);
@@ -430,6 +443,9 @@ select pg_catalog.pg_extension_config_dump('taskq_private.granted_right', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.retry_policy', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.task', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.lease', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.caller_number', '');
+select pg_catalog.pg_extension_config_dump('taskq_private.caller',
+	'where exists (select from pg_catalog.pg_roles r where r.rolname = role and r.oid = role_oid)');
 select pg_catalog.pg_extension_config_dump('taskq_private.key', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.start_limit', '');
 select pg_catalog.pg_extension_config_dump('taskq_private.flow_limit', '');

@@ -18,7 +18,8 @@ create view taskq_private.all_queues as
 	union all
 	select id, name, mode, null, interval '60 s', retry, interval '1 day', interval '30 days', interval '1 hour', false, null, true,
 		'builtin', null, false, false, null, null, false, 'taskq', false, '{}'
-	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook')) as shipped (id, name, mode, retry)
+	from (values (1, 'default' collate "C", 'pull', 'default'), (2, 'http', 'push', 'webhook'), (3, 'call', 'call', 'default'))
+		as shipped (id, name, mode, retry)
 	where not exists (select from taskq_private.queue q where q.id = shipped.id);
 
 -- Whether the caller may view the tasks of a queue.  Only an administrator may view those of
@@ -30,8 +31,9 @@ language c stable strict parallel unsafe as 'MODULE_PATHNAME', 'taskq_visible';
 create function taskq_private.shown_templates(templates jsonb) returns jsonb
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'taskq_shown_templates';
 
--- Judges follow-ups of a queue; returns them as they are stored, NULL if there are none.
-create function taskq_private.judge_follow_ups(queue text, templates jsonb, argument text) returns jsonb
+-- Judges follow-ups of a queue, which the role "caller" gives; returns them as they are stored, NULL if
+-- there are none.
+create function taskq_private.judge_follow_ups(queue text, templates jsonb, argument text, caller oid) returns jsonb
 language c volatile as 'MODULE_PATHNAME', 'taskq_judge_follow_ups';
 
 create view taskq.queues with (security_barrier) as
@@ -42,8 +44,8 @@ create view taskq.queues with (security_barrier) as
 	where taskq_private.visible(name);
 comment on view taskq.queues is
 	E'One row for each queue that the caller may view.\n'
-	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests) or topic (it has subscribers instead of '
-	'tasks).\n'
+	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests), call (the tasks are calls of functions) or '
+	'topic (it has subscribers instead of tasks).\n'
 	'executor: builtin (the executor inside the server sends) or external (programs such as taskq-worker send).\n'
 	'pause_reason: why the queue is paused, if taskq did that by itself.\n'
 	'created_at: NULL for a queue that exists from the start and was not changed.\n'
@@ -62,20 +64,24 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select case
-		when mode is null or mode not in ('pull', 'push', 'topic') then 'mode must be pull, push or topic'
+		when mode is null or mode not in ('pull', 'push', 'topic', 'call') then 'mode must be pull, push, topic or call'
 		when mode = 'pull' and url is not null then 'a pull queue has no url'
 		when mode = 'topic' and url is not null then 'a topic has no url'
+		when mode = 'call' and url is not null then 'a call queue has no url'
 		when mode = 'topic' and follow_ups then 'a topic has no follow-ups'
 		when mode = 'topic' and ordered then 'a topic is not ordered'
 		when executor is null or executor not in ('builtin', 'external') then 'executor must be builtin or external'
 		when mode = 'pull' and executor <> 'builtin' then 'a pull queue has no external executor'
 		when mode = 'topic' and executor <> 'builtin' then 'a topic has no external executor'
+		when mode = 'call' and executor <> 'builtin' then 'a call queue has no external executor'
 		when header_style is null or header_style not in ('taskq', 'miyamoto', 'appengine', 'cloudtasks')
 			then 'header_style must be taskq, miyamoto, appengine or cloudtasks'
 		when mode = 'pull' and header_style <> 'taskq' then 'a pull queue has no header_style'
 		when mode = 'topic' and header_style <> 'taskq' then 'a topic has no header_style'
+		when mode = 'call' and header_style <> 'taskq' then 'a call queue has no header_style'
 		when mode = 'pull' and accept_202 then 'a pull queue has no accept_202'
 		when mode = 'topic' and accept_202 then 'a topic has no accept_202'
+		when mode = 'call' and accept_202 then 'a call queue has no accept_202'
 		when mode = 'topic' and events <> '{}' then 'a topic has no events'
 		when array_position(events, null) is not null or not events <@ taskq_private.event_names()
 			then format('events must be among %s', array_to_string(taskq_private.event_names(), ', '))
@@ -89,13 +95,16 @@ as $$
 	end
 $$;
 
-create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
-	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
-	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true,
-	executor text default 'builtin', keep_payload boolean default false, keep_origin boolean default false,
-	on_finish jsonb default null, on_dead jsonb default null, ordered boolean default false,
-	header_style text default 'taskq', accept_202 boolean default false, events text[] default '{}') returns void
-language plpgsql volatile security definer
+-- The public functions create_queue() and alter_queue() run these as taskq_owner, and tell which role has
+-- called: it gives the follow-ups.
+
+create function taskq_private.make_queue(queue text, mode text, url text,
+	lease_for interval, retry text, keep_finished interval,
+	keep_dead interval, keep_key interval, durable_finish boolean,
+	executor text, keep_payload boolean, keep_origin boolean,
+	on_finish jsonb, on_dead jsonb, ordered boolean,
+	header_style text, accept_202 boolean, events text[], caller oid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -113,9 +122,9 @@ begin
 	if url is not null then
 		url := taskq_private.check_url(url);
 	end if;
-	if queue in ('default', 'http') then
+	if queue in ('default', 'http', 'call') then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
-			detail = 'The queues default and http exist from the start.', hint = 'Choose another name.';
+			detail = 'The queues default, http and call exist from the start.', hint = 'Choose another name.';
 	end if;
 	begin
 		insert into taskq_private.queue (id, name, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key, paused,
@@ -123,8 +132,8 @@ begin
 				events)
 			values (nextval('taskq_private.queue_id'), queue, mode, url, lease_for, retry, keep_finished, keep_dead, keep_key,
 				false, clock_timestamp(), coalesce(durable_finish, true), executor, coalesce(keep_payload, false),
-				coalesce(keep_origin, false), taskq_private.judge_follow_ups(queue, create_queue.on_finish, 'on_finish'),
-				taskq_private.judge_follow_ups(queue, create_queue.on_dead, 'on_dead'), coalesce(ordered, false), header_style,
+				coalesce(keep_origin, false), taskq_private.judge_follow_ups(queue, make_queue.on_finish, 'on_finish', caller),
+				taskq_private.judge_follow_ups(queue, make_queue.on_dead, 'on_dead', caller), coalesce(ordered, false), header_style,
 				coalesce(accept_202, false), coalesce(events, '{}'));
 	exception when unique_violation then
 		raise exception using errcode = 'TQ002', message = format('queue "%s" exists already', queue),
@@ -134,11 +143,19 @@ begin
 	perform taskq_private.queues_changed();
 end
 $$;
+create function taskq.create_queue(queue text, mode text default 'pull', url text default null,
+	lease_for interval default '60 s', retry text default null, keep_finished interval default '1 day',
+	keep_dead interval default '30 days', keep_key interval default '1 hour', durable_finish boolean default true,
+	executor text default 'builtin', keep_payload boolean default false, keep_origin boolean default false,
+	on_finish jsonb default null, on_dead jsonb default null, ordered boolean default false,
+	header_style text default 'taskq', accept_202 boolean default false, events text[] default '{}') returns void
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_create_queue';
 comment on function taskq.create_queue is
 	E'Creates a queue.\n'
 	'queue: its name, 1 to 57 bytes.\n'
-	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests), or topic: it has no tasks, and '
-	'publish() submits to each queue that subscribe() has subscribed to it.\n'
+	'mode: pull (clients acquire the tasks), push (the tasks are sent as HTTP requests), call (the tasks are calls of functions of '
+	'this database, see submit_call()), or topic: it has no tasks, and publish() submits to each queue that subscribe() has '
+	'subscribed to it.\n'
 	'url: push only, the payload of submit() is POSTed to it. Without it only submit_http() can be used.\n'
 	'lease_for: how long an attempt owns its task without a heartbeat, 100 ms to 30 days.\n'
 	'retry: the retry policy. Default: default for pull, webhook for push.\n'
@@ -236,9 +253,9 @@ declare
 	q taskq_private.queue%rowtype;
 begin
 	perform taskq_private.check_name(queue, 'queue');
-	if queue in ('default', 'http') then
+	if queue in ('default', 'http', 'call') then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" cannot be dropped', queue),
-			detail = 'The queues default and http exist from the start.', hint = 'Leave it unused instead.';
+			detail = 'The queues default, http and call exist from the start.', hint = 'Leave it unused instead.';
 	end if;
 	-- No task may come between the look and the commit.
 	if not coalesce(force, false) then
@@ -277,7 +294,7 @@ comment on function taskq.drop_queue is
 	'submission commits later. When the drop commits, all of them are cancelled. If there are many, the executor moves '
 	'their rows to the ended tasks afterwards, in small steps. Without force, live tasks are an error.\n'
 	'Returns false if there is no such queue.\n'
-	'Errors: TQ004 for a bad name; TQ009 for the queues default and http and, without force, for live tasks and if a '
+	'Errors: TQ004 for a bad name; TQ009 for the queues default, http and call and, without force, for live tasks and if a '
 	'transaction that has used any queue of this database stays open for more than 2 s.';
 
 -- Whether all transactions have ended that may still submit to a queue that was dropped: those
@@ -361,13 +378,13 @@ begin
 end
 $$;
 
-create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
-	retry text default null, keep_finished interval default null, keep_dead interval default null,
-	keep_key interval default null, durable_finish boolean default null, executor text default null,
-	keep_payload boolean default null, keep_origin boolean default null, on_finish jsonb default null,
-	on_dead jsonb default null, ordered boolean default null, header_style text default null, accept_202 boolean default null,
-	events text[] default null) returns void
-language plpgsql volatile security definer
+create function taskq_private.change_queue(queue text, mode text, url text, lease_for interval,
+	retry text, keep_finished interval, keep_dead interval,
+	keep_key interval, durable_finish boolean, executor text,
+	keep_payload boolean, keep_origin boolean, on_finish jsonb,
+	on_dead jsonb, ordered boolean, header_style text, accept_202 boolean,
+	events text[], caller oid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -399,10 +416,10 @@ begin
 	q.accept_202 := coalesce(accept_202, q.accept_202);
 	q.events := coalesce(events, q.events);
 	if on_finish is not null then
-		q.on_finish := taskq_private.judge_follow_ups(queue, on_finish, 'on_finish');
+		q.on_finish := taskq_private.judge_follow_ups(queue, on_finish, 'on_finish', caller);
 	end if;
 	if on_dead is not null then
-		q.on_dead := taskq_private.judge_follow_ups(queue, on_dead, 'on_dead');
+		q.on_dead := taskq_private.judge_follow_ups(queue, on_dead, 'on_dead', caller);
 	end if;
 	wrong := taskq_private.queue_fault(q.mode, q.url, q.lease_for, q.retry, q.keep_finished, q.keep_dead, q.keep_key,
 		q.executor, q.on_finish is not null or q.on_dead is not null, q.ordered, q.header_style, q.accept_202, q.events);
@@ -444,9 +461,16 @@ begin
 	perform taskq_private.wake_executor();
 end
 $$;
+create function taskq.alter_queue(queue text, mode text default null, url text default null, lease_for interval default null,
+	retry text default null, keep_finished interval default null, keep_dead interval default null,
+	keep_key interval default null, durable_finish boolean default null, executor text default null,
+	keep_payload boolean default null, keep_origin boolean default null, on_finish jsonb default null,
+	on_dead jsonb default null, ordered boolean default null, header_style text default null, accept_202 boolean default null,
+	events text[] default null) returns void
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_alter_queue';
 comment on function taskq.alter_queue is
 	E'Changes a queue. An argument that is NULL leaves its setting as it is.\n'
-	'queue: its name. default and http can be changed too.\n'
+	'queue: its name. default, http and call can be changed too.\n'
 	'mode: can only be changed while the queue has no live tasks, and a topic no subscribers.\n'
 	'url: an empty string removes the url. A push queue that is subscribed to a topic needs one.\n'
 	'lease_for, keep_finished, keep_dead, keep_key, keep_payload: apply to tasks that are acquired, or end, from now on.\n'

@@ -24,6 +24,7 @@ as $$
 	from (
 		select h.id, h.key, h.ended_at from taskq_private.all_history h
 		where h.queue = redrivable.queue and h.push = redrivable.push and h.content_lost is null
+			and (h.call is not null) = exists (select from taskq_private.all_queues q where q.id = redrivable.queue_id and q.mode = 'call')
 			and h.state = any ((select redrivable.states::taskq.state[])::taskq.state[])
 			and (redrivable.kind is null or h.kind = redrivable.kind)
 			and (ended_after is null or h.ended_at >= ended_after)

@@ -39,6 +39,7 @@ begin
 	if topic is not null then
 		raise exception using errcode = 'TQ009', message = format('queue "%s" is subscribed to topic "%s"', q.name, topic),
 			detail = case q.mode when 'topic' then 'A topic cannot be a subscriber, because it has no tasks.'
+				when 'call' then 'A call queue cannot take the tasks, because they name no function.'
 				else 'A push queue without a url cannot take the tasks.' end,
 			hint = 'Call taskq.unsubscribe() first.';
 	end if;
@@ -71,6 +72,9 @@ begin
 	elsif q.mode = 'topic' then
 		raise exception using errcode = 'TQ005', message = format('queue "%s" is a topic', queue),
 			detail = 'A topic cannot be a subscriber, because it has no tasks.', hint = 'Subscribe a pull or push queue.';
+	elsif q.mode = 'call' then
+		raise exception using errcode = 'TQ005', message = format('queue "%s" is a call queue', queue),
+			detail = 'What is published names no function to call.', hint = 'Subscribe a pull or push queue.';
 	elsif q.mode = 'push' and q.url is null then
 		raise exception using errcode = 'TQ005', message = format('queue "%s" is a push queue without a url', queue),
 			detail = 'The tasks would have no destination.', hint = 'Give it a url with taskq.alter_queue().';

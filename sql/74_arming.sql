@@ -76,6 +76,8 @@ begin
 		(select max(id) from taskq_private.history_rest), (select max(id) from taskq_private.key),
 		(select max(task_id) from taskq_private.attempt));
 	perform setval('taskq_private.task_id', last + jump) from taskq_private.task_id s where s.last_value < last;
+	last := (select max(number) from taskq_private.caller);
+	perform setval('taskq_private.caller_number', last + 1000) from taskq_private.caller_number s where s.last_value < last;
 	last := greatest((select max(id) from taskq_private.queue), (select max(id) from taskq_private.dropped_queue));
 	perform setval('taskq_private.queue_id', last + 1000) from taskq_private.queue_id s where s.last_value < last;
 end
@@ -96,6 +98,8 @@ begin
 	perform taskq_private.jump_tokens();
 	-- Schedules belong to the roles that have these names here.
 	update taskq_private.schedule s set owner_oid = r.oid from pg_roles r where r.rolname = s.owner_name;
+	-- The same for calls.
+	update taskq_private.caller c set role_oid = r.oid from pg_roles r where r.rolname = c.role and r.oid <> c.role_oid;
 	perform taskq_private.entitle(r.rolname) from pg_roles r where r.rolname in (select g.role from taskq_private.queue_grant g);
 end
 $$;

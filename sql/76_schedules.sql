@@ -135,7 +135,8 @@ create function taskq_private.template_queue(task jsonb) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(task ->> 'queue', task ->> 'endpoint', task ->> 'topic', case when task ? 'url' then 'http' else 'default' end)
+	select coalesce(task ->> 'queue', task ->> 'endpoint', task ->> 'topic',
+		case when task ? 'url' then 'http' when task ? 'call' then 'call' else 'default' end)
 $$;
 
 -- ---- declaring ---------------------------------------------------------------------------------

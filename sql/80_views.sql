@@ -11,7 +11,7 @@ create view taskq.tasks with (security_barrier) as
 		null::jsonb as result,
 		(select a.error from taskq_private.attempt a where a.task_id = t.id order by a.attempt desc, a.ended_at desc limit 1) as error,
 		taskq_private.shown_headers(t.headers) as request_headers, t.body as request_body, t.origin, t.group_key,
-		t.trace
+		t.trace, t.call - 'caller' as call
 	from taskq_private.task t
 		join taskq_private.all_queues q on q.id = t.queue_id
 		left join taskq_private.lease l on l.id = t.id
@@ -21,7 +21,8 @@ create view taskq.tasks with (security_barrier) as
 	select t.id, d.name, t.key, t.kind, 'cancelled', t.priority, coalesce(l.attempt, t.attempt), t.max_attempts,
 		case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end,
 		t.submitted_at, l.started_at, d.dropped_at, null, l.worker, false, null, null, t.method, t.url, t.payload, null, 'queue dropped',
-		taskq_private.shown_headers(t.headers), t.body, t.origin, t.group_key, t.trace
+		taskq_private.shown_headers(t.headers), t.body, t.origin, t.group_key, t.trace,
+		t.call - 'caller'
 	from taskq_private.dropped_queue d
 		join taskq_private.tasks_by_queue t on t.queue_id = d.id
 		left join taskq_private.lease l on l.id = t.id
@@ -29,7 +30,7 @@ create view taskq.tasks with (security_barrier) as
 	union all
 	select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
 		h.ended_at, null, h.worker, false, null, null, h.method, h.url, h.payload, h.result, h.error,
-		taskq_private.shown_headers(h.headers), h.body, h.origin, h.group_key, h.trace
+		taskq_private.shown_headers(h.headers), h.body, h.origin, h.group_key, h.trace, h.call - 'caller'
 	from taskq_private.all_history h
 	where taskq_private.visible(h.queue);
 comment on view taskq.tasks is
@@ -44,6 +45,8 @@ comment on view taskq.tasks is
 	'finished task it is the whole url of the request.\n'
 	'payload, request_headers, request_body: of a finished task only if its queue has keep_payload. Headers that may be secret '
 	'are not shown: those with auth, cookie, token, secret, passw, key, sign, credential or session in their name.\n'
+	'call: of a task that calls a function: function, args and kwargs as they are stored, and the role as which it is called. Of a '
+	'finished task args and kwargs only if its queue has keep_payload.\n'
 	'origin: who submitted the task, if its queue has keep_origin: role, session_role (if it is another one), application, '
 	'address (not for a Unix socket), pid.';
 
@@ -258,7 +261,9 @@ create view taskq.attempts with (security_barrier) as
 comment on view taskq.attempts is
 	E'One row for each failed attempt of a task, live or ended, of the queues that the caller may view.\n'
 	'class: for a push task, how far the exchange came (http, dns, connect, tls, timeout, reset, too_large, protocol, '
-	'egress_denied, invalid, stopped, internal). lease_lost: the worker lost the lease. no_route: the task was declined too often. '
+	'egress_denied, invalid, stopped, internal). For a call: exception (an error of the function), timeout, worker_died (its process '
+	'has gone), call_refused (it could not be made at all).\n'
+	'lease_lost: the worker lost the lease. no_route: the task was declined too often. '
 	'Otherwise what fail() got as class.\n'
 	'error, detail: as fail() got them, or what the sender says.\n'
 	'status: the HTTP status. elapsed: the time that the exchange took.\n'

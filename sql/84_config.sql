@@ -714,7 +714,7 @@ as $$
 			('schedule', 1, 'unschedule')) as d (object, phase, function),
 		lateral taskq_private.drop_obstacle(object, o.name, prune, force) as x (obstacle)
 	where d.object = plan_unnamed.object and not named ? o.name and (prune or dry_run)
-		and case object when 'queue' then o.name not in ('default', 'http')
+		and case object when 'queue' then o.name not in ('default', 'http', 'call')
 			when 'policy' then o.name in (select p.name from taskq_private.retry_policy p) else true end
 	order by o.name
 $$;

@@ -11,7 +11,9 @@ create view taskq_private.entitlements as
 		('{submit, work, view, control}'::text[], 'usage on schema %s', '{taskq}'::text[]),
 		('{submit, work, view, control}', 'usage on type taskq.%s', '{state}'),
 		('{submit, work, view, control}', 'execute on routine taskq.%s', '{_own_privileges}'),
-		('{submit}', 'execute on routine taskq.%s', '{submit, submit_many, submit_http, submit_template, publish}'),
+		('{submit}', 'execute on routine taskq.%s', '{submit, submit_many, submit_http, submit_call, submit_template, publish}'),
+		-- A function that is called tells of its own task.
+		('{submit, work}', 'execute on routine taskq.%s', '{current_task, progress}'),
 		('{submit}', 'execute on routine taskq.%s', '{_created, _http_submit, _read_request}'),
 		('{submit}', 'execute on routine taskq.%s', '{schedule, unschedule, pause_schedule, resume_schedule, run_schedule}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{next_runs}'),
@@ -19,7 +21,7 @@ create view taskq_private.entitlements as
 		('{submit, control}', 'execute on routine taskq.%s', '{cancel, cancel_many, cancel_key, reschedule, add_follow_up,
 			add_prerequisites, want}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all, emitted, wait_emitted}'),
-		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, progress, finish, fail, release,
+		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, finish, fail, release,
 			decline, serve, finish_many, heartbeat_many, finish_and_acquire, emit, wait_wanted}'),
 		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved, events_after,
 			wait_events}'),
@@ -215,7 +217,9 @@ begin
 	grant usage on schema taskq_private to taskq_bgw;
 	grant execute on routine
 		taskq_private.armed, taskq_private.push_claim, taskq_private.push_next_due, taskq_private.push_report,
-		taskq_private.push_report_many, taskq_private.push_extend, taskq_private.push_release, taskq_private.notify,
+		taskq_private.push_report_many, taskq_private.push_extend, taskq_private.push_release,
+		taskq_private.call_claim, taskq_private.call_next_due, taskq_private.call_extend, taskq_private.call_failed,
+		taskq_private.call_told, taskq_private.notify,
 		taskq_private.look_ahead_all, taskq_private.recover_leases,
 		taskq_private.take_back_leases, taskq_private.expire_starts, taskq_private.empty_queues, taskq_private.sweep,
 		taskq_private.look_at_waiting, taskq_private.make_history, taskq_private.drop_history, taskq_private.drop_keys,

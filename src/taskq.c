@@ -24,6 +24,7 @@
 #include "life/health.h"
 #include "life/publish.h"
 #include "life/submit.h"
+#include "life/submit_call.h"
 #include "life/template.h"
 #include "process/failures.h"
 #include "process/launcher.h"
@@ -42,6 +43,7 @@ static const TemplateTarget *const targets[] = {
 	&publish_to_topic,
 	&submit_to_url,
 	&submit_to_endpoint,
+	&submit_to_call,
 };
 
 /* The tables in shared memory, besides the registry of databases. */

@@ -158,13 +158,14 @@ function limitWords({ max_running: running, rate: starts, per, burst, weight }) 
 function buttons(app, queue, changed) {
 	const name = queue.queue;
 	const control = app.may('control', name);
+	const submits = app.may('submit', name) && !['topic', 'call'].includes(queue.mode);
 	const retryDead = async () => {
 		await runBulk(app, 'retry', { queue: name, state: 'dead' });
 		changed();
 		app.refresh();
 	};
 	return [
-		app.may('submit', name) && queue.mode !== 'topic' ? button('Submit a task', () => submit(app, queue), { icon: 'plus' }) : null,
+		submits ? button('Submit a task', () => submit(app, queue), { icon: 'plus' }) : null,
 		control ? button('Retry dead…', retryDead, { icon: 'retry' }) : null,
 		pauseButton(app, queue),
 		control && queue.mode !== 'topic' ? button('Purge…', () => purge(app, name), { class: 'danger-quiet', icon: 'close' }) : null,

@@ -12,6 +12,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -71,6 +72,15 @@ compat_owns_database(Oid database, Oid role)
 	return pg_database_ownercheck(database, role);
 #endif
 }
+
+/* Whether a background worker can have a role that may not log in; the flag for that. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_NOLOGIN_WORKERS       true
+#define COMPAT_CONNECT_WITHOUT_LOGIN BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define COMPAT_NOLOGIN_WORKERS       false
+#define COMPAT_CONNECT_WITHOUT_LOGIN 0
+#endif
 
 /* A set that lives until it is freed or the process ends. */
 static inline WaitEventSet *
@@ -159,6 +169,15 @@ typedef TU_UpdateIndexes CompatIndexes;
 typedef bool CompatIndexes;
 #define compat_any_index(indexes)        (indexes)
 #define compat_summarizing_only(indexes) false
+#endif
+
+/* Runs a portal to its end, as a statement of a client. */
+#if PG_VERSION_NUM >= 180000
+#define compat_portal_run(portal, receiver, completion) \
+	((void) PortalRun(portal, FETCH_ALL, true, receiver, receiver, completion))
+#else
+#define compat_portal_run(portal, receiver, completion) \
+	((void) PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, completion))
 #endif
 
 /* Updates a row of a table without summarizing indexes.  Returns whether it needs new entries. */

@@ -50,7 +50,8 @@ typedef enum DatabaseWant
 	WANT_EMPTY = 1 << 8,   /* a queue was dropped: the executor ends its tasks */
 	WANT_FIRING = 1 << 9,  /* a schedule was changed: the executor looks when it fires next */
 	WANT_LOOKS = 1 << 10,  /* tasks that wait for others may have become due: see looks.c */
-	WANT_EVENTS = 1 << 12  /* there are events: the executor tells sessions, see notify.c */
+	WANT_EVENTS = 1 << 12, /* there are events: the executor tells sessions, see notify.c */
+	WANT_CALLS = 1 << 13   /* the executor looks for due calls */
 } DatabaseWant;
 
 /*

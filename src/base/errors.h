@@ -21,6 +21,9 @@
 #define ERRCODE_TASKQ_UNKNOWN_SCHEDULE MAKE_SQLSTATE('T', 'Q', '0', '1', '0')
 #define ERRCODE_TASKQ_EVENTS_GONE      MAKE_SQLSTATE('T', 'Q', '0', '1', '1')
 
+/* Raised by a function that a task calls: it is not to be tried again. */
+#define ERRCODE_TASKQ_DO_NOT_RETRY MAKE_SQLSTATE('T', 'Q', '0', '1', '2')
+
 #define TASKQ_BGW_ROLE   "taskq_bgw"   /* of the executor */
 #define TASKQ_OWNER_ROLE "taskq_owner" /* owns all objects of the extension */
 

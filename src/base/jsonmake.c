@@ -77,3 +77,9 @@ json_add_json(JsonbParseState **state, const char *name, Datum datum)
 	}
 	json_add(state, name, &value);
 }
+
+JsonbValue *
+json_value_of(Jsonb *object, const char *name)
+{
+	return getKeyJsonValueFromContainer(&object->root, name, strlen(name), NULL);
+}

@@ -20,4 +20,7 @@ extern void json_add_number(JsonbParseState **state, const char *name, int64 num
 extern void json_add_time(JsonbParseState **state, const char *name, TimestampTz time);
 extern void json_add_json(JsonbParseState **state, const char *name, Datum datum);
 
+/* The value of a key; NULL: the object has no such key. */
+extern JsonbValue *json_value_of(Jsonb *object, const char *name);
+
 #endif

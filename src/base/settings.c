@@ -15,6 +15,7 @@
 #include "core/egress.h"
 #include "core/trace.h"
 
+#define CALL_WORKERS_DEFAULT       2
 #define NOTIFY_INTERVAL_DEFAULT_MS 20
 #define NOTIFY_INTERVAL_MAX_MS     60000
 
@@ -53,6 +54,7 @@ int setting_max_events = MAX_EVENTS_DEFAULT;
 int setting_notify_interval = NOTIFY_INTERVAL_DEFAULT_MS;
 int setting_poll_interval = TQ_POLL_INTERVAL_DEFAULT_MS;
 int setting_max_payload = PAYLOAD_DEFAULT;
+int setting_call_workers = CALL_WORKERS_DEFAULT;
 char *setting_trace = NULL;
 bool setting_http2 = false;
 char *setting_http_ca_file = NULL;
@@ -330,6 +332,12 @@ define_queue_settings(void)
 							 "offered again, and their tokens are stale. A claim that uses the "
 							 "last attempt of a task waits all the same. Any role can change it.",
 							 &setting_acquire_sync, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.call_workers",
+							"Largest number of processes that call functions, for each database.",
+							"Each takes one of max_worker_processes while there are calls. "
+							"Reload the configuration to change it.",
+							&setting_call_workers, CALL_WORKERS_DEFAULT, 0, TASKQ_MAX_CALL_WORKERS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.history_drop_hour",
 							"Hour of the day at which tables of ended tasks are dropped.",
 							"From 0 to 23, in UTC; -1: at any hour, as soon as the time of "

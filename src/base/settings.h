@@ -5,8 +5,10 @@
 #ifndef TASKQ_SETTINGS_H
 #define TASKQ_SETTINGS_H
 
-#define TASKQ_MAX_PAYLOAD (64 * 1024 * 1024) /* what taskq.max_payload can be at most */
+#define TASKQ_MAX_PAYLOAD      (64 * 1024 * 1024) /* what taskq.max_payload can be at most */
+#define TASKQ_MAX_CALL_WORKERS 32                 /* the same for taskq.call_workers */
 
+extern int setting_call_workers;         /* SIGHUP */
 extern bool setting_acquire_sync;        /* USERSET */
 extern bool setting_executor;            /* SIGHUP */
 extern bool setting_log_dead;            /* SIGHUP */

@@ -221,21 +221,39 @@ sql_each_as_owner(Statement *statement, Datum *values, const char *nulls, RowSee
 	SPI_finish();
 }
 
-Datum
-sql_pass_on(FunctionCallInfo fcinfo, Statement *statement)
+/* The first count arguments of the statement are those of the calling function. */
+static Datum
+pass_arguments(FunctionCallInfo fcinfo, Statement *statement, int count, Datum last)
 {
 	Datum values[STATEMENT_MAX_ARGS];
 	char nulls[STATEMENT_MAX_ARGS];
 	Datum result = (Datum) 0;
 	bool isnull;
 
-	for (int i = 0; i < statement->nargs; i++)
+	for (int i = 0; i < count; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
+	if (count < statement->nargs)
+	{
+		nulls[count] = ' ';
+		values[count] = last;
+	}
 	(void) sql_as_owner(statement, values, nulls, &result, &isnull, 1);
 	return result;
+}
+
+Datum
+sql_pass_on(FunctionCallInfo fcinfo, Statement *statement)
+{
+	return pass_arguments(fcinfo, statement, statement->nargs, (Datum) 0);
+}
+
+Datum
+sql_pass_on_with(FunctionCallInfo fcinfo, Statement *statement, Datum last)
+{
+	return pass_arguments(fcinfo, statement, statement->nargs - 1, last);
 }
 
 uint64

@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 
-#define STATEMENT_MAX_ARGS 16
+#define STATEMENT_MAX_ARGS 20
 
 /* A statement.  It must be static: its plan is saved at the first use, for the session. */
 typedef struct Statement
@@ -64,6 +64,9 @@ extern void sql_each_as_owner(Statement *statement, Datum *values, const char *n
  * something and then runs a private function.  Returns the first column of the first row.
  */
 extern Datum sql_pass_on(FunctionCallInfo fcinfo, Statement *statement);
+
+/* The same with one more argument, the last one of the statement. */
+extern Datum sql_pass_on_with(FunctionCallInfo fcinfo, Statement *statement, Datum last);
 
 /*
  * Runs the statement as the current user; the caller has called SPI_connect() and set a

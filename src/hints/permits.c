@@ -99,7 +99,7 @@ tell_note(const Note *n, int32 running)
 	idle_end(n->queue_id);
 	wakeup_some(n->queue_id, count);
 	if (n->queue->push && database_mine() != NULL)
-		database_want(database_mine(), WANT_TASKS);
+		database_want(database_mine(), WANT_TASKS | WANT_CALLS);
 }
 
 static void

@@ -132,7 +132,7 @@ tell_found(const Sweep *w)
 	for (int i = 0; i < w->count; i++)
 		wakeup_arrival_at_commit(w->queue_id);
 	if (w->count > 0)
-		wakeup_at_commit(WANT_TASKS);
+		wakeup_at_commit(WANT_TASKS | WANT_CALLS);
 	if (w->is_unread)
 		wakeup_at_commit(WANT_TIMERS);
 }
@@ -168,7 +168,7 @@ tell_beginning(void)
 {
 	idle_end_all();
 	database_hints_changed();
-	wakeup_at_commit(WANT_TASKS);
+	wakeup_at_commit(WANT_TASKS | WANT_CALLS);
 }
 
 static bool

@@ -386,7 +386,7 @@ PG_FUNCTION_INFO_V1(taskq_wake_executor);
 Datum
 taskq_wake_executor(PG_FUNCTION_ARGS)
 {
-	wakeup_at_commit(WANT_TASKS);
+	wakeup_at_commit(WANT_TASKS | WANT_CALLS);
 	PG_RETURN_VOID();
 }
 

@@ -53,7 +53,7 @@ task_claim(const Queue *queue, int64 group_id, int max, int64 lease_us, text *wo
 		.now = GetCurrentTimestamp(),
 		.lease_us = lease_us,
 		.worker = worker,
-		.push = queue->push,
+		.push = queue->push || queue->call,
 		.claims = claims,
 		.max = max,
 	};
@@ -74,7 +74,7 @@ task_claim(const Queue *queue, int64 group_id, int max, int64 lease_us, text *wo
 	else
 		claim_candidates(&b, queue->id, &c, next_due);
 	backlog_close(&b);
-	if (c.count < max && queue->push)
+	if (c.count < max && c.push)
 		remember_idle(queue, begun, c.now, *next_due);
 	if (c.count > 0)
 		CommandCounterIncrement();
@@ -252,11 +252,12 @@ queue_to_acquire(text *name)
 
 	queue_require(queue, PRIVILEGE_WORK);
 	queue_refuse_topic(queue);
-	if (queue->push)
+	if (queue->push || queue->call)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
-				 errmsg("queue \"%s\" is a push queue", queue->name),
-				 errdetail("The executor sends its tasks."),
+				 errmsg("queue \"%s\" is a %s", queue->name, queue_mode_name(queue)),
+				 queue->push ? errdetail("The executor sends its tasks.")
+							 : errdetail("Processes of the server call its functions."),
 				 errhint("Acquire from a pull queue.")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,

@@ -32,8 +32,8 @@ extern void claim_set_aside_failed(const Claim *claim, const char *what, const c
 								   int sqlstate);
 
 /*
- * The queue of that name: TQ005 for a push queue, TQ009 if the isolation level of the transaction
- * keeps one snapshot.
+ * The queue of that name: TQ005 for a push or call queue, TQ009 if the isolation level of the
+ * transaction keeps one snapshot.
  */
 extern const Queue *queue_to_acquire(text *name);
 

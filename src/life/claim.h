@@ -21,7 +21,7 @@ typedef struct Claiming
 	TimestampTz now;
 	int64 lease_us;
 	text *worker;
-	bool push; /* the sender of the request enforces the timeout */
+	bool push; /* who sends the request, or makes the call, enforces the timeout */
 	Claim *claims;
 	int count;
 	int max;

@@ -87,6 +87,16 @@ task_gauge_due(LaneLook *look, int32 queue_id, TimestampTz now, int64 pending,
 	return Max(Min(pending - later, MAX_COUNT_DUE), 1);
 }
 
+int
+first_in_turn(const int32 *ids, int count, int32 last)
+{
+	int first = 0;
+
+	while (first < count && ids[first] <= last)
+		first++;
+	return first < count ? first : 0;
+}
+
 #define FEW_QUEUES 8 /* so many queues are cheaper to look at one by one */
 
 static int
@@ -183,7 +193,7 @@ taskq_look_ahead(PG_FUNCTION_ARGS)
 	TimestampTz next_due;
 
 	if (queue != NULL && task_is_due(queue, GetCurrentTimestamp(), &next_due) &&
-		(!queue->push || queue->external))
+		(!queue->push || queue->external) && !queue->call)
 		wakeup_arrival_at_commit(queue->id);
 	wakeup_at_commit(WANT_TIMERS);
 	PG_RETURN_VOID();

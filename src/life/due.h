@@ -33,6 +33,9 @@ extern int task_gauge_due(LaneLook *look, int32 queue_id, TimestampTz now, int64
  */
 extern TimestampTz *tasks_survey(const int32 *ids, int count, TimestampTz now);
 
+/* The place of the first of these ids, which ascend, behind "last"; 0 if there is none. */
+extern int first_in_turn(const int32 *ids, int count, int32 last);
+
 /* Whether a task of the queue can be claimed now; if not, *next_due is when, DT_NOEND: unknown. */
 extern bool task_is_due(const Queue *queue, TimestampTz now, TimestampTz *next_due);
 

@@ -165,7 +165,7 @@ is_of_executor(const Row *lease)
 {
 	const Queue *queue = queue_by_id(ROW_INT32(lease, LEASE_QUEUE_ID));
 
-	return queue != NULL && queue->push && !lease->nulls[LEASE_WORKER] &&
+	return queue != NULL && (queue->push || queue->call) && !lease->nulls[LEASE_WORKER] &&
 		   strcmp(TextDatumGetCString(lease->values[LEASE_WORKER]), EXECUTOR_WORKER) == 0;
 }
 

@@ -399,6 +399,16 @@ give_back(Row *task, const Row *lease, int64 delay_us)
 }
 
 void
+task_give_up(int64 id, int64 token)
+{
+	Failure failure = {.class = CANCELLED, .error = cstring_to_text("given up: cancelled")};
+	Row lease;
+
+	if (lease_take(id, token, &lease, true) == ROW_DONE)
+		(void) task_fail(&lease, &failure);
+}
+
+void
 task_release(const Row *lease, int64 delay_us, const Prerequisites *after)
 {
 	Row task;
@@ -471,6 +481,7 @@ static bool
 is_own_class(const char *class)
 {
 	return strcmp(class, LEASE_LOST) == 0 || strcmp(class, CANCELLED) == 0 ||
+		   strcmp(class, WORKER_DIED) == 0 || strcmp(class, CALL_REFUSED) == 0 ||
 		   strcmp(tq_class_name(tq_class_of_name(class)), class) == 0;
 }
 

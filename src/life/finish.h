@@ -10,7 +10,10 @@
 #include "life/history.h"
 #include "life/prerequisites.h"
 
-#define CANCELLED "cancelled" /* class of a request that was given up */
+/* Classes of failures that taskq finds itself, besides those of core/outcome.h. */
+#define CANCELLED    "cancelled"    /* a request or a call that was given up */
+#define WORKER_DIED  "worker_died"  /* the process of a call ended before the call did */
+#define CALL_REFUSED "call_refused" /* the function cannot be called as that role */
 
 /* The reason why an attempt failed. */
 typedef struct Failure
@@ -37,6 +40,9 @@ extern void tasks_finish(const Finish *finishes, int count);
 
 /* Returns the new state: pending again, dead, or cancelled if a session had asked for that. */
 extern TaskState task_fail(const Row *lease, const Failure *failure);
+
+/* Ends a request or call that was cancelled: takes its lease, unless it is lost. */
+extern void task_give_up(int64 id, int64 token);
 
 /*
  * Makes the task pending again, due after the delay, and once all tasks of "after", which may be

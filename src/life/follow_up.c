@@ -203,6 +203,8 @@ give_outcome(const Template *t, const Outcome *outcome)
 {
 	NullableDatum *payload = template_payload(t);
 
+	if (t->target->take_outcome != NULL)
+		t->target->take_outcome(t->fcinfo, outcome_payload(outcome, 0));
 	if (payload == NULL)
 		return;
 	if (payload->isnull)
@@ -230,7 +232,7 @@ give_trace(const Template *t, const Outcome *outcome)
 static Template *
 read_template(Jsonb *json, const Outcome *outcome)
 {
-	Template *t = template_read(json);
+	Template *t = template_read_stored(json);
 
 	give_outcome(t, outcome);
 	give_trace(t, outcome);
@@ -275,7 +277,7 @@ typedef struct Part
 static void
 add_parts(List **parts, FollowUp *f)
 {
-	Template *t = template_read(f->json);
+	Template *t = template_read_stored(f->json);
 	int32 *ids;
 	int count = 1;
 
@@ -419,6 +421,8 @@ fill_dead(const Template *t, const Queue *queue, Row *task)
 			Int32GetDatum(queue != NULL ? queue->max_attempts : DEFAULT_ATTEMPTS));
 	row_set(task, TASK_PRIORITY, Int16GetDatum(0));
 	template_fill(t, task);
+	if (t->target->fill != NULL)
+		t->target->fill(t->fcinfo, task);
 	set_trace(task, DatumGetTextPP(template_trace(t)->value));
 }
 

@@ -21,6 +21,7 @@
 #include "base/catalog.h"
 #include "base/jsontext.h"
 #include "base/sql.h"
+#include "life/call.h"
 #include "life/history.h"
 #include "life/kept.h"
 #include "tables/append.h"
@@ -70,6 +71,7 @@ enum HistoryColumn
 	HIST_ON_DEAD,
 	HIST_GROUP_KEY,
 	HIST_TRACE,
+	HIST_CALL,
 	HIST_NCOLUMNS,
 };
 
@@ -205,8 +207,9 @@ put_common(HistoryRow *h, const Row *task, const Row *lease, const Ending *endin
 
 /* Columns of a task that may be of any size. */
 static const int whole_content[] = {TASK_PAYLOAD, TASK_METHOD, TASK_URL, TASK_HEADERS,
-									TASK_BODY, TASK_ON_FINISH, TASK_ON_DEAD};
+									TASK_BODY, TASK_ON_FINISH, TASK_ON_DEAD, TASK_CALL};
 static const int target[] = {TASK_METHOD, TASK_URL};
+static const int call[] = {TASK_CALL};
 
 static bool
 has_long_payload(const Row *task)
@@ -244,6 +247,7 @@ put_content(HistoryRow *h, const Row *task)
 	put_from(h, HIST_BODY, task, TASK_BODY);
 	put_from(h, HIST_ON_FINISH, task, TASK_ON_FINISH);
 	put_from(h, HIST_ON_DEAD, task, TASK_ON_DEAD);
+	put_from(h, HIST_CALL, task, TASK_CALL);
 }
 
 /* Of a finished push task: where its request was sent, as far as the queue has not changed. */
@@ -266,6 +270,14 @@ put_target(HistoryRow *h, const Row *task, const Queue *queue)
 		put_from(h, HIST_METHOD, task, TASK_METHOD);
 }
 
+/* Of a finished call: which function was called, and as which role. */
+static void
+put_function(HistoryRow *h, const Row *task)
+{
+	if (!task->nulls[TASK_CALL] && row_try_read(task, call, lengthof(call)) == 0)
+		put(h, HIST_CALL, call_without_arguments(task->values[TASK_CALL]));
+}
+
 /*
  * Of a finished task, which is not retried: what is kept so that it can be looked at.  That is
  * nothing for a pull task, unless its queue has keep_payload.
@@ -277,10 +289,12 @@ put_what_was_done(HistoryRow *h, const Row *task, const Queue *queue, bool push)
 
 	if (push)
 		put_target(h, task, queue);
+	put_function(h, task);
 	if (queue == NULL || !queue->keep_payload || !content_can_be_kept(h, task))
 		return;
 	put_from(h, HIST_PAYLOAD, task, TASK_PAYLOAD);
 	put_from(h, HIST_BODY, task, TASK_BODY);
+	put_from(h, HIST_CALL, task, TASK_CALL);
 	if (!task->nulls[TASK_HEADERS])
 		headers = kept_headers(task->values[TASK_HEADERS]);
 	if (headers != 0)

@@ -18,13 +18,17 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 #include "utils/tuplestore.h"
 
 #include "base/arg.h"
 #include "base/errors.h"
+#include "base/jsonmake.h"
 #include "hints/counts.h"
 #include "hints/leases.h"
 #include "hints/permits.h"
+#include "life/current_call.h"
 #include "life/events.h"
 #include "life/lease.h"
 #include "life/template.h"
@@ -435,16 +439,58 @@ set_progress(Row *lease, const void *arg)
 	row_set_text(lease, LEASE_MESSAGE, progress->message);
 }
 
+/* What a function tells that a task calls: the executor writes it, and others see it at once. */
+static Datum
+progress_json(const Progress *progress)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue fraction = {.type = jbvNull};
+
+	if (!progress->nofraction)
+	{
+		fraction.type = jbvNumeric;
+		fraction.val.numeric =
+			DatumGetNumeric(DirectFunctionCall1(float8_numeric, progress->fraction));
+	}
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	json_add(&state, "fraction", &fraction);
+	json_add_string(&state, "message",
+					progress->message != NULL ? text_to_cstring(progress->message) : NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+RowResult
+lease_progress(int64 id, int64 token, Jsonb *told)
+{
+	JsonbValue *fraction = json_value_of(told, "fraction");
+	JsonbValue *message = json_value_of(told, "message");
+	Progress progress = {.nofraction = true};
+	Change change = {set_progress, &progress, NULL, false};
+	Row lease;
+
+	if (fraction != NULL && fraction->type == jbvNumeric)
+	{
+		progress.nofraction = false;
+		progress.fraction =
+			DirectFunctionCall1(numeric_float8, NumericGetDatum(fraction->val.numeric));
+	}
+	if (message != NULL && message->type == jbvString)
+		progress.message =
+			cstring_to_text_with_len(message->val.string.val, message->val.string.len);
+	return change_lease(id, token, &change, &lease);
+}
+
 PG_FUNCTION_INFO_V1(taskq_progress);
 Datum
 taskq_progress(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
-	int64 token = arg_id(fcinfo, 1, "token");
 	Progress progress = {.nofraction = PG_ARGISNULL(2), .message = arg_error(fcinfo, 3)};
 	Change change = {set_progress, &progress, may_work, true};
 	Row lease;
 
+	if (!PG_ARGISNULL(1) || !is_current_call(id))
+		(void) arg_id(fcinfo, 1, "token");
 	client_call("taskq.progress()");
 	if (!progress.nofraction)
 		progress.fraction = PG_GETARG_DATUM(2);
@@ -454,7 +500,12 @@ taskq_progress(PG_FUNCTION_ARGS)
 				 errmsg("fraction is out of range"),
 				 errdetail("It must be between 0 and 1."),
 				 errhint("1 means that the work is complete.")));
-	if (change_lease(id, token, &change, &lease) != ROW_DONE)
+	if (PG_ARGISNULL(1))
+	{
+		current_call_tell(MESSAGE_PROGRESS, progress_json(&progress));
+		PG_RETURN_BOOL(true);
+	}
+	if (change_lease(id, PG_GETARG_INT64(1), &change, &lease) != ROW_DONE)
 		PG_RETURN_BOOL(false);
 	event_progress(&lease, queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID)));
 	PG_RETURN_BOOL(true);

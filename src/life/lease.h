@@ -8,6 +8,7 @@
 #define TASKQ_LEASE_H
 
 #include "tables/rows.h"
+#include "utils/jsonb.h"
 
 #define EXECUTOR_WORKER "executor" /* name of the executor's leases */
 #define RECEIVER_WORKER "receiver" /* of those whose receivers report: see accept_202 */
@@ -79,6 +80,9 @@ extern RowResult lease_put_off(int64 id, int64 token, int64 by_us);
  * right.  Results as above.
  */
 extern RowResult lease_set_back(int64 id, int64 token);
+
+/* Writes what progress() has told of inside a call, if the lease still has that token. */
+extern RowResult lease_progress(int64 id, int64 token, Jsonb *told);
 
 /* Marks the running task: it is to be cancelled.  Its worker or the executor finds the mark. */
 extern RowResult lease_mark_cancelled(int64 id, text *reason);

@@ -213,6 +213,8 @@ wake_processes(const Row *task)
 
 	if (queue != NULL && queue->push && !queue->external)
 		wakeup_at_commit(WANT_TASKS);
+	else if (queue != NULL && queue->call)
+		wakeup_at_commit(WANT_CALLS);
 	else if (task_due_at(task) > GetCurrentTimestamp())
 		wakeup_at_commit(WANT_TIMERS);
 	else

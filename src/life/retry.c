@@ -51,14 +51,14 @@ enum TakenColumn
 	TAKEN_PUSH,
 	TAKEN_LOST,
 	TAKEN_TASK, /* the first of the columns that become columns of the task */
-	TAKEN_NCOLUMNS = TAKEN_TASK + 17
+	TAKEN_NCOLUMNS = TAKEN_TASK + 18
 };
 
 /* Named, because an administrator may have added columns to one of the two tables. */
 #define TAKEN_COLUMNS                                                                          \
 	"queue, push, content_lost, submitted_at, max_attempts, priority, payload, timeout, key, " \
 	"kind, retry, method, url, headers, body, origin, on_finish, on_dead, group_key, "         \
-	"trace"
+	"trace, call"
 
 static Statement take_from_history = {
 	"with a as (delete from taskq_private.history h where h.id = $1 and h.state <> 'finished' "
@@ -89,6 +89,7 @@ static const int task_columns[] = {
 	TASK_ON_DEAD,
 	TASK_GROUP_KEY,
 	TASK_TRACE,
+	TASK_CALL,
 };
 
 StaticAssertDecl(lengthof(task_columns) == TAKEN_NCOLUMNS - TAKEN_TASK,
@@ -106,14 +107,15 @@ raise_finished(int64 id)
 
 /* TQ009 if the queue is of another mode than the queue to which the task was submitted. */
 static void
-require_mode(int64 id, const Queue *queue, bool push)
+require_mode(int64 id, const Queue *queue, bool push, bool call)
 {
-	if (queue->push != push)
+	if (queue->push != push || queue->call != call)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
 				 errmsg("queue \"%s\" has another mode now", queue->name),
 				 errdetail("Task " INT64_FORMAT " was submitted to a %s queue.", id,
-						   push ? "push" : "pull"),
+						   call ? "call" : push ? "push"
+												: "pull"),
 				 errhint("Submit a new task.")));
 }
 
@@ -225,7 +227,7 @@ taskq_retry(PG_FUNCTION_ARGS)
 	if (queue == NULL)
 		raise_no_queue(id, DatumGetTextPP(taken[TAKEN_QUEUE]));
 	else
-		require_mode(id, queue, DatumGetBool(taken[TAKEN_PUSH]));
+		require_mode(id, queue, DatumGetBool(taken[TAKEN_PUSH]), !isnull[TAKEN_NCOLUMNS - 1]);
 	now = GetCurrentTimestamp();
 	run_at = PG_ARGISNULL(1) ? now : not_before(PG_GETARG_TIMESTAMPTZ(1), now);
 	make_task(&task, id, queue, taken, isnull);

@@ -71,22 +71,8 @@ enum
 static Datum
 pass_on(FunctionCallInfo fcinfo, const char *function, Statement *statement)
 {
-	int last = statement->nargs - 1;
-	Datum values[STATEMENT_MAX_ARGS];
-	char nulls[STATEMENT_MAX_ARGS];
-	Datum result = (Datum) 0;
-	bool isnull;
-
 	client_call(function);
-	for (int i = 0; i < last; i++)
-	{
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
-	}
-	nulls[last] = ' ';
-	values[last] = ObjectIdGetDatum(GetUserId());
-	(void) sql_as_owner(statement, values, nulls, &result, &isnull, 1);
-	return result;
+	return sql_pass_on_with(fcinfo, statement, ObjectIdGetDatum(GetUserId()));
 }
 
 PG_FUNCTION_INFO_V1(taskq_schedule);

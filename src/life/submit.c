@@ -528,8 +528,11 @@ queue_for_payloads(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
 				 errmsg("%s", queue_payload_fault(queue)),
-				 errdetail("The payload would have no destination."),
-				 errhint("Call taskq.submit_http(), or create the queue with a url.")));
+				 queue->call ? errdetail("Its tasks are calls of functions.")
+							 : errdetail("The payload would have no destination."),
+				 queue->call
+					 ? errhint("Call taskq.submit_call().")
+					 : errhint("Call taskq.submit_http(), or create the queue with a url.")));
 	return queue;
 }
 

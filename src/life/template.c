@@ -25,6 +25,7 @@
 #include "base/arg.h"
 #include "base/errors.h"
 #include "base/jsontext.h"
+#include "base/sql.h"
 #include "life/template.h"
 #include "tables/queue.h"
 
@@ -33,8 +34,11 @@
 static const TemplateTarget *targets[MAX_TARGETS];
 static int ntargets = 0;
 
-/* Targets that are reserved. */
-static const char *const future_targets[] = {"call"};
+/*
+ * Stands in the context of the arguments of a stored template.  No caller of a function can pass
+ * its address.
+ */
+static Node stored_mark = {T_String};
 
 void
 template_register(const TemplateTarget *target)
@@ -189,6 +193,13 @@ argument_of(const TemplateKey *key, JsonbValue *value)
 /* ---- reading ------------------------------------------------------------------------- */
 
 static bool
+is_key(const JsonbValue *value, const char *name)
+{
+	return value->val.string.len == (int) strlen(name) &&
+		   memcmp(value->val.string.val, name, value->val.string.len) == 0;
+}
+
+static bool
 has_key(Jsonb *json, const char *name)
 {
 	JsonbValue value;
@@ -196,26 +207,11 @@ has_key(Jsonb *json, const char *name)
 	return getKeyJsonValueFromContainer(&json->root, name, strlen(name), &value) != NULL;
 }
 
-static void
-refuse_future(Jsonb *json)
-{
-	for (int i = 0; i < (int) lengthof(future_targets); i++)
-	{
-		if (has_key(json, future_targets[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
-					 errmsg("a template cannot have the key \"%s\"", future_targets[i]),
-					 errdetail("This version of taskq has no such target."),
-					 errhint("Use queue, topic, url or endpoint.")));
-	}
-}
-
 static const TemplateTarget *
 target_of(Jsonb *json)
 {
 	const TemplateTarget *found = NULL;
 
-	refuse_future(json);
 	for (int i = 1; i < ntargets; i++)
 	{
 		if (!has_key(json, targets[i]->name))
@@ -228,7 +224,8 @@ target_of(Jsonb *json)
 	if (found == NULL && has_key(json, targets[0]->name))
 		found = targets[0];
 	if (found == NULL)
-		refuse("It has no target: one of the keys \"queue\", \"topic\", \"url\" and \"endpoint\".");
+		refuse("It has no target: one of the keys \"queue\", \"topic\", \"url\", \"endpoint\" and "
+			   "\"call\".");
 	return found;
 }
 
@@ -251,15 +248,21 @@ set_argument(Template *t, const TemplateKey *key, Datum value)
 	t->fcinfo->args[key->argument].isnull = false;
 }
 
+bool
+template_is_stored(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context == &stored_mark;
+}
+
 /* All arguments NULL, or as by default. */
 static Template *
-make_template(const TemplateTarget *target)
+make_template(const TemplateTarget *target, Node *context)
 {
 	Template *t = palloc_object(Template);
 
 	t->target = target;
 	t->fcinfo = palloc0(SizeForFunctionCallInfo(target->nargs));
-	InitFunctionCallInfoData(*t->fcinfo, NULL, target->nargs, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*t->fcinfo, NULL, target->nargs, InvalidOid, context, NULL);
 	for (int i = 0; i < target->nargs; i++)
 		t->fcinfo->args[i].isnull = true;
 	for (int i = 0; i < target->nkeys; i++)
@@ -268,6 +271,15 @@ make_template(const TemplateTarget *target)
 			set_argument(t, &target->keys[i], CStringGetTextDatum(target->keys[i].fallback));
 	}
 	return t;
+}
+
+static bool
+may_have(const Template *t, const TemplateKey *key)
+{
+	const TemplateTarget *target = t->target;
+
+	return template_is_stored(t->fcinfo) ||
+		   key < target->keys + target->nkeys - target->nstored;
 }
 
 static void
@@ -286,7 +298,7 @@ read_keys(Template *t, Jsonb *json)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
 		key = find_key(t->target, name.val.string.val, name.val.string.len);
-		if (key != NULL)
+		if (key != NULL && may_have(t, key))
 			set_argument(t, key, argument_of(key, &value));
 		else
 			refuse_key(pnstrdup(name.val.string.val, name.val.string.len),
@@ -312,8 +324,8 @@ check_duplicates(const Template *t)
 		refuse_key("on_duplicate", "must be keep or replace");
 }
 
-Template *
-template_read(Jsonb *json)
+static Template *
+read_template(Jsonb *json, Node *context)
 {
 	Template *t;
 	Size size;
@@ -321,13 +333,26 @@ template_read(Jsonb *json)
 	check_stack_depth();
 	if (!JB_ROOT_IS_OBJECT(json))
 		refuse("It is not a JSON object.");
-	if (jsonb_text_exceeds(JsonbPGetDatum(json), TASKQ_MAX_TEMPLATE, &size))
+	/* A signature makes it longer. */
+	if (context == NULL && jsonb_text_exceeds(JsonbPGetDatum(json), TASKQ_MAX_TEMPLATE, &size))
 		refuse(psprintf("It has %zu bytes as text; at most %d are allowed.", size,
 						TASKQ_MAX_TEMPLATE));
-	t = make_template(target_of(json));
+	t = make_template(target_of(json), context);
 	read_keys(t, json);
 	check_duplicates(t);
 	return t;
+}
+
+Template *
+template_read(Jsonb *json)
+{
+	return read_template(json, NULL);
+}
+
+Template *
+template_read_stored(Jsonb *json)
+{
+	return read_template(json, &stored_mark);
 }
 
 NullableDatum *
@@ -359,7 +384,7 @@ template_fill(const Template *t, Row *task)
 	}
 }
 
-/* ---- judging and submitting ------------------------------------------------------------ */
+/* ---- judging and submitting ------------------------------------------------------- */
 
 void
 template_judge(Jsonb *json)
@@ -428,35 +453,142 @@ too_many(const char *name)
 			 errhint("Let one of these tasks submit the others.")));
 }
 
-/* Argument n as a list, an array, and its templates; TQ004 if there are too many.  0: none. */
-static Datum
-read_list(FunctionCallInfo fcinfo, int n, const char *name,
-		  Jsonb *templates[TASKQ_MAX_TEMPLATES + 1], int *count)
-{
-	Jsonb *list;
+/* ---- follow-ups ------------------------------------------------------------------- */
 
-	*count = 0;
-	if (PG_ARGISNULL(n))
-		return (Datum) 0;
-	list = PG_GETARG_JSONB_P(n);
-	if (JB_ROOT_IS_OBJECT(list))
-		list = array_of_one(list);
-	*count = split(list, templates);
-	if (*count > TASKQ_MAX_TEMPLATES)
+static Jsonb *sign_list(Jsonb *list);
+
+static bool
+is_list_of_follow_ups(const JsonbValue *key)
+{
+	return is_key(key, "on_finish") || is_key(key, "on_dead");
+}
+
+static void
+push_binary(JsonbParseState **state, JsonbIteratorToken token, Jsonb *json)
+{
+	JsonbValue value = {.type = jbvBinary};
+
+	value.val.binary.data = &json->root;
+	value.val.binary.len = VARSIZE(json) - VARHDRSZ;
+	(void) pushJsonbValue(state, token, &value);
+}
+
+/* Signs the follow-ups of the template as well. */
+static Jsonb *
+sign_template(const Template *t, Jsonb *json)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue name;
+	JsonbValue value;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		(void) pushJsonbValue(&state, WJB_KEY, &name);
+		if (is_list_of_follow_ups(&name))
+			push_binary(&state, WJB_VALUE, sign_list(JsonbValueToJsonb(&value)));
+		else
+			(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	/* A key that is there already gets this value. */
+	if (t->target->sign != NULL)
+		t->target->sign(t->fcinfo, &state);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* One template, or an array of templates; all of them were judged. */
+static Jsonb *
+sign_list(Jsonb *list)
+{
+	JsonbParseState *state = NULL;
+	Jsonb *templates[TASKQ_MAX_TEMPLATES];
+	int count = 1;
+
+	templates[0] = list;
+	if (!JB_ROOT_IS_OBJECT(list))
+		count = templates_of(list, templates);
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < count; i++)
+		push_binary(&state, WJB_ELEM, sign_template(template_read(templates[i]), templates[i]));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/* Whether one of the targets that are signed may be among the templates. */
+static bool
+may_need_signature(Jsonb *list)
+{
+	JsonbIterator *it = JsonbIteratorInit(&list->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		for (int i = 0; token == WJB_KEY && i < ntargets; i++)
+		{
+			if (targets[i]->sign != NULL && is_key(&value, targets[i]->name))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Judges a template that gets the outcome of a task. */
+static void
+judge_follow_up(Template *t)
+{
+	if (t->target->take_outcome != NULL)
+		t->target->take_outcome(t->fcinfo, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	t->target->judge(t->fcinfo);
+}
+
+/* A template of a queue must not submit to that queue: its tasks would follow without end. */
+static void
+refuse_own_queue(const Template *t, const char *queue)
+{
+	if (queue != NULL && strcmp(text_to_cstring(t->target->queue(t->fcinfo)), queue) == 0)
+		refuse(psprintf("It submits to queue \"%s\", whose tasks it is to follow.", queue));
+}
+
+/*
+ * Judges a list and returns it as it is stored, 0 if it is empty.  queue: the one whose follow-ups
+ * they are; NULL: they are those of a task.
+ */
+static Datum
+judge_list(Jsonb *list, bool stored, const char *queue, const char *name)
+{
+	Jsonb *templates[TASKQ_MAX_TEMPLATES + 1];
+	int count = 1;
+
+	templates[0] = list;
+	if (!JB_ROOT_IS_OBJECT(list))
+		count = split(list, templates);
+	if (count > TASKQ_MAX_TEMPLATES)
 		too_many(name);
-	return *count == 0 ? (Datum) 0 : JsonbPGetDatum(list);
+	for (int i = 0; i < count; i++)
+	{
+		Template *t = read_template(templates[i], stored ? &stored_mark : NULL);
+
+		refuse_own_queue(t, queue);
+		judge_follow_up(t);
+	}
+	if (count == 0)
+		return (Datum) 0;
+	if (!stored && may_need_signature(list))
+		return JsonbPGetDatum(sign_list(list));
+	return JsonbPGetDatum(JB_ROOT_IS_OBJECT(list) ? array_of_one(list) : list);
 }
 
 Datum
 arg_templates(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	Jsonb *templates[TASKQ_MAX_TEMPLATES + 1];
-	int count;
-	Datum list = read_list(fcinfo, n, name, templates, &count);
-
-	for (int i = 0; i < count; i++)
-		template_judge(templates[i]);
-	return list;
+	if (PG_ARGISNULL(n))
+		return (Datum) 0;
+	return judge_list(PG_GETARG_JSONB_P(n), template_is_stored(fcinfo), NULL, name);
 }
 
 Datum
@@ -469,7 +601,7 @@ templates_join(Datum list, Datum more, const char *name)
 	return joined;
 }
 
-/* ---- SQL ------------------------------------------------------------------------------- */
+/* ---- SQL -------------------------------------------------------------------------- */
 
 PG_FUNCTION_INFO_V1(taskq_judge_template);
 Datum
@@ -495,41 +627,32 @@ taskq_submit_template(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
-static bool
-is_key(const JsonbValue *value, const char *name)
-{
-	return value->val.string.len == (int) strlen(name) &&
-		   memcmp(value->val.string.val, name, value->val.string.len) == 0;
-}
-
-/* A template of a queue must not submit to that queue: its tasks would follow without end. */
-static void
-refuse_own_queue(const Template *t, const char *queue)
-{
-	if (strcmp(text_to_cstring(t->target->queue(t->fcinfo)), queue) == 0)
-		refuse(psprintf("It submits to queue \"%s\", whose tasks it is to follow.", queue));
-}
-
-/* Arguments: the name of a queue, the templates, the name of that argument. */
+/* Arguments: the name of a queue, the templates, that of their argument, the role that gives. */
 PG_FUNCTION_INFO_V1(taskq_judge_follow_ups);
 Datum
 taskq_judge_follow_ups(PG_FUNCTION_ARGS)
 {
-	Jsonb *templates[TASKQ_MAX_TEMPLATES + 1];
-	int count;
-	Datum list = read_list(fcinfo, 1, text_to_cstring(PG_GETARG_TEXT_PP(2)), templates, &count);
+	OwnerRights before;
+	Datum list;
 
 	client_call("taskq_private.judge_follow_ups()");
-	for (int i = 0; i < count; i++)
-	{
-		Template *t = template_read(templates[i]);
-
-		refuse_own_queue(t, text_to_cstring(PG_GETARG_TEXT_PP(0)));
-		t->target->judge(t->fcinfo);
-	}
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	sql_begin_as(&before, PG_GETARG_OID(3),
+				 SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	list = judge_list(PG_GETARG_JSONB_P(1), false, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+					  text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	sql_end_as(&before);
 	if (list == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(list);
+}
+
+/* A key of a template that is not shown: a secret, or part of the signature of a call. */
+static bool
+is_hidden(const JsonbValue *key)
+{
+	return is_key(key, "headers") || is_key(key, "role") || is_key(key, "caller");
 }
 
 /* Argument: templates.  Returns them without headers, also of their own follow-ups. */
@@ -547,8 +670,9 @@ taskq_shown_templates(PG_FUNCTION_ARGS)
 
 	while ((token = JsonbIteratorNext(&it, &value, whole)) != WJB_DONE)
 	{
-		whole = token == WJB_KEY && is_key(&value, "payload");
-		if (token == WJB_KEY && is_key(&value, "headers"))
+		whole = token == WJB_KEY && (is_key(&value, "payload") || is_key(&value, "args") ||
+									 is_key(&value, "kwargs"));
+		if (token == WJB_KEY && is_hidden(&value))
 			(void) JsonbIteratorNext(&it, &value, true);
 		else
 			shown = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);

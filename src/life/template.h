@@ -41,7 +41,8 @@ typedef struct TemplateTarget
 	const char *name; /* the key that chooses this target */
 	const TemplateKey *keys;
 	int nkeys;
-	int nargs; /* of the function */
+	int nstored; /* of these, the last ones, which only a stored template has */
+	int nargs;   /* of the function */
 
 	/* Raises the errors that the submit would raise. */
 	void (*judge)(FunctionCallInfo fcinfo);
@@ -56,8 +57,8 @@ typedef struct TemplateTarget
 	text *(*queue)(FunctionCallInfo fcinfo);
 
 	/*
-	 * Of a template that may stand for several tasks, each in another queue; else NULL.  The ids of
-	 * the queues, ascending; palloc'd.  submit_to() submits one of the tasks.
+	 * Of a template that may stand for several tasks, each in another queue; else NULL.  The ids
+	 * of the queues, ascending; palloc'd.  submit_to() submits one of the tasks.
 	 */
 	int32 *(*queues)(FunctionCallInfo fcinfo, int *count);
 	void (*submit_to)(FunctionCallInfo fcinfo, Datum origin, int32 queue_id);
@@ -67,6 +68,19 @@ typedef struct TemplateTarget
 
 	/* Whether a payload may be added. */
 	bool (*takes_payload)(FunctionCallInfo fcinfo);
+
+	/* NULL but for a target that takes the outcome of a task in another way than as payload. */
+	void (*take_outcome)(FunctionCallInfo fcinfo, Datum outcome);
+
+	/* Sets the columns of a task that are no arguments as given; NULL: there are none. */
+	void (*fill)(FunctionCallInfo fcinfo, Row *task);
+
+	/*
+	 * NULL but for a target whose template, once given, must name the role that has given
+	 * it.  Adds to the template of a follow-up, which the current user gives, what a stored one
+	 * has.
+	 */
+	void (*sign)(FunctionCallInfo fcinfo, JsonbParseState **state);
 } TemplateTarget;
 
 /* A template that was read. */
@@ -80,8 +94,15 @@ typedef struct Template
  * for templates that have the key of no other. */
 extern void template_register(const TemplateTarget *target);
 
-/* Reads keys and types; TQ004, or TQ009 for a target that this version does not have. */
+/*
+ * Reads keys and types; TQ004.  The second one is for a template from a list that arg_templates()
+ * has returned and that is stored where no role can write.
+ */
 extern Template *template_read(Jsonb *json);
+extern Template *template_read_stored(Jsonb *json);
+
+/* In a function of a target: whether the template was stored; its rights were judged before. */
+extern bool template_is_stored(FunctionCallInfo fcinfo);
 
 /* The argument of the payload; NULL: none may be added. */
 extern NullableDatum *template_payload(const Template *t);
@@ -102,9 +123,9 @@ extern void template_judge(Jsonb *json);
 extern int64 template_submit(Jsonb *json);
 
 /*
- * Judges argument n, a list of templates: one, or an array of at most TASKQ_MAX_TEMPLATES.  name
- * is that of the argument.  Returns the list as it is stored, an array; 0 if the argument is NULL
- * or empty.
+ * Judges argument n, a list of follow-ups, given by the current user: one, or an array of at most
+ * TASKQ_MAX_TEMPLATES.  name is that of the argument.  Returns the list as it is stored, an
+ * array; 0 if the argument is NULL or empty.
  */
 extern Datum arg_templates(FunctionCallInfo fcinfo, int n, const char *name);
 

@@ -202,7 +202,7 @@ claim_in_turns(Backlog *b, const Queue *queue, int64 group_id, Claiming *c, Time
 		claim_alone(b, queue, group_id, c, next_due);
 		return;
 	}
-	q->push = queue->push;
+	q->push = queue->push || queue->call;
 	heed_sweep(q);
 	if (limits_exist(queue))
 		claim_with_permits(b, queue, q, group_id, c, next_due);

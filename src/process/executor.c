@@ -46,6 +46,7 @@
 #include "core/deliver.h"
 #include "core/egress.h"
 #include "core/shortage.h"
+#include "process/calls.h"
 #include "process/clock_watch.h"
 #include "process/duties.h"
 #include "process/failures.h"
@@ -382,6 +383,13 @@ leases_to_be_checked(void)
 	return slot != NULL && database_wants(slot, WANT_CANCELS);
 }
 
+/* While it stops, it makes no calls. */
+static bool
+calls_to_be_seen_to(void)
+{
+	return engine != NULL && !worker_stopping && calls_have_news();
+}
+
 /* False: the wait is no longer than those for polls, or it must not be, and becomes shorter. */
 static bool
 begin_sleep(int64_t *timeout_ms)
@@ -439,7 +447,8 @@ process_wait(void *self, int fd, int64_t timeout_ms)
 
 	if (wait_set == NULL || fd != wait_set_fd)
 		watch(fd);
-	if (due || (worker_stopping && !stop_known) || extension_gone() || leases_to_be_checked())
+	if (due || (worker_stopping && !stop_known) || extension_gone() || leases_to_be_checked() ||
+		calls_to_be_seen_to())
 		timeout_ms = 0;
 	n = sleeps ? sleep_for(timeout_ms, events) : wait_for(timeout_ms, events);
 	for (int i = 0; i < n; i++)
@@ -593,8 +602,10 @@ follow_settings(void)
 static void
 pass_on_lease_checks(void)
 {
-	if (slot != NULL && database_take_want(slot, WANT_CANCELS))
-		tq_deliver_check_leases(engine);
+	if (slot == NULL || !database_take_want(slot, WANT_CANCELS))
+		return;
+	tq_deliver_check_leases(engine);
+	calls_check_leases();
 }
 
 /* For status(): the engine has logged it. */
@@ -644,6 +655,7 @@ longest_wait(void)
 	int64 sleep_ms = quiet_sleep_ms();
 	int64 due_in = Min(duties_due_in(sleep_ms > 0), notify_due_in());
 
+	due_in = Min(due_in, calls_due_in());
 	if (worker_stopping)
 		return STOP_TURN_MS;
 	return sleep_ms > 0 ? Min(Min(due_in, sleep_ms), vacuum_due_in()) : due_in;
@@ -668,9 +680,14 @@ serve(void)
 			duties_run();
 			notify_run();
 			vacuum_run();
+			calls_run();
 		}
-		else if (is_held_aside())
-			tq_deliver_hurry(engine);
+		else
+		{
+			calls_stop();
+			if (is_held_aside())
+				tq_deliver_hurry(engine);
+		}
 		more = extension_gone() || tq_deliver_turn(engine, longest_wait());
 		note_shortages();
 		publish_resent();
@@ -697,6 +714,7 @@ taskq_executor_main(Datum arg)
 	configure_engine();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	serve();
+	calls_end();
 	vacuum_stop();
 	tq_deliver_free(engine);
 	if (extension_gone() || end_reason == TASKQ_END_LEFT)

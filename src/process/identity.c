@@ -30,7 +30,15 @@ static const struct
 	[WORKER_EXECUTOR] = {"taskq executor", "taskq_executor_main", BGW_NEVER_RESTART,
 						 RESTART_WITHOUT_LAUNCHER_S},
 	[WORKER_VACUUM] = {"taskq vacuum", "taskq_vacuum_main", BGW_NEVER_RESTART,
-					   BGW_NEVER_RESTART}};
+					   BGW_NEVER_RESTART},
+	[WORKER_CALLER] = {"taskq call", "taskq_caller_main", BGW_NEVER_RESTART, BGW_NEVER_RESTART}};
+
+/* In bgw_extra. */
+typedef struct Extra
+{
+	Oid role;
+	uint32 segment;
+} Extra;
 
 const char *
 worker_type(WorkerKind kind)
@@ -46,11 +54,13 @@ taskq_executor_type(PG_FUNCTION_ARGS)
 }
 
 static void
-describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid role, const char *label)
+describe(BackgroundWorker *worker, WorkerKind kind, const WorkerSpec *spec)
 {
+	Extra extra = {spec->role, spec->segment};
+
 	memset(worker, 0, sizeof(*worker));
-	if (label != NULL)
-		snprintf(worker->bgw_name, BGW_MAXLEN, "%s: %s", kinds[kind].type, label);
+	if (spec->label != NULL)
+		snprintf(worker->bgw_name, BGW_MAXLEN, "%s: %s", kinds[kind].type, spec->label);
 	else
 		strlcpy(worker->bgw_name, kinds[kind].type, BGW_MAXLEN);
 	strlcpy(worker->bgw_type, kinds[kind].type, BGW_MAXLEN);
@@ -60,21 +70,20 @@ describe(BackgroundWorker *worker, WorkerKind kind, Oid database, Oid role, cons
 		registry == NULL ? kinds[kind].restart_without_launcher_s : kinds[kind].restart_s;
 	strlcpy(worker->bgw_library_name, "taskq", sizeof(worker->bgw_library_name));
 	strlcpy(worker->bgw_function_name, kinds[kind].main, sizeof(worker->bgw_function_name));
-	worker->bgw_main_arg = ObjectIdGetDatum(database);
-	memcpy(worker->bgw_extra, &role, sizeof(role));
+	worker->bgw_main_arg = ObjectIdGetDatum(spec->database);
+	memcpy(worker->bgw_extra, &extra, sizeof(extra));
 	if (IsUnderPostmaster)
 		worker->bgw_notify_pid = MyProcPid;
 }
 
 bool
-worker_register(WorkerKind kind, Oid database, Oid role, const char *label,
-				BackgroundWorkerHandle **handle)
+worker_register(WorkerKind kind, const WorkerSpec *spec, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 	MemoryContext old;
 	bool registered;
 
-	describe(&worker, kind, database, role, label);
+	describe(&worker, kind, spec);
 	if (handle == NULL)
 	{
 		RegisterBackgroundWorker(&worker);
@@ -86,13 +95,25 @@ worker_register(WorkerKind kind, Oid database, Oid role, const char *label,
 	return registered;
 }
 
+static Extra
+extra_of_this(void)
+{
+	Extra extra;
+
+	memcpy(&extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
+	return extra;
+}
+
 Oid
 worker_role(void)
 {
-	Oid role;
+	return extra_of_this().role;
+}
 
-	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
-	return role;
+uint32
+worker_segment(void)
+{
+	return extra_of_this().segment;
 }
 
 const char *

@@ -60,7 +60,9 @@ static uint32 wait_event = 0;
 void
 launcher_register(void)
 {
-	(void) worker_register(WORKER_LAUNCHER, InvalidOid, InvalidOid, NULL, NULL);
+	WorkerSpec spec = {0};
+
+	(void) worker_register(WORKER_LAUNCHER, &spec, NULL);
 }
 
 /* ---- databases ----------------------------------------------------------------- */
@@ -316,10 +318,10 @@ register_executor(int i, Oid role)
 {
 	TaskqDatabase *db = &registry->db[i];
 	Child *child = &children[i];
+	WorkerSpec spec = {.database = db->oid, .role = role, .label = NameStr(child->name)};
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	child->running = worker_register(WORKER_EXECUTOR, db->oid, role, NameStr(child->name),
-									 &child->handle);
+	child->running = worker_register(WORKER_EXECUTOR, &spec, &child->handle);
 	/* An end without a reason counts as a failure. */
 	db->ended = TASKQ_END_FAILED;
 	if (child->running)

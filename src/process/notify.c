@@ -167,7 +167,8 @@ taskq_notify(PG_FUNCTION_ARGS)
 
 		if (ids[i] == EVENTS)
 			Async_Notify("taskq_events", NULL);
-		else if (queue != NULL && (!queue->push || queue->external) && !queue->paused)
+		else if (queue != NULL && (!queue->push || queue->external) && !queue->call &&
+				 !queue->paused)
 			Async_Notify(psprintf("taskq_%s", queue->name), NULL);
 	}
 	durability_end_weak();

@@ -251,15 +251,18 @@ find_executor(void)
 static bool
 start_by_postmaster(void)
 {
-	Oid role = get_role_oid(TASKQ_BGW_ROLE, false);
+	WorkerSpec spec = {
+		.database = MyDatabaseId,
+		.role = get_role_oid(TASKQ_BGW_ROLE, false),
+		.label = get_database_name(MyDatabaseId),
+	};
 	int64 until = tq_clock_ms() + START_MS;
 	BackgroundWorkerHandle *handle;
 	pid_t pid;
 
 	if (find_executor() != 0)
 		return true;
-	if (!worker_register(WORKER_EXECUTOR, MyDatabaseId, role, get_database_name(MyDatabaseId),
-						 &handle))
+	if (!worker_register(WORKER_EXECUTOR, &spec, &handle))
 		raise_no_worker();
 	while (find_executor() == 0)
 	{

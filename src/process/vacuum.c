@@ -144,10 +144,11 @@ static void
 start(void)
 {
 	char label[32];
+	WorkerSpec spec = {.database = MyDatabaseId, .role = GetUserId(), .label = label};
 
 	snprintf(label, sizeof(label), "database %u", MyDatabaseId);
 	dead_before = InvalidTransactionId;
-	if (worker_register(WORKER_VACUUM, MyDatabaseId, GetUserId(), label, &worker))
+	if (worker_register(WORKER_VACUUM, &spec, &worker))
 		failure_over(START_WORK);
 	else
 	{

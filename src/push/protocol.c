@@ -202,16 +202,6 @@ taskq_push_queues(PG_FUNCTION_ARGS)
  */
 static int32 last_claimed = 0;
 
-static int
-first_in_turn(const int32 *ids, int count)
-{
-	int first = 0;
-
-	while (first < count && ids[first] <= last_claimed)
-		first++;
-	return first < count ? first : 0;
-}
-
 /* Claims from one queue and adds the requests to the result set; returns their number. */
 static int
 claim_from(const Queue *queue, int max, TimestampTz now, const Sender *sender, Claim *claims,
@@ -237,7 +227,7 @@ claim_from_queues(const Sender *sender, int max, ReturnSetInfo *rsinfo)
 	int count;
 	int32 *ids = queues_of(sender, &count);
 	TimestampTz *due = tasks_survey(ids, count, now);
-	int n = first_in_turn(ids, count);
+	int n = first_in_turn(ids, count, last_claimed);
 
 	for (int i = 0; i < count && max > 0; i++, n = n + 1 < count ? n + 1 : 0)
 	{
@@ -341,16 +331,6 @@ taskq_push_next_due(PG_FUNCTION_ARGS)
 /* ---- leases ------------------------------------------------------------------ */
 
 static void
-give_up(int64 id, int64 token)
-{
-	Failure failure = {.class = CANCELLED, .error = cstring_to_text("given up: cancelled")};
-	Row lease;
-
-	if (lease_take(id, token, &lease, true) == ROW_DONE)
-		(void) task_fail(&lease, &failure);
-}
-
-static void
 log_lost_leases(int64 first, int n)
 {
 	ereport(LOG,
@@ -394,7 +374,7 @@ taskq_push_extend(PG_FUNCTION_ARGS)
 			continue;
 		/* The task is to be cancelled: no other session ends the attempt, so it ends here. */
 		if (result == ROW_DONE)
-			give_up(ids[i], tokens[i]);
+			task_give_up(ids[i], tokens[i]);
 		else if (lost++ == 0)
 			first_lost = ids[i];
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);

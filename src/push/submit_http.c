@@ -179,8 +179,9 @@ read_arguments(Submission *s, FunctionCallInfo fcinfo)
 	if (!queue->push)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_WRONG_MODE),
-				 errmsg("queue \"%s\" is a pull queue", queue->name),
-				 errdetail("Workers acquire its tasks; they are not sent."),
+				 errmsg("queue \"%s\" is a %s", queue->name, queue_mode_name(queue)),
+				 queue->call ? errdetail("Its tasks are calls of functions.")
+							 : errdetail("Workers acquire its tasks; they are not sent."),
 				 errhint("Use a push queue such as \"http\", or taskq.submit().")));
 	submission_init(s, fcinfo, &submit_http_args, queue);
 	fill_request(s, fcinfo);
@@ -234,7 +235,7 @@ fault(FunctionCallInfo fcinfo)
 	if (queue == NULL)
 		return psprintf("queue \"%s\" does not exist", text_to_cstring(queue_name(fcinfo)));
 	if (!queue->push)
-		return psprintf("queue \"%s\" is a %s", queue->name, queue->topic ? "topic" : "pull queue");
+		return psprintf("queue \"%s\" is a %s", queue->name, queue_mode_name(queue));
 	if (!queue->endpoint && !PG_ARGISNULL(ARG_ENDPOINT))
 		return psprintf("queue \"%s\" is not an endpoint", queue->name);
 	if (queue->endpoint && PG_ARGISNULL(ARG_ENDPOINT))

@@ -80,6 +80,7 @@ static const Column task_columns[] = {
 	{TIMESTAMPTZOID, false},
 	{INT4OID, false},
 	{TEXTOID, false},
+	{JSONBOID, false},
 };
 
 static const Column lease_columns[] = {
@@ -184,6 +185,7 @@ static const Column history_columns[] = {
 	{JSONBOID, false},
 	{TEXTOID, false},
 	{TEXTOID, false},
+	{JSONBOID, false},
 };
 
 static const Column event_columns[] = {

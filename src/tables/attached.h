@@ -22,9 +22,9 @@ typedef enum PrivateTable
 } PrivateTable;
 
 /* How many columns the extension creates; with any other number a table is extended. */
-#define TASK_COLUMNS    26
+#define TASK_COLUMNS    27
 #define LEASE_COLUMNS   17
-#define HISTORY_COLUMNS 36
+#define HISTORY_COLUMNS 37
 #define EVENT_COLUMNS   8
 
 /* The number of the column group_id of tasks, from one. */

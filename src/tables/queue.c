@@ -40,8 +40,9 @@
 #define LIMIT(row) \
 	row ".max_running, " row ".rate, " row ".per, " row ".burst, " row ".weight"
 #define QUEUE_COLUMNS \
-	"select q.id, q.mode = 'push', q.mode = 'topic', q.url, q.retry, q.lease_for, " \
-	"q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, q.executor = 'external', " \
+	"select q.id, q.mode = 'push', q.mode = 'topic', q.mode = 'call', q.url, q.retry, " \
+	"q.lease_for, q.keep_finished, q.keep_dead, q.keep_key, q.durable_finish, " \
+	"q.executor = 'external', " \
 	"q.paused, q.name::text, q.keep_payload, q.keep_origin, q.on_finish, q.on_dead, q.ordered, " \
 	"q.header_style, q.accept_202, q.events, " \
 	"exists (select from taskq_private.flow_limit f where f.queue_id = q.id), " \
@@ -60,6 +61,7 @@ enum QueueColumn
 	QUEUE_ID,
 	QUEUE_PUSH,
 	QUEUE_TOPIC,
+	QUEUE_CALL,
 	QUEUE_URL,
 	QUEUE_RETRY,
 	QUEUE_LEASE_FOR,
@@ -99,11 +101,11 @@ static Statement select_by_name = {
 	NULL,
 };
 static Statement select_by_id = {QUEUE_COLUMNS "where q.id = $1", 1, {INT4OID}, NULL};
-static Statement select_push_ids = {
+static Statement select_sent_ids = {
 	"select array_agg(q.id order by q.id) from taskq_private.all_queues q "
-	"where q.mode = 'push' and q.executor = $1",
-	1,
-	{TEXTOID},
+	"where q.mode = $1 and q.executor = $2",
+	2,
+	{TEXTOID, TEXTOID},
 	NULL,
 };
 static Statement select_version = {
@@ -125,19 +127,24 @@ static HTAB *queues = NULL; /* by name */
 static HTAB *queues_by_id = NULL;
 static MemoryContext queue_context = NULL;
 
-/* The push queues whose tasks the executor sends, and those whose tasks other programs send. */
-typedef struct PushIds
+/*
+ * The push queues whose tasks the executor sends, and those whose tasks other programs send; the
+ * call queues.
+ */
+typedef struct SentIds
 {
-	const char *executor; /* as in the table */
-	uint64 as_of;         /* the number of changes when it was read */
-	int32 *ids;           /* ascending */
+	const char *mode; /* mode and executor as in the table */
+	const char *executor;
+	uint64 as_of; /* the number of changes when it was read */
+	int32 *ids;   /* ascending */
 	int count;
-} PushIds;
+} SentIds;
 
-static PushIds push_ids[] = {
-	{.executor = "builtin"},
-	{.executor = "external"},
+static SentIds push_ids[] = {
+	{.mode = "push", .executor = "builtin"},
+	{.mode = "push", .executor = "external"},
 };
+static SentIds call_ids = {.mode = "call", .executor = "builtin"};
 
 /* An invalidation of this relation means that all copies must be forgotten. */
 static Oid queue_relation = InvalidOid;
@@ -306,6 +313,7 @@ remember(const Datum *row, const bool *isnull)
 	remember_id(q, DatumGetInt32(row[QUEUE_ID]));
 	q->push = DatumGetBool(row[QUEUE_PUSH]);
 	q->topic = DatumGetBool(row[QUEUE_TOPIC]);
+	q->call = DatumGetBool(row[QUEUE_CALL]);
 	q->url = keep_text(q->url, row[QUEUE_URL], isnull[QUEUE_URL]);
 	q->retry = keep_text(q->retry, row[QUEUE_RETRY], isnull[QUEUE_RETRY]);
 	q->max_attempts = DatumGetInt32(row[QUEUE_MAX_ATTEMPTS]);
@@ -468,6 +476,16 @@ queue_by_name(text *name)
 	return queue;
 }
 
+const char *
+queue_mode_name(const Queue *queue)
+{
+	if (queue->topic)
+		return "topic";
+	if (queue->call)
+		return "call queue";
+	return queue->push ? "push queue" : "pull queue";
+}
+
 void
 queue_refuse_topic(const Queue *queue)
 {
@@ -485,6 +503,8 @@ queue_payload_fault(const Queue *queue)
 {
 	if (queue->topic)
 		return psprintf("queue \"%s\" is a topic", queue->name);
+	if (queue->call)
+		return psprintf("queue \"%s\" is a call queue", queue->name);
 	if (queue->push && queue->url == NULL)
 		return psprintf("queue \"%s\" is a push queue without a url", queue->name);
 	return NULL;
@@ -528,15 +548,15 @@ queue_request_url(const Queue *queue, const char *base, const char *own)
 }
 
 static void
-read_push_ids(PushIds *list)
+read_ids(SentIds *list)
 {
-	Datum executor = CStringGetTextDatum(list->executor);
+	Datum arguments[2] = {CStringGetTextDatum(list->mode), CStringGetTextDatum(list->executor)};
 	Datum value;
 	bool isnull;
 	int count = 0;
 	int32 *ids = NULL;
 
-	(void) read_settled(&select_push_ids, &executor, &value, &isnull, 1);
+	(void) read_settled(&select_sent_ids, arguments, &value, &isnull, 1);
 	if (!isnull)
 	{
 		ArrayType *array = DatumGetArrayTypeP(value);
@@ -551,20 +571,31 @@ read_push_ids(PushIds *list)
 	list->as_of = changes;
 }
 
-int32 *
-queue_push_ids(bool external, int *count)
+static int32 *
+copy_ids(SentIds *list, int *count)
 {
-	PushIds *list = &push_ids[external];
 	int32 *copy;
 
 	start_remembering();
 	if (list->as_of != changes)
-		read_push_ids(list);
+		read_ids(list);
 	*count = list->count;
 	copy = palloc_array(int32, list->count);
 	if (list->count > 0)
 		memcpy(copy, list->ids, list->count * sizeof(int32));
 	return copy;
+}
+
+int32 *
+queue_push_ids(bool external, int *count)
+{
+	return copy_ids(&push_ids[external], count);
+}
+
+int32 *
+queue_call_ids(int *count)
+{
+	return copy_ids(&call_ids, count);
 }
 
 /* Tries again if the extension was dropped and created while the session waited for the lock. */

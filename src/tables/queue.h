@@ -26,6 +26,7 @@ typedef struct Queue
 	bool exists;        /* false: there is no queue of that name; ignore the other fields */
 	bool push;          /* mode */
 	bool topic;         /* mode: it has subscribers instead of tasks */
+	bool call;          /* mode: its tasks are calls of functions */
 	char *url;          /* push: the destination of payloads; NULL: none */
 	char *retry;        /* policy */
 	int32 max_attempts; /* of that policy */
@@ -70,6 +71,9 @@ extern const Queue *queue_by_name(text *name);
 /* Raises that TQ001; also for a queue on which the caller has no privilege. */
 extern void queue_refuse_unknown(const char *name);
 
+/* How an error names the mode of the queue. */
+extern const char *queue_mode_name(const Queue *queue);
+
 /* TQ005 for a topic. */
 extern void queue_refuse_topic(const Queue *queue);
 
@@ -91,6 +95,9 @@ extern const char *queue_request_url(const Queue *queue, const char *base, const
 
 /* Ids of the push queues whose tasks are sent by other programs, or by the executor; palloc'd. */
 extern int32 *queue_push_ids(bool external, int *count);
+
+/* Ids of the call queues; palloc'd. */
+extern int32 *queue_call_ids(int *count);
 
 /*
  * Begins a call by a client: raises 25006 like require_writable(), and takes a lock so that no

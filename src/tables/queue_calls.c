@@ -1,15 +1,18 @@
 /*
  * queue_calls.c
- *		Functions on queues whose work is SQL: pause, resume, purge, subscribe, unsubscribe.
+ *		Functions on queues whose work is SQL: create, alter, pause, resume, purge, subscribe,
+ *		unsubscribe.
  *
  * Each function checks the privilege of the current user, and then runs a private SQL function
  * as taskq_owner.  A SECURITY DEFINER function could not check the privilege, because inside
- * it the current user is the owner.
+ * it the current user is the owner.  For the same reason create_queue() and alter_queue() are here:
+ * they pass on which role has called, because the calls among the follow-ups are made as this role.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
@@ -29,6 +32,44 @@ static Statement subscribe = {
 	"select taskq_private.subscribe($1, $2, $3)", 3, {TEXTOID, TEXTOID, TEXTARRAYOID}, NULL};
 static Statement unsubscribe = {
 	"select taskq_private.unsubscribe($1, $2)", 2, {TEXTOID, TEXTOID}, NULL};
+
+/* The parameters of create_queue() and alter_queue(), and the role that calls. */
+#define SETTINGS                                                                            \
+	TEXTOID, TEXTOID, TEXTOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, INTERVALOID, \
+		BOOLOID, TEXTOID, BOOLOID, BOOLOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, BOOLOID,  \
+		TEXTARRAYOID, OIDOID
+#define NSETTINGS 19
+
+static Statement make_queue = {
+	"select taskq_private.make_queue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+	"$15, $16, $17, $18, $19)",
+	NSETTINGS,
+	{SETTINGS},
+	NULL,
+};
+static Statement change_queue = {
+	"select taskq_private.change_queue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+	"$14, $15, $16, $17, $18, $19)",
+	NSETTINGS,
+	{SETTINGS},
+	NULL,
+};
+
+PG_FUNCTION_INFO_V1(taskq_create_queue);
+Datum
+taskq_create_queue(PG_FUNCTION_ARGS)
+{
+	(void) sql_pass_on_with(fcinfo, &make_queue, ObjectIdGetDatum(GetUserId()));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(taskq_alter_queue);
+Datum
+taskq_alter_queue(PG_FUNCTION_ARGS)
+{
+	(void) sql_pass_on_with(fcinfo, &change_queue, ObjectIdGetDatum(GetUserId()));
+	PG_RETURN_VOID();
+}
 
 /* The queue that argument n names, which the caller may control. */
 static const Queue *

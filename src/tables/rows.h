@@ -54,6 +54,7 @@ enum TaskColumn
 	TASK_RETRY_AT,
 	TASK_DECLINED,
 	TASK_TRACE,
+	TASK_CALL, /* NULL: the task is no call */
 	TASK_NCOLUMNS
 };
 

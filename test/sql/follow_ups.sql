@@ -293,7 +293,7 @@ select bool_and(key > before) from (select key collate "C" as key, lag(key colla
 
 drop function followed, submit_two, submit_to_targets, without_times;
 drop view follow_ups;
-select count(taskq.drop_queue(queue, true)) from taskq.queues where queue not in ('default', 'http');
+select count(taskq.drop_queue(queue, true)) from taskq.queues where queue not in ('default', 'http', 'call');
 select taskq.purge_queue('http');
 drop role follow_user, follow_worker;
 select taskq.start_executor();

@@ -373,5 +373,5 @@ select taskq.unschedule('theirs');
 select taskq.revoke_queue('reports', r, '{submit, view}') from unnest(array['sched_app', 'sched_other', 'sched_member', 'sched_viewer']) r;
 drop owned by sched_former;
 drop role sched_app, sched_former, sched_other, sched_member, sched_viewer;
-select count(taskq.drop_queue(queue, true)) from taskq.queues where queue not in ('default', 'http');
+select count(taskq.drop_queue(queue, true)) from taskq.queues where queue not in ('default', 'http', 'call');
 select taskq.start_executor() is not null as started;

@@ -143,6 +143,10 @@ sql("select taskq.schedule('s', '{\"queue\": \"default\"}', every => '1 s', over
 $took = seconds(sub { wait_query($node, 'postgres', "select count(*) >= 2 from taskq.schedule_runs where outcome = 'submitted'") });
 cmp_ok($took, '<', 4, sprintf('a schedule fires (%.2f s)', $took));
 sql("select taskq.unschedule('s')");
+sql(q{create role app login; select taskq.grant_queue('call', 'app', '{submit, view}')});
+$id = (split /\n/, sql(q{set role app; select taskq.submit_call('pg_catalog.upper(text)', '["called"]')}))[-1];
+wait_state($node, $id, 'finished');
+is(sql("select result from taskq.result($id)"), '"CALLED"', 'a function is called');
 
 # A postmaster before PostgreSQL 16 that hears of the end while it accepts a connection thinks of
 # the restart only when it wakes up next, which the connection for the next query makes it do.

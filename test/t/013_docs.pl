@@ -17,7 +17,7 @@ use TaskqDocs;
 use TaskqTest;
 
 my $top = dirname(__FILE__) . '/../..';
-my $node = taskq_node('main', extension => 0, conf => "max_connections = 50\nmax_worker_processes = 20\nwal_level = logical");
+my $node = taskq_node('main', extension => 0, conf => "max_connections = 50\nmax_worker_processes = 30\nwal_level = logical");
 my $receiver = TaskqTest::Receiver->start;
 
 # What the servers of the examples answer, in the receiver's words.
@@ -258,6 +258,11 @@ $docs->run_file('docs/http.md', 'http');
 
 make_database('composition', 1);
 $docs->run_file('docs/composition.md', 'composition');
+
+# ---- docs/composition.md ---------------------------------------------------------------
+
+make_database('composition', 1);
+run_file('docs/composition.md', 'composition');
 
 # ---- docs/monitoring.md ----------------------------------------------------------------
 

@@ -1,0 +1,2 @@
+-- As a scheduler does that connects for each job.
+select public.nothing();
