@@ -116,7 +116,7 @@ is_of_value(int sqlstate)
 /* ---- functions -------------------------------------------------------------------- */
 
 static void
-refuse_unknown(const char *signature, const char *detail)
+refuse_no_function(const char *signature, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TASKQ_INVALID_ARGUMENT),
@@ -159,11 +159,11 @@ call_find_function(const char *signature)
 		MemoryContextSwitchTo(context);
 		failure = CopyErrorData();
 		FlushErrorState();
-		refuse_unknown(signature, psprintf("Its name is not valid here: %s.", failure->message));
+		refuse_no_function(signature, psprintf("Its name is not valid here: %s.", failure->message));
 	}
 	PG_END_TRY();
 	if (!OidIsValid(function))
-		refuse_unknown(signature, "A call names a function with the types of its parameters.");
+		refuse_no_function(signature, "A call names a function with the types of its parameters.");
 	return function;
 }
 

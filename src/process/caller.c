@@ -236,7 +236,7 @@ begin_timeout(CurrentCall *call)
 }
 
 static void
-look_up(Callee *callee, const CallParts *parts)
+find_callee(Callee *callee, const CallParts *parts)
 {
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_look_up(callee, call_find_function(parts->function));
@@ -251,7 +251,7 @@ call_function(CurrentCall *call)
 	Datum result;
 
 	begin_timeout(call);
-	look_up(callee, &call->parts);
+	find_callee(callee, &call->parts);
 	result = run_call(callee, call->label);
 	if (!callee->procedure)
 	{
