@@ -159,7 +159,8 @@ call_find_function(const char *signature)
 		MemoryContextSwitchTo(context);
 		failure = CopyErrorData();
 		FlushErrorState();
-		refuse_no_function(signature, psprintf("Its name is not valid here: %s.", failure->message));
+		refuse_no_function(signature,
+						   psprintf("Its name is not valid here: %s.", failure->message));
 	}
 	PG_END_TRY();
 	if (!OidIsValid(function))
