@@ -46,7 +46,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
 	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 056_dashboard 057_accepted 058_metrics 059_receive 059_prerequisites \
-	060_gateway 060_guides 061_examples 061_events 062_event_programs 063_calls 064_calls_security
+	060_gateway 060_guides 061_examples 061_events 062_event_programs 063_calls 064_calls_security 062_pg_net
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow 061_events
 QUIET = $(filter-out $(LOUD),$(TAP))
@@ -55,7 +55,8 @@ UNIT = test_buffer test_egress test_outcome test_names test_url test_request tes
 	test_deliver test_keepalive test_protocol test_gcra test_leftist test_circuit test_text test_trace test_style test_task test_cron test_every \
 	test_meter test_scan test_reply test_work test_child test_exposition test_serve
 
-DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql
+# taskq_net: the functions of pg_net, an extension of its own in SQL.
+DATA_built = $(EXTENSION)--$(TASKQ_VERSION).sql taskq_net--$(TASKQ_VERSION).sql taskq_net.control
 # Installed, and loaded by those who want it: see docs/perfectqueue.md.
 DATA = sql/taskq-perfectqueue.sql
 REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
@@ -93,8 +94,14 @@ clean:
 srcdir = .
 endif
 
-$(DATA_built): $(SQL_PARTS)
+$(EXTENSION)--$(TASKQ_VERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
+
+taskq_net--$(TASKQ_VERSION).sql: sql/taskq_net.sql
+	cat $< > $@
+
+taskq_net.control: taskq_net.control.in taskq.control
+	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
 
 # For PGXN, which wants versions of three numbers; not part of all.
 META.json: META.json.in taskq.control
