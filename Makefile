@@ -199,6 +199,10 @@ test-versions:
 docs:
 	@scripts/docs.sh
 
+# Debian packages of what is committed, for each Debian, tried in another one; needs root.
+deb:
+	@DEBIAN='$(DEBIAN)' CACHE='$(CACHE)' scripts/deb.sh
+
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
 

@@ -2,7 +2,7 @@
 # packages.sh
 #		Installs the Debian packages that a purpose needs and that are missing.
 #
-# usage: packages.sh demo | test | all | lint | bench | versions
+# usage: packages.sh demo | test | all | lint | bench | versions | deb
 #
 # What is there is found by looking for the thing, not for its package, so a
 # server built from source will do, and nothing is asked of the network when
@@ -74,8 +74,9 @@ want_node_driver()
 missing_packages()
 {
 	local purpose=$1 config version bin
-	if [ "$purpose" = versions ]; then
+	if [ "$purpose" = versions ] || [ "$purpose" = deb ]; then
 		[ -x "$(command -v debootstrap)" ] || say debootstrap
+		command -v git >/dev/null || say git
 		return
 	fi
 	if config=$(find_pg_config); then

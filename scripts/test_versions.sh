@@ -11,36 +11,17 @@
 # if make test succeeded in each.
 #
 # debootstrap makes a Debian in a directory under /var/tmp, and make test installs there what is
-# missing, as on a new machine.  This runs in namespaces: what is mounted and what is started
-# there ends with the first process in them, so the directory can be removed whatever happens.
+# missing, as on a new machine.  This runs in namespaces, so the directory can be removed whatever
+# happens.
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 set -u
 
-mirror=http://deb.debian.org/debian
+# shellcheck source-path=SCRIPTDIR source=debian.sh
+. "$top/scripts/debian.sh"
 
 # ---- in the namespaces ------------------------------------------------------
-
-make_debian()
-{
-	local root=$1 suite=$2 log=$1.bootstrap
-	debootstrap --variant=minbase --include=make ${CACHE:+--cache-dir="$CACHE"} "$suite" "$root" "$mirror" \
-		>"$log" 2>&1 || { cat "$log"; return 1; }
-	# A mirror that is not updated is good enough for tests.
-	say 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/taskq"
-}
-
-# Makes the directory the root of this process.  In a chroot the kernel refuses user namespaces,
-# which a test needs.
-move_into()
-{
-	local root=$1
-	mount --bind "$root" "$root" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/dev/shm" &&
-		mount -t proc proc "$root/proc" || return
-	[ -z "${CACHE:-}" ] || mount --bind "$CACHE" "$root/var/cache/apt/archives" || return
-	cd "$root" && pivot_root . mnt && cd / && umount -l /mnt
-}
 
 test_in()
 {
@@ -64,7 +45,7 @@ test_suite()
 	set -m
 	(
 		set -o pipefail
-		unshare --mount --pid --ipc --fork --kill-child --mount-proc "$0" --in "$work/$suite" "$suite" </dev/null 2>&1 | tee "$log"
+		in_namespaces --in "$work/$suite" "$suite" 2>&1 | tee "$log"
 	) &
 	child=$!
 	set +m
@@ -95,7 +76,7 @@ if [ "${1:-}" = --in ]; then
 fi
 [ "$(id -u)" -eq 0 ] || die "needs root, to make a Debian in a directory: sudo make test-versions"
 "$top/scripts/packages.sh" versions || exit 1
-[ -z "${CACHE:-}" ] || { mkdir -p "$CACHE" && CACHE=$(cd "$CACHE" && pwd -P) && export CACHE; } || exit 1
+make_cache || exit 1
 work=$(mktemp -d /var/tmp/taskq-versions.XXXXXX) || die "cannot make a directory in /var/tmp"
 trap end_versions EXIT
 trap 'exit 129' HUP

@@ -1,0 +1,125 @@
+#!/bin/bash
+# deb.sh
+#		Builds the Debian packages and tries them, each time in a Debian of its own.
+#
+# usage: deb.sh
+#        deb.sh --build DIRECTORY SUITE | --try DIRECTORY SUITE (called by itself)
+#
+# DEBIAN names the suites of Debian, CACHE a directory in which downloaded packages are kept, OUT the
+# directory in which the packages are left (build/deb).
+#
+# What is committed is built in a fresh Debian, judged by lintian, installed in another one that has
+# nothing but what the packages want, and tried there with the tests of debian/tests.  At the end
+# they are purged, and no file may be left.
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+# shellcheck source-path=SCRIPTDIR source=debian.sh
+. "$top/scripts/debian.sh"
+set -u
+
+# ---- in the namespaces, with the Debian as root ----------------------------------------------
+
+install_packages()
+{
+	apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends -y "$@" >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; return 1; }
+}
+
+build()
+{
+	cd /usr/src/taskq || return
+	apt-get -qq update && install_packages dpkg-dev devscripts equivs lintian postgresql-common pkg-config git || return
+	pg_buildext updatecontrol || return
+	mk-build-deps --install --remove --tool 'apt-get -qq -o Dpkg::Use-Pty=0 --no-install-recommends -y' debian/control >/tmp/deps.log 2>&1 ||
+		{ cat /tmp/deps.log; return 1; }
+	dpkg-buildpackage -b -us -uc >/tmp/build.log 2>&1 || { tail -n 60 /tmp/build.log; return 1; }
+	say "ok - packages are built"
+	lintian --fail-on error,warning --allow-root ../*.changes && say "ok - lintian has nothing to say"
+}
+
+# All files but those of the kernel, of the package system and of the installation's log.
+files()
+{
+	find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /packages -o -path /var/lib/apt -o -path /var/cache \
+		-o -path /var/log -o -path /var/lib/dpkg \) -prune -o -print | sort
+}
+
+# The packages that the tests name, but the ones under test (@).
+wanted_by_tests()
+{
+	sed -n 's/^Depends: //p' /usr/src/taskq/debian/tests/control | tr ',' '\n' | tr -d ' ' | grep -v '^@$' | sort -u
+}
+
+# A test runs as an ordinary user would.
+run_test()
+{
+	local name=$1 status=0
+	mkdir -p "/tmp/adt/$name" && chown -R nobody: /tmp/adt /usr/src/taskq
+	setpriv --reuid=nobody --regid=nogroup --clear-groups env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" \
+		timeout 900 "debian/tests/$name" >"/tmp/adt/$name.log" 2>&1 || status=$?
+	if [ "$status" -eq 0 ]; then say "ok - test $name"; else tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name"; fi
+	return "$status"
+}
+
+try()
+{
+	local failed=0 name
+	apt-get -qq update || return
+	# shellcheck disable=SC2046
+	install_packages $(wanted_by_tests) || return
+	files >/tmp/before
+	install_packages /packages/*.deb || return
+	say "ok - packages are installed"
+	for name in $(sed -n 's/^Tests: //p' /usr/src/taskq/debian/tests/control); do
+		run_test "$name" || failed=1
+	done
+	# shellcheck disable=SC2046
+	apt-get -qq purge -y $(dpkg-query -W -f '${Package} ' taskq taskq-worker 'postgresql-*-taskq') >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; return 1; }
+	apt-get -qq autoremove --purge -y >/tmp/apt.log 2>&1
+	files | comm -13 /tmp/before - >/tmp/left
+	if [ -s /tmp/left ]; then cat /tmp/left; say "not ok - nothing is left"; failed=1; else say "ok - nothing is left"; fi
+	return "$failed"
+}
+
+# Makes a Debian in which no service is started, with what is committed, and goes on there.
+enter()
+{
+	local root=$1 suite=$2 what=$3
+	make_debian "$root" "$suite" && mkdir -p "$root/usr/src/taskq" "$root/packages" || return
+	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod +x "$root/usr/sbin/policy-rc.d" || return
+	git -C "$top" archive HEAD | tar -C "$root/usr/src/taskq" --no-same-owner -xf - || return
+	[ "$what" = build ] || cp "${OUT:?}/$suite"/*.deb "$root/packages" || return
+	move_into "$root" || return
+	export HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+	"$what"
+}
+
+# ---- outside ------------------------------------------------------------------------------------
+
+package_suite()
+{
+	local suite=$1
+	say "Debian $suite"
+	in_namespaces --build "$work/$suite.build" "$suite" || return
+	mkdir -p "$OUT/$suite" && rm -f "$OUT/$suite"/*.deb && find "$work/$suite.build/usr/src" -maxdepth 1 -name '*.deb' ! -name '*dbgsym*' \
+		-exec cp -t "$OUT/$suite" {} + || return
+	rm -rf --one-file-system "${work:?}/$suite.build"
+	in_namespaces --try "$work/$suite.try" "$suite"
+}
+
+case ${1:-} in
+	--build) enter "$2" "$3" build; exit ;;
+	--try) enter "$2" "$3" try; exit ;;
+esac
+[ "$(id -u)" -eq 0 ] || die "needs root, to make a Debian in a directory: sudo make deb"
+"$top/scripts/packages.sh" deb && make_cache || exit 1
+export OUT=${OUT:-$top/build/deb}
+work=$(mktemp -d /var/tmp/taskq-deb.XXXXXX) || die "cannot make a directory in /var/tmp"
+trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+failed=0
+for suite in ${DEBIAN:-bookworm trixie}; do
+	package_suite "$suite" || failed=1
+done
+exit "$failed"
