@@ -228,4 +228,4 @@ soak:
 	@$(BENCH) --soak
 	@PG_CONFIG='$(PG_CONFIG)' DURATION='$(DURATION)' scripts/test.sh --soak
 
-.PHONY: unit test test-all test-versions docs lint mutations demo bench soak
+.PHONY: unit test test-all test-versions docs deb lint mutations demo bench soak
