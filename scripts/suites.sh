@@ -99,11 +99,11 @@ build()
 }
 
 # node-postgres from npm, where Debian's does not fit the machine's Node.js.  Without it
-# 061_examples.pl skips JavaScript.
+# 068_examples.pl skips JavaScript.
 node_driver()
 {
 	command -v npm >/dev/null && [ ! -d /usr/share/nodejs/pg ] || return 0
-	case " $(list TAP) " in *" 061_examples "*) ;; *) return 0 ;; esac
+	case " $(list TAP) " in *" 068_examples "*) ;; *) return 0 ;; esac
 	mkdir "$work/npm"
 	(cd "$work/npm" && timeout 120 npm install --no-audit --no-fund --ignore-scripts pg@8.8.0) >"$logs/npm.log" 2>&1 &&
 		export TASKQ_NODE_PATH=$work/npm/node_modules

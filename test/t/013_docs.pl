@@ -2,7 +2,7 @@
 #		The documentation: its examples run and show what they say, its
 #		signatures, roles and error codes are those of the extension.
 #
-# TaskqDocs.pm tells how examples are run; 060_guides.pl has the pages for beginners, and
+# TaskqDocs.pm tells how examples are run; 067_guides.pl has the pages for beginners, and
 # lint_docs.py what can be judged without a server, such as links.
 
 use strict;

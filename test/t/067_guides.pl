@@ -1,4 +1,4 @@
-# 060_guides.pl
+# 067_guides.pl
 #		The pages for beginners: each command of them, those for the shell too, does what
 #		the page shows.  TaskqDocs.pm tells how.
 

@@ -1,4 +1,4 @@
-# 059_prerequisites.pl
+# 065_prerequisites.pl
 #		Tasks that wait for others: no look is missed, whatever happens at the same time; a batch that
 #		many sessions end while the executor is killed.
 #

@@ -1,4 +1,4 @@
-# 062_pg_net.pl
+# 066_pg_net.pl
 #		taskq_net: the functions, views and types of pg_net over taskq.  What calls pg_net is not
 #		changed, and what it sends is not lost.
 

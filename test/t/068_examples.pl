@@ -1,4 +1,4 @@
-# 061_examples.pl
+# 068_examples.pl
 #		examples/: in each language a program that submits a task in a transaction, and a
 #		worker.  All of them must pass the same test.
 #
