@@ -356,7 +356,7 @@ take_stored(ReportArgs *args, tq_result *results, int n, Datum array)
 static void
 report_some(ReportArgs *args, tq_result *results, int n)
 {
-	NullableDatum arrays[TQ_REPORT_NARGUMENTS];
+	NullableDatum arrays[TQ_REPORT_NARGUMENTS] = {0};
 	Columns c = {.n = n};
 
 	for (int i = 0; i < TQ_REPORT_NARGUMENTS; i++)
@@ -368,7 +368,7 @@ report_some(ReportArgs *args, tq_result *results, int n)
 	for (int row = 0; row < n; row++)
 		set_result(&c, row, &results[row]);
 	for (int i = 0; i < TQ_REPORT_NARGUMENTS; i++)
-		arrays[i] = (NullableDatum){column_array(report_types[i], c.values[i], c.nulls[i], n), false};
+		arrays[i].value = column_array(report_types[i], c.values[i], c.nulls[i], n);
 	take_stored(args, results, n, function_call(&report_many, arrays));
 }
 
