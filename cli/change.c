@@ -33,6 +33,7 @@ static const cli_option cancel_options[] = {
 						  "match",
 	 "queue", NULL, NULL},
 	FILTER_OPTIONS,
+	SCAN_OPTION,
 	{0, "reason", "TEXT", "kept as the error of the task", NULL, NULL, NULL},
 };
 

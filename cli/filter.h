@@ -1,6 +1,6 @@
 /*
  * filter.h
- *		The options that choose tasks: what ls and cancel have in common.
+ *		The options that choose tasks: what ls, cancel and tail have in common.
  */
 #ifndef CLI_FILTER_H
 #define CLI_FILTER_H
@@ -23,9 +23,14 @@
 		 "class", NULL, NULL},                                                                   \
 		{0, "worker", "WORKER", "only tasks of this worker", "worker", NULL, NULL},              \
 		{0, "since", "TIME", "only tasks submitted at that time or later", "since", NULL, NULL}, \
-		{0, "until", "TIME", "only tasks submitted before that time", "until", NULL, NULL},      \
 	{                                                                                            \
-		0, "scan", "N", "how many tasks are looked at (default: 100000)", "scan", NULL, NULL     \
+		0, "until", "TIME", "only tasks submitted before that time", "until", NULL, NULL         \
+	}
+
+/* For those that search. */
+#define SCAN_OPTION                                                                          \
+	{                                                                                        \
+		0, "scan", "N", "how many tasks are looked at (default: 100000)", "scan", NULL, NULL \
 	}
 
 #endif

@@ -21,6 +21,7 @@
 
 static const cli_option ls_options[] = {
 	FILTER_OPTIONS,
+	SCAN_OPTION,
 	{0, "limit", "N", "at most so many, 1 to 1000 (default: 50)", "\"limit\"", NULL, NULL},
 	{0, "after", "CURSOR", "go on from where the last list ended", "after", NULL, NULL},
 	{0, "unserved", NULL,

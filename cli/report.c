@@ -109,7 +109,8 @@ status_of(const char *code)
 {
 	if (strcmp(code, "57014") == 0)
 		return EXIT_TIME;
-	if (strcmp(code, "TQ004") == 0)
+	/* 22P02: a value that is none of its type, such as a state */
+	if (strcmp(code, "TQ004") == 0 || strcmp(code, "22P02") == 0)
 		return EXIT_USAGE;
 	if (strcmp(code, "TQ003") == 0)
 		return EXIT_NOTHING;

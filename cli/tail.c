@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/filter.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/report.h"
@@ -46,9 +47,15 @@ static const char events_sql[] =
 	"(pg_catalog.cardinality($2::bigint[]) = 0 or e.task_id = any ($2)) and "
 	"(pg_catalog.cardinality($3::text[]) = 0 or e.queue = any ($3)) and "
 	"($4::text[] is null or e.event = any ($4)) and "
-	"($5::text is null and $6::text is null and $7::text is null or exists (select from "
-	"taskq.tasks t where t.id = e.task_id and ($5 is null or t.kind = $5) and ($6 is null or "
-	"t.key = $6) and ($7 is null or t.group_key = $7))) as shown from e) "
+	"(not $5::boolean or exists (select from taskq.tasks t where t.id = e.task_id and "
+	"($6::taskq.state[] is null or t.state = any ($6)) and ($7::text is null or t.kind = $7) and "
+	"($8::text is null or t.key = $8) and ($9::text is null or t.group_key = $9) and "
+	"($10::text is null or pg_catalog.starts_with(t.key, $10)) and "
+	"($11::jsonb is null or t.payload @> $11) and ($12::text is null or t.error ~ $12) and "
+	"($13::text is null or exists (select from taskq.attempts a where a.task_id = t.id and "
+	"a.class = $13)) and ($14::text is null or t.worker = $14) and "
+	"($15::timestamptz is null or t.submitted_at >= $15) and "
+	"($16::timestamptz is null or t.submitted_at < $16))) as shown from e) "
 	"select at, task_id, queue, event, data, cursor, shown from s "
 	"where shown or n = (select pg_catalog.max(n) from s) order by n";
 static const char some_sql[] =
@@ -63,17 +70,24 @@ enum Value
 	VALUE_IDS,
 	VALUE_QUEUES,
 	VALUE_EVENTS,
+	VALUE_FILTERED, /* whether there is one of those that follow */
+	VALUE_STATES,
 	VALUE_KIND,
 	VALUE_KEY,
 	VALUE_GROUP,
+	VALUE_KEY_PREFIX,
+	VALUE_PAYLOAD,
+	VALUE_ERROR,
+	VALUE_CLASS,
+	VALUE_WORKER,
+	VALUE_SINCE,
+	VALUE_UNTIL,
 	NVALUES
 };
 
 static const cli_option tail_options[] = {
 	{0, "event", "EVENT,...", "only these events", NULL, NULL, NULL},
-	{0, "kind", "KIND", "only of tasks of this kind", NULL, NULL, NULL},
-	{0, "key", "KEY", "only of tasks with this key", NULL, NULL, NULL},
-	{0, "group-key", "GROUP", "only of tasks of this group", NULL, NULL, NULL},
+	FILTER_OPTIONS,
 	{0, "after", "CURSOR", "go on from where another tail has ended", NULL, NULL, NULL},
 	{0, "from-start", NULL, "begin with the oldest events that are kept", NULL, NULL, NULL},
 };
@@ -253,18 +267,31 @@ run_tail(cli_call *call)
 {
 	const char *after = cli_value(call, "after");
 	const char *events = cli_value(call, "event");
+	const char *states = cli_value(call, "state");
 	const char *values[NVALUES] = {
 		[VALUE_CURSOR] = cli_value(call, "from-start") != NULL ? "start" : after,
 		[VALUE_IDS] = arguments(call, true),
 		[VALUE_QUEUES] = arguments(call, false),
 		[VALUE_EVENTS] = events != NULL ? cli_array(events) : NULL,
+		[VALUE_FILTERED] = "false",
+		[VALUE_STATES] = states != NULL ? cli_array(states) : NULL,
 		[VALUE_KIND] = cli_value(call, "kind"),
 		[VALUE_KEY] = cli_value(call, "key"),
 		[VALUE_GROUP] = cli_value(call, "group-key"),
+		[VALUE_KEY_PREFIX] = cli_value(call, "key-prefix"),
+		[VALUE_PAYLOAD] = cli_value(call, "payload"),
+		[VALUE_ERROR] = cli_value(call, "error"),
+		[VALUE_CLASS] = cli_value(call, "class"),
+		[VALUE_WORKER] = cli_value(call, "worker"),
+		[VALUE_SINCE] = cli_value(call, "since"),
+		[VALUE_UNTIL] = cli_value(call, "until"),
 	};
 	char *cursor = NULL;
 	int64_t until_ms;
 
+	for (int i = VALUE_FILTERED + 1; i < NVALUES; i++)
+		if (values[i] != NULL)
+			values[VALUE_FILTERED] = "true";
 	if (after != NULL && cli_value(call, "from-start") != NULL)
 		cli_usage("--after and --from-start exclude each other");
 	if (settings.dry_run)
@@ -302,6 +329,7 @@ const cli_command cli_tail = {
 	.synopsis = "[ID | QUEUE]... [OPTION]...",
 	.about = "Follow what happens to tasks: the events of queues that have them",
 	.details = "Queues have events after \"taskq queue alter QUEUE --events EVENT,...\".\n"
+			   "The options that choose tasks see them as they are when the event is read.\n"
 			   "Begins now; at its end, also by Ctrl-C, it tells the cursor for --after. With\n"
 			   "--json each line is an object and has its cursor. --timeout is the longest time.",
 	.examples = "  taskq tail default --timeout '2 s'\n"

@@ -187,12 +187,14 @@ comment on type net.http_response is 'The answer to a request.';
 create type net.http_response_result as (status net.request_status, message text, response net.http_response);
 comment on type net.http_response_result is 'What net._http_collect_response() returns.';
 
+-- It asks result(), not the view: a transaction that has read the view does not see the table of
+-- ended tasks that is made for a new day.
 create function net._await_response(request_id bigint) returns boolean
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	while not exists (select from net._http_response r where r.id = request_id) loop
+	while not exists (select from taskq.result(request_id) r where r.ended_at is not null) loop
 		perform pg_sleep(0.05);
 	end loop;
 	return true;
@@ -206,18 +208,21 @@ language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	r net._http_response;
+	task record;
+	answer record;
 begin
 	if not async then
 		perform net._await_response(request_id);
 	end if;
-	select * into r from net._http_response h where h.id = request_id;
-	if r.id is null then
+	select * into task from taskq.result(request_id) r where r.ended_at is not null;
+	if not found then
 		return ('ERROR', 'request matching request_id not found', null)::net.http_response_result;
-	elsif r.error_msg is not null then
-		return ('ERROR', r.error_msg, null)::net.http_response_result;
 	end if;
-	return ('SUCCESS', 'ok', (r.status_code, r.headers, r.content)::net.http_response)::net.http_response_result;
+	select * into answer from taskq.response(request_id) r;
+	if not found then
+		return ('ERROR', task.error, null)::net.http_response_result;
+	end if;
+	return ('SUCCESS', 'ok', (answer.status, answer.headers, net._text(answer.body))::net.http_response)::net.http_response_result;
 end
 $$;
 comment on function net._http_collect_response is

@@ -259,11 +259,6 @@ $docs->run_file('docs/http.md', 'http');
 make_database('composition', 1);
 $docs->run_file('docs/composition.md', 'composition');
 
-# ---- docs/composition.md ---------------------------------------------------------------
-
-make_database('composition', 1);
-run_file('docs/composition.md', 'composition');
-
 # ---- docs/monitoring.md ----------------------------------------------------------------
 
 # 058_metrics.pl has its tables.

@@ -44,7 +44,7 @@ is((taskq('queue', 'alter', 'other', '--events', 'finished'))[0], 0, 'which gets
 is((taskq('queue', 'alter', 'other', '--events', ''))[0], 0, 'and loses them');
 is((taskq('queue', 'alter', 'other', '--events', 'ended'))[0], 2, 'an event that there is not');
 is((taskq('queue', 'ls', '--json=queue,events'))[1],
-	qq([{"queue":"default","events":[]},\n {"queue":"http","events":[]},\n {"queue":"mail","events":["submitted", "started", "finished"]},\n {"queue":"other","events":[]}]\n),
+	qq([{"queue":"call","events":[]},\n {"queue":"default","events":[]},\n {"queue":"http","events":[]},\n {"queue":"mail","events":["submitted", "started", "finished"]},\n {"queue":"other","events":[]}]\n),
 	'the list of queues has them');
 sql("select taskq.alter_queue('other', events => '{submitted}')");
 
@@ -77,6 +77,15 @@ is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=queue,event', '--
 is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=data', '--kind', 'parcel'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one kind');
 is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=data', '--group-key', 'g'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one group');
 is(scalar split(/\n/, (taskq('tail', '--from-start', '--timeout', '1 ms', '--key', 'a'))[1]), 3, 'of one key');
+# The others are those of ls: of tasks as they are now.
+foreach ([ 3, '--state', 'finished,dead' ], [ 1, '--state', 'pending' ], [ 3, '--key-prefix', 'a' ], [ 0, '--key-prefix', 'b' ],
+	[ 1, '--payload', '1' ], [ 4, '--since', '2000-01-01' ], [ 0, '--until', '2000-01-01' ], [ 0, '--error', 'x' ], [ 0, '--class', 'x' ],
+	[ 0, '--worker', 'x' ], [ 3, '--state', 'finished', '--kind', 'letter' ], [ 0, '--state', 'finished', '--kind', 'parcel' ])
+{
+	my ($count, @filter) = @$_;
+	is(scalar split(/\n/, (taskq('tail', 'mail', '--from-start', '--timeout', '1 ms', @filter))[1]), $count, "tail @filter");
+}
+is((taskq('tail', 'mail', '--from-start', '--timeout', '1 ms', '--state', 'pnding'))[0], 2, 'a state that there is not');
 is((taskq('tail', '--after', 'x', '--timeout', '1 ms'))[0], 2, 'no cursor');
 is((taskq('tail', '--after', $cursor, '--from-start'))[0], 2, 'two places to begin');
 like((taskq('tail', '--after', '1:1:||1,0'))[2], qr/no longer kept \(TQ011\)/, 'events that are no longer kept');

@@ -96,8 +96,8 @@ is($node->safe_psql('docs_migrate_celery', "select result from taskq.tasks where
 # ---- what is run ---------------------------------------------------------------------
 
 # Nothing is left out: what is not run here, other tests run.
-my %run = map { $_ => 1 } @pages, map { "docs/$_.md" } qw(cli monitoring operate perfectqueue);
-my %sql = map { ("docs/$_.md" => 1) } qw(flow http patterns schedules sql);
+my %run = map { $_ => 1 } @pages, map { "docs/$_.md" } qw(cli http monitoring operate perfectqueue);
+my %sql = map { ("docs/$_.md" => 1) } qw(composition flow patterns schedules sql);
 foreach my $page (map { $_ =~ s{^\Q$top\E/}{}r } glob("$top/docs/*.md"), glob("$top/docs/migrate/*.md"))
 {
 	next if $run{$page};
