@@ -109,8 +109,7 @@ status_of(const char *code)
 {
 	if (strcmp(code, "57014") == 0)
 		return EXIT_TIME;
-	/* 22P02: a value that is none of its type, such as a state */
-	if (strcmp(code, "TQ004") == 0 || strcmp(code, "22P02") == 0)
+	if (strcmp(code, "TQ004") == 0)
 		return EXIT_USAGE;
 	if (strcmp(code, "TQ003") == 0)
 		return EXIT_NOTHING;

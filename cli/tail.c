@@ -333,7 +333,7 @@ const cli_command cli_tail = {
 			   "Begins now; at its end, also by Ctrl-C, it tells the cursor for --after. With\n"
 			   "--json each line is an object and has its cursor. --timeout is the longest time.",
 	.examples = "  taskq tail default --timeout '2 s'\n"
-				"  taskq tail --from-start --event finished,dead --json --timeout '1 ms'",
+				"  taskq tail --from-start --event finished,dead --json --timeout '300 ms'",
 	.max_arguments = -1,
 	.options = tail_options,
 	.noptions = COUNT(tail_options),
