@@ -103,8 +103,9 @@ my ($due, $sent, $slowest) = split /\|/,
 	  . q{ from taskq.tasks where queue = 'http' and run_at < clock_timestamp()});
 cmp_ok($sent, '>', $due / 2, "deliveries do not wait for them ($sent of $due, the slowest took $slowest ms)");
 
+# The pass that is under way when a task becomes due, and one on each side of a report.
 my $between = ends_before_a_start('select ended_at as at from taskq_private.attempt');
-cmp_ok($between, '<=', 2 * $most, "at most $between leases are taken back while one waits");
+cmp_ok($between, '<=', 3 * $most, "at most $between leases are taken back while one waits");
 
 # A stop keeps what was done.
 my $took = seconds(sub { $node->stop('fast') });

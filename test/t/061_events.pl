@@ -368,11 +368,14 @@ $node->stop;
 
 # ---- numbers of transactions that wrap around ----------------------------------------------------------
 
-# The next number of 32 bits is near its end.  All rows are frozen, and the log of transactions has a
-# page for it.
+# The next number of 32 bits is near its end.  All rows are frozen, for which no transaction may be
+# open, and the log of transactions has a page for it.
 my $wrap = taskq_node('wrap', conf => 'autovacuum = off');
 $wrap->safe_psql('postgres', "select taskq.create_queue('work', events => $all); select taskq.create_queue('other')");
 $wrap->safe_psql('postgres', 'alter database template0 allow_connections on');
+$wrap->safe_psql('postgres', 'select taskq.stop_executor()');
+wait_query($wrap, 'postgres',
+	'select count(*) = 0 from pg_stat_activity where pid <> pg_backend_pid() and (backend_xmin is not null or backend_xid is not null)');
 $wrap->safe_psql($_, 'vacuum freeze') for qw(postgres template1 template0);
 $wrap->stop;
 my $segment = $wrap->data_dir . '/pg_xact/0FFF';
