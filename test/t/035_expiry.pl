@@ -19,8 +19,8 @@ my $many = 100_000;
 my $most = 256 + 291;
 
 # The deliveries that wait meanwhile, as the greatest number of ends between the time when one was
-# due and its start.  This does not depend on how busy the machine is.  Two passes: the one under
-# way, and one more of the same turn.  They take a few microseconds a row.
+# due and its start.  This does not depend on how busy the machine is.  Three passes: the one under
+# way, and one on each side of a report.  They take a few microseconds a row.
 sub ends_before_a_start
 {
 	my ($ends) = @_;
@@ -103,7 +103,6 @@ my ($due, $sent, $slowest) = split /\|/,
 	  . q{ from taskq.tasks where queue = 'http' and run_at < clock_timestamp()});
 cmp_ok($sent, '>', $due / 2, "deliveries do not wait for them ($sent of $due, the slowest took $slowest ms)");
 
-# The pass that is under way when a task becomes due, and one on each side of a report.
 my $between = ends_before_a_start('select ended_at as at from taskq_private.attempt');
 cmp_ok($between, '<=', 3 * $most, "at most $between leases are taken back while one waits");
 
