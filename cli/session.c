@@ -31,12 +31,14 @@
 	"('search_path', 'pg_catalog, pg_temp'), ('DateStyle', 'ISO'), ('IntervalStyle', " \
 	"'postgres'), " \
 	"('extra_float_digits', '1'), ('bytea_output', 'hex'), " \
-	"('statement_timeout', (extract(epoch from $1::interval) * 1000)::bigint::text)" \
+	"('statement_timeout', case when $2::boolean then '0' else " \
+	"(extract(epoch from $1::interval) * 1000)::bigint::text end)" \
 	") as settings (name, value)"
 /* clang-format on */
 
 static PGconn *connection;
 static const char *other_database; /* instead of that of the settings; NULL: that */
+static bool unlimited;             /* statements may take as long as they like */
 
 /* ---- connecting -------------------------------------------------------------- */
 
@@ -143,8 +145,9 @@ static void
 set_up_session(void)
 {
 	const char *timeout = settings.timeout != NULL ? settings.timeout : DEFAULT_TIMEOUT;
+	const char *values[2] = {timeout, unlimited ? "true" : "false"};
 	const char *zone = local_zone();
-	PGresult *result = cli_try(SESSION_SQL, 1, &timeout);
+	PGresult *result = cli_try(SESSION_SQL, 2, values);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && settings.timeout != NULL)
 		cli_fail(EXIT_USAGE, HINT_DURATION, "--timeout: \"%s\" is not a duration",
@@ -206,6 +209,14 @@ cli_another_connection(void)
 	set_up_session();
 	connection = first;
 	return more;
+}
+
+void
+cli_session_without_limit(void)
+{
+	unlimited = true;
+	if (connection != NULL)
+		require_done(cli_try("set statement_timeout = 0", 0, NULL));
 }
 
 void

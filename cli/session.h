@@ -18,6 +18,12 @@ extern void cli_session_switch(const char *dbname);
 /* One more, with the same settings, the caller's to PQfinish(). */
 extern PGconn *cli_another_connection(void);
 
+/*
+ * From now on a statement may take as long as it likes: --timeout is of a wait.  Before the first
+ * call of cli_connection() the session begins so.
+ */
+extern void cli_session_without_limit(void);
+
 /* Runs a statement; values are texts.  Returns its result, also if that is an error. */
 extern PGresult *cli_try(const char *sql, int nvalues, const char *const *values);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/call.h"
 #include "cli/filter.h"
 #include "cli/input.h"
 #include "cli/output.h"
@@ -86,7 +87,10 @@ enum Value
 };
 
 static const cli_option tail_options[] = {
-	{0, "event", "EVENT,...", "only these events", NULL, NULL, NULL},
+	{0, "event", "EVENT,...",
+	 "only these: submitted, started, progress, value, "
+	 "failed,\nreleased, lost, finished, dead, cancelled, expired",
+	 NULL, NULL, NULL},
 	FILTER_OPTIONS,
 	{0, "after", "CURSOR", "go on from where another tail has ended", NULL, NULL, NULL},
 	{0, "from-start", NULL, "begin with the oldest events that are kept", NULL, NULL, NULL},
@@ -141,6 +145,36 @@ arguments(const cli_call *call, bool ids)
 	return array;
 }
 
+/* The list as an array; NULL: there is none. */
+static const char *
+event_names(const char *list)
+{
+	static const char *const names[] = {"submitted", "started", "progress", "value",
+										"failed", "released", "lost", "finished",
+										"dead", "cancelled", "expired"};
+	char *copy;
+	char *rest;
+
+	if (list == NULL)
+		return NULL;
+	copy = cli_copy(list);
+	for (char *name = strtok_r(copy, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest))
+	{
+		cli_nearest nearest = {.wrong = name};
+		char hint[64];
+
+		for (int i = 0; i < COUNT(names); i++)
+			(void) cli_nearest_try(&nearest, names[i]);
+		if (nearest.best != NULL && strcmp(nearest.best, name) == 0)
+			continue;
+		snprintf(hint, sizeof(hint), "Did you mean \"%s\"?", nearest.best);
+		cli_fail(EXIT_USAGE, nearest.best != NULL ? hint : NULL,
+				 "--event: there is no event \"%s\"", name);
+	}
+	free(copy);
+	return cli_array(list);
+}
+
 /* Fields of a line for people; the data, which is as long as it is, comes last. */
 static void
 print_lines(const PGresult *events)
@@ -188,9 +222,12 @@ print_events(const PGresult *read)
 
 /* ---- following ------------------------------------------------------------------- */
 
-/* An interrupt ends a statement with an error, and the command without one. */
+/*
+ * An interrupt ends a statement with an error, and the command without one.  filters: where values
+ * come from that can be wrong; NULL: there are none.
+ */
 static PGresult *
-query(const char *sql, int nvalues, const char *const *values)
+query(const char *sql, int nvalues, const char *const *values, const cli_statement *filters)
 {
 	PGresult *result = cli_try(sql, nvalues, values);
 	ExecStatusType status = PQresultStatus(result);
@@ -198,16 +235,20 @@ query(const char *sql, int nvalues, const char *const *values)
 	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
 		return result;
 	if (!interrupted || !cli_has_code(result, "57014"))
+	{
+		if (filters != NULL)
+			cli_refuse_value(filters, result);
 		cli_fail_result(result);
+	}
 	PQclear(result);
 	return NULL;
 }
 
 /* Reads and prints; returns the cursor behind the last event, and whether there was an event. */
 static char *
-read_events(const char **values, bool *any)
+read_events(const char **values, const cli_statement *filters, bool *any)
 {
-	PGresult *read = query(events_sql, NVALUES, values);
+	PGresult *read = query(events_sql, NVALUES, values, filters);
 	int last;
 	char *cursor;
 
@@ -247,7 +288,7 @@ wait_for_events(const char *cursor, int64_t until_ms)
 	if (left <= 0)
 		return;
 	snprintf(slice, sizeof(slice), "%d ms", (int) (left < SLICE_MS ? left : SLICE_MS));
-	PQclear(query("call taskq.wait_events($1, $2)", 2, values));
+	PQclear(query("call taskq.wait_events($1, $2)", 2, values, NULL));
 }
 
 /* A stream is off unless a queue asks for it. */
@@ -266,13 +307,12 @@ static int
 run_tail(cli_call *call)
 {
 	const char *after = cli_value(call, "after");
-	const char *events = cli_value(call, "event");
 	const char *states = cli_value(call, "state");
 	const char *values[NVALUES] = {
 		[VALUE_CURSOR] = cli_value(call, "from-start") != NULL ? "start" : after,
 		[VALUE_IDS] = arguments(call, true),
 		[VALUE_QUEUES] = arguments(call, false),
-		[VALUE_EVENTS] = events != NULL ? cli_array(events) : NULL,
+		[VALUE_EVENTS] = event_names(cli_value(call, "event")),
 		[VALUE_FILTERED] = "false",
 		[VALUE_STATES] = states != NULL ? cli_array(states) : NULL,
 		[VALUE_KIND] = cli_value(call, "kind"),
@@ -286,8 +326,12 @@ run_tail(cli_call *call)
 		[VALUE_SINCE] = cli_value(call, "since"),
 		[VALUE_UNTIL] = cli_value(call, "until"),
 	};
+	cli_statement filters; /* not run: the filters are those of this function */
 	char *cursor = NULL;
 	int64_t until_ms;
+
+	cli_begin(&filters, "*", "find_tasks");
+	cli_pass_options(&filters, call);
 
 	for (int i = VALUE_FILTERED + 1; i < NVALUES; i++)
 		if (values[i] != NULL)
@@ -296,7 +340,7 @@ run_tail(cli_call *call)
 		cli_usage("--after and --from-start exclude each other");
 	if (settings.dry_run)
 		cli_usage("taskq tail changes nothing and has no --dry-run");
-	cli_wait_without_limit();
+	cli_session_without_limit();
 	if (settings.format == FORMAT_JSON)
 		settings.format = FORMAT_NDJSON;
 	until_ms = deadline();
@@ -305,7 +349,7 @@ run_tail(cli_call *call)
 	while (!interrupted)
 	{
 		bool any;
-		char *next = read_events(values, &any);
+		char *next = read_events(values, &filters, &any);
 
 		if (next == NULL)
 			break;

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/query.h"
 #include "cli/report.h"
+#include "cli/session.h"
 #include "cli/settings.h"
 #include "cli/show.h"
 #include "cli/wait.h"
@@ -106,16 +107,6 @@ status_of_ends(const PGresult *results, bool any)
 	return finished >= needed ? EXIT_DONE : EXIT_NOT_FINISHED;
 }
 
-void
-cli_wait_without_limit(void)
-{
-	PGresult *result = cli_query("select pg_catalog.set_config('statement_timeout', '0', "
-								 "false)",
-								 0, NULL);
-
-	PQclear(result);
-}
-
 int
 cli_wait_and_print(const char *id, const char *timeout, bool answer)
 {
@@ -124,7 +115,7 @@ cli_wait_and_print(const char *id, const char *timeout, bool answer)
 	int status;
 
 	snprintf(ids, sizeof(ids), "{%s}", id);
-	cli_wait_without_limit();
+	cli_session_without_limit();
 	results = wait_for(ids, false, timeout);
 	status = status_of_ends(results, false);
 	if (status == EXIT_DONE && answer)
@@ -164,7 +155,7 @@ run_wait(cli_call *call)
 
 	if (settings.dry_run)
 		cli_usage("taskq wait changes nothing and has no --dry-run");
-	cli_wait_without_limit();
+	cli_session_without_limit();
 	results = wait_for(ids, any, settings.timeout);
 	cli_print(results, PQnfields(results));
 	tell_unknown(results, call);

@@ -15,7 +15,4 @@ extern const cli_command cli_wait;
  */
 extern int cli_wait_and_print(const char *id, const char *timeout, bool answer);
 
-/* From now on a statement may take as long as it likes. */
-extern void cli_wait_without_limit(void);
-
 #endif

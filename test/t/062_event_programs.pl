@@ -37,7 +37,7 @@ sub taskq
 
 # ---- tail ------------------------------------------------------------------------------------------
 
-like((taskq('tail', '--timeout', '300 ms'))[2], qr/no queue here has events; .*--events/, 'tail tells that no queue has events');
+like((taskq('tail', '--timeout', '1 ms'))[2], qr/no queue here has events; .*--events/, 'tail tells that no queue has events');
 is((taskq('queue', 'create', 'mail', '--events', 'submitted,started,finished'))[0], 0, 'a queue with events');
 is((taskq('queue', 'create', 'other'))[0], 0, 'and one without');
 is((taskq('queue', 'alter', 'other', '--events', 'finished'))[0], 0, 'which gets some');
@@ -66,28 +66,39 @@ my ($cursor) = $lines[1] =~ /'(.*)'/;
 
 # Another one goes on: from the end, and from an event.
 sql("select taskq.finish(id, token) from taskq_private.lease");
-is((taskq('tail', '--after', $cursor, '--timeout', '300 ms', '--json=event'))[1], qq({"event":"finished"}\n), 'another tail goes on from there');
-is((taskq('tail', '--after', $event->{cursor}, '--timeout', '300 ms', '--json=event'))[1], qq({"event":"started"}\n{"event":"finished"}\n), 'or from an event');
+is((taskq('tail', '--after', $cursor, '--timeout', '1 ms', '--json=event'))[1], qq({"event":"finished"}\n), 'another tail goes on from there');
+is((taskq('tail', '--after', $event->{cursor}, '--timeout', '1 ms', '--json=event'))[1], qq({"event":"started"}\n{"event":"finished"}\n), 'or from an event');
 # Filters.
 sql("select taskq.submit('mail', '1', kind => 'parcel', group_key => 'g')");
-is((taskq('tail', '--from-start', '--timeout', '300 ms', '--json=event,queue', $id))[1],
+is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=event,queue', $id))[1],
 	qq({"event":"submitted","queue":"mail"}\n{"event":"started","queue":"mail"}\n{"event":"finished","queue":"mail"}\n), 'the events of one task, from the start');
-is((taskq('tail', '--from-start', '--timeout', '300 ms', '--json=queue,event', '--event', 'submitted', 'mail', 'other'))[1],
+is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=queue,event', '--event', 'submitted', 'mail', 'other'))[1],
 	qq({"queue":"other","event":"submitted"}\n{"queue":"mail","event":"submitted"}\n{"queue":"mail","event":"submitted"}\n), 'some events of two queues');
-is((taskq('tail', '--from-start', '--timeout', '300 ms', '--json=data', '--kind', 'parcel'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one kind');
-is((taskq('tail', '--from-start', '--timeout', '300 ms', '--json=data', '--group-key', 'g'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one group');
-is(scalar split(/\n/, (taskq('tail', '--from-start', '--timeout', '300 ms', '--key', 'a'))[1]), 3, 'of one key');
+is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=data', '--kind', 'parcel'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one kind');
+is((taskq('tail', '--from-start', '--timeout', '1 ms', '--json=data', '--group-key', 'g'))[1], qq({"data":{"kind": "parcel", "group_key": "g"}}\n), 'of one group');
+is(scalar split(/\n/, (taskq('tail', '--from-start', '--timeout', '1 ms', '--key', 'a'))[1]), 3, 'of one key');
 # The others are those of ls: of tasks as they are now.
 foreach ([ 3, '--state', 'finished,dead' ], [ 1, '--state', 'pending' ], [ 3, '--key-prefix', 'a' ], [ 0, '--key-prefix', 'b' ],
 	[ 1, '--payload', '1' ], [ 4, '--since', '2000-01-01' ], [ 0, '--until', '2000-01-01' ], [ 0, '--error', 'x' ], [ 0, '--class', 'x' ],
 	[ 0, '--worker', 'x' ], [ 3, '--state', 'finished', '--kind', 'letter' ], [ 0, '--state', 'finished', '--kind', 'parcel' ])
 {
 	my ($count, @filter) = @$_;
-	my ($status, $out, $err) = taskq('tail', 'mail', '--from-start', '--timeout', '300 ms', @filter);
+	my ($status, $out, $err) = taskq('tail', 'mail', '--from-start', '--timeout', '1 ms', @filter);
 	is(scalar split(/\n/, $out), $count, "tail @filter") or diag("$status: $err");
 }
-like((taskq('tail', 'mail', '--from-start', '--timeout', '300 ms', '--state', 'pnding'))[2], qr/Did you mean "pending"/, 'a state that there is not');
-is((taskq('tail', '--after', 'x', '--timeout', '300 ms'))[0], 2, 'no cursor');
+# What is wrong with an option is told as ls does.
+foreach ([ qr/^taskq: --state: .*"pnding".*^hint: .*"pending"/ms, '--state', 'pnding' ], [ qr/^taskq: --payload: /, '--payload', '{' ],
+	[ qr/^taskq: --since: /, '--since', 'soon' ], [ qr/^taskq: --error: /, '--error', '(' ],
+	[ qr/^taskq: --event: there is no event "fnished"\n(?:taskq: )?hint: .*"finished"/, '--event', 'dead,fnished' ], [ qr/^taskq: --event: /, '--event', 'x' ])
+{
+	my ($expected, @wrong) = @$_;
+	my ($status, undef, $err) = taskq('tail', 'mail', '--from-start', '--timeout', '1 ms', @wrong);
+	is($status, 2, "tail @wrong");
+	like($err, $expected, 'and what is wrong');
+}
+my $events = sql("select array_to_string(taskq_private.event_names(), ',')");
+is((taskq('tail', 'mail', '--from-start', '--timeout', '1 ms', '--event', $events))[0], 0, 'all events have names here');
+is((taskq('tail', '--after', 'x', '--timeout', '1 ms'))[0], 2, 'no cursor');
 is((taskq('tail', '--after', $cursor, '--from-start'))[0], 2, 'two places to begin');
 like((taskq('tail', '--after', '1:1:||1,0'))[2], qr/no longer kept \(TQ011\)/, 'events that are no longer kept');
 
