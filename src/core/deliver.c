@@ -4,7 +4,9 @@
  *
  * While more tasks are due than there are free slots, a claim for each slot that
  * becomes free would be one transaction a task.  Such a claim therefore waits for
- * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.
+ * a quarter of the slots or for TQ_REPORT_DELAY_MS, whichever comes first.  It takes
+ * more tasks than there are slots, by as many as are answered in that time: so quick
+ * receivers wait for fewer commits, and no task waits much longer than it would have.
  *
  * A task whose host has as many active requests as it may have waits (hosts.h),
  * and its lease is kept; other tasks are claimed as long as there are free slots.
@@ -86,8 +88,11 @@ struct tq_deliver
 	int64_t short_over_ms; /* valid while state.shortage is not 0 */
 
 	/* claims */
-	bool claim_now;         /* tasks may be due */
-	bool more;              /* the last claim got all it asked for */
+	bool claim_now; /* tasks may be due */
+	bool more;      /* the last claim got all it asked for */
+	int answered;   /* requests since the last claim, which was over at: */
+	int64_t claimed_at_ms;
+	int ahead;              /* as many tasks may wait for slots, see expected_answers() */
 	bool limited;           /* due tasks wait for others to end */
 	tq_arming arming;       /* as the process was told */
 	int64_t claim_at_ms;    /* poll interval or next task due */
@@ -249,6 +254,7 @@ take_response(tq_deliver *d, tq_attempt *a, tq_response *response)
 	int shortage = response->shortage;
 
 	free_slot(d, a);
+	d->answered++;
 	if (a->given_up && !a->lost && response->cls == TQ_CLASS_CANCELLED &&
 		take_given_up(d, a, response))
 		return;
@@ -396,6 +402,19 @@ send_waiting(tq_deliver *d)
 		send_task(d, (tq_attempt *) ((char *) entry - offsetof(tq_attempt, entry)));
 }
 
+static int
+count_waiting(const tq_deliver *d)
+{
+	return d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
+}
+
+/* How many tasks may be claimed before there are slots for them. */
+static int
+places_ahead(const tq_deliver *d)
+{
+	return d->more ? (int) tq_later(d->ahead - count_waiting(d), 0) : 0;
+}
+
 /* Whether the loop cannot hold more tasks. */
 static bool
 is_full(const tq_deliver *d)
@@ -409,7 +428,8 @@ free_slots(const tq_deliver *d)
 {
 	if (is_full(d))
 		return 0;
-	return (int) tq_sooner(d->max_active - tq_hosts_active(d->hosts), MAX_HELD - d->attempts.n);
+	return (int) tq_sooner(d->max_active - tq_hosts_active(d->hosts) + places_ahead(d),
+						   MAX_HELD - d->attempts.n);
 }
 
 static int64_t
@@ -420,7 +440,7 @@ claim_due_at(const tq_deliver *d)
 
 	if (is_stopping(d) || slots <= 0 || is_failing(d, CALL_REPORT) || is_failing(d, CALL_EXTEND))
 		return NEVER;
-	if (d->claim_now || (d->more && slots >= d->max_active / 4))
+	if (d->claim_now || (d->more && slots >= d->max_active / 4 + d->ahead))
 		at = 0;
 	else if (d->more)
 		at = tq_sooner(at, d->refill_at_ms);
@@ -436,6 +456,15 @@ note_arming(tq_deliver *d, tq_arming arming)
 	d->process->armed(d->process->self, arming == TQ_ARMED);
 }
 
+/* How many answers come within TQ_REPORT_DELAY_MS, by those since the claim before. */
+static int
+expected_answers(const tq_deliver *d, int64_t from_ms)
+{
+	int64_t passed = tq_later(from_ms - d->claimed_at_ms, TQ_REPORT_DELAY_MS);
+
+	return (int) tq_sooner(d->answered * TQ_REPORT_DELAY_MS / passed, TQ_REPORT_BATCH);
+}
+
 /* Takes what was claimed at the moment from_ms, when max were asked for. */
 static void
 take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
@@ -446,6 +475,9 @@ take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
 	d->more = claimed->n >= max;
 	d->limited = !d->more && claimed->limited;
 	d->refill_at_ms = NEVER;
+	d->ahead = expected_answers(d, from_ms);
+	d->answered = 0;
+	d->claimed_at_ms = now(d);
 	d->claim_at_ms = from_ms + tq_later(d->poll_interval_ms, d->more ? 0 : claimed->sleep_ms);
 	if (!d->more && claimed->next_ms >= 0)
 		d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + claimed->next_ms);
@@ -728,12 +760,6 @@ put_back(tq_deliver *d, int more, int64_t delay_ms)
 	d->full_at_ms = NEVER;
 	free(leases);
 	free(chosen);
-}
-
-static int
-count_waiting(const tq_deliver *d)
-{
-	return d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
 }
 
 static void

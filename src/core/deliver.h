@@ -31,7 +31,7 @@
 #include "core/http.h"
 #include "core/store.h"
 
-#define TQ_REPORT_BATCH    64
+#define TQ_REPORT_BATCH    256
 #define TQ_REPORT_DELAY_MS 5
 
 /* Busy results are reported again after this time, if there are no others. */

@@ -437,6 +437,36 @@ test_refill_timing(void)
 	tq_deliver_free(d);
 }
 
+/* Quick receivers have the next requests at once; slow ones do not make tasks wait here. */
+static void
+test_claims_ahead(void)
+{
+	tq_deliver *d = start(10, "/503");
+	int i;
+
+	the_store.available = 1000;
+	for (i = 0; i < 10000 && the_store.claim_max < 20; i++)
+		turns(d, 1);
+	ok(the_store.claim_max >= 20, "more than there are slots");
+	for (i = 0; i < 10000 && the_store.reported < 1000; i++)
+		pass(d, 1);
+	is_int(the_store.reported, 1000, "all are reported");
+	ok(the_store.claims < 50, "by few claims (%d)", the_store.claims);
+	tq_deliver_free(d);
+
+	d = start(10, "/503");
+	the_store.available = 100;
+	turns(d, 1);
+	for (i = 0; i < 10000 && the_store.reported < 100; i++)
+	{
+		pass(d, 1000);
+		if (the_store.claim_max > 10)
+			break;
+	}
+	is_int(the_store.reported, 100, "a few a second: never more than there are slots");
+	tq_deliver_free(d);
+}
+
 static void
 test_real_answers(void)
 {
@@ -456,7 +486,7 @@ test_real_answers(void)
 static void
 test_report_timing(void)
 {
-	tq_deliver *d = start(100, NULL);
+	tq_deliver *d = start(300, NULL);
 
 	the_store.available = 10;
 	turns(d, 3);
@@ -468,11 +498,11 @@ test_report_timing(void)
 	is_int(the_store.reports, 1, "one report");
 	is_int(the_store.report_size, 10, "of all");
 
-	the_store.available = 70;
+	the_store.available = TQ_REPORT_BATCH + 6;
 	tq_deliver_wake(d);
 	turns(d, 2);
 	is_int(the_store.reports, 2, "a full batch goes at once");
-	is_int(the_store.report_size, 70, "with all that is there");
+	is_int(the_store.report_size, TQ_REPORT_BATCH + 6, "with all that is there");
 	tq_deliver_free(d);
 }
 
@@ -497,13 +527,14 @@ test_both(void)
 	int i;
 
 	the_store.available = 1000;
-	turns(d, 12);
+	for (i = 0; i < 1000 && the_store.reported < 1000; i++)
+		pass(d, 1);
 	is_int(the_store.reported, 1000, "all are reported");
 	for (i = 0; i < 1000; i++)
 		once = once && the_store.report_of[i] == 1;
 	ok(once, "each once");
 	is_int(the_store.claims - the_store.claims_beside, 1, "the first claim stands alone");
-	ok(the_store.claims_beside >= 9, "the others go with a report (%d)", the_store.claims_beside);
+	ok(the_store.claims_beside >= 4, "the others go with a report (%d)", the_store.claims_beside);
 	tq_deliver_free(d);
 }
 
@@ -583,7 +614,7 @@ test_both_failing(void)
 static void
 test_busy_results(void)
 {
-	tq_deliver *d = start(100, NULL);
+	tq_deliver *d = start(TQ_REPORT_BATCH, NULL);
 
 	the_store.available = 3;
 	the_store.busy = the_store.next_id + 1;
@@ -599,10 +630,10 @@ test_busy_results(void)
 	is_int(the_store.report_size, 1, "by itself");
 	is_int(tq_deliver_inflight(d), 1, "and kept again");
 
-	the_store.available = 100;
+	the_store.available = TQ_REPORT_BATCH;
 	tq_deliver_wake(d);
 	turns(d, 2);
-	is_int(the_store.report_size, 101, "others do not wait for it");
+	is_int(the_store.report_size, TQ_REPORT_BATCH + 1, "others do not wait for it");
 	the_store.busy = the_store.refuse = -1;
 	the_store.fail_alone_at = -1;
 	pass(d, TQ_REPORT_BUSY_MS);
@@ -1337,8 +1368,11 @@ static void
 test_descriptors_bound(void)
 {
 	tq_deliver *d = start(10, "/mute");
-	tq_deliver_config config = config_of(10, 10, NULL);
+	tq_egress egress = {0};
+	tq_deliver_config config = config_of(10, 10, &egress);
+	char err[100];
 
+	ok(tq_egress_allow(&egress, "127.0.0.0/8", err, sizeof(err)), "an address");
 	config.max_descriptors = 4;
 	ok(tq_deliver_configure(d, &config) && tq_deliver_configure(d, &config), "new settings");
 	is_int(the_process.lines, 1, "one line");
@@ -1351,6 +1385,7 @@ test_descriptors_bound(void)
 	config.max_inflight = 4;
 	tq_deliver_configure(d, &config);
 	is_int(the_process.lines, 1, "what fits is not told");
+	tq_egress_free(&egress);
 	tq_deliver_free(d);
 }
 
@@ -1391,6 +1426,7 @@ main(void)
 	test_slots();
 	test_refill();
 	test_refill_timing();
+	test_claims_ahead();
 	test_real_answers();
 	test_report_timing();
 	store_in_use = &store_of_both;
