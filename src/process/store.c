@@ -21,6 +21,7 @@
 #include "base/arg.h"
 #include "base/function.h"
 #include "base/sql.h"
+#include "core/clock.h"
 #include "core/outcome.h"
 #include "core/protocol.h"
 #include "core/response.h"
@@ -65,6 +66,7 @@ typedef struct ClaimArgs
 {
 	int max;
 	tq_claim *claim;
+	int64 looked_at_ms; /* when its next_ms was right */
 } ClaimArgs;
 
 static const Function push_claim = {
@@ -133,14 +135,16 @@ take_task(TupleTableSlot *slot, void *arg)
 }
 
 static void
-copy_next_due(tq_claim *claim)
+copy_next_due(ClaimArgs *args)
 {
+	tq_claim *claim = args->claim;
 	bool isnull;
 	Datum value;
 
 	value = sql_column(0, 1 + TQ_NEXT_DUE_MS, &isnull);
 	if (!isnull)
 		claim->next_ms = DatumGetInt64(value);
+	args->looked_at_ms = tq_clock_ms();
 	claim->limited = DatumGetBool(sql_column(0, 1 + TQ_NEXT_DUE_LIMITED, &isnull));
 	value = sql_column(0, 1 + TQ_NEXT_DUE_ARMED, &isnull);
 	if (!isnull)
@@ -157,7 +161,17 @@ work_claim(void *arg)
 
 	function_rows(&push_claim, values, take_task, args);
 	if (claim->n < args->max && sql_call(&call_next_due, none, "nn") > 0)
-		copy_next_due(claim);
+		copy_next_due(args);
+}
+
+/* A commit waits for the disk, which may take longer than until the next task is due. */
+static void
+deduct_commit(const ClaimArgs *args)
+{
+	tq_claim *claim = args->claim;
+
+	if (claim->next_ms > 0)
+		claim->next_ms = Max(claim->next_ms - (tq_clock_ms() - args->looked_at_ms), 0);
 }
 
 static void
@@ -172,7 +186,7 @@ store_claim(void *self, int max, tq_claim *claim)
 {
 	static Quiet quiet = {0};
 	static bool quiet_limited = false;
-	ClaimArgs args = {max, claim};
+	ClaimArgs args = {.max = max, .claim = claim};
 	uint64 before = quiet_changes();
 	tq_store_status status;
 
@@ -188,6 +202,7 @@ store_claim(void *self, int max, tq_claim *claim)
 		forget_tasks(claim);
 		return status;
 	}
+	deduct_commit(&args);
 	if (claim->n == 0)
 		quiet = quiet_after(before, claim->next_ms);
 	quiet_limited = claim->limited;
@@ -431,11 +446,13 @@ store_report(void *self, tq_result *results, int n)
 static tq_store_status
 store_report_and_claim(void *self, tq_result *results, int n, int max, tq_claim *claim)
 {
-	ReportArgs args = {.results = results, .n = n, .claim = {max, claim}};
+	ReportArgs args = {.results = results, .n = n, .claim = {.max = max, .claim = claim}};
 	tq_store_status status = report_and_tell(&args);
 
 	if (status != TQ_STORE_DONE || extension_gone())
 		forget_tasks(claim);
+	else
+		deduct_commit(&args.claim);
 	return status;
 }
 

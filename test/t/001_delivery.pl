@@ -324,6 +324,17 @@ $took = seconds(sub {
 });
 cmp_ok($took, '<', 3, sprintf('when the queue is dropped its slots are free (%.2f s)', $took));
 
+# ---- commits that take long --------------------------------------------------------------------
+
+# Half of the deliveries: the machine may be busy.
+reconfigure($node, fsync => 'on', commit_delay => 100000, commit_siblings => 0);
+sql("select count(taskq.submit_http('" . $receiver->url('/ok') . "', '{}', key => 'timed-' || i, delay => i * interval '300 ms'))"
+	. ' from generate_series(1, 10) i');
+wait_query($node, 'postgres', q{select count(*) = 10 from taskq.tasks where key like 'timed-%' and state = 'finished'});
+cmp_ok(
+	sql(q{select percentile_cont(0.5) within group (order by extract(epoch from started_at - run_at))::text from taskq.tasks where key like 'timed-%'}),
+	'<', 0.05, 'the commit of a report does not put off what is due soon');
+
 $node->stop;
 log_is_clean($node);
 done_testing();
