@@ -26,7 +26,8 @@ offer_tls()
 		location / { return 200 '{\"ok\": true}'; } }" >"$1/tls"
 }
 
-# Answers at 127.0.0.1, or at the addresses $1: * is all, see hosts.sh.
+# Answers at 127.0.0.1, or at the addresses $1: * is all, see hosts.sh.  Connections are kept, but
+# after a request for /close.
 # shellcheck disable=SC2120
 start_nginx()
 {
@@ -47,7 +48,11 @@ start_nginx()
 			fastcgi_temp_path $dir/fastcgi;
 			uwsgi_temp_path $dir/uwsgi;
 			scgi_temp_path $dir/scgi;
-			server { listen ${1:-127.0.0.1}:$port; location / { return 200 '{"ok": true}'; } }
+			server {
+				listen ${1:-127.0.0.1}:$port;
+				location / { return 200 '{"ok": true}'; }
+				location /close { keepalive_timeout 0; return 200 '{"ok": true}'; }
+			}
 			${tls:+include $dir/tls;}
 		}
 	END
