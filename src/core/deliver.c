@@ -92,6 +92,7 @@ struct tq_deliver
 	bool more;      /* the last claim got all it asked for */
 	int answered;   /* requests since the last claim, which was over at: */
 	int64_t claimed_at_ms;
+	size_t bytes_each;      /* of the tasks of the last claim, about */
 	int ahead;              /* as many tasks may wait for slots, see expected_answers() */
 	bool limited;           /* due tasks wait for others to end */
 	tq_arming arming;       /* as the process was told */
@@ -408,11 +409,13 @@ count_waiting(const tq_deliver *d)
 	return d->attempts.n - d->attempts.nresults - tq_hosts_active(d->hosts);
 }
 
-/* How many tasks may be claimed before there are slots for them. */
+/* How many tasks may be claimed before there are slots for them; few, if the last were large. */
 static int
 places_ahead(const tq_deliver *d)
 {
-	return d->more ? (int) tq_later(d->ahead - count_waiting(d), 0) : 0;
+	size_t room = (MAX_HELD_BYTES - d->attempts.bytes) / (d->bytes_each + 1);
+
+	return d->more ? (int) tq_later(tq_sooner(d->ahead - count_waiting(d), (int64_t) room), 0) : 0;
 }
 
 /* Whether the loop cannot hold more tasks. */
@@ -469,6 +472,7 @@ expected_answers(const tq_deliver *d, int64_t from_ms)
 static void
 take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
 {
+	size_t before = d->attempts.bytes;
 	int i;
 
 	d->claim_now = false;
@@ -483,6 +487,8 @@ take_claimed(tq_deliver *d, const tq_claim *claimed, int max, int64_t from_ms)
 		d->claim_at_ms = tq_sooner(d->claim_at_ms, now(d) + claimed->next_ms);
 	for (i = 0; i < claimed->n; i++)
 		hold_task(d, claimed->tasks[i], from_ms);
+	if (claimed->n > 0)
+		d->bytes_each = (d->attempts.bytes - before) / claimed->n;
 	note_arming(d, claimed->n > 0 ? TQ_ARMED : claimed->arming);
 }
 

@@ -121,6 +121,7 @@ typedef struct fake_store
 	/* what was seen */
 	int claims;
 	int claim_max; /* of the last claim */
+	tq_bytes body; /* of its tasks */
 	int claimed;
 	int reports;
 	int claims_beside;       /* reports that have claimed as well */
@@ -149,7 +150,7 @@ make_task(fake_store *s)
 {
 	const char *url = s->instant-- > 0 ? "nonsense" : s->url;
 	tq_task *t = tq_task_new((tq_bytes){NULL, 0}, (tq_bytes){url, strlen(url)},
-							 (tq_bytes){"X-Task-Id: 1", 12}, (tq_bytes){"{}", 2});
+							 (tq_bytes){"X-Task-Id: 1", 12}, s->body);
 
 	t->id = s->next_id++;
 	t->token = t->id + 100000;
@@ -316,6 +317,7 @@ start_with(int max_inflight, int max_per_host, int64_t stop_timeout_ms, const ch
 	the_store.lease_ms = 60000;
 	the_store.next_due_ms = -1;
 	the_store.lose = -1;
+	the_store.body = (tq_bytes){"{}", 2};
 	if (path == NULL)
 		strcpy(the_store.url, "nonsense");
 	else
@@ -465,6 +467,31 @@ test_claims_ahead(void)
 	}
 	is_int(the_store.reported, 100, "a few a second: never more than there are slots");
 	tq_deliver_free(d);
+}
+
+static void
+test_claims_ahead_large(void)
+{
+	enum
+	{
+		SIZE = 1 << 20
+	};
+	tq_deliver *d = start(10, "/503");
+	char *body = calloc(1, SIZE);
+	int most = 0;
+	int i;
+
+	the_store.available = 150;
+	the_store.body = (tq_bytes){body, SIZE};
+	for (i = 0; i < 100000 && the_store.reported < 150; i++)
+	{
+		pass(d, i % 100 == 0);
+		most = tq_deliver_inflight(d) > most ? tq_deliver_inflight(d) : most;
+	}
+	is_int(the_store.reported, 150, "large ones are all reported");
+	ok(most <= 16 + 10, "and memory bounds what is held (%d)", most);
+	tq_deliver_free(d);
+	free(body);
 }
 
 static void
@@ -1427,6 +1454,7 @@ main(void)
 	test_refill();
 	test_refill_timing();
 	test_claims_ahead();
+	test_claims_ahead_large();
 	test_real_answers();
 	test_report_timing();
 	store_in_use = &store_of_both;
