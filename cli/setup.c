@@ -6,7 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <grp.h>
+#include <pwd.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ extern char **environ;
 
 static const cli_option setup_options[] = {
 	{0, "cluster", "VERSION/NAME",
-	 "a cluster of Debian, whose file of settings is\nchanged: 17/main", NULL, NULL, NULL},
+	 "a cluster of Debian, whose file of settings is\nchanged: 15/main", NULL, NULL, NULL},
 };
 
 /* ---- the list of libraries --------------------------------------------------------- */
@@ -249,31 +250,38 @@ create_extension(void)
 	PQclear(there);
 }
 
-/* The value of a setting in the file of a cluster, never freed; NULL: it is not there. */
-static const char *
-setting_of(const char *version, const char *name, const char *setting)
+/* Root becomes the owner of the cluster: the server lets in the role of that name. */
+static void
+become_owner(const char *owner)
 {
-	static char value[PATH_MAX];
-	FILE *file = start_program(
-		(char *[]){"pg_conftool", "-s", (char *) version, (char *) name, "show", (char *) setting,
-				   NULL});
-	bool there = fgets(value, sizeof(value), file) != NULL;
+	const struct passwd *user;
 
-	fclose(file);
-	value[strcspn(value, "\n")] = '\0';
-	return there && *value != '\0' ? cli_copy(value) : NULL;
+	/* cppcheck-suppress getpwnamCalled */
+	user = getpwnam(owner);
+	if (user == NULL || initgroups(owner, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
+		setuid(user->pw_uid) != 0)
+		cli_fail(EXIT_REFUSED, NULL, "cannot become the user %s", owner);
 }
 
-/* Where the cluster listens, unless that was said. */
+/* Where the cluster listens, unless that was said, and who it belongs to. */
 static void
 find_cluster(const char *cluster)
 {
 	char *version;
 	char *name;
+	char port[16];
+	char owner[64];
+	FILE *file;
 
 	split_cluster(cluster, &version, &name);
+	file = start_program((char *[]){"pg_lsclusters", "--no-header", version, name, NULL});
+	if (fscanf(file, "%*s %*s %15s %*s %63s", port, owner) != 2)
+		cli_fail(EXIT_NOTHING, "pg_lsclusters lists them.", "there is no cluster %s", cluster);
+	fclose(file);
 	if (settings.port == NULL && settings.database == NULL)
-		settings.port = setting_of(version, name, "port");
+		settings.port = cli_copy(port);
+	if (geteuid() == 0)
+		become_owner(owner);
 	free(version);
 }
 
@@ -305,7 +313,7 @@ const cli_command cli_setup = {
 		"postgres or root; otherwise it prints the statement that does so.  It tells whether a\n"
 		"restart is needed, and never restarts the server.  Then it creates the extension in the\n"
 		"databases, or in the one that is connected, and prints their status.  The port of the\n"
-		"cluster is found in its file, unless -p or -d is given.",
+		"cluster is found, unless -p or -d is given.  pg_lsclusters lists the clusters.",
 	.examples = "  taskq setup --dry-run",
 	.max_arguments = -1,
 	.options = setup_options,

@@ -46,7 +46,9 @@ sub setup
 # Sees what it is called with, instead of changing a cluster.
 my $dir = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$dir/pg_conftool", qq(#!/bin/sh\necho "called: \$*"\n));
-chmod 0755, "$dir/pg_conftool";
+# Knows one cluster.
+append_to_file("$dir/pg_lsclusters", qq(#!/bin/sh\n[ "\$*" = "--no-header 17 main" ] && echo 17 main ) . $node->port . " online postgres /data /log\n");
+chmod 0755, "$dir/pg_conftool", "$dir/pg_lsclusters";
 $node->safe_psql('postgres', $_) foreach ('create database one', 'create database two');
 {
 	local $ENV{PATH} = "$dir:$ENV{PATH}";
@@ -68,15 +70,12 @@ $node->safe_psql('postgres', $_) foreach ('create database one', 'create databas
 	$node->safe_psql('postgres', 'create role bob login');
 	like(setup('-U', 'bob'), qr/^5\n.*bob may not see shared_preload_libraries/s, 'a role that may not see the setting');
 	$node->safe_psql('postgres', 'drop role bob');
-	# The port of the cluster is in its file.
-	my ($port, $out) = ($node->port, '');
-	append_to_file("$dir/clusters", qq(#!/bin/sh\n[ "\$*" = "-s 17 main show port" ] && echo $port\n));
-	rename "$dir/clusters", "$dir/pg_conftool";
-	chmod 0755, "$dir/pg_conftool";
+	my $out = '';
 	IPC::Run::run([ 'build/cli/taskq', 'setup', '-h', $node->host, '--cluster', '17/main', '--dry-run', 'one' ],
 		'<', \undef, '>&', \$out, init => sub { delete @ENV{ 'PGPORT', 'TASKQ_DATABASE' } });
 	is($? >> 8, 0, 'setup --cluster finds the port') or diag($out);
 	like(setup('--cluster', 'main'), qr/^2\n.*is not VERSION\/NAME/s, 'no cluster');
+	like(setup('--cluster', '17/other'), qr/^3\n.*there is no cluster 17\/other\n.*pg_lsclusters/s, 'a cluster that is not there');
 }
 $node->safe_psql('postgres', "drop database $_") foreach ('one', 'two');
 
