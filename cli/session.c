@@ -98,6 +98,21 @@ connect_with(const char *password)
 	return PQconnectdbParams(keywords, values, 1);
 }
 
+/* What to do about a role that the server does not let in; NULL: not known. */
+static const char *
+connection_hint(const char *message)
+{
+	if (strstr(message, "role \"") != NULL && strstr(message, "does not exist") != NULL)
+		return "taskq connects as psql does: as the role with your name, or that of -U.  On Debian "
+			   "\"sudo -u postgres taskq ...\" is the superuser.";
+	if (strstr(message, "Peer authentication") != NULL)
+		return "Over a socket the name of the user must be that of the role: use \"sudo -u\" to be "
+			   "that user, or -h localhost and a password.";
+	if (strstr(message, "database \"") != NULL && strstr(message, "does not exist") != NULL)
+		return "-d or PGDATABASE names the database.";
+	return NULL;
+}
+
 /* The first line of what libpq says. */
 static void
 fail_to_connect(const char *message)
@@ -107,7 +122,8 @@ fail_to_connect(const char *message)
 					 ? EXIT_PERMISSION
 					 : EXIT_CONNECTION;
 
-	cli_fail(status, NULL, "cannot connect: %.*s", (int) strcspn(message, "\n"), message);
+	cli_fail(status, connection_hint(message), "cannot connect: %.*s",
+			 (int) strcspn(message, "\n"), message);
 }
 
 /* The name of the local time zone; NULL: not known, the server's own is used. */

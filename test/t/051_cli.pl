@@ -574,6 +574,8 @@ is(sql("select taskq.drop_queue('taskq_demo', true) and taskq.drop_queue('taskq_
 # ---- settings, connection, completion --------------------------------------------------------------------
 
 runs('no connection', [ 'ls', '-d', 'host=127.0.0.1 port=' . TaskqTest::refused_port() ], 4, '', qr/^taskq: cannot connect: /);
+runs('no such role', [ 'ls', '-U', 'nobody_here' ], 4, '', qr/role "nobody_here" does not exist\nhint: .*-U/);
+runs('no such database', [ 'ls', '-d', $node->connstr('nothing_here') ], 4, '', qr/database "nothing_here" does not exist\nhint: .*PGDATABASE/);
 my $lock = $node->background_psql('postgres');
 $lock->query_safe('begin; lock table taskq_private.task');
 runs('--timeout', [ 'ls', '--timeout', '100 ms' ], 6, '', qr/57014/);
