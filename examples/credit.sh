@@ -6,11 +6,12 @@
 # usage: taskq work QUEUE -- examples/credit.sh
 #
 # The payload is {"account": NAME, "amount": NUMBER}; the table is ledger (task, account, amount).
-# If the lease was lost meanwhile, finish() returns false, and nothing is written.
+# If the lease was lost meanwhile, finish() returns false, and nothing is written.  An error of
+# psql is one line (terse), because the last line becomes the error of the attempt.
 
 read -r payload
 export payload
-psql -XqAt -v ON_ERROR_STOP=1 "$TASKQ_DATABASE" <<'END'
+psql -XqAt -v ON_ERROR_STOP=1 -v VERBOSITY=terse "$TASKQ_DATABASE" <<'END'
 \getenv id TASKQ_TASK_ID
 \getenv token TASKQ_TOKEN
 \getenv payload payload
