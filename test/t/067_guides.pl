@@ -81,8 +81,7 @@ wait_query($node, 'template1', "select setting = '' from pg_settings where name 
 
 # ---- the guides ----------------------------------------------------------------------
 
-run_page('docs/start.md', 0);
-run_page("docs/$_.md", 1) foreach 'concepts', 'clients', 'work', 'serve', 'testing', 'security';
+run_page("docs/$_.md", 1) foreach 'start', 'concepts', 'clients', 'work', 'serve', 'testing', 'security';
 run_page($_ =~ s{^\Q$top\E/}{}r, 1) foreach glob("$top/docs/migrate/*.md");
 
 # The worker of docs/migrate/celery.md, which is a program of its own.
