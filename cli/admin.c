@@ -306,14 +306,13 @@ static const char *const schedule_parameters[] = {"schedule", "task"};
 
 #define REFUSED(text, status) .refusal = text, .refusal_status = status
 #define REPLACES                                                                                   \
-	"What is not given is not limited: the whole limit is replaced, and without an option it is\n" \
-	"removed."
+	"The new limit replaces the old one as a whole: what you leave out is not limited.  Without\n" \
+	"options the limit is removed."
 
 #define DROPS(text, what) .question = text, .kind = what
 
 const cli_command admin_commands[] = {
-	CALL("pause", "QUEUE", "Hold a queue back: no task of it "
-						   "starts",
+	CALL("pause", "QUEUE", "Pause a queue: no task of it starts",
 		 1, NULL, 0, "pause_queue", queue_parameter,
 		 REFUSED("was paused already", EXIT_DONE)),
 	CALL("resume", "QUEUE", "End the pause of a queue", 1, NULL, 0, "resume_queue", queue_parameter,
@@ -344,7 +343,7 @@ const cli_command admin_commands[] = {
 	 .function = "grant_queue"},
 	{.name = "queue revoke",
 	 .synopsis = "QUEUE ROLE PRIVILEGE,...",
-	 .about = "Take privileges on a queue back",
+	 .about = "Take back privileges that a role has on a queue",
 	 .min_arguments = 3,
 	 .max_arguments = 3,
 	 .run = run_grant,
@@ -368,7 +367,7 @@ const cli_command admin_commands[] = {
 	 .run = cli_set_limit},
 	{.name = "queue set-group-limit",
 	 .synopsis = "QUEUE [GROUP] [OPTION]...",
-	 .about = "The same for a group, or for each group that has no limit of its own",
+	 .about = "Limit a group of a queue, or each group that has no limit of its own",
 	 .details = REPLACES,
 	 .examples = "  taskq queue set-group-limit default --max-running 2\n"
 				 "  taskq queue set-group-limit default tenant-7 --max-running 5 --weight 3\n"
@@ -378,7 +377,7 @@ const cli_command admin_commands[] = {
 	 .options = group_limit_options,
 	 .noptions = COUNT(group_limit_options),
 	 .run = cli_set_group_limit},
-	CALL("queue drop-group-limit", "QUEUE GROUP", "Give a group back to the limit of each group", 2,
+	CALL("queue drop-group-limit", "QUEUE GROUP", "Remove the limit that a group has of its own", 2,
 		 NULL, 0, "drop_group_limit", group_parameters,
 		 REFUSED("that group has no limit of its own", EXIT_NOTHING)),
 
@@ -386,7 +385,7 @@ const cli_command admin_commands[] = {
 														"queue",
 		 2, subscribe_options, COUNT(subscribe_options), "subscribe", subscription_parameters,
 		 .details = "\"taskq queue create TOPIC --mode topic\" makes a topic."),
-	CALL("unsubscribe", "TOPIC QUEUE", "End that", 2, NULL, 0, "unsubscribe",
+	CALL("unsubscribe", "TOPIC QUEUE", "End the subscription of a queue to a topic", 2, NULL, 0, "unsubscribe",
 		 subscription_parameters,
 		 REFUSED("that queue is not subscribed", EXIT_NOTHING)),
 	OWN("subscriptions", "", "List which queues are subscribed to which topics", 0, 0, NULL, 0,
@@ -456,8 +455,7 @@ const cli_command admin_commands[] = {
 									 "id",
 		 1, NULL, 0, "run_schedule",
 		 schedule_parameter, REFUSED("it has no task of its own", EXIT_DONE)),
-	CALL("schedule pause", "SCHEDULE", "Hold a schedule "
-									   "back",
+	CALL("schedule pause", "SCHEDULE", "Pause a schedule",
 		 1, NULL, 0, "pause_schedule", schedule_parameter,
 		 REFUSED("was paused already", EXIT_DONE)),
 	CALL("schedule resume", "SCHEDULE", "End the pause of a "

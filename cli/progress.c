@@ -53,7 +53,7 @@ run_progress(cli_call *call)
 const cli_command cli_progress = {
 	.name = "progress",
 	.synopsis = "PART [MESSAGE]",
-	.about = "Tell how far the present task is, inside a command of work",
+	.about = "Report how far a task is, inside a command of work",
 	.details = "PART is 0.4 or 40%.  The task is that of TASKQ_TASK_ID and TASKQ_TOKEN.",
 	.examples = "  taskq work default --drain -- sh -c 'taskq progress 40% resizing'",
 	.min_arguments = 1,

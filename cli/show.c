@@ -160,8 +160,8 @@ const cli_command cli_result = {
 	.name = "result",
 	.synopsis = "ID [--answer | --headers]",
 	.about = "Print the result of a task, or the last HTTP answer to it",
-	.details = "Of a task that has not ended the exit status is 6, of one that ended and is not\n"
-			   "finished 7; a line on standard error says so.",
+	.details = "The exit status is 6 if the task has not ended, and 7 if it has ended without having\n"
+			   "finished; a line on standard error says so.",
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.options = result_options,
