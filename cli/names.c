@@ -17,13 +17,13 @@ static const struct
 	const char *list;    /* the command that shows all */
 } kinds[] = {
 	[KIND_QUEUE] = {"select queue from taskq.queues order by 1",
-					"queue \"%63[^\"]\" does not exist", "taskq queue ls"},
+					"queue \"%63[^\"]\" does not exist%n", "taskq queue ls"},
 	[KIND_ENDPOINT] = {"select endpoint from taskq.endpoints order by 1",
-					   "endpoint \"%63[^\"]\" does not exist", "taskq endpoint ls"},
+					   "endpoint \"%63[^\"]\" does not exist%n", "taskq endpoint ls"},
 	[KIND_POLICY] = {"select name from taskq.retry_policies order by 1",
-					 "retry policy \"%63[^\"]\" does not exist", "taskq policy ls"},
+					 "retry policy \"%63[^\"]\" does not exist%n", "taskq policy ls"},
 	[KIND_SCHEDULE] = {"select schedule from taskq.schedules order by 1",
-					   "schedule \"%63[^\"]\" does not exist", "taskq schedule ls"}};
+					   "schedule \"%63[^\"]\" does not exist%n", "taskq schedule ls"}};
 
 PGresult *
 cli_names(cli_kind kind)
@@ -83,13 +83,14 @@ const char *
 cli_suggest_for(const char *message)
 {
 	char wrong[64];
+	int end = 0; /* the number of characters that fit; 0: not all of the format */
 	int kind;
 
 	if (sscanf(message, "invalid input value for enum taskq.state: \"%63[^\"]\"", wrong) == 1)
 		return suggest_state(wrong);
 
 	for (kind = KIND_NONE + 1; kind < COUNT(kinds); kind++)
-		if (sscanf(message, kinds[kind].message, wrong) == 1)
+		if (sscanf(message, kinds[kind].message, wrong, &end) == 1 && end > 0)
 			return cli_suggest((cli_kind) kind, wrong);
 	return NULL;
 }

@@ -252,7 +252,7 @@ mistake('no command', ['work'], 2, qr/needs a command after "--"/);
 mistake('missing program', [ 'work', '--', 'no-such-program' ], 1, qr/cannot run no-such-program: there is no such command in PATH/);
 mistake('missing file', [ 'work', '--', '/no/such' ], 1, qr/cannot run \/no\/such: No such file/);
 mistake('unknown queue', [ 'wrok', '--', 'true' ], 1, qr/queue "wrok" does not exist \(TQ001\)\n.*hint: Did you mean "work"/s);
-mistake('push queue', [ 'http', '--', 'true' ], 1, qr/queue "http" is a push queue \(TQ005\)/);
+mistake('push queue', [ 'http', '--', 'true' ], 1, qr/queue "http" is a push queue \(TQ005\)\n.*hint: Acquire from a pull queue\.$/s);
 mistake('a number of jobs', [ 'work=x', '--', 'true' ], 2, qr/is not QUEUE=JOBS/);
 mistake('a duration', [ 'work', '--run-timeout', 'long', '--', 'true' ], 2, qr/--run-timeout: "long" is not a duration/);
 mistake('a long heartbeat', [ 'work', '--lease', '10 s', '--heartbeat', '10 s', '--', 'true' ], 2, qr/--heartbeat must be less than --lease/);
