@@ -385,7 +385,9 @@ const cli_command admin_commands[] = {
 														"queue",
 		 2, subscribe_options, COUNT(subscribe_options), "subscribe", subscription_parameters,
 		 .details = "\"taskq queue create TOPIC --mode topic\" makes a topic."),
-	CALL("unsubscribe", "TOPIC QUEUE", "End the subscription of a queue to a topic", 2, NULL, 0, "unsubscribe",
+	CALL("unsubscribe", "TOPIC QUEUE", "End the subscription of a queue "
+									   "to a topic",
+		 2, NULL, 0, "unsubscribe",
 		 subscription_parameters,
 		 REFUSED("that queue is not subscribed", EXIT_NOTHING)),
 	OWN("subscriptions", "", "List which queues are subscribed to which topics", 0, 0, NULL, 0,

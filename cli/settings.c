@@ -36,7 +36,9 @@ const cli_option global_options[] = {
 	 NULL, NULL, NULL},
 	{0, "json", "[=FIELD,...]", "print JSON; only these fields, in this order", NULL, NULL, NULL},
 	{0, "ndjson", "[=FIELD,...]", "the same, one object a line", NULL, NULL, NULL},
-	{'q', "quiet", NULL, "print ids alone, and no notes; work:\nlog no finished tasks", NULL, NULL, NULL},
+	{'q', "quiet", NULL, "print ids alone, and no notes; work:\n"
+						 "log no finished tasks",
+	 NULL, NULL, NULL},
 	{0, "color", "WHEN", "auto, always or never", NULL, NULL, NULL},
 	{0, "utc", NULL, "print times in UTC (default: the local time zone)", NULL, NULL, NULL},
 	{'n', "dry-run", NULL, "do it, show the result, and roll it back", NULL, NULL, NULL},

@@ -160,7 +160,8 @@ const cli_command cli_result = {
 	.name = "result",
 	.synopsis = "ID [--answer | --headers]",
 	.about = "Print the result of a task, or the last HTTP answer to it",
-	.details = "The exit status is 6 if the task has not ended, and 7 if it has ended without having\n"
+	.details = "The exit status is 6 if the task has not ended, and 7 if it has ended without "
+			   "having\n"
 			   "finished; a line on standard error says so.",
 	.min_arguments = 1,
 	.max_arguments = 1,

@@ -360,8 +360,8 @@ const cli_command cli_top = {
 	.synopsis = "[--interval SECONDS]",
 	.about = "Show queues, workers, endpoints and failures, live",
 	.details = "Tab chooses what is shown below the queues, Enter shows the tasks of a queue, ? "
-			   "the other keys.\nIt pauses and resumes queues, and changes nothing else.  Without a terminal it "
-			   "prints\nthe first screen.",
+			   "the other keys.\nIt pauses and resumes queues, and changes nothing else.  "
+			   "Without a terminal it prints\nthe first screen.",
 	.examples = "  taskq top",
 	.options = top_options,
 	.noptions = COUNT(top_options),
