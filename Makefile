@@ -24,7 +24,7 @@ HINTS = counts dispatch flow groups idle lanes leases listing looks offers own p
 LIFE = acquire add_follow_up alone batch call call_claim cancel claim current_call due empty end events expire find finish follow_up group_stats health history kept lease \
 	limits line look made_call metrics outcome pass pending prerequisites publish queue_stats reschedule result retry schedule serve status stream submit submit_call template times turns values wait wait_events
 PUSH = accepted answer endpoint headers protocol report request signature style submit_http
-PROCESS = call_segment caller calls clock_watch duties executor failures identity launcher notify quiet requests run_call start_stop stepaside store transaction vacuum
+PROCESS = call_segment caller calls clock_watch duties executor failures hear identity launcher notify quiet requests run_call start_stop stepaside store tell transaction vacuum
 
 OBJS = $(CORE:%=src/core/%.o) $(BASE:%=src/base/%.o) $(TABLES:%=src/tables/%.o) $(HINTS:%=src/hints/%.o) \
 	$(LIFE:%=src/life/%.o) $(PUSH:%=src/push/%.o) $(PROCESS:%=src/process/%.o) src/taskq.o
@@ -46,7 +46,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
 	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 056_dashboard 057_accepted 058_metrics 059_receive 060_gateway \
-	061_events 062_event_programs 063_calls 064_calls_security 065_prerequisites 066_pg_net 067_guides 068_examples
+	061_events 062_event_programs 063_calls 064_calls_security 065_prerequisites 066_pg_net 067_guides 068_examples 069_call_values
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow 061_events
 QUIET = $(filter-out $(LOUD),$(TAP))

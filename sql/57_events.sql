@@ -6,7 +6,8 @@ create function taskq.emit(id bigint, token bigint, value jsonb, n int default n
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_emit';
 comment on function taskq.emit is
 	E'Emits a value of a running task. emitted() returns the values, also while the task runs and after it has ended.\n'
-	'id, token: as acquire() returned them.\n'
+	'id, token: as acquire() returned them. Inside of a call, current_task() and NULL: the executor writes the value then, and it '
+	'stays if the call fails or is rolled back.\n'
 	'value: any JSON, up to taskq.max_payload.\n'
 	'n: the number of the value, from 1. If the task has a value of that number, from an attempt before, that one stays. '
 	'NULL: the next number.\n'
@@ -40,7 +41,8 @@ comment on procedure taskq.wait_emitted is
 create function taskq.want(id bigint, upto int) returns boolean
 language c volatile parallel unsafe as 'MODULE_PATHNAME', 'taskq_want';
 comment on function taskq.want is
-	E'Asks a live task for its values, for workers that compute them on demand: see wait_wanted().\n'
+	E'Asks a live task for its values, for workers that compute them on demand, see wait_wanted(), and for calls that were '
+	'submitted so, see on_demand of submit_call().\n'
 	'id: the id of the task.\n'
 	'upto: the values up to this number are wanted. It never falls.\n'
 	'Returns false if there is no such live task, or the caller has neither the privilege submit nor control on its queue.\n'

@@ -13,7 +13,7 @@ create view taskq_private.entitlements as
 		('{submit, work, view, control}', 'execute on routine taskq.%s', '{_own_privileges}'),
 		('{submit}', 'execute on routine taskq.%s', '{submit, submit_many, submit_http, submit_call, submit_template, publish}'),
 		-- A function that is called tells of its own task.
-		('{submit, work}', 'execute on routine taskq.%s', '{current_task, progress}'),
+		('{submit, work}', 'execute on routine taskq.%s', '{current_task, progress, emit}'),
 		('{submit}', 'execute on routine taskq.%s', '{_created, _http_submit, _read_request}'),
 		('{submit}', 'execute on routine taskq.%s', '{schedule, unschedule, pause_schedule, resume_schedule, run_schedule}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{next_runs}'),
@@ -22,7 +22,7 @@ create view taskq_private.entitlements as
 			add_prerequisites, want}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all, emitted, wait_emitted}'),
 		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, finish, fail, release,
-			decline, serve, finish_many, heartbeat_many, finish_and_acquire, emit, wait_wanted}'),
+			decline, serve, finish_many, heartbeat_many, finish_and_acquire, wait_wanted}'),
 		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved, events_after,
 			wait_events}'),
 		('{view}', 'select on taskq.%s', '{tasks, dependencies, attempts, queues, endpoints, requests, workers, subscriptions, limits}'),

@@ -34,11 +34,12 @@
 #include "base/sql.h"
 #include "life/call.h"
 
-#define KEY_FUNCTION "function"
-#define KEY_ARGS     "args"
-#define KEY_KWARGS   "kwargs"
-#define KEY_ROLE     "role"
-#define KEY_CALLER   "caller"
+#define KEY_FUNCTION  "function"
+#define KEY_ARGS      "args"
+#define KEY_KWARGS    "kwargs"
+#define KEY_ROLE      "role"
+#define KEY_CALLER    "caller"
+#define KEY_ON_DEMAND "on_demand"
 
 static Statement select_number = {
 	"select taskq_private.make_caller($1, $2)", 2, {TEXTOID, OIDOID}, NULL};
@@ -205,8 +206,6 @@ check_kind(const Form_pg_proc proc)
 {
 	if (proc->prokind == PROKIND_AGGREGATE || proc->prokind == PROKIND_WINDOW)
 		refuse_function(proc->oid, "It is an aggregate or a window function.");
-	if (proc->proretset)
-		refuse_function(proc->oid, "It returns a set.");
 	if (!OidIsValid(proc->prorettype) || !is_returnable(proc->prorettype))
 		refuse_function(proc->oid, "The type of its result is polymorphic, or no type of values.");
 	for (int i = 0; i < proc->pronargs; i++)
@@ -253,6 +252,7 @@ call_look_up(Callee *callee, Oid function)
 	memset(callee, 0, sizeof(*callee));
 	callee->function = function;
 	callee->procedure = proc->prokind == PROKIND_PROCEDURE;
+	callee->set = proc->proretset;
 	callee->variadic = OidIsValid(proc->provariadic);
 	callee->result_type = proc->prorettype;
 	callee->nargs = proc->pronargs;
@@ -517,6 +517,7 @@ Datum
 call_make(const CallParts *parts)
 {
 	JsonbParseState *state = NULL;
+	JsonbValue on_demand = {.type = jbvBool, .val.boolean = true};
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	json_add_string(&state, KEY_FUNCTION, parts->function);
@@ -526,6 +527,8 @@ call_make(const CallParts *parts)
 		json_add_json(&state, KEY_KWARGS, JsonbPGetDatum(parts->kwargs));
 	json_add_string(&state, KEY_ROLE, parts->role);
 	json_add_number(&state, KEY_CALLER, parts->caller);
+	if (parts->on_demand)
+		json_add(&state, KEY_ON_DEMAND, &on_demand);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
@@ -571,6 +574,7 @@ call_read(Datum call, CallParts *parts)
 	parts->role = string_part(json, KEY_ROLE);
 	parts->caller = DatumGetInt32(DirectFunctionCall1(
 		numeric_int4, NumericGetDatum(require_part(json, KEY_CALLER, jbvNumeric)->val.numeric)));
+	parts->on_demand = json_value_of(json, KEY_ON_DEMAND) != NULL;
 }
 
 Datum

@@ -13,6 +13,7 @@ typedef struct Callee
 {
 	Oid function;
 	bool procedure;
+	bool set;
 	bool variadic;
 	Oid result_type;
 	int nargs;
@@ -36,7 +37,8 @@ typedef struct CallParts
 	Jsonb *args;
 	Jsonb *kwargs;
 	const char *role;
-	int32 caller; /* number of a row in caller */
+	int32 caller;   /* number of a row in caller */
+	bool on_demand; /* it waits for want() */
 } CallParts;
 
 /* The function with that signature; TQ004 if there is none. */

@@ -28,6 +28,7 @@
 #include "life/finish.h"
 #include "life/lease.h"
 #include "life/turns.h"
+#include "life/values.h"
 #include "tables/arming.h"
 #include "tables/queue.h"
 #include "tables/rows.h"
@@ -279,20 +280,40 @@ taskq_call_failed(PG_FUNCTION_ARGS)
 
 /* ---- messages --------------------------------------------------------------------- */
 
-/* What a function has told while it runs; kind: a CallMessageKind. */
+/*
+ * Nobody else emits values of this task, so the lease need not be locked: it is enough that the call
+ * is not over.  So a function that has changed the row of its own lease does not wait for itself.
+ */
+static void
+write_value(int64 id, int64 token, int n, Jsonb *value)
+{
+	const Queue *queue = NULL;
+	Row lease;
+
+	if (row_read(HOT_LEASE, id, &lease) && ROW_INT64(&lease, LEASE_TOKEN) == token)
+		queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
+	if (queue != NULL)
+		value_write(id, queue, n, JsonbPGetDatum(value));
+}
+
+/* What a function has told while it runs; kind: a CallMessageKind; n: the number of a value. */
 PG_FUNCTION_INFO_V1(taskq_call_told);
 Datum
 taskq_call_told(PG_FUNCTION_ARGS)
 {
 	int64 id = PG_GETARG_INT64(0);
 	int64 token = PG_GETARG_INT64(1);
-	Jsonb *content = PG_GETARG_JSONB_P(3);
+	int n = PG_GETARG_INT32(3);
+	Jsonb *content = PG_GETARG_JSONB_P(4);
 
 	executor_call("taskq_private.call_told()");
 	switch ((CallMessageKind) PG_GETARG_INT32(2))
 	{
 		case MESSAGE_PROGRESS:
 			(void) lease_progress(id, token, content);
+			break;
+		case MESSAGE_VALUE:
+			write_value(id, token, n, content);
 			break;
 	}
 	PG_RETURN_VOID();

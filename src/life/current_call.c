@@ -2,8 +2,8 @@
  * current_call.c
  *		The call that this process makes, for the function that is called.
  *
- * What the function writes is seen by others when the call has ended.  So what it tells before,
- * such as its progress, goes to the executor, which writes it.
+ * What the function writes is seen by others when the call has ended.  So what it tells before, its
+ * progress and its values, goes to the executor, which writes it.
  */
 #include "postgres.h"
 
@@ -11,33 +11,31 @@
 
 #include "life/current_call.h"
 
-static int64 current_id = 0;
-static CallTeller teller = NULL;
+static MadeCall *current = NULL;
 
 void
-current_call_set(int64 id, CallTeller tell)
+current_call_set(MadeCall *call)
 {
-	current_id = id;
-	teller = tell;
+	current = call;
 }
 
-bool
-is_current_call(int64 id)
+MadeCall *
+current_call(void)
 {
-	return current_id != 0 && current_id == id;
+	return current;
 }
 
-void
-current_call_tell(CallMessageKind kind, Datum content)
+MadeCall *
+current_call_of(int64 id)
 {
-	teller(kind, content);
+	return current != NULL && current->id == id ? current : NULL;
 }
 
 PG_FUNCTION_INFO_V1(taskq_current_task);
 Datum
 taskq_current_task(PG_FUNCTION_ARGS)
 {
-	if (current_id == 0)
+	if (current == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(current_id);
+	PG_RETURN_INT64(current->id);
 }

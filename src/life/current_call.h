@@ -10,19 +10,32 @@
 /* What a function tells while it runs.  call_claim.c writes it. */
 typedef enum CallMessageKind
 {
-	MESSAGE_PROGRESS = 1
+	MESSAGE_PROGRESS = 1,
+	MESSAGE_VALUE
 } CallMessageKind;
 
-/* Sends a jsonb to the executor, which writes it in a transaction of its own. */
-typedef void (*CallTeller)(CallMessageKind kind, Datum content);
+/*
+ * Sends a jsonb to the executor, which writes it in a transaction of its own.  n: the number of a
+ * value, otherwise 0.
+ */
+typedef void (*CallTeller)(CallMessageKind kind, int n, Datum content);
 
-/* The process begins, or ends (0, NULL), the call of a task. */
-extern void current_call_set(int64 id, CallTeller tell);
+/* A call that is being made. */
+typedef struct MadeCall
+{
+	int64 id; /* of its task */
+	bool on_demand;
+	int last; /* the greatest number of its values; -1: it is not known yet */
+	CallTeller tell;
+} MadeCall;
 
-/* Whether this process makes the call of that task. */
-extern bool is_current_call(int64 id);
+/* The process begins a call, which stays there until the process ends it (NULL). */
+extern void current_call_set(MadeCall *call);
 
-/* For the current call. */
-extern void current_call_tell(CallMessageKind kind, Datum content);
+/* The call that this process makes, if it is that of the task; otherwise NULL. */
+extern MadeCall *current_call_of(int64 id);
+
+/* The same of whichever task. */
+extern MadeCall *current_call(void);
 
 #endif

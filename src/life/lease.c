@@ -489,7 +489,7 @@ taskq_progress(PG_FUNCTION_ARGS)
 	Change change = {set_progress, &progress, may_work, true};
 	Row lease;
 
-	if (!PG_ARGISNULL(1) || !is_current_call(id))
+	if (!PG_ARGISNULL(1) || current_call_of(id) == NULL)
 		(void) arg_id(fcinfo, 1, "token");
 	client_call("taskq.progress()");
 	if (!progress.nofraction)
@@ -502,7 +502,7 @@ taskq_progress(PG_FUNCTION_ARGS)
 				 errhint("1 means that the work is complete.")));
 	if (PG_ARGISNULL(1))
 	{
-		current_call_tell(MESSAGE_PROGRESS, progress_json(&progress));
+		current_call()->tell(MESSAGE_PROGRESS, 0, progress_json(&progress));
 		PG_RETURN_BOOL(true);
 	}
 	if (change_lease(id, PG_GETARG_INT64(1), &change, &lease) != ROW_DONE)

@@ -55,13 +55,14 @@ static const SubmitArguments submit_call_args = {
 	.after_failure = 21,
 };
 
-#define ARG_FUNCTION 0 /* of a template: its text */
-#define ARG_ARGS     1
-#define ARG_KWARGS   2
-#define ARG_QUEUE    3
-#define ARG_ROLE     22 /* this one and the next: of a stored template */
-#define ARG_CALLER   23
-#define NARGS        24
+#define ARG_FUNCTION  0 /* of a template: its text */
+#define ARG_ARGS      1
+#define ARG_KWARGS    2
+#define ARG_QUEUE     3
+#define ARG_ON_DEMAND 22
+#define ARG_ROLE      23 /* this one and the next: of a stored template */
+#define ARG_CALLER    24
+#define NARGS         25
 
 /* ---- arguments -------------------------------------------------------------------- */
 
@@ -107,6 +108,12 @@ queue_for_calls(FunctionCallInfo fcinfo)
 	return queue;
 }
 
+static bool
+arg_bool(FunctionCallInfo fcinfo, int n)
+{
+	return !PG_ARGISNULL(n) && PG_GETARG_BOOL(n);
+}
+
 static Jsonb *
 arg_json(FunctionCallInfo fcinfo, int n)
 {
@@ -136,6 +143,7 @@ read_given(CallParts *parts, FunctionCallInfo fcinfo, Oid function)
 {
 	Callee callee;
 
+	parts->on_demand = arg_bool(fcinfo, ARG_ON_DEMAND);
 	call_look_up(&callee, function);
 	require_execute(function);
 	call_bind(&callee, arg_json(fcinfo, ARG_ARGS), arg_json(fcinfo, ARG_KWARGS), false);
@@ -205,6 +213,7 @@ read_stored(CallParts *parts, FunctionCallInfo fcinfo)
 	parts->function = text_to_cstring(PG_GETARG_TEXT_PP(ARG_FUNCTION));
 	parts->args = arg_json(fcinfo, ARG_ARGS);
 	parts->kwargs = arg_json(fcinfo, ARG_KWARGS);
+	parts->on_demand = arg_bool(fcinfo, ARG_ON_DEMAND);
 	if (PG_ARGISNULL(ARG_ROLE) || PG_ARGISNULL(ARG_CALLER))
 		refuse_role("", "the template is not signed", "Give the follow-up again.");
 	parts->role = text_to_cstring(PG_GETARG_TEXT_PP(ARG_ROLE));
@@ -224,6 +233,7 @@ read_unconverted(CallParts *parts, FunctionCallInfo fcinfo)
 	parts->function = call_signature(function);
 	parts->args = arg_json(fcinfo, ARG_ARGS);
 	parts->kwargs = arg_json(fcinfo, ARG_KWARGS);
+	parts->on_demand = arg_bool(fcinfo, ARG_ON_DEMAND);
 	sign_as_current_user(parts);
 }
 
@@ -344,6 +354,7 @@ static const TemplateKey template_keys[] = {
 	{"trace", TEMPLATE_TEXT, 19, -1, NULL},
 	{"after", TEMPLATE_IDS, 20, -1, NULL},
 	{"after_failure", TEMPLATE_TEXT, 21, -1, NULL},
+	{"on_demand", TEMPLATE_BOOL, ARG_ON_DEMAND, -1, NULL},
 	{"role", TEMPLATE_TEXT, ARG_ROLE, -1, NULL},
 	{"caller", TEMPLATE_INT, ARG_CALLER, -1, NULL},
 };

@@ -164,7 +164,10 @@ require_type(const TemplateKey *key, const JsonbValue *value)
 		return; /* ids_of() judges it */
 	if (key->type == TEMPLATE_INT && value->type != jbvNumeric)
 		refuse_key(key->name, "must be a number");
-	if (key->type != TEMPLATE_INT && key->type != TEMPLATE_JSON && value->type != jbvString)
+	if (key->type == TEMPLATE_BOOL && value->type != jbvBool)
+		refuse_key(key->name, "must be true or false");
+	if (key->type != TEMPLATE_INT && key->type != TEMPLATE_BOOL && key->type != TEMPLATE_JSON &&
+		value->type != jbvString)
 		refuse_key(key->name, "must be a string");
 }
 
@@ -178,6 +181,8 @@ argument_of(const TemplateKey *key, JsonbValue *value)
 			return JsonbPGetDatum(JsonbValueToJsonb(value));
 		case TEMPLATE_INT:
 			return Int32GetDatum(int_of(key, value));
+		case TEMPLATE_BOOL:
+			return BoolGetDatum(value->val.boolean);
 		case TEMPLATE_INTERVAL:
 			return interval_of(key, value);
 		case TEMPLATE_IDS:

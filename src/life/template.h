@@ -17,6 +17,7 @@ typedef enum TemplateType
 	TEMPLATE_TEXT,
 	TEMPLATE_JSON,
 	TEMPLATE_INT,
+	TEMPLATE_BOOL,
 	TEMPLATE_INTERVAL, /* given as text */
 	TEMPLATE_IDS,      /* an array of whole numbers */
 	TEMPLATE_BYTEA     /* given as text, and stored in the encoding of the database */

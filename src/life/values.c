@@ -8,6 +8,10 @@
  *
  * The values of a task may be gone before it ends.  When the executor removes them it notes the
  * greatest number in the table demand, so that no number is given twice.
+ *
+ * The values of a call are written by the executor, one batch after the other, and the process that
+ * makes the call gives their numbers.  On demand it goes on after a value only when the next one is
+ * wanted.
  */
 #include "postgres.h"
 
@@ -21,11 +25,14 @@
 
 #include "base/arg.h"
 #include "base/errors.h"
+#include "base/settings.h"
 #include "base/sql.h"
 #include "hints/wakeup.h"
+#include "life/current_call.h"
 #include "life/events.h"
 #include "life/lease.h"
 #include "life/values.h"
+#include "life/wait.h"
 #include "tables/event_merge.h"
 #include "tables/grant.h"
 #include "tables/queue.h"
@@ -94,7 +101,10 @@ greatest_in(EventTables *tables, Snapshot snapshot, const EventRange *range,
 	return greatest;
 }
 
-/* The same of a task, above "above" and up to "up_to". */
+/*
+ * The same of a task, above "above" and up to "up_to".  A call whose transaction lasts must not keep
+ * the executor from removing rows meanwhile.
+ */
 static int
 greatest_value(int64 id, int above, int up_to, bool (*may)(Datum queue))
 {
@@ -113,7 +123,7 @@ greatest_value(int64 id, int above, int up_to, bool (*may)(Datum queue))
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	greatest = greatest_in(&tables, snapshot, &range, may);
 	UnregisterSnapshot(snapshot);
-	event_tables_close(&tables);
+	event_tables_release(&tables);
 	return greatest;
 }
 
@@ -132,15 +142,21 @@ value_newest(int64 id, int after)
 
 /* ---- emit() ------------------------------------------------------------------------------ */
 
+/* The greatest number of a value that the task has emitted so far. */
 static int
-next_number(int64 id)
+last_number(int64 id)
 {
 	int last = greatest_value(id, 0, PG_INT32_MAX, NULL);
 	int wanted;
 	int gone;
 
 	read_demand(id, &wanted, &gone);
-	last = Max(last, gone);
+	return Max(last, gone);
+}
+
+static int
+number_after(int64 id, int last)
+{
 	if (last == PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_TASKQ_NOT_POSSIBLE),
@@ -150,31 +166,115 @@ next_number(int64 id)
 	return last + 1;
 }
 
+static void
+write_new(int64 id, const Queue *queue, int n, Datum value)
+{
+	event_value(id, queue, n, value);
+	CommandCounterIncrement();
+}
+
+void
+value_write(int64 id, const Queue *queue, int n, Datum value)
+{
+	if (greatest_value(id, n - 1, n, NULL) != n)
+		write_new(id, queue, n, value);
+}
+
 PG_FUNCTION_INFO_V1(taskq_emit);
 Datum
 taskq_emit(PG_FUNCTION_ARGS)
 {
 	int64 id = arg_id(fcinfo, 0, "id");
-	int64 token = arg_id(fcinfo, 1, "token");
 	int n = arg_int32(fcinfo, 3, "n", 0, 1, PG_INT32_MAX);
 	const Queue *queue;
 	Row lease;
 
+	if (!PG_ARGISNULL(1) || current_call_of(id) == NULL)
+		(void) arg_id(fcinfo, 1, "token");
 	client_call("taskq.emit()");
 	require_argument(fcinfo, 2, "value");
+	if (PG_ARGISNULL(1))
+		PG_RETURN_INT32(value_tell(n, PG_GETARG_DATUM(2)));
 	check_json(PG_GETARG_DATUM(2), "value");
-	if (!lease_lock_own(id, token, &lease))
+	if (!lease_lock_own(id, PG_GETARG_INT64(1), &lease))
 		PG_RETURN_NULL();
-	if (n == 0)
-		n = next_number(id);
-	else if (greatest_value(id, n - 1, n, NULL) == n)
-		PG_RETURN_INT32(n); /* what is there already stays */
 	queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
 	if (queue == NULL)
 		PG_RETURN_NULL(); /* it was dropped at this moment */
-	event_value(id, queue, n, PG_GETARG_DATUM(2));
-	CommandCounterIncrement();
+	if (n != 0)
+	{
+		value_write(id, queue, n, PG_GETARG_DATUM(2));
+		PG_RETURN_INT32(n);
+	}
+	n = number_after(id, last_number(id));
+	write_new(id, queue, n, PG_GETARG_DATUM(2));
 	PG_RETURN_INT32(n);
+}
+
+/* ---- calls -------------------------------------------------------------------------------- */
+
+static void
+sleep_until_wanted(int64 id, int n)
+{
+	for (;;)
+	{
+		wakeup_wait_for(topic_of_task(id));
+		if (value_wanted(id) >= n)
+			break;
+		InvalidateCatalogSnapshotConditionally();
+		wait_sleep(setting_poll_interval);
+	}
+}
+
+/* A function may catch a cancel and go on. */
+static void
+wait_until_wanted(int64 id, int n)
+{
+	PG_TRY();
+	{
+		sleep_until_wanted(id, n);
+	}
+	PG_CATCH();
+	{
+		wakeup_stop_waiting(0);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	wakeup_stop_waiting(topic_of_task(id));
+}
+
+/* The numbers go on from those of the attempts before. */
+static void
+look_up_last(MadeCall *call)
+{
+	if (call->last < 0)
+		call->last = last_number(call->id);
+}
+
+void
+value_wait_for_first(void)
+{
+	const MadeCall *call = current_call();
+	int last = last_number(call->id);
+
+	if (last < PG_INT32_MAX)
+		wait_until_wanted(call->id, last + 1);
+}
+
+int
+value_tell(int n, Datum value)
+{
+	MadeCall *call = current_call();
+
+	check_json(value, "value");
+	look_up_last(call);
+	if (n == 0)
+		n = number_after(call->id, call->last);
+	call->tell(MESSAGE_VALUE, n, value);
+	call->last = Max(call->last, n);
+	if (call->on_demand && call->last < PG_INT32_MAX)
+		wait_until_wanted(call->id, call->last + 1);
+	return n;
 }
 
 /* ---- emitted() --------------------------------------------------------------------------- */

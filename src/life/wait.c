@@ -57,8 +57,8 @@ require_free_transaction(FunctionCallInfo fcinfo, const char *procedure)
 				 errhint("Commit first, then CALL it by itself.")));
 }
 
-static void
-sleep_ms(int64 ms)
+void
+wait_sleep(int64 ms)
 {
 	static uint32 wait_event = 0;
 
@@ -104,7 +104,7 @@ look_until(Look look, void *what, int64 timeout_us)
 		left = until - tq_clock_ms();
 		if (found != 0 || left <= 0)
 			break;
-		sleep_ms(Min(left, next_ms));
+		wait_sleep(Min(left, next_ms));
 	}
 	wakeup_stop_waiting(found);
 	SPI_finish();

@@ -21,6 +21,9 @@ extern void require_free_transaction(FunctionCallInfo fcinfo, const char *proced
 /* Looks until the event has happened (true) or the time is over (false). */
 extern bool look_until(Look look, void *what, int64 timeout_us);
 
+/* Sleeps until the latch of this process is set, but not longer.  Can be cancelled. */
+extern void wait_sleep(int64 ms);
+
 /* The result of a procedure: a row of its INOUT arguments. */
 extern Datum procedure_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 

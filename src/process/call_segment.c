@@ -4,7 +4,7 @@
  *
  * It is dynamic, because without preload there is no other.  The executor makes it before it
  * registers the process, which gets the handle.  A queue in it takes what functions tell while they
- * run, such as their progress, to the executor.
+ * run, their progress and values, to the executor.
  */
 #include "postgres.h"
 
@@ -14,15 +14,13 @@
 #include "base/database.h"
 #include "process/call_segment.h"
 
-#define QUEUE_SIZE 65536
-
 /* Before the content of a message. */
 typedef struct MessageHead
 {
 	int64 id;
 	int64 token;
 	int32 kind;
-	int32 unused; /* the content is aligned */
+	int32 n; /* with it the content is aligned */
 } MessageHead;
 
 static Size
@@ -46,7 +44,7 @@ call_segment_of(dsm_segment *segment)
 dsm_segment *
 call_segment_create(void)
 {
-	dsm_segment *segment = dsm_create(head_size() + QUEUE_SIZE, 0);
+	dsm_segment *segment = dsm_create(head_size() + CALL_QUEUE_SIZE, 0);
 	CallSegment *s = call_segment_of(segment);
 
 	memset(s, 0, sizeof(*s));
@@ -55,7 +53,9 @@ call_segment_create(void)
 	pg_atomic_init_u32(&s->state, CALL_HANDED);
 	pg_atomic_init_u32(&s->stop, STOP_NOT);
 	pg_atomic_init_u32(&s->told, 0);
-	shm_mq_set_receiver(shm_mq_create(queue_of(segment), QUEUE_SIZE), MyProc);
+	pg_atomic_init_u64(&s->settled, 0);
+	pg_atomic_init_u32(&s->refused, 0);
+	shm_mq_set_receiver(shm_mq_create(queue_of(segment), CALL_QUEUE_SIZE), MyProc);
 	dsm_pin_mapping(segment);
 	return segment;
 }
@@ -79,10 +79,21 @@ call_queue_attach(dsm_segment *segment)
 	return shm_mq_attach(queue_of(segment), segment, NULL);
 }
 
+uint64
+call_message_size(const Jsonb *content)
+{
+	return sizeof(MessageHead) + VARSIZE(content);
+}
+
 bool
 call_message_send(shm_mq_handle *queue, const CallMessage *message)
 {
-	MessageHead head = {.id = message->id, .token = message->token, .kind = message->kind};
+	MessageHead head = {
+		.id = message->id,
+		.token = message->token,
+		.kind = message->kind,
+		.n = message->n,
+	};
 	shm_mq_iovec parts[2];
 
 	parts[0].data = (const char *) &head;
@@ -105,7 +116,9 @@ call_message_receive(shm_mq_handle *queue, CallMessage *message)
 	message->id = head.id;
 	message->token = head.token;
 	message->kind = head.kind;
-	message->content = palloc(size - sizeof(head));
-	memcpy(message->content, (char *) data + sizeof(head), size - sizeof(head));
+	message->n = head.n;
+	message->content = palloc_extended(size - sizeof(head), MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	if (message->content != NULL)
+		memcpy(message->content, (char *) data + sizeof(head), size - sizeof(head));
 	return true;
 }

@@ -12,6 +12,8 @@
 
 #include "life/current_call.h"
 
+#define CALL_QUEUE_SIZE 65536 /* of messages */
+
 /* Who may change it, and to what. */
 typedef enum CallState
 {
@@ -38,6 +40,10 @@ typedef struct CallSegment
 	pg_atomic_uint32 stop;     /* CallStop, of the call that runs */
 	pg_atomic_uint32 told;     /* counts each message twice: odd while one is being sent */
 
+	/* Of the values of the call, which the process sends; the executor writes both. */
+	pg_atomic_uint64 settled; /* sizes of those that are written, or never will be */
+	pg_atomic_uint32 refused; /* 1: some could not be written */
+
 	/* The call.  The executor writes it before it is handed over. */
 	int64 id;
 	int64 token;
@@ -53,8 +59,12 @@ typedef struct CallMessage
 	int64 id;
 	int64 token;
 	int32 kind; /* CallMessageKind */
+	int32 n;    /* of a value; otherwise 0 */
 	Jsonb *content;
 } CallMessage;
+
+/* What a value counts in "settled". */
+extern uint64 call_message_size(const Jsonb *content);
 
 /*
  * Makes a segment that lasts until it is detached or the process ends; raises errors.  The executor
@@ -73,7 +83,10 @@ extern shm_mq_handle *call_queue_attach(dsm_segment *segment);
 /* Sends a message; waits while the queue is full.  False: the executor has gone. */
 extern bool call_message_send(shm_mq_handle *queue, const CallMessage *message);
 
-/* Receives a message, palloc'd.  False: there is none, or the process has gone. */
+/*
+ * Receives a message, palloc'd; its content is NULL if there is no memory for it.  False: there is
+ * none, or the process has gone.
+ */
 extern bool call_message_receive(shm_mq_handle *queue, CallMessage *message);
 
 #endif

@@ -14,6 +14,9 @@
  * rolled back, and the failure is written in the next one.  A procedure may commit, so the end of
  * its task is a transaction of its own.
  *
+ * What the function tells meanwhile goes to the executor: see tell.c.  The task ends when all of it
+ * is written.
+ *
  * No error leaves a call.  If even the failure cannot be written, the process ends, and the
  * executor ends the attempt.  DISCARD ALL comes after each call.  The process waits some seconds
  * for the next call and ends then.
@@ -50,9 +53,11 @@
 #include "life/call.h"
 #include "life/current_call.h"
 #include "life/made_call.h"
+#include "life/values.h"
 #include "process/call_segment.h"
 #include "process/identity.h"
 #include "process/run_call.h"
+#include "process/tell.h"
 
 #define IDLE_MS       10000 /* it waits so long for a call */
 #define STATISTICS_MS 1000  /* after so long without a call, statistics are sent */
@@ -78,40 +83,6 @@ typedef struct CurrentCall
 	const char *refusal;    /* why the role cannot call; or NULL */
 	const ErrorData *error; /* why the call has failed; or NULL */
 } CurrentCall;
-
-/* ---- what the function tells ------------------------------------------------------ */
-
-/* Only this process writes the number. */
-static void
-count_message(bool begins)
-{
-	uint32 odd = pg_atomic_read_u32(&segment->told) | 1;
-
-	pg_atomic_write_u32(&segment->told, begins ? odd : odd + 1);
-	pg_memory_barrier();
-}
-
-/*
- * An error in the middle of a message, such as a cancel, would leave the queue with a part of it.
- * So cancels wait; SIGTERM ends the process, and with it the queue.
- */
-static void
-tell_executor(CallMessageKind kind, Datum content)
-{
-	CallMessage message = {
-		.id = segment->id,
-		.token = segment->token,
-		.kind = kind,
-		.content = DatumGetJsonbP(content),
-	};
-
-	count_message(true);
-	HOLD_CANCEL_INTERRUPTS();
-	(void) call_message_send(messages, &message);
-	RESUME_CANCEL_INTERRUPTS();
-	count_message(false);
-	process_wake(&segment->executor);
-}
 
 /* ---- transactions ----------------------------------------------------------------- */
 
@@ -210,6 +181,7 @@ end_failed(CurrentCall *call, Step write)
 	ErrorData *failure;
 
 	HOLD_CANCEL_INTERRUPTS();
+	tell_end_failed();
 	failure = try_step(write, call);
 	RESUME_CANCEL_INTERRUPTS();
 	if (failure != NULL)
@@ -221,7 +193,10 @@ end_failed(CurrentCall *call, Step write)
 
 /* ---- calling ---------------------------------------------------------------------- */
 
-/* The timeout of the task, or that of the role's statements if it is shorter. */
+/*
+ * The timeout of the task, or that of the role's statements if it is shorter; the second time, what
+ * is left of it.
+ */
 static void
 begin_timeout(CurrentCall *call)
 {
@@ -231,8 +206,21 @@ begin_timeout(CurrentCall *call)
 		timeout_ms = StatementTimeout;
 	if (timeout_ms == 0)
 		return;
-	call->until_ms = tq_clock_ms() + timeout_ms;
-	enable_timeout_after(STATEMENT_TIMEOUT, (int) timeout_ms);
+	if (call->until_ms == 0)
+		call->until_ms = tq_clock_ms() + timeout_ms;
+	enable_timeout_after(STATEMENT_TIMEOUT, (int) Max(call->until_ms - tq_clock_ms(), 1));
+}
+
+/*
+ * On demand, in a transaction of its own, so that the wait holds no snapshot: the role may have
+ * another isolation level.
+ */
+static void
+wait_for_demand(CurrentCall *call)
+{
+	XactIsoLevel = XACT_READ_COMMITTED;
+	begin_timeout(call);
+	value_wait_for_first();
 }
 
 static void
@@ -252,7 +240,10 @@ call_function(CurrentCall *call)
 
 	begin_timeout(call);
 	find_callee(callee, &call->parts);
+	if (callee->set)
+		current_call()->last = 0; /* each attempt begins with the first row again */
 	result = run_call(callee, call->label);
+	tell_end();
 	if (!callee->procedure)
 	{
 		made_call_finish(call->id, call->token, result);
@@ -287,6 +278,27 @@ judge_role(CurrentCall *call)
 								 GetUserNameFromId(role, true), fault);
 }
 
+static ErrorData *
+try_call(CurrentCall *call)
+{
+	MadeCall made = {
+		.id = call->id,
+		.on_demand = call->parts.on_demand,
+		.last = -1,
+		.tell = tell_executor,
+	};
+	ErrorData *error = NULL;
+
+	say_running(call);
+	current_call_set(&made);
+	if (made.on_demand)
+		error = try_step(wait_for_demand, call);
+	if (error == NULL)
+		error = try_step(call_function, call);
+	current_call_set(NULL);
+	return error;
+}
+
 static void
 make_call(CurrentCall *call)
 {
@@ -302,12 +314,7 @@ make_call(CurrentCall *call)
 		return;
 	}
 	if (error == NULL)
-	{
-		say_running(call);
-		current_call_set(call->id, tell_executor);
-		error = try_step(call_function, call);
-		current_call_set(0, NULL);
-	}
+		error = try_call(call);
 	if (error == NULL)
 		return;
 	call->error = error;
@@ -335,6 +342,7 @@ serve_call(void)
 	pg_write_barrier();
 	pg_atomic_write_u32(&segment->state, CALL_RUNNING);
 	QueryCancelPending = false;
+	tell_begin(segment, messages);
 	make_call(&call);
 	debug_query_string = NULL;
 	HOLD_CANCEL_INTERRUPTS();

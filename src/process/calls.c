@@ -42,17 +42,17 @@
 #include "process/call_segment.h"
 #include "process/calls.h"
 #include "process/failures.h"
+#include "process/hear.h"
 #include "process/identity.h"
 #include "process/quiet.h"
 #include "process/transaction.h"
 
-#define LATE_MS        1000 /* a call that has not ended so long after its timeout gets SIGINT */
-#define PATIENCE_MS    5000 /* from SIGINT to SIGTERM */
-#define SHORTAGE_MS    1000 /* until a process is started again after none was free */
-#define RETRY_MS       1000
-#define LOOK_EVERY_MS  (15 * 60 * 1000) /* commits say when there is something to claim */
-#define END_MS         3000
-#define MESSAGES_A_RUN 64
+#define LATE_MS       1000 /* a call that has not ended so long after its timeout gets SIGINT */
+#define PATIENCE_MS   5000 /* from SIGINT to SIGTERM */
+#define SHORTAGE_MS   1000 /* until a process is started again after none was free */
+#define RETRY_MS      1000
+#define LOOK_EVERY_MS (15 * 60 * 1000) /* commits say when there is something to claim */
+#define END_MS        3000
 
 #define START_WORK "start a process for calls"
 
@@ -84,8 +84,7 @@ typedef struct Place
 	BackgroundWorkerHandle *handle;
 	dsm_segment *mapping;
 	CallSegment *segment;
-	shm_mq_handle *messages;
-	uint32 heard; /* what "told" was when all messages were read */
+	Hearing hearing;
 
 	bool has_call; /* busy: it is being made; leaving: it waits */
 	ClaimedCall call;
@@ -105,7 +104,6 @@ static int64 short_until = 0; /* no background worker is free */
 static Operation op_claim = {.name = "claim calls"};
 static Operation op_start = {.name = START_WORK};
 static Operation op_extend = {.name = "extend the leases of calls"};
-static Operation op_tell = {.name = "write what calls tell"};
 static Operation op_end = {.name = "end a call"};
 static Operation op_release = {.name = "give calls back"};
 
@@ -124,10 +122,6 @@ static Statement call_failed = {
 	.sql = "select taskq_private.call_failed($1, $2, $3, $4, $5)",
 	.nargs = 5,
 	.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID, BOOLOID}};
-static Statement call_told = {
-	.sql = "select taskq_private.call_told($1, $2, $3, $4)",
-	.nargs = 4,
-	.argtypes = {INT8OID, INT8OID, INT4OID, JSONBOID}};
 
 /* ---- processes -------------------------------------------------------------------- */
 
@@ -152,8 +146,7 @@ send_signal(const Place *p, int signal)
 static void
 clear(Place *p)
 {
-	if (p->messages != NULL)
-		shm_mq_detach(p->messages);
+	hearing_end(&p->hearing);
 	if (p->mapping != NULL)
 		dsm_detach(p->mapping);
 	if (p->handle != NULL)
@@ -179,6 +172,8 @@ write_call(CallSegment *segment, const ClaimedCall *call)
 	segment->token = call->token;
 	segment->timeout_ms = call->timeout_ms;
 	pg_atomic_write_u32(&segment->stop, STOP_NOT);
+	pg_atomic_write_u64(&segment->settled, 0);
+	pg_atomic_write_u32(&segment->refused, 0);
 	pg_write_barrier();
 }
 
@@ -221,7 +216,7 @@ work_start(void *arg)
 
 	p->mapping = call_segment_create();
 	p->segment = call_segment_of(p->mapping);
-	p->messages = call_queue_attach(p->mapping);
+	hearing_begin(&p->hearing, p->mapping);
 	write_call(p->segment, start->call);
 	spec.segment = dsm_segment_handle(p->mapping);
 	start->started = worker_register(WORKER_CALLER, &spec, &p->handle);
@@ -404,68 +399,6 @@ stop_overdue(int64 now)
 	}
 }
 
-/* ---- messages --------------------------------------------------------------------- */
-
-static void
-write_message(const CallMessage *m)
-{
-	Datum values[4] = {Int64GetDatum(m->id), Int64GetDatum(m->token), Int32GetDatum(m->kind),
-					   JsonbPGetDatum(m->content)};
-
-	(void) sql_call(&call_told, values, NULL);
-}
-
-/* The argument of work_tell(). */
-typedef struct Hearing
-{
-	Place *place;
-	bool all; /* no message is left */
-} Hearing;
-
-/*
- * Progress replaces what was told before, so of several messages about it only the last one is
- * written.
- */
-static void
-work_tell(void *arg)
-{
-	Hearing *h = arg;
-	CallMessage progress = {.content = NULL};
-	CallMessage m;
-
-	h->all = false;
-	for (int i = 0; i < MESSAGES_A_RUN && !h->all; i++)
-	{
-		h->all = !call_message_receive(h->place->messages, &m);
-		if (!h->all && m.kind == MESSAGE_PROGRESS)
-			progress = m;
-		else if (!h->all)
-			write_message(&m);
-	}
-	if (progress.content != NULL)
-		write_message(&progress);
-}
-
-static bool
-has_told(const Place *p)
-{
-	return pg_atomic_read_u32(&p->segment->told) != p->heard;
-}
-
-/* A message that is on its way, and may be too long for the queue, is read in parts. */
-static void
-hear(Place *p)
-{
-	uint32 told = pg_atomic_read_u32(&p->segment->told);
-	Hearing h = {.place = p};
-
-	if (told == p->heard && told % 2 == 0)
-		return;
-	(void) transact(&op_tell, work_tell, &h);
-	if (h.all)
-		p->heard = told;
-}
-
 /* ---- ends of processes and calls -------------------------------------------------- */
 
 /* The argument of work_failed(). */
@@ -516,6 +449,14 @@ end_dead(const Place *p)
 		(void) transact(&op_end, work_failed, &death);
 }
 
+/* Writes all that the call of this place has told. */
+static void
+hear_all(Place *p)
+{
+	while (p->has_call && hear(&p->hearing, p->call.id, p->call.token))
+		;
+}
+
 /* The process has gone: its place is free, or for the call that waits. */
 static void
 bury_process(Place *p)
@@ -524,7 +465,10 @@ bury_process(Place *p)
 	ClaimedCall call = p->call;
 
 	if (p->state == PLACE_BUSY)
+	{
+		hear_all(p);
 		end_dead(p);
+	}
 	clear(p);
 	if (waits && !start_caller(p, &call))
 		release(&call);
@@ -554,11 +498,12 @@ see_ends(void)
 
 		if (p->state == PLACE_EMPTY)
 			continue;
-		hear(p);
+		(void) hear(&p->hearing, p->call.id, p->call.token);
 		if (p->state == PLACE_BUSY && has_left_call(p))
 		{
 			p->state = PLACE_IDLE;
 			p->has_call = false;
+			hearing_forget(&p->hearing);
 		}
 		if (process_has_ended(p))
 			bury_process(p);
@@ -762,8 +707,11 @@ due_at(const Place *p)
 	int64 at = PG_INT64_MAX;
 	int64 late = late_at(p);
 
+	if (p->state == PLACE_EMPTY)
+		return at;
 	if (p->has_call && p->stop != STOP_GIVEN_UP)
 		at = p->extend_at;
+	at = Min(at, hearing_due_at(&p->hearing));
 	if (late != 0)
 		at = Min(at, late);
 	if (p->state == PLACE_BUSY && p->stop != STOP_NOT)
@@ -803,7 +751,8 @@ calls_have_news(void)
 
 		if (p->state == PLACE_EMPTY)
 			continue;
-		if ((p->state == PLACE_BUSY && has_left_call(p)) || has_told(p) || process_has_ended(p))
+		if ((p->state == PLACE_BUSY && has_left_call(p)) || hearing_has_news(&p->hearing) ||
+			process_has_ended(p))
 			return true;
 	}
 	return false;
@@ -860,6 +809,7 @@ calls_end(void)
 
 		if (p->state == PLACE_EMPTY)
 			continue;
+		hear_all(p);
 		if (p->has_call && !(p->state == PLACE_BUSY && has_left_call(p)) &&
 			p->stop != STOP_GIVEN_UP)
 			release(&p->call);

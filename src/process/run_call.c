@@ -5,6 +5,9 @@
  * The statement is made of nodes, not of text: the function is named by its number, and the
  * arguments are parameters.  So nothing that a user wrote is parsed here, and no log or view has
  * the arguments.  It runs in a portal, because code that functions call expects one.
+ *
+ * A function that returns a set stands in the target list, where the executor asks it for one row
+ * after the other, as far as its language gives them so.
  */
 #include "postgres.h"
 
@@ -30,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "life/values.h"
 #include "process/run_call.h"
 
 /* ---- the statement ---------------------------------------------------------------- */
@@ -65,6 +69,7 @@ expression_of(const Callee *callee)
 		args = lappend(args, callee->given[i] ? parameter(callee, i) : default_of(callee, i));
 	expr = makeFuncExpr(callee->function, callee->result_type, args, InvalidOid, InvalidOid,
 						COERCE_EXPLICIT_CALL);
+	expr->funcretset = callee->set;
 	expr->funcvariadic = callee->variadic;
 	assign_expr_collations(NULL, (Node *) expr);
 	return expr;
@@ -94,6 +99,7 @@ plan_function(const Callee *callee, const char *label)
 
 	query->commandType = CMD_SELECT;
 	query->canSetTag = true;
+	query->hasTargetSRFs = callee->set;
 	query->jointree = makeFromExpr(NIL, NULL);
 	query->targetList = list_make1(
 		makeTargetEntry((Expr *) expression_of(callee), 1, pstrdup("result"), false));
@@ -147,9 +153,10 @@ plan_procedure(const Callee *callee)
 typedef struct ResultReceiver
 {
 	DestReceiver receiver;
-	bool procedure;
+	const Callee *callee;
 	MemoryContext context;
-	Datum result; /* jsonb, or 0 */
+	MemoryContext row_context; /* reset for each row */
+	Datum result;              /* jsonb, or 0 */
 } ResultReceiver;
 
 /* The output parameters of a procedure as a row. */
@@ -162,21 +169,43 @@ row_of(TupleTableSlot *slot)
 	return HeapTupleGetDatum(heap_form_tuple(desc, slot->tts_values, slot->tts_isnull));
 }
 
+static Datum
+row_value(const Callee *callee, TupleTableSlot *slot, bool *isnull)
+{
+	Oid type = TupleDescAttr(slot->tts_tupleDescriptor, 0)->atttypid;
+
+	*isnull = false;
+	if (callee->procedure)
+		return call_result(RECORDOID, row_of(slot));
+	(void) slot_getattr(slot, 1, isnull);
+	*isnull = *isnull || type == VOIDOID;
+	return *isnull ? (Datum) 0 : call_result(type, slot_getattr(slot, 1, isnull));
+}
+
+static Datum
+json_null(void)
+{
+	JsonbValue null = {.type = jbvNull};
+
+	return JsonbPGetDatum(JsonbValueToJsonb(&null));
+}
+
+/* Rows of a set are values; anything else is the result. */
 static bool
 receive_result(TupleTableSlot *slot, DestReceiver *self)
 {
 	ResultReceiver *r = (ResultReceiver *) self;
-	Oid type = TupleDescAttr(slot->tts_tupleDescriptor, 0)->atttypid;
-	bool isnull = false;
-	Datum value = r->procedure ? row_of(slot) : slot_getattr(slot, 1, &isnull);
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(r->row_context);
+	bool isnull;
+	Datum value = row_value(r->callee, slot, &isnull);
 
-	if (isnull || (!r->procedure && type == VOIDOID))
-		return true;
-	value = call_result(r->procedure ? RECORDOID : type, value);
-	old = MemoryContextSwitchTo(r->context);
-	r->result = JsonbPGetDatum(DatumGetJsonbPCopy(value));
+	if (r->callee->set)
+		(void) value_tell(0, isnull ? json_null() : value);
+	MemoryContextSwitchTo(r->context);
+	if (!r->callee->set && !isnull)
+		r->result = JsonbPGetDatum(DatumGetJsonbPCopy(value));
 	MemoryContextSwitchTo(old);
+	MemoryContextReset(r->row_context);
 	return true;
 }
 
@@ -203,8 +232,9 @@ result_receiver(const Callee *callee)
 			.rDestroy = shut_down,
 			.mydest = DestNone,
 		},
-		.procedure = callee->procedure,
+		.callee = callee,
 		.context = CurrentMemoryContext,
+		.row_context = AllocSetContextCreate(CurrentMemoryContext, "taskq row", ALLOCSET_DEFAULT_SIZES),
 	};
 
 	return r;

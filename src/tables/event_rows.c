@@ -23,6 +23,7 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -303,6 +304,14 @@ event_tables_close(EventTables *t)
 		if (t->leaf[i] != NULL)
 			table_close(t->leaf[i], NoLock);
 	}
+}
+
+void
+event_tables_release(EventTables *t)
+{
+	event_tables_close(t);
+	for (int i = 0; i < EVENT_LEAVES; i++)
+		UnlockRelationOid(leaf_oid(i), AccessShareLock);
 }
 
 int64

@@ -71,6 +71,9 @@ typedef struct EventTables
 extern void event_tables_open(EventTables *t);
 extern void event_tables_close(EventTables *t);
 
+/* Closes them before the transaction ends: from now on rows may be removed. */
+extern void event_tables_release(EventTables *t);
+
 /* The greatest number of an event that any session has drawn so far, or a little more. */
 extern int64 event_last_number(void);
 

@@ -61,7 +61,10 @@ union all select taskq.submit_call('of_json(jsonb, json)', '[{"a": [1, null]}, "
 union all select taskq.submit_call('of_pair(pair, pair[], small, timestamptz, interval)', '[{"b": "x"}, [{"a": 1}, null], 5]', '{"t": "03/02/2026 04:05", "i": "1 2:00:00"}'), 6
 union all select taskq.submit_call('unnamed(int, text)', '[1, "x"]'), 7
 union all select taskq.submit_call('"a""b"(int)', '[]', '{"x y": 1}', queue => 'call', key => 'k', kind => 'sort', priority => -3), 8
-union all select taskq.submit_call('p(int)', '[5]'), 9;
+union all select taskq.submit_call('p(int)', '[5]'), 9
+union all select taskq.submit_call('of_set()', on_demand => true), 10
+union all select taskq.submit_template('{"call": "of_set()", "on_demand": true}'), 11
+union all select taskq.submit_template('{"call": "of_set()", "on_demand": false}'), 12;
 reset datestyle;
 reset intervalstyle;
 reset timezone;
@@ -92,7 +95,6 @@ select w, pg_temp.refused('select taskq.submit_call(' || w || ')') from unnest(a
 	$$'unnamed(int, text)', '[1]'$$,
 	$$'unnamed(int, text)', '[1, "a"]', '{"unnamed": 1}'$$,
 	$$'"of any"(anyelement)', '[1]'$$,
-	$$'of_set()'$$,
 	$$'of_trigger()'$$,
 	$$'total(int)', '[1]'$$,
 	$$'pg_catalog.rank()'$$,
@@ -131,6 +133,8 @@ select w, pg_temp.refused(format('select taskq.submit_template(%L)', w)) from un
 	'{"call": "f(int)", "args": [1], "role": "postgres"}',
 	'{"call": "f(int)", "args": [1], "caller": 1}',
 	'{"call": "f(int)", "args": [1], "on_duplicate": "raise"}',
+	'{"call": "f(int)", "args": [1], "on_demand": "yes"}',
+	'{"queue": "default", "on_demand": true}',
 	'{"call": "f(int)", "args": [1], "queue": "default"}',
 	'{"call": "f(unknown_type)", "args": [1]}',
 	'{"call": "f", "args": [1]}',
@@ -153,6 +157,7 @@ select count(distinct id), min(call ->> 'args') from taskq.tasks join twice usin
 -- Outside of a call.
 select taskq.current_task();
 select pg_temp.refused('select taskq.progress(1, null, 0.5)');
+select pg_temp.refused($$select taskq.emit(1, null, '1')$$);
 
 -- Who has no privilege, or may not execute.
 set role call_stranger;

@@ -77,7 +77,8 @@ sub read_all
 {
 	my ($reader, $in) = @_;
 
-	1 while read_some($reader, 1 + int rand 400, $in);
+	# Comes to an end also if it gets the same events again and again.
+	1 while read_some($reader, 1 + int rand 400, $in) && @{ $reader->{seen} } <= last_number();
 	return;
 }
 
