@@ -32,18 +32,20 @@
 	"max_attempts => $10::int, kind => $11, on_duplicate => coalesce($12, 'keep'), group_key " \
 	"=> $13, " \
 	"unique_for => $14::interval, max_wait => $15::interval, on_finish => $16::jsonb, " \
-	"on_dead => $17::jsonb, trace => $18"
+	"on_dead => $17::jsonb, trace => $18, after => case when $19::text is not null then " \
+	"array(select e::bigint from jsonb_array_elements_text($19::jsonb) as e) end, " \
+	"after_failure => coalesce($20, 'cancel')"
 
 static const gate_statement submit_statement = {"serve_submit",
 	SUBMITTED("taskq.submit(queue => $1, " SUBMIT_ARGUMENTS ")"),
-	18, 0};
+	20, 0};
 
 /* An endpoint is the queue itself. */
 static const gate_statement submit_http_statement = {"serve_submit_http",
-	SUBMITTED("taskq.submit_http(queue => case when $20::text is null then $1 end, "
-	"endpoint => $20, url => $19, " SUBMIT_ARGUMENTS ", method => coalesce($21, 'POST'), "
-	"headers => $22::jsonb, body => decode($23, 'base64'), path => $24)"),
-	24, 0};
+	SUBMITTED("taskq.submit_http(queue => case when $22::text is null then $1 end, "
+	"endpoint => $22, url => $21, " SUBMIT_ARGUMENTS ", method => coalesce($23, 'POST'), "
+	"headers => $24::jsonb, body => decode($25, 'base64'), path => $26)"),
+	26, 0};
 
 static const gate_statement submit_many_statement = {"serve_submit_many",
 	"with e as materialized (select e, n from jsonb_array_elements($2::jsonb) with ordinality as "
@@ -62,8 +64,8 @@ static const route_member submit_members[] = {
 	{"timeout", MEMBER_LENGTH}, {"retry", MEMBER_TEXT}, {"max_attempts", MEMBER_NUMBER},
 	{"kind", MEMBER_TEXT}, {"on_duplicate", MEMBER_TEXT}, {"group_key", MEMBER_TEXT},
 	{"unique_for", MEMBER_LENGTH}, {"max_wait", MEMBER_LENGTH}, {"on_finish", MEMBER_JSON},
-	{"on_dead", MEMBER_JSON}, {"trace", MEMBER_TEXT}, {"url", MEMBER_TEXT},
-	{"endpoint", MEMBER_TEXT},
+	{"on_dead", MEMBER_JSON}, {"trace", MEMBER_TEXT}, {"after", MEMBER_JSON},
+	{"after_failure", MEMBER_TEXT}, {"url", MEMBER_TEXT}, {"endpoint", MEMBER_TEXT},
 	{"method", MEMBER_TEXT}, {"headers", MEMBER_JSON}, {"body", MEMBER_TEXT},
 	{"path", MEMBER_TEXT}};
 

@@ -227,6 +227,12 @@ is_deeply(asks('replace', 200, 'shop', 'POST', '/v1/queues/mail/tasks', { key =>
 refuses('raise', 409, qr/key/, 'shop', 'POST', '/v1/queues/mail/tasks', { key => 'k1', on_duplicate => 'raise' });
 my $first = asks('idempotency', 201, 'shop', 'POST', '/v1/queues/mail/tasks', { payload => 1 }, 'Idempotency-Key' => 'once')->{id};
 is(asks('again', 200, 'shop', 'POST', '/v1/queues/mail/tasks', { payload => 1 }, 'Idempotency-Key' => 'once')->{id}, $first, 'the same key, the same task');
+my $dependent = asks('prerequisites', 201, 'shop', 'POST', '/v1/queues/mail/tasks', { payload => 1, after => [ $keyed, $first + 0 ], after_failure => 'run' })->{id};
+is(sql("select string_agg(task_id::text, ' ' order by task_id) from taskq.dependencies where dependent = $dependent"), "$keyed $first", 'ids as strings or numbers');
+refuses('one that is not known', 400, qr/task 999999 /, 'shop', 'POST', '/v1/queues/mail/tasks', { after => ['999999'] });
+refuses('what is no id', 400, qr/invalid input syntax/, 'shop', 'POST', '/v1/queues/mail/tasks', { after => ['x'] });
+refuses('what is no list', 400, qr/cannot extract elements/, 'shop', 'POST', '/v1/queues/mail/tasks', { after => $first });
+refuses('after_failure', 400, qr/after_failure/, 'shop', 'POST', '/v1/queues/mail/tasks', { after => [$first], after_failure => 'perhaps' });
 refuses('two keys', 400, qr/differ/, 'shop', 'POST', '/v1/queues/mail/tasks', { key => 'a' }, 'Idempotency-Key' => 'b');
 foreach (
 	[ '{"paylod": 1}', qr/there is no member "paylod"/ ],
