@@ -281,8 +281,8 @@ taskq_call_failed(PG_FUNCTION_ARGS)
 /* ---- messages --------------------------------------------------------------------- */
 
 /*
- * Nobody else emits values of this task, so the lease need not be locked: it is enough that the call
- * is not over.  So a function that has changed the row of its own lease does not wait for itself.
+ * Nobody else emits values of this task, so it is enough that the call is not over.  The lease is
+ * not locked: a function that has changed the row of its own lease would wait for itself.
  */
 static void
 write_value(int64 id, int64 token, int n, Jsonb *value)

@@ -102,8 +102,8 @@ greatest_in(EventTables *tables, Snapshot snapshot, const EventRange *range,
 }
 
 /*
- * The same of a task, above "above" and up to "up_to".  A call whose transaction lasts must not keep
- * the executor from removing rows meanwhile.
+ * The same of a task, above "above" and up to "up_to".  A call whose transaction lasts must not
+ * keep the executor from removing rows meanwhile.
  */
 static int
 greatest_value(int64 id, int above, int up_to, bool (*may)(Datum queue))

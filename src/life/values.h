@@ -20,10 +20,10 @@ extern int value_wanted(int64 id);
 extern void value_write(int64 id, const Queue *queue, int n, Datum value);
 
 /*
- * Both are for the call that this process makes.  The first one, for a call on demand, waits until a
- * value is wanted that is not there yet.  The second one tells the executor a value (n: its number,
- * or 0 for the next one), returns its number, and waits, on demand, until the next one is wanted;
- * TQ006 for a value that is too large.
+ * Both are for the call that this process makes.  The first one, for a call on demand, waits until
+ * a value is wanted that is not there yet.  The second one tells the executor a value (n: its
+ * number, or 0 for the next one), returns its number, and waits, on demand, until the next one is
+ * wanted; TQ006 for a value that is too large.
  */
 extern void value_wait_for_first(void);
 extern int value_tell(int n, Datum value);

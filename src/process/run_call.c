@@ -234,9 +234,9 @@ result_receiver(const Callee *callee)
 		},
 		.callee = callee,
 		.context = CurrentMemoryContext,
-		.row_context = AllocSetContextCreate(CurrentMemoryContext, "taskq row", ALLOCSET_DEFAULT_SIZES),
 	};
 
+	r.row_context = AllocSetContextCreate(r.context, "taskq row", ALLOCSET_DEFAULT_SIZES);
 	return r;
 }
 

@@ -10,7 +10,8 @@
 /*
  * Calls the function, whose arguments are bound, in the transaction that is open.  A procedure may
  * end that and leave another one.  label: the text of the statement.  Memory that outlasts
- * transactions must be current, in which the result, a jsonb, is allocated; 0: none.  The rows of a set are told as values.
+ * transactions must be current, in which the result, a jsonb, is allocated; 0: none.  The rows of a
+ * set are told as values.
  */
 extern Datum run_call(const Callee *callee, const char *label);
 
