@@ -1,6 +1,7 @@
 # 023_chaos.pl
 #		Everything at once, round after round, and in each round a process of the server
-#		is killed: nothing is lost, nothing is done twice, no token comes again.
+#		is killed: nothing is lost, nothing is done twice, no token comes again, each event is read
+#		once, each call takes effect once and has its values.
 
 use strict;
 use warnings FATAL => 'all';
@@ -49,12 +50,40 @@ sub sql
 
 # made: each submit; claims: claims that are durable; given: what was given up
 # again; done: the work, done in the transaction that finishes the task.
+# seen: the events that were read, with the cursor in the same transaction; emits: values; called and
+# call_done: calls that were submitted, and what their function has done.
 sql(<<'END');
 create table made (id bigint);
 create table claims (id bigint, token bigint, at timestamptz, until timestamptz);
 create table given (token bigint);
 create table done (id bigint);
-select taskq.create_queue('chaos', keep_key => '10 ms', lease_for => '300 ms');
+create table place (cursor text);
+create table seen (id bigint, event text);
+create table emits (id bigint, n int);
+create table called (id bigint);
+create table call_done (id bigint);
+create role chaos_caller login;
+grant insert on called, call_done to chaos_caller;
+select taskq.create_queue('chaos', keep_key => '10 ms', lease_for => '300 ms', events => '{value, finished}');
+select taskq.grant_queue('call', 'chaos_caller', '{submit}');
+select taskq.create_retry_policy('soon', backoff => 'fixed', base => '10 ms');
+insert into place select cursor from taskq.events_after();
+create function make_call() returns setof int language sql as $$
+	insert into public.call_done values (taskq.current_task());
+	select n / (case when n = 2 and random() < 0.2 then 0 else 1 end) from generate_series(1, 3) as n
+$$;
+create function read_events() returns void language plpgsql as $$
+declare
+	place_ text;
+begin
+	select cursor into place_ from place for update skip locked;
+	if found then
+		with e as materialized (select row_number() over () as o, * from taskq.events_after(place_, 300)),
+			kept as (insert into seen select task_id, event from e where event is not null)
+			update place set cursor = (select e.cursor from e order by o desc limit 1);
+	end if;
+end
+$$;
 END
 
 # A statement that acquires, notes the claims, and goes on with "a".
@@ -98,6 +127,13 @@ my %mix = (
 	finish_later => [ 10, acquiring(1, 'select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from a') . " \\gset\n"
 		  . "\\set s random(1, 20)\n\\if :s = 1\nselect pg_sleep(0.4);\n\\endif\n"
 		  . "insert into done select :id where taskq.finish(:id, :token);\n" ],
+	emit => [ 4, acquiring(1, 'select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from a') . " \\gset\n"
+		  . "insert into emits select :id, n from (select taskq.emit(:id, :token, '1') as n) e where n is not null;\n"
+		  . "begin;\ninsert into emits select :id, n from (select taskq.emit(:id, :token, '2') as n) e where n is not null;\n"
+		  . "insert into done select :id where taskq.finish(:id, :token);\ncommit;\n" ],
+	read_events => [ 3, "select read_events();\n" ],
+	call => [ 2, "set role chaos_caller;\ninsert into called select taskq.submit_call('public.make_call()', retry => 'soon', max_attempts => 1000);\n"
+		  . "reset role;\n" ],
 	finish_unnoted => [ 5, "insert into done select id from taskq.acquire('chaos') where taskq.finish(id, token);\n" ],
 	prepare_commit => [ 3, "$small${gid}begin;\n${submit}${work}prepare transaction ':gid';\ncommit prepared ':gid';\n" ],
 	prepare_rollback => [ 2, "$small${gid}begin;\n${submit}${work}prepare transaction ':gid';\nrollback prepared ':gid';\n" ],
@@ -319,6 +355,16 @@ wait_until('the queue to drain',
 		sql($drain);
 		return sql(q{select count(*) from taskq.tasks where queue = 'chaos' and ended_at is null}) eq '0';
 	}, 60);
+# In a soak somebody may have stopped it.
+sql('select taskq.start_executor()');
+wait_query($node, 'postgres', q{select count(*) = 0 from taskq.tasks where queue = 'call' and ended_at is null});
+my $read = -1;
+while ($read != (my $seen = sql('select count(*) from seen')))
+{
+	$read = $seen;
+	sql('select read_events()');
+}
+note(sql("select format('%s events seen, %s values, %s calls', (select count(*) from seen), (select count(*) from emits), (select count(*) from called))"));
 note(sql("select format('%s tasks made, %s claims, %s done', (select count(distinct id) from made), (select count(*) from claims), (select count(*) from done))"));
 note(sql("select string_agg(state || ' ' || n, ', ') from (select state::text, count(*) as n from taskq_private.all_history group by 1 order by 1) x"));
 
@@ -334,6 +380,16 @@ is(sql('select count(*) - count(distinct token) from claims'), '0', 'no token wa
 is( sql('select count(*) from claims a join claims b on b.id = a.id and b.token <> a.token and b.at > a.at and b.at < a.until'
 		  . ' where not exists (select from given g where g.token = a.token)'),
 	'0', 'nobody was given a task that somebody else held');
+is(sql(q{select count(*) from (select id, count(*) as times from done group by id) d full join (select id, count(*) as times from seen where event = 'finished' group by id) s
+	using (id) where d.times is distinct from s.times}), '0', 'the reader of events has seen each end once');
+is(sql('select count(*) - count(distinct (id, n)) from emits'), '0', 'no number of a value was given twice');
+is(sql(q{select count(*) from (select id, count(*) as times from emits group by id) e full join (select id, count(*) as times from seen where event = 'value' group by id) s
+	using (id) where e.times is distinct from s.times}), '0', 'and each value was seen once');
+is(sql(q{select count(*) from emits e where not exists (select from taskq.emitted(e.id) v where v.n = e.n)}), '0', 'and is there');
+is(sql(q{select count(*) from called c full join (select id, count(*) as times from call_done group by id) d using (id) where c.id is null or times is distinct from 1}),
+	'0', 'each call took effect once');
+is(sql(q{select count(*) from called c where (select array_agg(array[v.n, v.value::int] order by v.n) from taskq.emitted(c.id) v) is distinct from '{{1,1},{2,2},{3,3}}'}),
+	'0', 'and has its values');
 is(sql(q{select count(*) from taskq.tasks where queue = 'chaos' and ended_at is null}), '0', 'nothing is pending');
 is(sql("select pending from taskq.queue_stats('chaos')"), '0', 'and the count of it says so');
 is_consistent($node, 'at the end');
