@@ -127,12 +127,12 @@ my %mix = (
 	finish_later => [ 10, acquiring(1, 'select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from a') . " \\gset\n"
 		  . "\\set s random(1, 20)\n\\if :s = 1\nselect pg_sleep(0.4);\n\\endif\n"
 		  . "insert into done select :id where taskq.finish(:id, :token);\n" ],
-	emit => [ 4, acquiring(1, 'select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from a') . " \\gset\n"
+	emit => [ 10, acquiring(1, 'select coalesce(max(id), 0) as id, coalesce(max(token), 0) as token from a') . " \\gset\n"
 		  . "insert into emits select :id, n from (select taskq.emit(:id, :token, '1') as n) e where n is not null;\n"
 		  . "begin;\ninsert into emits select :id, n from (select taskq.emit(:id, :token, '2') as n) e where n is not null;\n"
 		  . "insert into done select :id where taskq.finish(:id, :token);\ncommit;\n" ],
 	read_events => [ 3, "select read_events();\n" ],
-	call => [ 2, "set role chaos_caller;\ninsert into called select taskq.submit_call('public.make_call()', retry => 'soon', max_attempts => 1000);\n"
+	call => [ 10, "set role chaos_caller;\ninsert into called select taskq.submit_call('public.make_call()', retry => 'soon', max_attempts => 1000);\n"
 		  . "reset role;\n" ],
 	finish_unnoted => [ 5, "insert into done select id from taskq.acquire('chaos') where taskq.finish(id, token);\n" ],
 	prepare_commit => [ 3, "$small${gid}begin;\n${submit}${work}prepare transaction ':gid';\ncommit prepared ':gid';\n" ],
