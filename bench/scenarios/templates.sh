@@ -40,24 +40,44 @@ scenario_follow()
 # updates the row that says how many are left, in the transaction that ends it.
 scenario_batch()
 {
-	local each=$((members / 32))
 	fresh_database bench
 	sql -c "select count(taskq.create_queue(q)) from unnest('{waited_for,counted,single}'::text[]) q" \
 		-c 'create table batch (id int primary key, left_over int); insert into batch values (1, 1000000000)' >/dev/null
 	for _ in $(seq "$runs"); do
-		fill_taskq waited_for "$members"
-		sql -c "select taskq.submit('default', after => array(select id from taskq.tasks where queue = 'waited_for' and state = 'pending'))" >/dev/null
-		measure 'a batch and its dependent' pgbench_rate 32 taskq_work -D queue=waited_for -t "$each"
-		measure 'from the last end to the dependent, ms' after_the_last waited_for
+		measure_batch 'a batch and its dependent' 'from the last end to the dependent, ms'
 		fill_taskq counted "$members"
 		measure 'a counter in a row' rate 32 counter_work -D queue=counted
 		sql -c "select taskq.purge_queue('counted')" >/dev/null
 		fill_taskq single "$members"
-		measure 'tasks that no other waits for' pgbench_rate 32 taskq_work -D queue=single -t "$each"
+		measure 'tasks that no other waits for' pgbench_rate 32 taskq_work -D queue=single -t "$((members / 32))"
 	done
 	row 'a batch and its dependent' 'a counter in a row' tasks/s '>= 5'
 	row 'a batch and its dependent' 'tasks that no other waits for' tasks/s
 	row 'from the last end to the dependent, ms' - ms '<= 100'
+}
+
+# The same while a session keeps an old snapshot, so that no dead row can go.
+scenario_batch_pinned()
+{
+	fresh_database bench
+	sql -c "select taskq.create_queue('waited_for')" >/dev/null
+	for _ in $(seq "$runs"); do
+		measure_batch 'a batch' 'from its last end to the dependent, ms'
+		pin 'select count(*) from taskq.tasks'
+		measure_batch 'a batch behind an old snapshot' 'behind an old snapshot, ms'
+		unpin
+	done
+	row 'a batch behind an old snapshot' 'a batch' tasks/s '>= 0.83'
+	row 'behind an old snapshot, ms' - ms '<= 100'
+}
+
+# measure_batch RATE LATENCY: names of what is measured.
+measure_batch()
+{
+	fill_taskq waited_for "$members"
+	sql -c "select taskq.submit('default', after => array(select id from taskq.tasks where queue = 'waited_for' and state = 'pending'))" >/dev/null
+	measure "$1" pgbench_rate 32 taskq_work -D queue=waited_for -t "$((members / 32))"
+	measure "$2" after_the_last waited_for
 }
 
 # Ends what pgbench has left of the members; how long after that the dependent has become due.
