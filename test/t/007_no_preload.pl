@@ -146,6 +146,10 @@ sql(q{create role app login; select taskq.grant_queue('call', 'app', '{submit, v
 $id = (split /\n/, sql(q{set role app; select taskq.submit_call('pg_catalog.upper(text)', '["called"]')}))[-1];
 wait_state($node, $id, 'finished');
 is(sql("select result from taskq.result($id)"), '"CALLED"', 'a function is called');
+$id = (split /\n/, sql(q{set role app; select taskq.submit_call('pg_catalog.generate_series(int, int)', '[7, 8]', on_demand => true)}))[-1];
+is(sql("select taskq.want($id, 3)"), 't', 'rows of a set are wanted');
+wait_state($node, $id, 'finished');
+is(sql("select string_agg(value::text, ' ' order by n) from taskq.emitted($id)"), '7 8', 'and are values');
 
 # A postmaster before PostgreSQL 16 that hears of the end while it accepts a connection thinks of
 # the restart only when it wakes up next, which the connection for the next query makes it do.
