@@ -5,6 +5,15 @@ language c volatile strict parallel unsafe as 'MODULE_PATHNAME', 'taskq_created'
 comment on function taskq._created is
 	'For taskq serve: whether the last submit of this session has made the task, or found it by its key.';
 
+create function taskq._acquire_bytes(queue text, max_tasks int, lease_for interval, worker text, group_key text, max_bytes int)
+returns table (id bigint, token bigint, kind text, payload jsonb, attempt int, max_attempts int, lease_until timestamptz,
+	submitted_at timestamptz, key text, priority int, group_key text, trace text)
+language c volatile parallel unsafe rows 1 as 'MODULE_PATHNAME', 'taskq_acquire_bytes';
+comment on function taskq._acquire_bytes is
+	E'For taskq serve: acquire() of tasks whose payloads fit into one answer.\n'
+	'max_bytes: no more tasks are taken when the payloads have so many bytes as text; they exceed it by one payload at most.\n'
+	'The other arguments, the result and the errors: see acquire().';
+
 -- The privileges on single queues of the role that calls.
 create function taskq._own_privileges() returns table (queue text, privileges text[])
 language sql stable security definer

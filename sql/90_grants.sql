@@ -22,7 +22,7 @@ create view taskq_private.entitlements as
 			add_prerequisites, want}'),
 		('{submit, view}', 'execute on routine taskq.%s', '{result, results, response, wait, wait_all, emitted, wait_emitted}'),
 		('{work}', 'execute on routine taskq.%s', '{acquire, wait_ready, wait_ready_any, heartbeat, finish, fail, release,
-			decline, serve, finish_many, heartbeat_many, finish_and_acquire, wait_wanted}'),
+			decline, serve, finish_many, heartbeat_many, finish_and_acquire, wait_wanted, _acquire_bytes}'),
 		('{view}', 'execute on routine taskq.%s', '{queue_stats, metrics, group_stats, status, find_tasks, unserved, events_after,
 			wait_events}'),
 		('{view}', 'select on taskq.%s', '{tasks, dependencies, attempts, queues, endpoints, requests, workers, subscriptions, limits}'),

@@ -17,12 +17,15 @@
 
 #define LOST "'the lease of task ' || $1 || ' is lost'"
 
+/* Tasks that no answer of this size has room for are not acquired: others can have them. */
+#define ANSWER_BYTES "4194304"
+
 /* $2 is wait, which is no value of it. */
 static const gate_statement acquire_statement = {"serve_acquire",
 	"select case when count(*) = 0 then 204 else 200 end, "
 	"case when count(*) > 0 then '{\"tasks\":' || json_agg(x) || '}' end "
-	"from (select " TASK_COLUMNS " from taskq.acquire($1, coalesce($3::int, 1), $4::interval, $5, "
-	"$6) t where $2::text is null) x",
+	"from (select " TASK_COLUMNS " from taskq._acquire_bytes($1, coalesce($3::int, 1), "
+	"$4::interval, $5, $6, " ANSWER_BYTES ") t where $2::text is null) x",
 	6, 0};
 
 /* What is to be finished comes first, in the same transaction. */
@@ -32,10 +35,11 @@ static const gate_statement turn_statement = {"serve_turn",
 	"f as materialized (select f.id from taskq.finish_many(array(select d.id from d), "
 	"array(select d.token from d), array(select d.result from d)) as f (id)), "
 	"n as materialized (select count(*) as n from f), "
-	"a as materialized (select " TASK_COLUMNS " from n cross join lateral taskq.acquire($1, "
+	"a as materialized (select " TASK_COLUMNS " from n cross join lateral taskq._acquire_bytes($1, "
 	"coalesce(($3::jsonb ->> 'max_tasks')::int, 1) + 0 * n.n::int, ($3::jsonb ->> "
 	"'lease_for')::interval, "
-	"$3::jsonb ->> 'worker', $3::jsonb ->> 'group_key') t where $3::jsonb is not null) "
+	"$3::jsonb ->> 'worker', $3::jsonb ->> 'group_key', " ANSWER_BYTES ") t "
+	"where $3::jsonb is not null) "
 	"select 200, '{\"finished\":' || coalesce((select json_agg(f.id::text)::text from f), '[]') "
 	"|| ',\"tasks\":' || coalesce((select json_agg(a)::text from a), '[]') || '}'",
 	3, 0};

@@ -190,6 +190,17 @@ claim_set_aside_failed(const Claim *claim, const char *what, const char *done, i
 /* What a client gets of a task and may be stored out of line. */
 static const int handed_out[] = {TASK_KIND, TASK_PAYLOAD, TASK_KEY, TASK_GROUP_KEY, TASK_TRACE};
 
+/* The text of the payload in bytes. */
+static Size
+payload_size(const Row *task)
+{
+	Size size = 0;
+
+	if (!task->nulls[TASK_PAYLOAD])
+		(void) jsonb_text_exceeds(task->values[TASK_PAYLOAD], 0, &size);
+	return size;
+}
+
 /*
  * Returns a claimed task; false: it cannot be given to any client, and was set aside.  The server
  * reads what is stored out of line after this call, and a failure then would undo the claim.
@@ -217,14 +228,28 @@ hand_out(ReturnSetInfo *rsinfo, const Claim *claim)
 	return true;
 }
 
+/*
+ * How many tasks to claim at once, at most max: all, unless there is a bound for their payloads,
+ * which one payload may exceed.
+ */
+static int
+claim_at_once(int max, Size bytes, Size max_bytes)
+{
+	if (max_bytes == 0)
+		return max;
+	return Max((int) Min((Size) max, (max_bytes - bytes) / setting_max_payload), 1);
+}
+
 void
-acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int64 group_id, int n)
+acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int64 group_id, int n, Size max_bytes)
 {
 	int max = arg_int32(fcinfo, n, "max_tasks", 1, 1, TASKQ_MAX_BATCH);
 	int64 lease_us = arg_interval_us(fcinfo, n + 1, "lease_for", queue->lease_us, RANGE_LEASE);
 	text *worker = arg_name(fcinfo, n + 2, "worker");
 	Claim *claims = palloc_array(Claim, max);
 	TimestampTz next_due;
+	Size bytes = 0;
+	int asked;
 	int count;
 	int kept;
 
@@ -236,11 +261,18 @@ acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int64 group_id, int n)
 	{
 		CHECK_FOR_INTERRUPTS();
 		kept = 0;
-		count = task_claim(queue, group_id, max, lease_us, worker, claims, &next_due);
+		asked = claim_at_once(max, bytes, max_bytes);
+		count = task_claim(queue, group_id, asked, lease_us, worker, claims, &next_due);
 		for (int i = 0; i < count; i++)
-			kept += hand_out((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]);
+		{
+			if (!hand_out((ReturnSetInfo *) fcinfo->resultinfo, &claims[i]))
+				continue;
+			kept++;
+			if (max_bytes > 0)
+				bytes += payload_size(&claims[i].task);
+		}
 		max -= kept;
-	} while (kept < count && max > 0);
+	} while ((kept < count || count == asked) && max > 0 && (max_bytes == 0 || bytes < max_bytes));
 	if (!setting_acquire_sync)
 		durability_end_weak();
 }
@@ -268,17 +300,31 @@ queue_to_acquire(text *name)
 	return queue;
 }
 
+static void
+acquire(FunctionCallInfo fcinfo, Size max_bytes)
+{
+	const Queue *queue = queue_to_acquire(arg_name(fcinfo, 0, "queue"));
+	text *group_key = arg_group_key(fcinfo, 4);
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	acquire_into(fcinfo, queue, group_key != NULL ? group_id_of(group_key) : 0, 1, max_bytes);
+}
+
 PG_FUNCTION_INFO_V1(taskq_acquire);
 Datum
 taskq_acquire(PG_FUNCTION_ARGS)
 {
-	const Queue *queue;
-	text *group_key;
-
 	client_call("taskq.acquire()");
-	queue = queue_to_acquire(arg_name(fcinfo, 0, "queue"));
-	group_key = arg_group_key(fcinfo, 4);
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	acquire_into(fcinfo, queue, group_key != NULL ? group_id_of(group_key) : 0, 1);
+	acquire(fcinfo, 0);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(taskq_acquire_bytes);
+Datum
+taskq_acquire_bytes(PG_FUNCTION_ARGS)
+{
+	client_call("taskq._acquire_bytes()");
+	require_argument(fcinfo, 5, "max_bytes");
+	acquire(fcinfo, arg_int32(fcinfo, 5, "max_bytes", 0, 1, PG_INT32_MAX));
 	return (Datum) 0;
 }

@@ -215,6 +215,6 @@ taskq_finish_and_acquire(PG_FUNCTION_ARGS)
 	arg_results(fcinfo, 3, items, count);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	(void) finish_items(items, count);
-	acquire_into(fcinfo, queue, 0, 4);
+	acquire_into(fcinfo, queue, 0, 4, 0);
 	return (Datum) 0;
 }

@@ -1,4 +1,4 @@
--- What taskq serve calls: _http_submit(), which reads Miyamoto's bodies; _created(), _own_privileges().
+-- What taskq serve calls: _http_submit(), which reads Miyamoto's bodies; _created(), _acquire_bytes(), _own_privileges().
 \set VERBOSITY terse
 select taskq.stop_executor();
 select taskq.create_queue('q', mode => 'push', retry => 'none');
@@ -78,6 +78,31 @@ select taskq.submit('default', key => 'c') as id \gset
 select taskq._created(:id), taskq._created(:id - 1), taskq._created(null);
 select taskq._created(taskq.submit('default', key => 'c')) as kept, taskq._created(taskq.submit('default', key => 'c', on_duplicate => 'replace')) as replaced,
 	taskq._created(taskq.submit('default', key => 'd')) as made;
+
+-- As many tasks as an answer has room for: payloads of 1000 bytes, of 3002 as text, none.
+select taskq.create_queue('large');
+select count(*) from taskq.submit_many('large', array_fill(to_jsonb(repeat('x', 998)), array[12]));
+select count(*) from taskq.submit_many('large', array_fill(to_jsonb(repeat(e'\x01', 500)), array[2]));
+select count(*) from taskq.submit_many('large', array_fill(null::jsonb, array[2]));
+create function take(max_tasks int, max_bytes int) returns table (tasks bigint, attempts int, bytes bigint)
+language sql as $$
+	select count(*), max(attempt), sum(octet_length(payload::text)) from taskq._acquire_bytes('large', max_tasks, '1 h', 'w', null, max_bytes)
+$$;
+select * from take(20, 1);
+select * from take(20, 2999);
+select * from take(2, 100000);
+-- The others wait, and no attempt of theirs is used.
+select state, attempt, count(*) from taskq.tasks where queue = 'large' group by 1, 2 order by 1;
+-- Payloads are small here, so several are claimed at a time.
+set taskq.max_payload = 1024;
+select * from take(20, 2049);
+reset taskq.max_payload;
+select * from take(20, 4001);
+select * from take(20, 1000000);
+select * from take(20, null);
+select * from take(0, 1);
+drop function take;
+select taskq.drop_queue('large', true);
 
 -- privileges
 create role one; create role two; create role member; grant one to member;
