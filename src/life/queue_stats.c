@@ -160,6 +160,13 @@ queue_counts_read(QueueCounts *counts, int count)
 
 /* ---- rows -------------------------------------------------------------------------------- */
 
+/* How many tasks of a queue are due, and since when the first of them is; DT_NOEND: none is. */
+typedef struct Due
+{
+	int count;
+	TimestampTz oldest;
+} Due;
+
 /*
  * Whether no task of the queue is due, without a look at it.  Such a look costs the more the more
  * of its tasks are running.
@@ -171,8 +178,58 @@ none_is_pending(const QueueCounts *counts)
 		   counts->live.running > 0 && !dispatch_has_own(counts->queue_id);
 }
 
+/* Of one queue they are counted; of many, that would cost too much. */
+static Due
+due_of(LaneLook *look, const QueueCounts *counts, bool many, TimestampTz now)
+{
+	Due due = {.oldest = DT_NOEND};
+
+	if (none_is_pending(counts))
+		return due;
+	if (many && !dispatch_has_own(counts->queue_id))
+		due.count = task_gauge_due(look, counts->queue_id, now, counts->live.pending,
+								   &due.oldest);
+	else
+		due.count = task_count_due(look->b, counts->queue_id, now, &due.oldest);
+	return due;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int32 x = (*(const QueueCounts *const *) a)->queue_id;
+	int32 y = (*(const QueueCounts *const *) b)->queue_id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* In the order of ids, as a LaneLook wants it. */
+static Due *
+read_due(const QueueCounts *counts, int count, TimestampTz now)
+{
+	const QueueCounts **order = palloc_array(const QueueCounts *, count);
+	Due *due = palloc_array(Due, count);
+	Backlog b;
+	LaneLook look;
+
+	for (int i = 0; i < count; i++)
+		order[i] = &counts[i];
+	qsort(order, count, sizeof(*order), compare_ids);
+	backlog_open(&b);
+	lane_look_open(&look, &b);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		due[order[i] - counts] = due_of(&look, order[i], count > 1, now);
+	}
+	lane_look_close(&look);
+	backlog_close(&b);
+	pfree(order);
+	return due;
+}
+
 static void
-return_stats(ReturnSetInfo *rsinfo, Backlog *b, Datum name, const QueueCounts *counts,
+return_stats(ReturnSetInfo *rsinfo, Datum name, const QueueCounts *counts, const Due *due,
 			 TimestampTz now)
 {
 	enum
@@ -188,13 +245,11 @@ return_stats(ReturnSetInfo *rsinfo, Backlog *b, Datum name, const QueueCounts *c
 	};
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS] = {false};
-	TimestampTz oldest = DT_NOEND;
-	Interval age = {0};
-	int due = none_is_pending(counts) ? 0 : task_count_due(b, counts->queue_id, now, &oldest);
+	Interval age = {.time = now - due->oldest};
 
 	values[QUEUE] = name;
 	values[PENDING] = Int64GetDatum(counts->live.pending);
-	values[DUE] = Int64GetDatum(due);
+	values[DUE] = Int64GetDatum(due->count);
 	values[RUNNING] = Int64GetDatum(counts->live.running);
 	for (int i = 0; i < NENDED; i++)
 	{
@@ -203,9 +258,8 @@ return_stats(ReturnSetInfo *rsinfo, Backlog *b, Datum name, const QueueCounts *c
 	}
 	values[SINCE] = TimestampTzGetDatum(counts->since);
 	nulls[SINCE] = !counts->known;
-	age.time = now - oldest;
 	values[OLDEST_DUE_AGE] = IntervalPGetDatum(&age);
-	nulls[OLDEST_DUE_AGE] = oldest == DT_NOEND;
+	nulls[OLDEST_DUE_AGE] = due->oldest == DT_NOEND;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -214,16 +268,12 @@ static void
 return_all_stats(ReturnSetInfo *rsinfo, const Datum *names, QueueCounts *counts, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Backlog b;
+	Due *due;
 
 	queue_counts_read(counts, count);
-	backlog_open(&b);
+	due = read_due(counts, count, now);
 	for (int i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		return_stats(rsinfo, &b, names[i], &counts[i], now);
-	}
-	backlog_close(&b);
+		return_stats(rsinfo, names[i], &counts[i], &due[i], now);
 }
 
 static bool
