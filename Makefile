@@ -46,7 +46,7 @@ TAP = 001_delivery 002_leases 003_crash 004_shutdown 005_extension 006_databases
 	025_worker 026_tls 027_egress 028_endpoints 029_faults 030_secrets 031_encodings 032_refused 035_expiry 036_failures \
 	037_shortage 038_connections 040_attached 041_publication 042_odd_tasks 043_drop 044_copies 045_stop 047_requests 048_composition 049_follow_ups \
 	050_schedules 051_cli 052_cli_worker 053_flow 054_perfectqueue 055_serve 056_dashboard 057_accepted 058_metrics 059_receive 060_gateway \
-	061_events 062_event_programs 063_calls 064_calls_security 065_prerequisites 066_pg_net 067_guides 068_examples 069_call_values
+	061_events 062_event_programs 063_calls 064_calls_security 065_prerequisites 066_pg_net 067_guides 068_examples 069_call_values 070_nat
 # Of TAP those that keep every core busy, and those that do not and may measure time: see scripts/suites.sh.
 LOUD = 012_concurrency 023_chaos 053_flow 061_events
 QUIET = $(filter-out $(LOUD),$(TAP))

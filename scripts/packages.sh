@@ -138,6 +138,7 @@ missing_packages()
 	python3 -c 'import selenium' 2>/dev/null || say python3-selenium
 	command -v openssl >/dev/null || say openssl
 	[ -x "$(command -v ip)" ] || [ -x /usr/sbin/ip ] || say iproute2
+	[ -x "$(command -v nft)" ] || [ -x /usr/sbin/nft ] || say nftables
 	has_fuzzer || printf '%s\n' clang libclang-rt-dev
 	[ "$purpose" = all ] || return
 	# For promtool, which judges the metrics and the alerts; it is too large for every test.

@@ -249,7 +249,7 @@ prepare build build || finish
 node_driver
 [ "$purpose" != all ] || export TASKQ_EXAMPLES=all
 # See 049_follow_ups.pl, 053_flow.pl and 056_dashboard.pl.
-[ "$purpose" = test ] || export TASKQ_KILLS=200 TASKQ_EVENT_SECONDS=30 TASKQ_MEMBERS=100000 TASKQ_WAITERS=1000 TASKQ_FLOW_SECONDS=40 TASKQ_DASHBOARD_LONG=1 FUZZ_SECONDS=60
+[ "$purpose" = test ] || export TASKQ_KILLS=200 TASKQ_EVENT_SECONDS=30 TASKQ_MEMBERS=100000 TASKQ_WAITERS=1000 TASKQ_FLOW_SECONDS=40 TASKQ_NAT_TASKS=10000 TASKQ_DASHBOARD_LONG=1 FUZZ_SECONDS=60
 # How long and with what seed the random driver runs: see 023_chaos.pl.  050_schedules.pl kills more often.
 if [ "$purpose" = soak ]; then
 	export TASKQ_CHAOS_SECONDS=$4 TASKQ_CHAOS_SEED=$5 TASKQ_FLOW_SECONDS=300

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,9 @@
 #define IDLE_S           75
 #define HEAD_MS          10000
 #define BODY_MS          30000
+#define KEEP_IDLE_S      10 /* then the peer is probed */
+#define KEEP_INTERVAL_S  5
+#define KEEP_PROBES      2 /* so many without an answer end the connection */
 #define LOOK_MS          1000
 #define MAX_EVENTS       64
 #define DRAIN_BYTES      65536
@@ -765,6 +769,24 @@ is_full(const http_server *s)
 		   tq_clock_ms() < s->accept_at_ms;
 }
 
+/*
+ * A request that waits sends nothing for a minute, and much between it and us forgets such a
+ * connection, without a word.  Probes keep it known there, or tell that the client is gone.
+ */
+static void
+keep_alive(int fd)
+{
+	const int yes = 1;
+	const int idle_s = KEEP_IDLE_S;
+	const int interval_s = KEEP_INTERVAL_S;
+	const int probes = KEEP_PROBES;
+
+	(void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
 static void
 accept_connections(http_server *s, int listening)
 {
@@ -782,6 +804,8 @@ accept_connections(http_server *s, int listening)
 				s->accept_at_ms = tq_clock_ms() + LOOK_MS;
 			return;
 		}
+		if (address.ss_family != AF_UNIX)
+			keep_alive(fd);
 		/* The library closes the descriptor if it does not take it. */
 		(void) MHD_add_connection(s->daemon, fd, (struct sockaddr *) &address, size);
 	}
