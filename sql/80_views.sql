@@ -71,8 +71,9 @@ $$;
 
 -- The tasks that find_tasks() looks at, newest first, of these queues (NULL: of all), and which of
 -- them it returns.  The last row has no id if the search ended before it had seen all tasks.  Each
--- inner query reads its index on id backwards, and no more than scan rows.  The window function
--- counts the rows that were looked at; the filter above it stops at the limit.
+-- part of "known" reads an index on id backwards, and no more than scan rows; so that their rows are
+-- merged and not sorted, the parts have the same types.  The window function counts the rows that are
+-- looked at; the filter above it stops at the limit.
 create function taskq_private.find_tasks(queues text[], queue text, states text, kind text, key text, key_prefix text,
 	payload jsonb, error text, class text, worker text, since timestamptz, until timestamptz, "limit" int, after bigint, scan int,
 	group_key text)
@@ -83,60 +84,116 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
-	with known as (
-		(select t.id, coalesce(d.name, q.name) as queue, t.key, t.kind,
-			case when d.id is not null then 'cancelled' when l.id is null then 'pending' else 'running' end::taskq.state as state,
-			t.priority::int as priority, coalesce(l.attempt, t.attempt) as attempt, t.max_attempts,
-			case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end as run_at, t.submitted_at,
-			l.started_at, d.dropped_at as ended_at, l.worker, t.payload,
-			case when d.id is not null then 'queue dropped' end as error, null::jsonb as attempts, d.id is null as live,
-			t.group_key, t.trace
-		from (select * from taskq_private.task t where t.id < coalesce(find_tasks.after, 9223372036854775807)
-				order by t.id desc limit find_tasks.scan) as t
-			left join taskq_private.all_queues q on q.id = t.queue_id
-			left join taskq_private.dropped_queue d on d.id = t.queue_id
-			left join taskq_private.lease l on l.id = t.id)
+	with names as materialized (
+		select q.id, q.name, null::timestamptz as dropped_at from taskq_private.all_queues q
 		union all
-		(select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
-			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key, h.trace
-		from taskq_private.history h where h.id < coalesce(find_tasks.after, 9223372036854775807)
+		select d.id, d.name, d.dropped_at from taskq_private.dropped_queue d
+	), wanted as materialized (
+		-- Which tables may have such tasks.  Live tasks of dropped queues are cancelled.
+		select x.states is null or x.states && '{pending, running}'
+				or ('cancelled' = any (x.states) and exists (select from taskq_private.dropped_queue)) as live,
+			coalesce(x.states <@ '{running}', false) as running,
+			x.states is null or x.states && '{finished, dead, cancelled, expired}' as ended,
+			(select array_agg(n.id) from names n where n.name = find_tasks.queue) as queue_ids,
+			(select array_agg(n.id) from names n where n.name = any (find_tasks.queues)) as visible
+		from (select find_tasks.states::taskq.state[] as states) as x
+	), of_queue as materialized (
+		select t.id from taskq_private.tasks_by_queue t
+		where t.queue_id = any ((select w.queue_ids from wanted w where w.live and not w.running)::int[])
+		limit least(find_tasks.scan, 20000) + 1
+	), few as materialized (
+		-- Whether the queue has so few live tasks that all of them are looked at.
+		select find_tasks.queue is not null and (select count(*) from of_queue) <= least(find_tasks.scan, 20000) as few
+	), known as (
+		-- Live tasks by their ids, those of a queue that has few, and those that run.
+		(select t.id, t.queue_id, null::text as queue, t.key, t.kind, null::taskq.state as state, t.priority::int as priority, t.attempt,
+			t.max_attempts, case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end as run_at, t.submitted_at,
+			null::timestamptz as started_at, null::timestamptz as ended_at, null::text as worker, t.payload, null::text as error,
+			null::jsonb as attempts, t.group_key, t.trace
+		from taskq_private.task t
+		where (select w.live and not w.running and not f.few from wanted w, few f)
+			and t.id < coalesce(find_tasks.after, 9223372036854775807)
+		order by t.id desc limit find_tasks.scan)
+		union all
+		(select i.id, t.queue_id, null::text, t.key, t.kind, null::taskq.state, t.priority::int, t.attempt, t.max_attempts,
+			case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end, t.submitted_at, null::timestamptz, null::timestamptz,
+			null::text, t.payload, null::text, null::jsonb, t.group_key, t.trace
+		from (select q.id from of_queue q
+				where (select f.few from few f) and q.id < coalesce(find_tasks.after, 9223372036854775807) order by q.id desc) as i
+			cross join lateral (select * from taskq_private.task t where t.id = i.id offset 0) as t
+		order by i.id desc limit find_tasks.scan)
+		union all
+		(select l.id, t.queue_id, null::text, t.key, t.kind, null::taskq.state, t.priority::int, t.attempt, t.max_attempts,
+			case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end, t.submitted_at, null::timestamptz, null::timestamptz,
+			null::text, t.payload, null::text, null::jsonb, t.group_key, t.trace
+		from (select l.id from taskq_private.lease l
+				where (select w.running from wanted w) and l.id < coalesce(find_tasks.after, 9223372036854775807) order by l.id desc) as l
+			cross join lateral (select * from taskq_private.task t where t.id = l.id offset 0) as t
+		order by l.id desc limit find_tasks.scan)
+		union all
+		(select h.id, null::int, h.queue, h.key, h.kind, h.state, h.priority::int, h.attempt, h.max_attempts, h.run_at, h.submitted_at,
+			h.started_at, h.ended_at, h.worker, h.payload, h.error, h.attempts, h.group_key, h.trace
+		from taskq_private.history h
+		where (select w.ended from wanted w) and h.id < coalesce(find_tasks.after, 9223372036854775807)
 		order by h.id desc limit find_tasks.scan)
 		union all
-		(select h.id, h.queue, h.key, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.run_at, h.submitted_at, h.started_at,
-			h.ended_at, h.worker, h.payload, h.error, h.attempts, false, h.group_key, h.trace
-		from taskq_private.history_rest h where h.id < coalesce(find_tasks.after, 9223372036854775807)
+		(select h.id, null::int, h.queue, h.key, h.kind, h.state, h.priority::int, h.attempt, h.max_attempts, h.run_at, h.submitted_at,
+			h.started_at, h.ended_at, h.worker, h.payload, h.error, h.attempts, h.group_key, h.trace
+		from taskq_private.history_rest h
+		where (select w.ended from wanted w) and h.id < coalesce(find_tasks.after, 9223372036854775807)
 		order by h.id desc limit find_tasks.scan)
-	), looked as not materialized (
+	), looked as (
 		select k.*, row_number() over (order by k.id desc) as n
 		from (select * from known order by id desc limit find_tasks.scan) as k
-	), found as (
-		select l.* from looked l
-		where (find_tasks.queues is null or l.queue = any (find_tasks.queues))
-			and (find_tasks.queue is null or l.queue = find_tasks.queue)
-			and (find_tasks.states is null or l.state = any (find_tasks.states::taskq.state[]))
-			and (find_tasks.kind is null or l.kind = find_tasks.kind)
-			and (find_tasks.group_key is null or l.group_key = find_tasks.group_key)
-			and (find_tasks.key is null or l.key = find_tasks.key)
-			and (find_tasks.key_prefix is null or starts_with(l.key, find_tasks.key_prefix))
-			and (find_tasks.payload is null or l.payload @> find_tasks.payload)
-			and (find_tasks.error is null
-				or case when l.live then taskq_private.last_error(l.id) else l.error end ~ find_tasks.error)
-			and (find_tasks.worker is null or l.worker = find_tasks.worker)
-			and (find_tasks.since is null or l.submitted_at >= find_tasks.since)
-			and (find_tasks.until is null or l.submitted_at < find_tasks.until)
-			and (find_tasks.class is null or l.attempts @> jsonb_build_array(jsonb_build_object('class', find_tasks.class))
-				or (l.live and exists (select from taskq_private.attempt a where a.task_id = l.id and a.class = find_tasks.class)))
-		order by l.n limit find_tasks.limit
+	), found as materialized (
+		-- The last row that is looked at is here in any case.
+		select l.*, x.fits
+		from looked l cross join lateral (select
+				(find_tasks.queues is null or case when l.queue_id is null then l.queue = any (find_tasks.queues)
+					else l.queue_id = any ((select w.visible from wanted w)::int[]) end)
+				and (find_tasks.queue is null or case when l.queue_id is null then l.queue = find_tasks.queue
+					else l.queue_id = any ((select w.queue_ids from wanted w)::int[]) end)
+				and (find_tasks.kind is null or l.kind = find_tasks.kind)
+				and (find_tasks.group_key is null or l.group_key = find_tasks.group_key)
+				and (find_tasks.key is null or l.key = find_tasks.key)
+				and (find_tasks.key_prefix is null or starts_with(l.key, find_tasks.key_prefix))
+				and (find_tasks.since is null or l.submitted_at >= find_tasks.since)
+				and (find_tasks.until is null or l.submitted_at < find_tasks.until)
+				and (find_tasks.payload is null or l.payload @> find_tasks.payload)
+				and (find_tasks.states is null or case when l.queue_id is null then l.state
+						when l.queue_id in (select d.id from taskq_private.dropped_queue d) then 'cancelled'
+						when exists (select from taskq_private.lease e where e.id = l.id) then 'running' else 'pending' end
+					= any (find_tasks.states::taskq.state[]))
+				and (find_tasks.worker is null or l.worker = find_tasks.worker
+					or (l.queue_id is not null and exists (
+						select from taskq_private.lease e where e.id = l.id and e.worker = find_tasks.worker)))
+				and (find_tasks.error is null or case when l.queue_id is null then l.error
+					when l.queue_id in (select d.id from taskq_private.dropped_queue d) then 'queue dropped'
+					else (select a.error from taskq_private.attempt a where a.task_id = l.id
+						order by a.attempt desc, a.ended_at desc limit 1) end ~ find_tasks.error)
+				and (find_tasks.class is null or l.attempts @> jsonb_build_array(jsonb_build_object('class', find_tasks.class))
+					or (l.queue_id is not null and exists (
+						select from taskq_private.attempt a where a.task_id = l.id and a.class = find_tasks.class))) as fits) as x
+		where x.fits or l.n = find_tasks.scan
+		order by l.id desc limit find_tasks.limit
 	)
-	select f.id, f.queue, f.key, f.kind, f.state, f.priority, f.attempt, f.max_attempts, f.run_at, f.submitted_at, f.started_at,
-		f.ended_at, f.worker, case when f.live then taskq_private.last_error(f.id) else f.error end, f.payload, f.n, f.id,
-		f.group_key, f.trace
+	select f.id, coalesce(f.queue, q.name), f.key, f.kind,
+		case when f.queue_id is null then f.state when q.dropped_at is not null then 'cancelled' when e.id is null then 'pending'
+			else 'running' end::taskq.state,
+		f.priority, coalesce(e.attempt, f.attempt), f.max_attempts, f.run_at, f.submitted_at, coalesce(f.started_at, e.started_at),
+		coalesce(f.ended_at, q.dropped_at), coalesce(f.worker, e.worker),
+		case when f.queue_id is null then f.error when q.dropped_at is not null then 'queue dropped'
+			else taskq_private.last_error(f.id) end,
+		f.payload, f.n, f.id, f.group_key, f.trace
 	from found f
+		left join names q on q.id = f.queue_id
+		left join taskq_private.lease e on e.id = f.id and f.queue_id is not null
+	where f.fits
 	union all
-	select null, null, null, null, null, null, null, null, null, min(l.submitted_at), null, null, null, null, null, count(*), min(l.id),
-		null, null
-	from looked l where (select count(*) from found) < find_tasks.limit
-	having count(*) = find_tasks.scan
+	select null, null, null, null, null, null, null, null, null, f.submitted_at, null, null, null, null, null, f.n, f.id, null, null
+	from found f
+	where f.n = find_tasks.scan and (select count(*) from found where fits) < find_tasks.limit
+	order by 16, 1 nulls last
 $$;
 
 create function taskq.find_tasks(queue text default null, states taskq.state[] default null, kind text default null,
@@ -158,7 +215,9 @@ comment on function taskq.find_tasks is
 	'since, until: only tasks that were submitted at or after the one time and before the other.\n'
 	'limit: at most so many tasks, 1 to 1000.\n'
 	'after: only tasks with a lower id: the next of the last row of the previous call.\n'
-	'scan: how many tasks are looked at, 1 to 10000000, those of other queues included.\n'
+	'scan: how many tasks are looked at, 1 to 10000000, those of other queues included. Of live tasks only those of the queue '
+	'are, if it has at most 20000, and only running ones if states is {running}; of ended tasks none, if states has no state of '
+	'theirs.\n'
 	'Returns one row for each task, with the columns of the view tasks. looked_at: how many tasks were looked at up to this one. '
 	'next: what to give as after to go on.\n'
 	'If scan ended the search, a last row has NULL as id, in submitted_at the time down to which it looked, and next.\n'

@@ -30,6 +30,7 @@
 	"s.pending, s.due, s.running, s.finished, s.dead, s.cancelled, s.expired, s.since, " \
 	SECONDS("s.oldest_due_age") "oldest_due_age"
 #define QUEUES "taskq.queues q left join taskq.queue_stats() s using (queue)"
+#define QUEUE  "taskq.queues q left join lateral taskq.queue_stats(q.queue) s on true"
 
 static const gate_statement queues_statement = {"serve_queues",
 	LIST("queues", QUEUE_COLUMNS, QUEUES " order by q.queue"), 0, 0};
@@ -43,7 +44,7 @@ static const gate_statement queue_statement = {"serve_queue",
 	"select case when x is null then 404 else 200 end, "
 	"coalesce(row_to_json(x)::text, 'queue \"' || $1 || '\" does not exist') "
 	"from (select 1) one left join (select " QUEUE_COLUMNS ", " LIMITS " "
-	"from " QUEUES " where q.queue = $1) "
+	"from " QUEUE " where q.queue = $1) "
 	"x on true",
 	1, 0};
 

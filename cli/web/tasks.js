@@ -19,6 +19,10 @@ const limit = 50;
 /* A search that looked at more than this is not made again by itself. */
 const cheap = 5000;
 
+/* How many tasks a request looks at, and how many until a person is asked whether to go on. */
+const step = 20000;
+const enough = 100000;
+
 export default function page(app, _name, parameters) {
 	/** @type {Record<string, string>} */
 	const filters = Object.fromEntries(names.map((name) => [name, parameters.get(name) || '']).filter(([, value]) => value !== ''));
@@ -27,16 +31,28 @@ export default function page(app, _name, parameters) {
 	/** @type {any} */ let found = null;
 	let further = false;
 
-	async function search(from) {
-		return get(`tasks${query({ ...filters, limit, after: from, preview: 200 })}`);
+	async function search(from, room) {
+		return get(`tasks${query({ ...filters, limit: room, after: from, scan: step, preview: 200 })}`);
+	}
+
+	/** Whether there may be more tasks for this page. */
+	function isOpen() {
+		return found.next && !found.complete && found.tasks.length < limit;
+	}
+
+	/** In steps, so that no request takes long. */
+	async function lookOn(until) {
+		while (isOpen() && found.scanned < until) {
+			const more = await search(found.next, limit - found.tasks.length);
+			found = { ...more, tasks: [...found.tasks, ...more.tasks], scanned: found.scanned + more.scanned };
+			app.redraw();
+		}
 	}
 
 	async function lookFurther() {
 		try {
-			const more = await search(found.next);
 			further = true;
-			found = { ...more, tasks: [...found.tasks, ...more.tasks], scanned: found.scanned + more.scanned };
-			app.redraw();
+			await lookOn(found.scanned + enough);
 		}
 		catch (error) {
 			say(error.message, 'bad');
@@ -49,8 +65,7 @@ export default function page(app, _name, parameters) {
 			list(app, found.tasks, ids),
 			h('div.more', {},
 				h('p.note', {}, scope(found)),
-				found.next && !found.complete && found.tasks.length < limit
-					? button('Look further', lookFurther, { icon: 'tasks' }) : null,
+				isOpen() ? button('Look further', lookFurther, { icon: 'tasks' }) : null,
 				after ? button('First page', () => app.go(`#/tasks${query(filters)}`)) : null,
 				found.next && found.tasks.length >= limit
 					? button('Next page', () => app.go(`#/tasks${query({ ...filters, after: found.next })}`), { icon: 'right' }) : null),
@@ -62,7 +77,8 @@ export default function page(app, _name, parameters) {
 		async load() {
 			if (found && (further || found.scanned > cheap))
 				return;
-			found = await search(after);
+			found = await search(after, limit);
+			await lookOn(enough);
 		},
 		actions: () => (found ? bulkButtons(app, filters) : null),
 		// Without an answer there is still the form, to mend the search.

@@ -33,7 +33,10 @@ select a.state, a.error, b.state from taskq.find_tasks('views', error => '^la') 
 select count(*) from taskq.find_tasks('views', class => 'mine');
 select count(*) from taskq.find_tasks(worker => 'nobody') where id is not null;
 select count(*) from taskq.find_tasks('views', since => now() + interval '1 day');
-select id is null as stopped, looked_at, next = :dead as next from taskq.find_tasks('views', '{running}', scan => 3);
+select id is null as stopped, looked_at, next = :dead as next from taskq.find_tasks('views', kind => 'none', scan => 3);
+-- Of running tasks only these are looked at, and of ended ones no live one.
+select state, looked_at from taskq.find_tasks('views', '{running}', scan => 3);
+select state, looked_at from taskq.find_tasks('views', '{dead, expired}', scan => 3);
 select state from taskq.find_tasks('views', "limit" => 1, after => :dead);
 select taskq.find_tasks('nowhere');
 select taskq.find_tasks("limit" => 0);
