@@ -301,7 +301,7 @@ queue_to_acquire(text *name)
 }
 
 static void
-acquire(FunctionCallInfo fcinfo, Size max_bytes)
+acquire_queue(FunctionCallInfo fcinfo, Size max_bytes)
 {
 	const Queue *queue = queue_to_acquire(arg_name(fcinfo, 0, "queue"));
 	text *group_key = arg_group_key(fcinfo, 4);
@@ -315,7 +315,7 @@ Datum
 taskq_acquire(PG_FUNCTION_ARGS)
 {
 	client_call("taskq.acquire()");
-	acquire(fcinfo, 0);
+	acquire_queue(fcinfo, 0);
 	return (Datum) 0;
 }
 
@@ -325,6 +325,6 @@ taskq_acquire_bytes(PG_FUNCTION_ARGS)
 {
 	client_call("taskq._acquire_bytes()");
 	require_argument(fcinfo, 5, "max_bytes");
-	acquire(fcinfo, arg_int32(fcinfo, 5, "max_bytes", 0, 1, PG_INT32_MAX));
+	acquire_queue(fcinfo, arg_int32(fcinfo, 5, "max_bytes", 0, 1, PG_INT32_MAX));
 	return (Datum) 0;
 }

@@ -39,8 +39,8 @@ extern const Queue *queue_to_acquire(text *name);
 
 /*
  * Returns the rows of acquire(); max_tasks, lease_for and worker are arguments n to n + 2.
- * group_id: as of task_claim().  max_bytes: no more tasks are claimed when the payloads have so many
- * bytes as text, which they exceed by one payload at most; 0: no bound.
+ * group_id: as of task_claim().  max_bytes: no more tasks are claimed when the payloads have so
+ * many bytes as text, which they exceed by one payload at most; 0: no bound.
  */
 extern void acquire_into(FunctionCallInfo fcinfo, const Queue *queue, int64 group_id, int n,
 						 Size max_bytes);

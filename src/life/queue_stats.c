@@ -195,7 +195,7 @@ due_of(LaneLook *look, const QueueCounts *counts, bool many, TimestampTz now)
 }
 
 static int
-compare_ids(const void *a, const void *b)
+compare_queues(const void *a, const void *b)
 {
 	int32 x = (*(const QueueCounts *const *) a)->queue_id;
 	int32 y = (*(const QueueCounts *const *) b)->queue_id;
@@ -214,7 +214,7 @@ read_due(const QueueCounts *counts, int count, TimestampTz now)
 
 	for (int i = 0; i < count; i++)
 		order[i] = &counts[i];
-	qsort(order, count, sizeof(*order), compare_ids);
+	qsort(order, count, sizeof(*order), compare_queues);
 	backlog_open(&b);
 	lane_look_open(&look, &b);
 	for (int i = 0; i < count; i++)
