@@ -117,7 +117,7 @@ UNIT_DIR = build/unit
 UNIT_CFLAGS = -O1 -g
 UNIT_CC = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(UNIT_CFLAGS) -Isrc -I. -Itest/unit \
 	$(CURL_CFLAGS) $(DEFINES)
-PURE = cli/breaker cli/child cli/exposition cli/lines cli/meter cli/outcome cli/pattern cli/reply cli/scan cli/serve/query cli/serve/tokens cli/words client/array client/hooks client/json client/utf8
+PURE = cli/breaker cli/child cli/exposition cli/lines cli/meter cli/outcome cli/pattern cli/reply cli/scan cli/serve/query cli/serve/tokens cli/serve/waits cli/words client/array client/hooks client/json client/utf8
 UNIT_OBJS = $(CORE:%=$(UNIT_DIR)/core/%.o) $(PURE:%=$(UNIT_DIR)/%.o) \
 	$(UNIT_DIR)/unit.o $(UNIT_DIR)/server.o $(UNIT_DIR)/zone.o
 

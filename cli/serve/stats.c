@@ -14,6 +14,7 @@
 
 #include "cli/command.h"
 #include "cli/serve/stats.h"
+#include "cli/serve/waits.h"
 #include "cli/worklog.h"
 #include "core/clock.h"
 
@@ -36,14 +37,20 @@
 static const gate_statement look_statement = {"serve_look",
 	"select queue, pending, due, running, coalesce(finished, 0), coalesce(dead, 0) + "
 	"coalesce(expired, 0), "
-	"coalesce(cancelled, 0), coalesce(extract(epoch from oldest_due_age), 0) "
-	"from taskq.queue_stats() order by pending + running desc, queue limit 200",
+	"coalesce(cancelled, 0), coalesce(extract(epoch from oldest_due_age), 0), w.waits "
+	"from taskq.queue_stats() left join (select m.labels ->> 'queue' as queue, "
+	"string_agg(m.labels ->> 'le' || ' ' || m.value, ' ' order by (m.labels ->> 'le')::float8) "
+	"as waits from taskq.metrics(10000) m where m.name = 'taskq_task_wait_seconds_bucket' "
+	"group by 1) w using (queue) order by pending + running desc, queue limit 200",
 	0, 0};
 static const gate_statement seen_statement = {"serve_seen", "select queue from taskq.queues "
 "order by queue", 0, 0};
 /* clang-format on */
 
-/* At a time: how many there are, and how many have ended since the point before. */
+/*
+ * At a time: how many there are, and how many have ended since the point before.  How long those
+ * had been due that were claimed since then; 0 or less: none was.
+ */
 typedef struct Point
 {
 	float pending;
@@ -51,7 +58,17 @@ typedef struct Point
 	float running;
 	float finished;
 	float dead;
+	float wait_p50;
+	float wait_p95;
 } Point;
+
+/* Counters at the last point of a ring. */
+typedef struct Before
+{
+	double finished;
+	double dead;
+	waits waits;
+} Before;
 
 typedef struct Series
 {
@@ -59,8 +76,9 @@ typedef struct Series
 	double now[7];         /* pending, due, running, finished, dead, cancelled, age */
 	double per_s[2];       /* finished, dead */
 	int64_t seen_ms;
-	double hour_from[2]; /* finished and dead at the last point, likewise of the day */
-	double day_from[2];
+	waits waits;
+	Before hour_before;
+	Before day_before;
 	Point hour[POINTS];
 	Point day[POINTS];
 } Series;
@@ -112,6 +130,22 @@ series_of(stats *s, const char *queue)
 	return s->series[s->nseries++] = made;
 }
 
+static Before
+counters_of(const Series *series)
+{
+	return (Before){series->now[3], series->now[4], series->waits};
+}
+
+/* Counters begin anew when the server starts. */
+static void
+begin_anew(const Series *series, Before *before)
+{
+	if (series->now[3] < before->finished)
+		before->finished = series->now[3];
+	if (series->now[4] < before->dead)
+		before->dead = series->now[4];
+}
+
 static void
 note_row(stats *s, const PGresult *result, int row)
 {
@@ -133,32 +167,36 @@ note_row(stats *s, const PGresult *result, int row)
 	{
 		double more = series->now[3 + i] - before[i];
 
-		/* Counters begin anew when the server starts. */
 		series->per_s[i] = known && more > 0 && seconds > 0 ? more / seconds : 0;
-		if (!known || series->now[3 + i] < series->hour_from[i])
-			series->hour_from[i] = series->now[3 + i];
-		if (!known || series->now[3 + i] < series->day_from[i])
-			series->day_from[i] = series->now[3 + i];
 	}
+	series->waits = waits_read(PQgetvalue(result, row, COUNT(series->now) + 1));
+	if (!known)
+		series->hour_before = series->day_before = counters_of(series);
+	begin_anew(series, &series->hour_before);
+	begin_anew(series, &series->day_before);
 	series->seen_ms = s->looked_ms;
 }
 
 static Point
-point_of(Series *series, double *from)
+point_of(const Series *series, Before *before)
 {
-	Point p = {(float) series->now[0], (float) series->now[1], (float) series->now[2],
-			   (float) (series->now[3] - from[0]), (float) (series->now[4] - from[1])};
+	Point p = {.pending = (float) series->now[0],
+			   .due = (float) series->now[1],
+			   .running = (float) series->now[2],
+			   .finished = (float) (series->now[3] - before->finished),
+			   .dead = (float) (series->now[4] - before->dead),
+			   .wait_p50 = (float) waits_quantile(&before->waits, &series->waits, 0.5),
+			   .wait_p95 = (float) waits_quantile(&before->waits, &series->waits, 0.95)};
 
-	from[0] = series->now[3];
-	from[1] = series->now[4];
+	*before = counters_of(series);
 	return p;
 }
 
 /* The points since the last look are all alike: what has ended is spread over them. */
 static void
-fill(Series *series, Point *ring, double *from, int64_t last, int64_t step)
+fill(const Series *series, Point *ring, Before *before, int64_t last, int64_t step)
 {
-	Point p = point_of(series, from);
+	Point p = point_of(series, before);
 	int64_t first = tq_later(last + 1, step - POINTS + 1);
 	int64_t i;
 
@@ -178,9 +216,9 @@ put_points(stats *s)
 	for (i = 0; i < s->nseries; i++)
 	{
 		if (hour > s->hour_step)
-			fill(s->series[i], s->series[i]->hour, s->series[i]->hour_from, s->hour_step, hour);
+			fill(s->series[i], s->series[i]->hour, &s->series[i]->hour_before, s->hour_step, hour);
 		if (day > s->day_step)
-			fill(s->series[i], s->series[i]->day, s->series[i]->day_from, s->day_step, day);
+			fill(s->series[i], s->series[i]->day, &s->series[i]->day_before, s->day_step, day);
 	}
 	s->hour_step = hour;
 	s->day_step = day;
@@ -334,6 +372,12 @@ choose_series(const stats *s, const Sight *sight, const char *queue)
 	return shown;
 }
 
+static const Point *
+point_at(const Series *series, int64_t step, bool day)
+{
+	return day ? &series->day[step % POINTS] : &series->hour[step % POINTS];
+}
+
 /* One number of the points, summed. */
 static double
 sum_at(const Shown *shown, int64_t step, bool day, int member)
@@ -343,13 +387,38 @@ sum_at(const Shown *shown, int64_t step, bool day, int member)
 
 	for (i = 0; i < shown->n; i++)
 	{
-		const Series *series = shown->series[i];
-		const Point *p = day ? &series->day[step % POINTS] : &series->hour[step % POINTS];
+		const Point *p = point_at(shown->series[i], step, day);
 		const float values[] = {p->pending, p->due, p->running, p->finished, p->dead};
 
 		sum += (double) values[member];
 	}
 	return sum;
+}
+
+/* How long tasks of one queue were due; those of several queues do not add up. */
+static void
+add_waits(tq_buffer *b, const Series *series, int64_t first, int64_t last, bool day)
+{
+	static const char *const names[] = {"wait_p50", "wait_p95"};
+	int64_t step;
+	int i;
+
+	for (i = 0; i < COUNT(names); i++)
+	{
+		add_format(b, ",\"%s\":[", names[i]);
+		for (step = first; step <= last; step++)
+		{
+			const Point *p = point_at(series, step, day);
+			double wait = (double) (i == 0 ? p->wait_p50 : p->wait_p95);
+
+			exchange_append(b, step > first ? "," : "");
+			if (wait <= 0)
+				exchange_append(b, "null");
+			else
+				add_format(b, "%.5g", wait);
+		}
+		exchange_append(b, "]");
+	}
 }
 
 static void
@@ -380,6 +449,8 @@ add_series(tq_buffer *b, const stats *s, const Sight *sight, const char *queue, 
 					   sum_at(&shown, step, day, i) / (i >= 3 ? step_s : 1));
 		exchange_append(b, "]");
 	}
+	if (queue != NULL && shown.n > 0)
+		add_waits(b, shown.series[0], first, last, day);
 	exchange_append(b, "}");
 }
 

@@ -22,6 +22,7 @@ import { settings } from './settings.js';
  * @property {number} step seconds from one value to the next
  * @property {(value: number | null) => string} unit
  * @property {number} [scale] what values are multiplied with to be shown
+ * @property {boolean} [seconds] values are lengths of time
  * @property {boolean} [bars]
  * @property {string} [note]
  */
@@ -86,13 +87,17 @@ function last(values) {
 	return null;
 }
 
-/** Steps that a person reads: 1, 2 or 5 times a power of ten. */
-function ticks(max, wanted = 3, scale = 1) {
+/* Of minutes and hours. */
+const roundSeconds = [15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400];
+
+/** Steps that a person reads: 1, 2 or 5 times a power of ten, or parts of hours. */
+function ticks(max, wanted, { scale = 1, seconds = false }) {
 	if (!(max > 0))
 		return [0, 1 / scale];
 	const rough = (max * scale) / wanted;
 	const power = 10 ** Math.floor(Math.log10(rough));
-	const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) || rough;
+	const decimal = [1, 2, 5, 10].map((n) => n * power);
+	const step = (seconds && rough > 10 ? roundSeconds : decimal).find((n) => n >= rough) || rough;
 	return Array.from({ length: Math.ceil((max * scale) / step - 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(6)) / scale);
 }
 
@@ -123,7 +128,7 @@ function draw(element) {
 	const n = Math.max(...options.series.map((series) => series.values.length), 2);
 	if (width === 0)
 		return;
-	const levels = ticks(greatest(options), 3, options.scale);
+	const levels = ticks(greatest(options), 3, options);
 	const left = 14 + letter * Math.max(...levels.map((level) => options.unit(level).length));
 	const inner = { w: width - left - margin.right, h: height - margin.top - margin.bottom };
 	const top = levels[levels.length - 1];
@@ -166,7 +171,8 @@ function curve(series, x, y, base) {
 			return;
 		}
 		const at = `${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
-		line += `${begun < 0 ? 'M' : 'L'}${at}`;
+		// One that stands alone is a dot.
+		line += begun < 0 ? `M${at}h0` : `L${at}`;
 		area += begun < 0 ? `M${x(i).toFixed(1)} ${base}L${at}` : `L${at}`;
 		begun = begun < 0 ? i : begun;
 		const following = series.values[i + 1];

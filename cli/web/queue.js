@@ -18,7 +18,7 @@ const slowly = 10000;
 export default function page(app, name) {
 	let queue = null;
 	let workers = [];
-	let dead = [];
+	/** @type {any} */ let dead = { tasks: [], complete: true };
 	/** @type {any} */ let extras = {};
 	const looks = history();
 	let at = 0;
@@ -28,14 +28,21 @@ export default function page(app, name) {
 		if (Date.now() - at < slowly)
 			return;
 		at = Date.now();
-		const [failed, times, grants, config] = await Promise.all([
+		const [failed, times, grants] = await Promise.all([
 			get(`tasks${query({ queue: name, state: 'dead', limit: 5, preview: 200 })}`),
 			get(path`queues/${name}/times`),
-			get('grants').catch(() => null),
-			app.may('admin') ? get('config').catch(() => null) : null]);
-		dead = failed.tasks;
+			get('grants').catch(() => null)]);
+		dead = failed;
 		looks.add(times);
-		extras = { grants: grants?.grants.filter((grant) => grant.queue === name), config: entry(config, name) };
+		extras = { ...extras, grants: grants?.grants.filter((grant) => grant.queue === name) };
+	}
+
+	/* Of many queues that takes longer, and nobody waits for it. */
+	async function loadConfig() {
+		extras = { ...extras, config: '' };
+		const config = await get('config').catch(() => null);
+		extras = { ...extras, config: entry(config, name) };
+		app.redraw();
 	}
 
 	const self = {
@@ -46,12 +53,14 @@ export default function page(app, name) {
 		async load() {
 			[queue, { workers }] = await Promise.all([get(path`queues/${name}`), get('workers'), loadSlow()]);
 			workers = workers.filter((worker) => worker.queue === name);
+			if (extras.config === undefined && app.may('admin'))
+				loadConfig();
 			self.heading = [h('bdi', {}, visible(name)), badge(queue.mode), queue.paused ? badge('paused', 'warn', 'pause') : null];
 		},
 		actions: () => (queue ? [windowChoice(self, app), buttons(app, queue, () => { at = 0; })] : null),
 		render() {
 			const now = { ...queue, ...app.stats?.queues.find((one) => one.queue === name) };
-			const [backlog, throughput, failures] = charts(app, 'queue', self.window);
+			const [backlog, throughput, failures, wait] = charts(app, 'queue', self.window);
 			return [
 				queue.pause_reason ? h('p.verdict.warn', {}, visible(queue.pause_reason)) : null,
 				h('div.tiles', {},
@@ -62,8 +71,8 @@ export default function page(app, name) {
 					oldest(now.oldest_due_age),
 					waits(looks.ends())),
 				h('div.grid.two', {}, backlog, throughput),
-				h('div.grid.two', {}, failures, newest(name, dead)),
-				h('div.grid.two', {}, h('div', {}, card('Workers', workersOf(app, workers))),
+				h('div.grid.two', {}, wait, failures),
+				h('div.grid.two', {}, h('div', {}, newest(name, dead), card('Workers', workersOf(app, workers))),
 					h('div', {}, configuration(app, queue, extras))),
 			];
 		},
@@ -104,9 +113,10 @@ function scalar(value) {
 	return typeof value === 'string' && plain ? value : JSON.stringify(value);
 }
 
-function newest(name, dead) {
-	return card('Newest dead tasks', dead.length === 0 ? nothing('None', 'No dead task is kept.')
-		: [h('ul.failures', {}, dead.map((task) => h('li', { key: task.id }, taskLink(task.id),
+function newest(name, { tasks, complete, scanned }) {
+	return card('Newest dead tasks', tasks.length === 0
+		? nothing('None', complete ? 'No dead task is kept.' : `None is among the ${number(scanned)} newest tasks that have ended.`)
+		: [h('ul.failures', {}, tasks.map((task) => h('li', { key: task.id }, taskLink(task.id),
 			h('span.error', {}, start(task.error || '', 90)), when(task.ended_at)))),
 		h('p', {}, h('a', { href: `#/tasks${query({ queue: name, state: 'dead' })}` }, 'All of them'))]);
 }

@@ -59,8 +59,9 @@ export function totals(queues, paused) {
  * Values for a chart of at most `most` points that ends at `end`.  What was before the gateway's
  * start is not known.
  * @param {Document} stats @param {string} name @param {number} window seconds
+ * @param {(values: number[]) => number} merge several values to a point
  */
-export function points(stats, name, window, most = 180) {
+export function points(stats, name, window, most = 180, merge = mean) {
 	const { step } = stats.series;
 	const length = Math.round(window / step);
 	const known = stats.series[name].slice(-length);
@@ -68,7 +69,7 @@ export function points(stats, name, window, most = 180) {
 	const every = Math.ceil(length / most);
 	const merged = [];
 	for (let i = length; i > 0; i -= every)
-		merged.unshift(mean(values.slice(Math.max(0, i - every), i)));
+		merged.unshift(mergeKnown(values.slice(Math.max(0, i - every), i), merge));
 	return merged;
 }
 
@@ -84,9 +85,17 @@ export function scale(stats, window, most = 180) {
 	return { step: step * every, end: start + (stats.series.pending.length - 1) * step };
 }
 
-function mean(values) {
+function mergeKnown(values, merge) {
 	const known = values.filter((value) => value !== null);
-	return known.length === 0 ? null : known.reduce((a, b) => a + b, 0) / known.length;
+	return known.length === 0 ? null : merge(known);
+}
+
+function mean(values) {
+	return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+export function greatest(values) {
+	return Math.max(...values);
 }
 
 /** That the past is shorter than the chart, if it is. */

@@ -260,6 +260,14 @@ def look_queue():
         sql("select id from taskq.find_tasks('mail', '{dead}', \"limit\" => 8) order by id desc").splitlines())
     check('queue: its limit', facts().get('queue') == '50 at a time', facts())
     check('queue: the grants', 'view' in facts().get('shop_app', ''), facts())
+    sql("select taskq.submit('archive')")
+    sql("select taskq.finish(id, token) from taskq.acquire('archive')")
+    browser.go('queues/archive')
+    until('queue: a chart of waits, in words', lambda: 'p95: now ' in browser.run(
+        "return [...document.querySelectorAll('figure.chart desc')].map((desc) => desc.textContent).join('\\n')"))
+    browser.press('Wait as a table')
+    until('queue: and as a table', lambda: any('ms' in text for text in browser.texts('figure.chart td.num')))
+    browser.press('Wait as a table')
 
 
 def look_tasks():

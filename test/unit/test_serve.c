@@ -1,6 +1,7 @@
 /*
  * test_serve.c
- *		What comes to the gateway from anybody: paths, queries, cookies, and lines of tokens.
+ *		What comes to the gateway from anybody: paths, queries, cookies, and lines of tokens.  And
+ *		what it makes of histograms.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "cli/serve/query.h"
 #include "cli/serve/tokens.h"
+#include "cli/serve/waits.h"
 #include "unit.h"
 
 /* ---- queries --------------------------------------------------------------------- */
@@ -178,6 +180,41 @@ test_tokens(void)
 	ok(tokens_named(&file, "ab", 2) == NULL, "nor one that is not there");
 }
 
+/* ---- histograms ------------------------------------------------------------------ */
+
+static void
+waits_are(const char *since, const char *now, double share, double expected)
+{
+	waits before = waits_read(since);
+	waits after = waits_read(now);
+	double got = waits_quantile(&before, &after, share);
+
+	ok(got > expected - 1e-9 && got < expected + 1e-9, "%g of [%s] since [%s]: %g, not %g", share,
+	   now, since, got, expected);
+}
+
+static void
+test_waits(void)
+{
+	static const char none[] = "0.1 0 1 0 10.0 0 +Inf 0";
+
+	waits_are(none, "0.1 10 1 10 10.0 10 +Inf 10", 0.5, 0.05);
+	waits_are(none, "0.1 0 1 10 10.0 10 +Inf 10", 0.5, 0.55);
+	waits_are(none, "0.1 2 1 4 10.0 8 +Inf 8", 0.5, 1);
+	waits_are(none, "0.1 2 1 4 10.0 8 +Inf 8", 0.75, 5.5);
+	waits_are(none, "0.1 0 1 1 10.0 1 +Inf 1", 0.95, 0.955);
+	/* Only what was added counts. */
+	waits_are("0.1 90 1 90 10.0 90 +Inf 90", "0.1 90 1 90 10.0 100 +Inf 100", 0.5, 5.5);
+	/* Above the last bound it is as much as is known. */
+	waits_are(none, "0.1 0 1 0 10.0 0 +Inf 4", 0.5, 10);
+	waits_are("", "0.1 10 1 10 10.0 10 +Inf 10", 0.5, 0.05);
+	/* The counters have begun anew. */
+	waits_are("0.1 90 1 90 10.0 90 +Inf 90", "0.1 0 1 10 10.0 10 +Inf 10", 0.5, 0.55);
+	waits_are(none, none, 0.5, -1);
+	waits_are("", "", 0.5, -1);
+	waits_are(none, "", 0.5, -1);
+}
+
 int
 main(void)
 {
@@ -186,5 +223,6 @@ main(void)
 	test_cookies();
 	test_lines();
 	test_tokens();
+	test_waits();
 	return done();
 }
