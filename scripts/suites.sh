@@ -110,6 +110,17 @@ node_driver()
 	return 0
 }
 
+# axe-core from npm, which Debian has not.  Without it 056_dashboard.pl skips its rules.
+axe_core()
+{
+	[ "$purpose" = all ] && command -v npm >/dev/null || return 0
+	case " $(list TAP) " in *" 056_dashboard "*) ;; *) return 0 ;; esac
+	mkdir "$work/axe"
+	(cd "$work/axe" && timeout 120 npm install --no-audit --no-fund --ignore-scripts axe-core@4.10.2) >"$logs/axe.log" 2>&1 &&
+		export TASKQ_AXE=$work/axe/node_modules/axe-core/axe.min.js
+	return 0
+}
+
 unit_suite()
 {
 	local test
@@ -247,6 +258,7 @@ private_config=$(make_server_tree "$work/pg" "$config")
 say "taskq $(list TASKQ_VERSION), $("$config" --version)"
 prepare build build || finish
 node_driver
+axe_core
 [ "$purpose" != all ] || export TASKQ_EXAMPLES=all
 # See 049_follow_ups.pl, 053_flow.pl and 056_dashboard.pl.
 [ "$purpose" = test ] || export TASKQ_KILLS=200 TASKQ_EVENT_SECONDS=30 TASKQ_MEMBERS=100000 TASKQ_WAITERS=1000 TASKQ_FLOW_SECONDS=40 TASKQ_NAT_TASKS=10000 TASKQ_DASHBOARD_LONG=1 FUZZ_SECONDS=60

@@ -49,7 +49,7 @@ static const gate_statement seen_statement = {"serve_seen", "select queue from t
 
 /*
  * At a time: how many there are, and how many have ended since the point before.  How long those
- * had been due that were claimed since then; 0 or less: none was.
+ * had been due whose attempts have ended since then; 0 or less: none has.
  */
 typedef struct Point
 {

@@ -28,7 +28,7 @@ export function charts(app, id, window) {
 		make('failures', { title: 'Failures', unit: perMinute, scale: 60, bars: true, most: 60,
 			 series: [['Dead or expired', 'dead', 'dead_per_s']] }),
 		stats.series.wait_p50 ? make('waits', { title: 'Wait', unit: duration, seconds: true, most: 60,
-			note: 'From when tasks are due until they start, estimated from a histogram.',
+			note: 'From due to start, of attempts that have ended; estimated from a histogram.',
 			series: [['p50', 'running', 'wait_p50'], ['p95', 'due', 'wait_p95', greatest]] }) : null,
 	];
 }

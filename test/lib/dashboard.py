@@ -6,8 +6,8 @@ usage: dashboard.py CONFIG
 
 CONFIG is JSON: "base" and "prefixed" (addresses of the dashboard, the latter behind a proxy), "tokens" (by role:
 admin, reader), "psql" (a command that takes a statement as its last argument), "stop" and "start" (commands for the
-server), "large" (the long set, too), "pictures" (a directory, or null), "traffic" (for how many seconds there is some
-before pictures are taken).
+server), "large" (the long set, too), "axe" (the file of axe-core, or null), "pictures" (a directory, or null), "traffic"
+(for how many seconds there is some before pictures are taken).
 
 Prints a line "ok NAME" or "not ok NAME" for each thing it has looked at, and what it saw below those that are wrong.
 Waits for what is to come, never for a time.  Chromium and its driver are Debian's: nothing is fetched.
@@ -83,6 +83,7 @@ class Browser:
             options.add_argument(argument)
         options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
         self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
+        self.driver.set_script_timeout(120)
         self.base = config['base']
 
     def run(self, script, *arguments):
@@ -609,7 +610,19 @@ return {weak: [...new Set(weak)].slice(0, 12), nameless, small, twice, headings:
 """
 
 
+AXE = """
+const done = arguments[0];
+axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(
+    ({violations, passes}) => done([passes.length > 10, violations.flatMap((rule) =>
+        rule.nodes.map((node) => `${rule.id}: ${node.target}: ${node.failureSummary}`))]),
+    (error) => done([false, [String(error)]]))"""
+
+
 def inspect(name):
+    if config['axe']:
+        with open(config['axe'], encoding='utf-8') as rules:
+            browser.run(rules.read())
+        equal(f'{name}: the rules of axe-core', browser.driver.execute_async_script(AXE), [True, []])
     found = browser.run(INSPECT)
     equal(f'{name}: every text stands out', found['weak'], [])
     equal(f'{name}: every control has a name and a size', (found['nameless'], found['small']), ([], []))

@@ -4,7 +4,7 @@
 # The browser is driven by test/lib/dashboard.py, whose lines become those of this test.
 #
 # TASKQ_DASHBOARD_LONG is for `make test-all`: each page also on a narrow screen, a search of 300 000 tasks, and a
-# restart of the server.  TASKQ_PICTURES: a directory for pictures of each page, among them those in docs/images;
+# restart of the server.  TASKQ_AXE: axe-core, whose rules for WCAG 2.2 AA each page is held against.  TASKQ_PICTURES: a directory for pictures of each page, among them those in docs/images;
 # TASKQ_PICTURES_SECONDS: for how long there is traffic before they are taken, so that the charts have something to show.
 
 use strict;
@@ -125,6 +125,7 @@ append_to_file("$dir/config.json", encode_json({
 	stop => [ @ctl, '-m', 'fast', 'stop' ],
 	start => [ @ctl, '-l', $node->logfile, 'start' ],
 	large => $ENV{TASKQ_DASHBOARD_LONG} ? JSON::PP::true : JSON::PP::false,
+	axe => $ENV{TASKQ_AXE},
 	pictures => $ENV{TASKQ_PICTURES},
 	traffic => ($ENV{TASKQ_PICTURES_SECONDS} // 0) + 0,
 }));
@@ -148,6 +149,11 @@ while (my $line = <$lines>)
 }
 close($lines);
 cmp_ok($looked, '>=', 150, 'the browser has looked at everything');
+SKIP:
+{
+	skip 'axe-core could not be had from npm', 1 if $ENV{TASKQ_DASHBOARD_LONG} && !defined $ENV{TASKQ_AXE};
+	pass('axe-core') if defined $ENV{TASKQ_AXE};
+}
 is($?, 0, 'and ended well');
 
 my $log = slurp_file("$dir/serve.log");
