@@ -76,3 +76,56 @@ scenario_http_waiting()
 	row 'CPU of the gateway' - '% of a core' '< 1'
 	row 'CPU of the server' - '% of a core'
 }
+
+# 300 queues; half of the tasks are pending, the others have ended, and one in ten of these is dead.
+fill_dashboard()
+{
+	local half=$((metrics_tasks / 2))
+	sql -c "select count(taskq.create_queue('q' || i)) from generate_series(1, 300) as i" -c "select taskq_private.make_history()" \
+		-c "select setval('taskq_private.task_id', $half)" \
+		-c "insert into taskq_private.history (bucket, id, state, priority, push, attempt, max_attempts, submitted_at, run_at, started_at, ended_at,
+				queue, key, kind, worker, error)
+			select taskq_private.bucket(now(), case when dead then interval '30 days' else '1 day' end), i,
+				(case when dead then 'dead' else 'finished' end)::taskq.state, 0, false, 1, 25, now(), now(), now(), now(),
+				'q' || i % 300 + 1, 'key ' || i, 'mail', 'worker', case when dead then 'mailbox full' end
+			from (select i, i % 10 < 1 as dead from generate_series(1, $half) as i) as ended" \
+		-c "do \$\$
+			begin
+				for i in 1..300 loop
+					perform count(*) from taskq.submit_many('q' || i, array_fill('$payload'::jsonb, array[$half / 300]), kind => 'mail');
+					commit;
+					perform count(*) from taskq.acquire('q' || i, 10, lease_for => '1 day', worker => 'worker');
+					commit;
+				end loop;
+			end \$\$" \
+		-c 'vacuum analyze' >/dev/null
+}
+
+# Milliseconds of a request of the dashboard; the second one, because the first one reads the catalogs.
+dashboard_call()
+{
+	curl -sf -o /dev/null -o /dev/null -w '%{time_total}\n' --unix-socket "$work/http" "http://bench/v1/$1" "http://bench/v1/$1" |
+		awk 'END { print $1 * 1000 }'
+}
+
+scenario_dashboard()
+{
+	local call calls=(
+		status 'stats?window=3600&queue=q11' queues queues/q11 queues/q11/times workers
+		'tasks?limit=50&preview=200&scan=20000'
+		'tasks?queue=q11&state=dead&limit=5&preview=200'
+		'tasks?queue=q11&limit=50&preview=200&scan=20000'
+		'tasks?state=running&limit=50&preview=200&scan=20000'
+		'tasks?kind=none&limit=50&preview=200&scan=20000'
+		'tasks?error=none&limit=50&preview=200&scan=20000'
+		'tasks/10' 'tasks/10/attempts')
+	fresh_gateway_database
+	fill_dashboard
+	start_gateway --connections 1
+	for _ in $(seq "$runs"); do
+		for call in "${calls[@]}"; do measure "$call" dashboard_call "$call"; done
+	done
+	stop_gateway
+	note "300 queues with $metrics_tasks tasks, half of which have ended"
+	for call in "${calls[@]}"; do row "$call" - ms '<= 100'; done
+}
