@@ -127,7 +127,9 @@ as $$
 			case when t.retry_at is null or t.run_at < 'infinity' then t.run_at end, t.submitted_at, null::timestamptz, null::timestamptz,
 			null::text, t.payload, null::text, null::jsonb, t.group_key, t.trace
 		from (select l.id from taskq_private.lease l
-				where (select w.running from wanted w) and l.id < coalesce(find_tasks.after, 9223372036854775807) order by l.id desc) as l
+				where (select w.running from wanted w) and l.id < coalesce(find_tasks.after, 9223372036854775807)
+					and (find_tasks.queue is null or l.queue_id = any ((select w.queue_ids from wanted w)::int[]))
+				order by l.id desc) as l
 			cross join lateral (select * from taskq_private.task t where t.id = l.id offset 0) as t
 		order by l.id desc limit find_tasks.scan)
 		union all

@@ -37,6 +37,8 @@ select id is null as stopped, looked_at, next = :dead as next from taskq.find_ta
 -- Of running tasks only these are looked at, and of ended ones no live one.
 select state, looked_at from taskq.find_tasks('views', '{running}', scan => 3);
 select state, looked_at from taskq.find_tasks('views', '{dead, expired}', scan => 3);
+-- A queue with more live tasks than may be looked at is searched among all.
+select id is null as stopped, looked_at, next = :running as next from taskq.find_tasks('views', '{pending}', scan => 1);
 select state from taskq.find_tasks('views', "limit" => 1, after => :dead);
 select taskq.find_tasks('nowhere');
 select taskq.find_tasks("limit" => 0);
