@@ -707,7 +707,7 @@ my %malformed = (
 foreach my $name (sort keys %malformed)
 {
 	my $answer = raw($malformed{$name});
-	like($answer, qr/\A(?:HTTP\/1\.[01] (?:400|404|405|413|505) |\z)/, "refused: $name");
+	like($answer, qr/\A(?:HTTP\/1\.[01] (?:400|404|405|413|501|505) |\z)/, "refused: $name");
 	unlike($answer, qr/^HTTP\/1\.. [123]/m, "$name: no part of it is done");
 }
 is(sql('select count(*) from taskq.tasks'), $tasks, 'none of them made a task');
