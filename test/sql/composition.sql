@@ -1,6 +1,6 @@
 -- Many tasks in one call: results(), wait_all(), cancel_many(), redrive(); and reschedule(), wait_ready_any().
 \set VERBOSITY terse
-select taskq.create_queue('a', retry => 'none'), taskq.create_queue('b'), taskq.create_queue('gone', keep_finished => '0'),
+select taskq.create_queue('a', retry => 'none', lease_for => '1 h'), taskq.create_queue('b', lease_for => '1 h'), taskq.create_queue('gone', keep_finished => '0'),
 	taskq.create_queue('hook', mode => 'push', url => 'http://192.0.2.1/');
 select taskq.disarm();
 
