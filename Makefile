@@ -2,7 +2,7 @@
 #		Builds, installs and tests taskq.
 #
 # all, install, installcheck and clean are PGXS's own; PG_CONFIG chooses the
-# server.  test, test-all, test-versions, lint, demo, bench and soak work in private copies and need
+# server.  test, test-all, test-versions, deb, dist, lint, demo, bench and soak work in private copies and need
 # nothing prepared, so this file must be readable where no server headers are
 # installed yet.
 #
@@ -104,8 +104,9 @@ taskq_net.control: taskq_net.control.in taskq.control
 	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
 
 # For PGXN, which wants versions of three numbers; not part of all.
+PGXN_VERSION = $(TASKQ_VERSION)$(if $(word 3,$(subst ., ,$(TASKQ_VERSION))),,.0)
 META.json: META.json.in taskq.control
-	sed 's/@VERSION@/$(TASKQ_VERSION)/' $< > $@
+	sed 's/@VERSION@/$(PGXN_VERSION)/' $< > $@
 
 $(OBJS): taskq.control
 $(CORE:%=src/core/%.o): override CFLAGS += -fvisibility=hidden
@@ -203,6 +204,10 @@ docs:
 deb:
 	@DEBIAN='$(DEBIAN)' CACHE='$(CACHE)' scripts/deb.sh
 
+# The archive for PGXN of what is committed, in build/dist, and an installation from it.
+dist:
+	@PG_CONFIG='$(PG_CONFIG)' scripts/dist.sh
+
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
 
@@ -228,4 +233,4 @@ soak:
 	@$(BENCH) --soak
 	@PG_CONFIG='$(PG_CONFIG)' DURATION='$(DURATION)' scripts/test.sh --soak
 
-.PHONY: unit test test-all test-versions docs deb lint mutations demo bench soak
+.PHONY: unit test test-all test-versions docs deb dist lint mutations demo bench soak

@@ -27,14 +27,9 @@ install_packages()
 
 build()
 {
-	cd /usr/src/taskq || return
-	apt-get -qq update && install_packages dpkg-dev devscripts equivs lintian postgresql-common pkg-config git || return
-	pg_buildext updatecontrol || return
-	mk-build-deps --install --remove --tool 'apt-get -qq -o Dpkg::Use-Pty=0 --no-install-recommends -y' debian/control >/tmp/deps.log 2>&1 ||
-		{ cat /tmp/deps.log; return 1; }
-	dpkg-buildpackage -b -us -uc >/tmp/build.log 2>&1 || { tail -n 60 /tmp/build.log; return 1; }
+	/usr/src/taskq/packaging/install.sh build >/tmp/build.log 2>&1 || { tail -n 60 /tmp/build.log; return 1; }
 	say "ok - packages are built"
-	lintian --fail-on error,warning --allow-root ../*.changes && say "ok - lintian has nothing to say"
+	install_packages lintian && lintian --fail-on error,warning --allow-root /usr/src/*.changes && say "ok - lintian has nothing to say"
 }
 
 # All files but those of the kernel, of the package system and of the installation's log.
@@ -101,8 +96,7 @@ package_suite()
 	local suite=$1
 	say "Debian $suite"
 	in_namespaces --build "$work/$suite.build" "$suite" || return
-	mkdir -p "$OUT/$suite" && rm -f "$OUT/$suite"/*.deb && find "$work/$suite.build/usr/src" -maxdepth 1 -name '*.deb' ! -name '*dbgsym*' \
-		-exec cp -t "$OUT/$suite" {} + || return
+	mkdir -p "$OUT/$suite" && rm -f "$OUT/$suite"/*.deb && cp -t "$OUT/$suite" "$work/$suite.build/packages"/*.deb || return
 	rm -rf --one-file-system "${work:?}/$suite.build"
 	in_namespaces --try "$work/$suite.try" "$suite"
 }
