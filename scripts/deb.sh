@@ -3,14 +3,14 @@
 #		Builds the Debian packages and tries them, each time in a Debian of its own.
 #
 # usage: deb.sh
-#        deb.sh --build DIRECTORY SUITE | --try DIRECTORY SUITE (called by itself)
+#        deb.sh --build | --try | --recipes DIRECTORY SUITE (called by itself)
 #
 # DEBIAN names the suites of Debian, CACHE a directory in which downloaded packages are kept, OUT the
 # directory in which the packages are left (build/deb).
 #
 # What is committed is built in a fresh Debian, judged by lintian, installed in another one that has
 # nothing but what the packages want, and tried there with the tests of debian/tests.  At the end
-# they are purged, and no file may be left.
+# they are purged, and no file may be left.  In the Debian of the containers' recipes, these are tried.
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -76,6 +76,11 @@ try()
 	return "$failed"
 }
 
+recipes()
+{
+	/usr/src/taskq/scripts/recipes.sh || { say "not ok - the recipes of the containers"; return 1; }
+}
+
 # Makes a Debian in which no service is started, with what is committed, and goes on there.
 enter()
 {
@@ -83,7 +88,7 @@ enter()
 	make_debian "$root" "$suite" && mkdir -p "$root/usr/src/taskq" "$root/packages" || return
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod +x "$root/usr/sbin/policy-rc.d" || return
 	git -C "$top" archive HEAD | tar -C "$root/usr/src/taskq" --no-same-owner -xf - || return
-	[ "$what" = build ] || cp "${OUT:?}/$suite"/*.deb "$root/packages" || return
+	[ "$what" != try ] || cp "${OUT:?}/$suite"/*.deb "$root/packages" || return
 	move_into "$root" || return
 	export HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 	"$what"
@@ -98,12 +103,14 @@ package_suite()
 	in_namespaces --build "$work/$suite.build" "$suite" || return
 	mkdir -p "$OUT/$suite" && rm -f "$OUT/$suite"/*.deb && cp -t "$OUT/$suite" "$work/$suite.build/packages"/*.deb || return
 	rm -rf --one-file-system "${work:?}/$suite.build"
-	in_namespaces --try "$work/$suite.try" "$suite"
+	in_namespaces --try "$work/$suite.try" "$suite" || return
+	rm -rf --one-file-system "${work:?}/$suite.try"
+	grep -q "^FROM debian:$suite" "$top/packaging/taskq.Dockerfile" || return 0
+	in_namespaces --recipes "$work/$suite.recipes" "$suite"
 }
 
 case ${1:-} in
-	--build) enter "$2" "$3" build; exit ;;
-	--try) enter "$2" "$3" try; exit ;;
+	--build | --try | --recipes) enter "$2" "$3" "${1#--}"; exit ;;
 esac
 [ "$(id -u)" -eq 0 ] || die "needs root, to make a Debian in a directory: sudo make deb"
 "$top/scripts/packages.sh" deb && make_cache || exit 1

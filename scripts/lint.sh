@@ -151,9 +151,19 @@ site()
 	return "${PIPESTATUS[0]}"
 }
 
+# The archive for PGXN, made of this copy: its META.json, what it has, and that make finds all it needs.
+archive()
+{
+	local file directory
+	git init -q && git add -A && git -c user.name=lint -c user.email=lint@localhost commit -q -m lint || return
+	file=$(scripts/dist.sh --pack build/dist) && directory=build/dist/$(basename "$file" .zip) || return
+	python3 -m zipfile -e "$file" build/dist && python3 scripts/lint_meta.py "$directory/META.json" "$file" || return
+	make -n -C "$directory" PG_CONFIG="$config" all unit worker cli >/dev/null
+}
+
 shell_scripts()
 {
-	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh test/fuzz/*.sh .ci/run
+	shellcheck -x --severity=warning scripts/*.sh bench/*.sh bench/scenarios/*.sh test/model/*.sh test/fuzz/*.sh packaging/*.sh .ci/run
 }
 
 cd "$top" || exit 1
@@ -212,6 +222,11 @@ if command -v mkdocs >/dev/null; then
 	check "documentation: a site can be made of it" site
 else
 	skip "documentation: a site can be made of it" "mkdocs is not installed"
+fi
+if command -v git >/dev/null; then
+	check "the archive for PGXN" archive
+else
+	skip "the archive for PGXN" "git is not installed"
 fi
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shell_scripts

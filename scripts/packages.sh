@@ -2,7 +2,7 @@
 # packages.sh
 #		Installs the Debian packages that a purpose needs and that are missing.
 #
-# usage: packages.sh demo | test | all | lint | bench | versions | deb
+# usage: packages.sh demo | test | all | lint | dist | bench | versions | deb
 #
 # What is there is found by looking for the thing, not for its package, so a
 # server built from source will do, and nothing is asked of the network when
@@ -104,6 +104,11 @@ missing_packages()
 	has_library ncursesw || say libncurses-dev
 	has_library libmicrohttpd || say libmicrohttpd-dev
 	has_library libcrypto || say libssl-dev
+	if [ "$purpose" = dist ]; then
+		command -v git >/dev/null || say git
+		command -v pgxn >/dev/null || say pgxnclient
+		return
+	fi
 	if [ "$purpose" = bench ]; then
 		has_nginx || say nginx-light
 		command -v curl >/dev/null || say curl
