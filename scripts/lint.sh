@@ -223,6 +223,11 @@ if command -v mkdocs >/dev/null; then
 else
 	skip "documentation: a site can be made of it" "mkdocs is not installed"
 fi
+if python3 -c 'import yaml' 2>/dev/null; then
+	check "recipes of the containers, and the compose file" python3 scripts/lint_containers.py "$built/cli/taskq"
+else
+	skip "recipes of the containers, and the compose file" "needs python3-yaml"
+fi
 if command -v git >/dev/null; then
 	check "the archive for PGXN" archive
 else

@@ -122,6 +122,8 @@ missing_packages()
 	fi
 	command -v clang-format >/dev/null || say clang-format
 	command -v cppcheck >/dev/null || say cppcheck
+	python3 -c 'import yaml' 2>/dev/null || say python3-yaml
+	command -v git >/dev/null || say git
 	[ "$purpose" = lint ] && return
 	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || say libipc-run-perl
 	perl -MDBD::Pg -e 1 2>/dev/null || say libdbd-pg-perl
