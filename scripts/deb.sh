@@ -29,7 +29,9 @@ build()
 {
 	/usr/src/taskq/packaging/install.sh build >/tmp/build.log 2>&1 || { tail -n 60 /tmp/build.log; return 1; }
 	say "ok - packages are built"
-	install_packages lintian && lintian --fail-on error,warning --allow-root /usr/src/*.changes && say "ok - lintian has nothing to say"
+	# Only an upload to Debian itself closes a bug.
+	install_packages lintian && lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --allow-root /usr/src/*.changes &&
+		say "ok - lintian has nothing to say"
 }
 
 # All files but those of the kernel, of the package system and of the installation's log.
