@@ -802,8 +802,10 @@ test_between(void)
 	}
 }
 
-/* The second try is on a new connection, although others are open that have not been tried. */
-/* A connection that its peer ends while it is idle wakes the loop once, not for ever. */
+/*
+ * A connection that its peer ends while it is idle wakes the loop once, not for ever; not even once
+ * if libcurl has found the answer before it asked for events of the socket, as 8.23 may.
+ */
 static void
 test_idle_end(void)
 {
@@ -817,14 +819,15 @@ test_idle_end(void)
 	is_int(atomic_load(&server_seen->connections) - before, 1, "one connection");
 	is_int(poll(&fd, 1, 0), 0, "nothing happens on it");
 	expect(get(h, "/bye"), "http", 200, "", "a connection that is ended");
-	is_int(poll(&fd, 1, 5000), 1, "the loop is woken");
+	poll(&fd, 1, 200);
 	tq_http_step(h);
-	is_int(poll(&fd, 1, 0), 0, "once");
+	is_int(poll(&fd, 1, 0), 0, "the loop is not woken for ever");
 	expect(get(h, "/ok"), "http", 200, "", "another connection");
 	is_int(atomic_load(&server_seen->connections) - before, 2, "is made");
 	tq_http_free(h);
 }
 
+/* The second try is on a new connection, although others are open that have not been tried. */
 static void
 test_resend_fresh(void)
 {
