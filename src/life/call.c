@@ -127,18 +127,23 @@ refuse_no_function(const char *signature, const char *detail)
 					 "parameters.")));
 }
 
-/* InvalidOid: there is none. */
+/*
+ * Raises an error or returns InvalidOid if there is none.  to_regprocedure() tells less since
+ * PostgreSQL 16.
+ */
 static Oid
 find_function(const char *signature)
 {
-	LOCAL_FCINFO(fcinfo, 1);
-	Datum function;
+	/* A number would be taken for an oid. */
+	if (strchr(signature, '(') == NULL)
+		return InvalidOid;
+	return DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(signature)));
+}
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(signature);
-	fcinfo->args[0].isnull = false;
-	function = to_regprocedure(fcinfo);
-	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(function);
+static bool
+is_missing(int sqlstate)
+{
+	return sqlstate == ERRCODE_UNDEFINED_FUNCTION || sqlstate == ERRCODE_UNDEFINED_SCHEMA;
 }
 
 Oid
@@ -160,8 +165,9 @@ call_find_function(const char *signature)
 		MemoryContextSwitchTo(context);
 		failure = CopyErrorData();
 		FlushErrorState();
-		refuse_no_function(signature,
-						   psprintf("Its name is not valid here: %s.", failure->message));
+		if (!is_missing(failure->sqlerrcode))
+			refuse_no_function(signature,
+							   psprintf("Its name is not valid here: %s.", failure->message));
 	}
 	PG_END_TRY();
 	if (!OidIsValid(function))

@@ -102,9 +102,9 @@ select taskq.submit('b', start_within => '1 h') as id \gset
 do $$ begin perform taskq.reschedule(max(id), now() + interval '2 h') from taskq.tasks where queue = 'b' and state = 'pending';
 exception when sqlstate 'TQ004' then raise notice '%', sqlerrm; end $$;
 select taskq.reschedule(:id, now() + interval '20 ms', -16), count(*) from taskq.acquire('b');
-select taskq.submit('b', start_within => '20 ms') as late \gset
+select taskq.submit('b', start_within => '300 ms') as late \gset
 select taskq.reschedule(:late, now() + interval '1 ms');
-select pg_sleep(0.03);
+select pg_sleep(0.31);
 select id = :id as started from taskq.acquire('b', 2);
 select state from taskq.result(:late);
 select count(taskq.finish(id, token)) from taskq_private.lease;

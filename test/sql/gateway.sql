@@ -3,7 +3,7 @@
 select taskq.stop_executor();
 select taskq.create_queue('q', mode => 'push', retry => 'none');
 -- A body, and the task that came of it.
-create function try(body text, type text default null, key text default null) returns table (says text, method text, url text, sent text, json jsonb,
+create function try(body text, type text default null, key text default null) returns table (says text, method text, url text, sent text, "json" jsonb,
 	headers jsonb, options text)
 language plpgsql as $$
 declare
