@@ -130,6 +130,7 @@ missing_packages()
 	[ -x "$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || say pgbouncer
 	command -v spin >/dev/null || say spin
 	command -v tmux >/dev/null || say tmux
+	command -v curl >/dev/null || say curl
 	command -v ruby >/dev/null || say ruby
 	python3 -c 'import croniter' 2>/dev/null || say python3-croniter
 	[ -f /usr/share/zoneinfo/Europe/Berlin ] || say tzdata

@@ -150,7 +150,7 @@ Oid
 call_find_function(const char *signature)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid function = InvalidOid;
+	volatile Oid function = InvalidOid;
 
 	PG_TRY();
 	{
