@@ -41,6 +41,13 @@ files()
 		-o -path /var/log -o -path /var/lib/dpkg \) -prune -o -print | sort
 }
 
+purge_packages()
+{
+	# shellcheck disable=SC2046
+	apt-get -qq -o Dpkg::Use-Pty=0 purge -y $(dpkg-query -W -f '${Package} ' taskq taskq-worker 'postgresql-*-taskq') >/tmp/apt.log 2>&1 ||
+		{ cat /tmp/apt.log; return 1; }
+}
+
 # The packages that the tests name, but the ones under test (@).
 wanted_by_tests()
 {
@@ -63,16 +70,16 @@ try()
 	local failed=0 name
 	apt-get -qq update || return
 	# shellcheck disable=SC2046
-	install_packages $(wanted_by_tests) || return
+	install_packages $(wanted_by_tests) && install_packages /packages/*.deb || return
+	say "ok - packages are installed"
+	# What they depend on stays, so what is found in the end is theirs.
+	purge_packages || return
 	files >/tmp/before
 	install_packages /packages/*.deb || return
-	say "ok - packages are installed"
 	for name in $(sed -n 's/^Tests: //p' /usr/src/taskq/debian/tests/control); do
 		run_test "$name" || failed=1
 	done
-	# shellcheck disable=SC2046
-	apt-get -qq purge -y $(dpkg-query -W -f '${Package} ' taskq taskq-worker 'postgresql-*-taskq') >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; return 1; }
-	apt-get -qq autoremove --purge -y >/tmp/apt.log 2>&1
+	purge_packages || return
 	files | comm -13 /tmp/before - >/tmp/left
 	if [ -s /tmp/left ]; then cat /tmp/left; say "not ok - nothing is left"; failed=1; else say "ok - nothing is left"; fi
 	return "$failed"

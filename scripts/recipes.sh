@@ -19,8 +19,10 @@ bin=/usr/lib/postgresql/$PG_MAJOR/bin
 # What the official image and those of nginx have, and what is used here to look.
 base()
 {
+	mkdir -p /etc/postgresql-common
+	say 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 	apt-get -qq update
-	apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "postgresql-$PG_MAJOR" nginx-light curl python3-yaml >/tmp/base.log
+	apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "postgresql-$PG_MAJOR" nginx-light curl python3-yaml >/tmp/base.log 2>&1
 	printf '127.0.0.1 database gateway\n' >>/etc/hosts
 }
 
