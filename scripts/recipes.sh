@@ -4,9 +4,10 @@
 #		containers.
 #
 # usage: recipes.sh (called by deb.sh, as root of a Debian of its own, with the source in /usr/src/taskq)
+#        recipes.sh --start (called by itself)
 #
-# What runs there in containers of their own runs here on one host, which has all their names.  The
-# commands, environments and files are those of compose.yaml.
+# What runs there in containers of their own runs here on one host, which has all their names, and a
+# network without others.  The commands, environments and files are those of compose.yaml.
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -14,7 +15,7 @@ set -eu
 
 packaging=$top/packaging
 export PG_MAJOR=17
-bin=/usr/lib/postgresql/$PG_MAJOR/bin
+PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH
 
 # What the official image and those of nginx have, and what is used here to look.
 base()
@@ -22,7 +23,7 @@ base()
 	mkdir -p /etc/postgresql-common
 	say 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 	apt-get -qq update
-	apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "postgresql-$PG_MAJOR" nginx-light curl python3-yaml >/tmp/base.log 2>&1
+	apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "postgresql-$PG_MAJOR" nginx-light curl iproute2 python3-yaml >/tmp/base.log 2>&1
 	printf '127.0.0.1 database gateway\n' >>/etc/hosts
 }
 
@@ -52,16 +53,16 @@ P
 # as USER COMMAND…
 as()
 {
-	setpriv --reuid="$1" --regid="$1" --init-groups -- "${@:2}"
+	setpriv --reuid="$1" --regid="$1" --init-groups -- env HOME=/nonexistent "${@:2}"
 }
 
 # As the official image does: the scripts of initdb, in their order, then the server with its command.
 database()
 {
 	local data=/var/tmp/data file
-	as postgres "$bin/initdb" -D "$data" --auth-local=trust --auth-host=scram-sha-256 >/tmp/initdb.log
+	as postgres initdb -D "$data" --auth-local=trust --auth-host=scram-sha-256 >/tmp/initdb.log
 	mapfile -t command < <(sed -n 's/^CMD //p' "$packaging/postgres.Dockerfile" | python3 -c 'import json, sys; print(*json.load(sys.stdin)[1:], sep="\n")')
-	as postgres "$bin/pg_ctl" -D "$data" -l /var/tmp/data.log -w -o "${command[*]}" start >/dev/null
+	as postgres pg_ctl -D "$data" -l /var/tmp/data.log -w -o "${command[*]}" start >/dev/null
 	as postgres createdb app
 	for file in "$packaging"/initdb/*.sql; do as postgres psql -v ON_ERROR_STOP=1 -X -q -d app -f "$file"; done
 	eval "as postgres $(service database none) sh '$packaging/compose/roles.sh'"
@@ -78,7 +79,7 @@ until_ok()
 {
 	local tries
 	for tries in $(seq 100); do
-		eval "$1" && return
+		eval "$1" 2>/dev/null && return
 		sleep 0.1
 	done
 	say "not ok - $1 ($tries times)"
@@ -86,8 +87,13 @@ until_ok()
 }
 
 export POSTGRES_PASSWORD=postgres TASKQ_PASSWORD="it's secret"
-base
-install_all
+if [ $# -eq 0 ]; then
+	base
+	install_all
+	exec unshare --net "$0" --start
+fi
+trap 'tail -n 20 /tmp/*.log' ERR
+ip link set lo up
 database
 say "ok - the database is as compose.yaml makes it"
 token=$(as taskq taskq token new ops taskq_admin --ui --append /etc/taskq/tokens 2>/dev/null)

@@ -6,7 +6,7 @@
 
 set -eu
 
-psql -v ON_ERROR_STOP=1 -v password="${TASKQ_PASSWORD:?}" -X -q -U "${POSTGRES_USER:-postgres}" "$POSTGRES_DB" <<'SQL'
+psql -v ON_ERROR_STOP=1 -A -t -v password="${TASKQ_PASSWORD:?}" -X -q -U "${POSTGRES_USER:-postgres}" "$POSTGRES_DB" <<'SQL'
 create role taskq_gateway login noinherit password :'password';
 grant taskq_admin, taskq_submitter, taskq_reader to taskq_gateway;
 create role app_worker login password :'password';
