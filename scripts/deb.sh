@@ -54,12 +54,13 @@ wanted_by_tests()
 	sed -n 's/^Depends: //p' /usr/src/taskq/debian/tests/control | tr ',' '\n' | tr -d ' ' | grep -v '^@$' | sort -u
 }
 
-# A test runs as an ordinary user would.
+# A test runs as an ordinary user would, and in a network of its own: its ports are fixed.
 run_test()
 {
 	local name=$1 status=0
 	mkdir -p "/tmp/adt/$name" && chown -R nobody: /tmp/adt /usr/src/taskq
-	setpriv --reuid=nobody --regid=nogroup --clear-groups env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" \
+	# shellcheck disable=SC2016
+	unshare --net sh -c 'ip link set lo up && exec "$@"' sh setpriv --reuid=nobody --regid=nogroup --clear-groups env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" \
 		timeout 900 "debian/tests/$name" >"/tmp/adt/$name.log" 2>&1 || status=$?
 	if [ "$status" -eq 0 ]; then say "ok - test $name"; else tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name"; fi
 	return "$status"
@@ -70,7 +71,7 @@ try()
 	local failed=0 name
 	apt-get -qq update || return
 	# shellcheck disable=SC2046
-	install_packages $(wanted_by_tests) && install_packages /packages/*.deb || return
+	install_packages iproute2 $(wanted_by_tests) && install_packages /packages/*.deb || return
 	say "ok - packages are installed"
 	# What they depend on stays, so what is found in the end is theirs.
 	purge_packages || return
