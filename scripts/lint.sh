@@ -151,6 +151,12 @@ site()
 	return "${PIPESTATUS[0]}"
 }
 
+# The one in git is for Debian 12.
+debian_control()
+{
+	sed 's/PGVERSION/15/g' debian/control.in | diff - debian/control
+}
+
 # The archive for PGXN, made of this copy: its META.json, what it has, and that make finds all it needs.
 archive()
 {
@@ -223,6 +229,7 @@ if command -v mkdocs >/dev/null; then
 else
 	skip "documentation: a site can be made of it" "mkdocs is not installed"
 fi
+check "debian/control is made of control.in" debian_control
 if python3 -c 'import yaml' 2>/dev/null; then
 	check "recipes of the containers, and the compose file" python3 scripts/lint_containers.py "$built/cli/taskq"
 else
