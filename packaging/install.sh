@@ -46,6 +46,6 @@ case $1 in
 	programs)
 		install_packages ca-certificates /packages/taskq_*.deb /packages/taskq-worker_*.deb
 		useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin taskq
-		install -d -o taskq -g taskq -m 700 /etc/taskq
+		install -d -o taskq -g taskq -m 755 /etc/taskq
 		;;
 esac

@@ -54,15 +54,15 @@ wanted_by_tests()
 	sed -n 's/^Depends: //p' /usr/src/taskq/debian/tests/control | tr ',' '\n' | tr -d ' ' | grep -v '^@$' | sort -u
 }
 
-# A test runs as an ordinary user would, and in a network of its own: its ports are fixed.
+# run_test NAME USER: in a network of its own, because its ports are fixed.
 run_test()
 {
-	local name=$1 status=0
-	mkdir -p "/tmp/adt/$name" && chown -R nobody: /tmp/adt /usr/src/taskq
+	local name=$1 user=$2 status=0
+	mkdir -p "/tmp/adt/$name" && chown -R "$user:" /tmp/adt /usr/src/taskq
 	# shellcheck disable=SC2016
-	unshare --net sh -c 'ip link set lo up && exec "$@"' sh setpriv --reuid=nobody --regid=nogroup --clear-groups env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" \
-		timeout 900 "debian/tests/$name" >"/tmp/adt/$name.log" 2>&1 || status=$?
-	if [ "$status" -eq 0 ]; then say "ok - test $name"; else tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name"; fi
+	unshare --net sh -c 'ip link set lo up && exec "$@"' sh setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
+		env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" timeout 900 "debian/tests/$name" >"/tmp/adt/$name.log" 2>&1 || status=$?
+	if [ "$status" -eq 0 ]; then say "ok - test $name, as $user"; else tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name, as $user"; fi
 	return "$status"
 }
 
@@ -78,8 +78,10 @@ try()
 	files >/tmp/before
 	install_packages /packages/*.deb || return
 	for name in $(sed -n 's/^Tests: //p' /usr/src/taskq/debian/tests/control); do
-		run_test "$name" || failed=1
+		run_test "$name" nobody || failed=1
 	done
+	# It sets up a cluster of the system, too.
+	run_test cli root || failed=1
 	purge_packages || return
 	files | comm -13 /tmp/before - >/tmp/left
 	if [ -s /tmp/left ]; then cat /tmp/left; say "not ok - nothing is left"; failed=1; else say "ok - nothing is left"; fi
