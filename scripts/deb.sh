@@ -62,7 +62,7 @@ run_test()
 	# shellcheck disable=SC2016
 	unshare --net sh -c 'ip link set lo up && exec "$@"' sh setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
 		env -C /usr/src/taskq HOME=/tmp/adt AUTOPKGTEST_TMP="/tmp/adt/$name" timeout 900 "debian/tests/$name" >"/tmp/adt/$name.log" 2>&1 || status=$?
-	if [ "$status" -eq 0 ]; then say "ok - test $name, as $user"; else tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name, as $user"; fi
+	if [ "$status" -eq 0 ]; then say "ok - test $name, as $user"; else grep FAILED "/tmp/adt/$name.log"; tail -n 40 "/tmp/adt/$name.log"; say "not ok - test $name, as $user"; fi
 	return "$status"
 }
 
