@@ -85,7 +85,7 @@ call_message_size(const Jsonb *content)
 	return sizeof(MessageHead) + VARSIZE(content);
 }
 
-bool
+shm_mq_result
 call_message_send(shm_mq_handle *queue, const CallMessage *message)
 {
 	MessageHead head = {
@@ -100,7 +100,7 @@ call_message_send(shm_mq_handle *queue, const CallMessage *message)
 	parts[0].len = sizeof(head);
 	parts[1].data = (const char *) message->content;
 	parts[1].len = VARSIZE(message->content);
-	return shm_mq_sendv(queue, parts, lengthof(parts), false, true) == SHM_MQ_SUCCESS;
+	return shm_mq_sendv(queue, parts, lengthof(parts), true, true);
 }
 
 bool

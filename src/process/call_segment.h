@@ -80,8 +80,11 @@ extern CallSegment *call_segment_of(dsm_segment *segment);
 /* Both ends of the queue of messages; the result is palloc'd. */
 extern shm_mq_handle *call_queue_attach(dsm_segment *segment);
 
-/* Sends a message; waits while the queue is full.  False: the executor has gone. */
-extern bool call_message_send(shm_mq_handle *queue, const CallMessage *message);
+/*
+ * Sends a message.  SHM_MQ_WOULD_BLOCK: the queue is full, and may have a part of it, so this must
+ * be called again with the same message.  SHM_MQ_DETACHED: the executor has gone.
+ */
+extern shm_mq_result call_message_send(shm_mq_handle *queue, const CallMessage *message);
 
 /*
  * Receives a message, palloc'd; its content is NULL if there is no memory for it.  False: there is

@@ -3,10 +3,11 @@
  *		What a call tells while it runs, in the process that makes it.
  *
  * Messages go through a queue in shared memory to the executor: see hear.c.  An error in the middle
- * of a message, such as a cancel, would leave the queue with a part of it, so cancels wait there.
- * That is not for long, because the executor reads messages as they come, and because a value is
- * sent only if no more than a part of the queue is sent and not settled; the wait for that, and for
- * the last values, can be cancelled.
+ * of a message, such as a cancel, or one of a parallel worker of a query under way, would leave the
+ * queue with a part of it, and the next message would be read as the rest.  So nothing but the end
+ * of the process interrupts a message.  That is not for long, because the executor reads messages
+ * as they come, and because a value is sent only if no more than a part of the queue is sent and
+ * not settled; the wait for that, and for the last values, can be cancelled.
  */
 #include "postgres.h"
 
@@ -56,7 +57,7 @@ require_executor(void)
 }
 
 static void
-wait_for_executor(int64 ms)
+sleep_for(int64 ms)
 {
 	static uint32 wait_event = 0;
 
@@ -64,8 +65,23 @@ wait_for_executor(int64 ms)
 		wait_event = compat_wait_event("TaskqCallValues");
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
 	ResetLatch(MyLatch);
+}
+
+static void
+wait_for_executor(int64 ms)
+{
+	sleep_for(ms);
 	CHECK_FOR_INTERRUPTS();
 	require_executor();
+}
+
+/* In the middle of a message. */
+static void
+wait_for_reader(void)
+{
+	sleep_for(LOOK_MS);
+	if (ProcDiePending)
+		CHECK_FOR_INTERRUPTS();
 }
 
 static bool
@@ -112,9 +128,8 @@ static void
 send(const CallMessage *message)
 {
 	count_message(true);
-	HOLD_CANCEL_INTERRUPTS();
-	(void) call_message_send(queue, message);
-	RESUME_CANCEL_INTERRUPTS();
+	while (call_message_send(queue, message) == SHM_MQ_WOULD_BLOCK)
+		wait_for_reader();
 	count_message(false);
 	process_wake(&segment->executor);
 }

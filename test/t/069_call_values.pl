@@ -127,6 +127,37 @@ is(outcome($id), 'finished|', 'a token that is not the one of a task is lost');
 let_go(70);
 is(outcome($other) . values_of($other), 'finished|11:1', 'so the other has no more than it has emitted');
 
+# A worker of a parallel query fails while a value is on its way: the error waits, or the next value would be read as the rest of it.
+app(q{
+	create table many_rows as select repeat('x', 500) as filler from generate_series(1, 1000);
+	alter table many_rows set (parallel_workers = 1);
+	create sequence stage minvalue 0;
+	create function await_stage(stage int) returns void language plpgsql parallel safe as $$begin
+		while (select last_value from app.stage) < stage loop perform pg_sleep(0.01); end loop; end$$;
+	create function fails_in_worker(leader int) returns bool language plpgsql parallel safe as $$begin
+		if pg_backend_pid() <> leader then perform app.await_stage(2); raise exception 'in a worker'; end if; return true; end$$;
+	create function emits_long() returns int language plpgsql parallel restricted as $$begin
+		return taskq.emit(taskq.current_task(), null, to_jsonb(repeat('x', 200000))); end$$;
+	create function in_parallel() returns text language plpgsql
+		set parallel_setup_cost = 0 set parallel_tuple_cost = 0 set min_parallel_table_scan_size = 0 as $$
+		declare leader int := pg_backend_pid(); begin
+		perform taskq.emit(taskq.current_task(), null, '1');
+		perform app.await_stage(1);
+		begin perform sum(app.emits_long()) from app.many_rows where app.fails_in_worker(leader); return 'no error';
+		exception when raise_exception then perform taskq.emit(taskq.current_task(), null, '"then"'); return sqlerrm; end; end$$});
+$id = submit_call(q{'in_parallel()', retry => 'none', timeout => '1 min'});
+wait_query($node, 'postgres', "select count(*) from taskq.emitted($id)", '1');
+my $executor = wait_executor($node);
+kill 'STOP', $executor;
+app(q{select setval('stage', 1)});
+wait_asleep($id);
+wait_query($node, 'postgres', "select count(*) from pg_stat_activity where backend_type = 'parallel worker'", '1');
+app(q{select setval('stage', 2)});
+wait_query($node, 'postgres', "select count(*) from pg_stat_activity where backend_type = 'parallel worker'", '0');
+kill 'CONT', $executor;
+is(outcome($id), 'finished|"in a worker"', 'an error of a parallel worker while a long value is being sent');
+is(app("select string_agg(length(value::text)::text, ' ' order by n) from taskq.emitted($id)"), '1 200002 6', 'leaves all values whole');
+
 # ---- attempts ------------------------------------------------------------------------------------------
 
 app(q{
