@@ -503,6 +503,7 @@ see_ends(void)
 		{
 			p->state = PLACE_IDLE;
 			p->has_call = false;
+			p->call = (ClaimedCall){0}; /* the rest of what it has told is dropped */
 			hearing_forget(&p->hearing);
 		}
 		if (process_has_ended(p))

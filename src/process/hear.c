@@ -132,10 +132,12 @@ hear(Hearing *h, int64 id, int64 token)
 	uint32 told = pg_atomic_read_u32(&h->segment->told);
 	Run run = {.hearing = h, .id = id, .token = token};
 
-	/* A message that is on its way, and may be too long for the queue, is read in parts. */
-	if ((told == h->heard && told % 2 == 0 && h->nvalues == 0) || tq_clock_ms() < h->retry_at)
+	if (tq_clock_ms() < h->retry_at)
 		return false;
 	h->retry_at = 0;
+	/* A message that is on its way, and may be too long for the queue, is read in parts. */
+	if (told == h->heard && told % 2 == 0 && h->nvalues == 0)
+		return false;
 	if (transact(&op_tell, work_tell, &run))
 		settle_values(h);
 	else if (h->nvalues > 0 && !failure_may_pass() && !worker_stopping)

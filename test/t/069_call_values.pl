@@ -68,6 +68,15 @@ sub wait_asleep
 		sql("select pid from pg_stat_activity where query like '%task $id' and state = 'active' and wait_event_type = 'Extension'") });
 }
 
+# CPU time of a process, in hundredths of a second.
+sub ticks
+{
+	my ($pid) = @_;
+	my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/.*\) //sr;
+
+	return $stat[11] + $stat[12];
+}
+
 sub hold
 {
 	return $holder->do("select pg_advisory_lock($_[0])");
@@ -268,6 +277,26 @@ $holder->rollback;
 sql('select taskq.start_executor()');
 is(outcome($id), 'finished|5', 'and is made again');
 is(values_of($id), '1:1 2:4 3:9 4:16 5:25', 'with its values');
+
+# Progress that cannot be written is dropped, and does not keep the executor busy afterwards.
+app(q{create function halfway(before int, after int) returns void language plpgsql as $$begin
+	perform pg_advisory_xact_lock_shared(before);
+	perform taskq.progress(taskq.current_task(), null, 0.5), pg_advisory_xact_lock_shared(after); end$$});
+hold(72);
+hold(73);
+$id = submit_call(q{'halfway(int, int)', '[72, 73]'});
+wait_until('the call', sub { sql("select 1 from pg_stat_activity where query like '%task $id' and wait_event = 'advisory'") });
+$holder->begin_work;
+$holder->do('lock table taskq_private.lease in share mode');
+let_go(72);
+wait_query($node, 'postgres', q{select detail like '%write what calls tell%' from taskq.status() where "check" = 'failures'});
+$holder->rollback;
+$executor = wait_executor($node);
+my $ticks = ticks($executor);
+sleep 3;
+cmp_ok(ticks($executor) - $ticks, '<', 15, 'an executor that could not write progress sleeps');
+let_go(73);
+is(outcome($id), 'finished|', 'and the call ends');
 
 # An error that does not pass.
 sql('alter function taskq_private.call_told(bigint, bigint, int, int, jsonb) rename to gone');
