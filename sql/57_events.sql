@@ -8,12 +8,12 @@ comment on function taskq.emit is
 	E'Emits a value of a running task. emitted() returns the values, also while the task runs and after it has ended.\n'
 	'id, token: as acquire() returned them. Inside of a call, current_task() and NULL: the executor writes the value then, and it '
 	'stays if the call fails or is rolled back.\n'
-	'value: any JSON, up to taskq.max_payload.\n'
+	'value: any JSON, up to taskq.max_payload, and at most 1000 levels deep.\n'
 	'n: the number of the value, from 1. If the task has a value of that number, from an attempt before, that one stays. '
 	'NULL: the next number.\n'
 	'Returns the number of the value; NULL if the lease was lost, and nothing is stored then. A value is there once the '
 	'transaction has committed. It is kept for taskq.keep_events.\n'
-	'Errors: TQ004 bad argument; TQ006 value too large; TQ007 no privilege work on the queue; 25006 on a standby or in a '
+	'Errors: TQ004 bad argument; TQ006 value too large or too deep; TQ007 no privilege work on the queue; 25006 on a standby or in a '
 	'read-only transaction.';
 
 create function taskq.emitted(id bigint, after int default 0, max_values int default 1000)

@@ -15,11 +15,13 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -39,6 +41,7 @@
 #include "tables/rows.h"
 
 #define MAX_VALUES 100000
+#define MAX_LEVELS 1000
 
 static Statement select_demand = {
 	"select d.wanted, d.gone from taskq_private.demand d where d.task_id = $1",
@@ -166,6 +169,44 @@ number_after(int64 id, int last)
 	return last + 1;
 }
 
+/* How deep arrays and objects are in each other. */
+static int
+levels_of(Jsonb *json)
+{
+	JsonbIterator *it = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue part;
+	int level = 0;
+	int most = 0;
+
+	while ((token = JsonbIteratorNext(&it, &part, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
+			level++;
+		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
+			level--;
+		most = Max(most, level);
+	}
+	return most;
+}
+
+/*
+ * events_after() puts the value into an object, by recursion, and a reader may have less stack left
+ * than the emitter had: it would never get past such an event.
+ */
+static void
+check_value(Datum value)
+{
+	check_json(value, "value");
+	if (toast_raw_datum_size(value) > MAX_LEVELS * sizeof(JEntry) &&
+		levels_of(DatumGetJsonbP(value)) > MAX_LEVELS)
+		ereport(ERROR,
+				(errcode(ERRCODE_TASKQ_TOO_LARGE),
+				 errmsg("value has too many levels"),
+				 errdetail("Arrays and objects may be %d levels deep.", MAX_LEVELS),
+				 errhint("Pass a text, or a flat list.")));
+}
+
 static void
 write_new(int64 id, const Queue *queue, int n, Datum value)
 {
@@ -195,7 +236,7 @@ taskq_emit(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 2, "value");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_INT32(value_tell(n, PG_GETARG_DATUM(2)));
-	check_json(PG_GETARG_DATUM(2), "value");
+	check_value(PG_GETARG_DATUM(2));
 	if (!lease_lock_own(id, PG_GETARG_INT64(1), &lease))
 		PG_RETURN_NULL();
 	queue = queue_by_id(ROW_INT32(&lease, LEASE_QUEUE_ID));
@@ -266,7 +307,7 @@ value_tell(int n, Datum value)
 {
 	MadeCall *call = current_call();
 
-	check_json(value, "value");
+	check_value(value);
 	look_up_last(call);
 	if (n == 0)
 		n = number_after(call->id, call->last);

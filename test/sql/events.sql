@@ -147,9 +147,11 @@ call taskq.wait_emitted(:id, 6, '10 ms');
 select taskq.emit(:id, :token + 1, '1'), taskq.emit(0, 1, '1');
 select taskq.emit(:id, :token, null);
 select taskq.emit(:id, :token, '1', 0);
+select taskq.emit(:id, :token, (repeat('[', 1001) || repeat(']', 1001))::jsonb);
 select taskq.emitted(:id, -1);
 select taskq.emitted(:id, 0, 0);
 begin; select taskq.emit(:id, :token, '"g"'); rollback;
+begin; select taskq.emit(:id, :token, (repeat('[', 1000) || repeat(']', 1000))::jsonb); rollback;
 select max(n) from taskq.emitted(:id);
 -- They stay over an attempt that fails, and after the end.
 select taskq.fail(:id, :token, 'at 6', retry_in => '0');
