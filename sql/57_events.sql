@@ -98,11 +98,13 @@ comment on procedure taskq.wait_events is
 create function taskq_private.events_changed() returns void
 language c volatile strict as 'MODULE_PATHNAME', 'taskq_events_changed';
 
--- Empties a table of the ring, and remembers what was in it.  Fails at once if a transaction uses it.
+-- Empties a table of the ring, and remembers what was in it.  Fails at once if a transaction uses it,
+-- or has just said what it wants of a task: meanwhile nobody can read this table.
 -- What is gone is known of before, in the same transaction: see src/tables/event_rows.c.
 create function taskq_private.empty_events(leaf int) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
 as $$
 begin
 	execute format('lock table taskq_private.event_%s in access exclusive mode nowait', leaf);
@@ -177,14 +179,15 @@ begin
 end
 $$;
 
--- Forgets what is wanted of tasks that have ended.
+-- Forgets what is wanted of tasks that have ended.  It waits for no transaction that has just said so.
 create function taskq_private.drop_demand() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
 	if not taskq_private.copied() then
-		delete from taskq_private.demand d where not exists (select from taskq_private.task t where t.id = d.task_id);
+		delete from taskq_private.demand where task_id in (select d.task_id from taskq_private.demand d
+			where not exists (select from taskq_private.task t where t.id = d.task_id) for update of d skip locked);
 	end if;
 	return null;
 end

@@ -402,6 +402,25 @@ $id = submit_call(q{'stubborn()', on_demand => true, timeout => '300 ms', retry 
 app("select taskq.want($id, 1)");
 is(outcome($id), 'finished|7', 'a function that catches the cancel of a wait');
 
+# A transaction that has said what it wants, and stays open, does not hold up the executor.
+$id = submit_call(q{'lazy(int)', '[3]', on_demand => true});
+app("select taskq.want($id, 2)");
+wait_query($node, 'postgres', "select count(*) from taskq.emitted($id)", '2');
+wait_asleep($id);
+$holder->begin_work;
+$holder->do("select taskq.want($id, 2)");
+sql(q{set statement_timeout = '10 s'; do $$begin
+	perform taskq_private.empty_events(s.current) from taskq_private.event_state s; raise 'not locked'; exception when lock_not_available then null; end$$});
+pass('removing old values does not wait for it');
+app("select taskq.cancel($id)");
+is(outcome($id), 'cancelled|', 'the task ends');
+sql(q{insert into taskq_private.demand (task_id, wanted, gone) values (0, 1, 0)});
+sql(q{set statement_timeout = '10 s'; select taskq_private.drop_demand()});
+is(sql('select string_agg(task_id::text, chr(32)) from taskq_private.demand'), $id, 'wants of ended tasks are forgotten, except this one');
+$holder->rollback;
+sql('select taskq_private.drop_demand()');
+is(sql('select count(*) from taskq_private.demand'), '0', 'later this one, too');
+
 # Other isolation levels see wants and values that come later.
 foreach my $level ('repeatable read', 'serializable')
 {
