@@ -489,6 +489,28 @@ is_wanted(const Place *p)
 	return p - places < setting_call_workers;
 }
 
+/*
+ * Writes what one call has told; the next time it is the turn of another one.  So calls that tell
+ * without end take one transaction between two turns of the deliveries, however many they are.
+ */
+static void
+hear_next(void)
+{
+	static int next = 0;
+
+	for (int i = 0; i < TASKQ_MAX_CALL_WORKERS; i++)
+	{
+		int n = (next + i) % TASKQ_MAX_CALL_WORKERS;
+		Place *p = &places[n];
+
+		if (p->state == PLACE_EMPTY || !hearing_is_due(&p->hearing))
+			continue;
+		(void) hear(&p->hearing, p->call.id, p->call.token);
+		next = n + 1;
+		return;
+	}
+}
+
 static void
 see_ends(void)
 {
@@ -498,7 +520,6 @@ see_ends(void)
 
 		if (p->state == PLACE_EMPTY)
 			continue;
-		(void) hear(&p->hearing, p->call.id, p->call.token);
 		if (p->state == PLACE_BUSY && has_left_call(p))
 		{
 			p->state = PLACE_IDLE;
@@ -695,6 +716,7 @@ calls_run(void)
 	if (!registered)
 		before_shmem_exit(abandon, 0);
 	registered = true;
+	hear_next();
 	see_ends();
 	extend_leases(tq_clock_ms());
 	stop_overdue(tq_clock_ms());

@@ -126,18 +126,24 @@ refuse_values(Hearing *h)
 	settle_values(h);
 }
 
+/* A message that is on its way, and may be too long for the queue, is read in parts. */
+static bool
+has_work(const Hearing *h)
+{
+	uint32 told = pg_atomic_read_u32(&h->segment->told);
+
+	return told != h->heard || told % 2 == 1 || h->nvalues > 0;
+}
+
 bool
 hear(Hearing *h, int64 id, int64 token)
 {
 	uint32 told = pg_atomic_read_u32(&h->segment->told);
 	Run run = {.hearing = h, .id = id, .token = token};
 
-	if (tq_clock_ms() < h->retry_at)
+	if (!hearing_is_due(h))
 		return false;
 	h->retry_at = 0;
-	/* A message that is on its way, and may be too long for the queue, is read in parts. */
-	if (told == h->heard && told % 2 == 0 && h->nvalues == 0)
-		return false;
 	if (transact(&op_tell, work_tell, &run))
 		settle_values(h);
 	else if (h->nvalues > 0 && !failure_may_pass() && !worker_stopping)
@@ -162,6 +168,12 @@ hearing_begin(Hearing *h, dsm_segment *mapping)
 }
 
 bool
+hearing_is_due(const Hearing *h)
+{
+	return has_work(h) && tq_clock_ms() >= h->retry_at;
+}
+
+bool
 hearing_has_news(const Hearing *h)
 {
 	return pg_atomic_read_u32(&h->segment->told) != h->heard && h->retry_at == 0;
@@ -170,11 +182,11 @@ hearing_has_news(const Hearing *h)
 int64
 hearing_due_at(const Hearing *h)
 {
-	if (h->segment == NULL)
+	if (h->segment == NULL || !has_work(h))
 		return PG_INT64_MAX;
-	if (h->retry_at == 0 && pg_atomic_read_u32(&h->segment->told) % 2 == 1)
+	if (h->retry_at == 0 && !hearing_has_news(h) && h->nvalues == 0)
 		return tq_clock_ms() + PART_MS; /* if the wake-up for the rest was lost */
-	return h->retry_at != 0 ? h->retry_at : PG_INT64_MAX;
+	return h->retry_at;
 }
 
 void

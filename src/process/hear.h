@@ -34,7 +34,10 @@ extern void hearing_begin(Hearing *h, dsm_segment *mapping);
  */
 extern bool hear(Hearing *h, int64 id, int64 token);
 
-/* Whether hear() has something to do now. */
+/* Whether hear() would do something now. */
+extern bool hearing_is_due(const Hearing *h);
+
+/* The same if there is something new, which is no rest of a message. */
 extern bool hearing_has_news(const Hearing *h);
 
 /* When it is to be called even if nobody says so; PG_INT64_MAX: it need not be. */
