@@ -21,6 +21,7 @@ tell_latency()
 
 start_receiver()
 {
+	rm -f "$work/port" "$work/requests" "$work"/committed.*
 	python3 test/lib/receiver.py --port-file "$work/port" --log "$work/requests" </dev/null &
 	receiver=$!
 	until [ -s "$work/port" ]; do sleep 0.05; done
