@@ -1,13 +1,15 @@
 // peers.mjs
 //		Runs no-op jobs through a Node.js job queue with its own worker.
 //
-// usage: node peers.mjs graphile-worker|pg-boss JOBS CONCURRENCY [usage | limited|ordered GROUPS BACKLOG FULL]
+// usage: node peers.mjs graphile-worker|pg-boss JOBS CONCURRENCY [usage | batch | limited|ordered GROUPS BACKLOG FULL]
 //
 // Run in a directory that has the packages; PGHOST and so on choose the
 // database, in which the queue is made anew.  Prints jobs a second, from the start of the workers until the
 // handler has been called JOBS times.
 //
 // usage: prints besides the CPU time a job in ms and the memory in MB, as usage.py.
+//
+// batch: for pg-boss; one job more waits for all others, and is counted.
 //
 // limited, ordered: of each group one job at a time runs, or one in order.
 // BACKLOG jobs belong to GROUPS groups, in turn.  FULL is a number of groups more
@@ -22,12 +24,13 @@ const client = new pg.Client();
 const data = { p: 'x'.repeat(191) };
 
 // Calls of the handler are counted; `all` resolves at the last one.
+const calls = kind === 'batch' ? jobs + 1 : jobs;
 let resolveAll;
 let handled = 0;
 const all = new Promise((resolve) => { resolveAll = resolve; });
 const count = (n) => {
 	handled += n;
-	if (handled >= jobs) resolveAll(performance.now());
+	if (handled >= calls) resolveAll(performance.now());
 };
 
 // Inserts jobs of the groups NAME0, NAME1, ... in turn, 1 000 at a time.
@@ -72,6 +75,13 @@ async function graphileWorker() {
 	return (await all) - start;
 }
 
+// Jobs, and one that waits for all of them.
+async function fillBatch(boss) {
+	const members = Array.from({ length: jobs }, (_, i) => ({ ref: `member${i}`, name: 'noop', data }));
+	await boss.flow([...members, { ref: 'dependent', name: 'noop', data, dependsOn: members.map(({ ref }) => ref) }]);
+	await client.query('vacuum analyze');
+}
+
 // Two jobs a fetch: the least with which a worker goes on without a pause.
 async function pgBoss() {
 	const { PgBoss } = await import('pg-boss');
@@ -79,7 +89,8 @@ async function pgBoss() {
 	boss.on('error', (error) => { console.error(error); process.exit(1); });
 	await boss.start();
 	await boss.createQueue('noop', kind === 'ordered' ? { policy: 'key_strict_fifo' } : {});
-	await fillAll(
+	if (kind === 'batch') await fillBatch(boss);
+	else await fillAll(
 		(names) => boss.insert('noop', names.map((name) => ({
 			data,
 			...(kind === 'limited' && { group: { id: name } }),

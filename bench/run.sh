@@ -31,7 +31,7 @@ case $mode in
 			priorities backlog pinned pinned_read pinned_dump wakeup wal idle size
 			push push_signed push_tls push_worker fair endpoints
 			groups_blocked groups limited8 limited32 fifo fair_groups pinned_group
-			hosts keys queue_stats metrics http_submit http_waiting dashboard publish follow batch batch_pinned events events_read schedules call
+			hosts keys queue_stats metrics http_submit http_waiting dashboard publish follow batch batch_pinned batch_pg_boss events events_read schedules call
 			pgq graphile_worker pg_boss pgmq pg_net runners commands)
 		seconds=${duration:-4} backlog=100000 batch_backlog=1000000 small=10000 large=300000 pinned_seconds=90 wakeups=200
 		wal_lives=10000 size_lives=100000 idle_seconds=60 requests=10000 batches=300 jobs=10000 fair_seconds=10 claims=200 calls=10000

@@ -71,6 +71,21 @@ scenario_batch_pinned()
 	row 'behind an old snapshot, ms' - ms '<= 100'
 }
 
+# The same of a smaller batch, beside a flow of pg-boss.
+scenario_batch_pg_boss()
+{
+	local members=$jobs
+	has_npm_packages || return 0
+	fresh_database bench
+	sql -c "select taskq.create_queue('waited_for')" >/dev/null
+	for _ in $(seq "$runs"); do
+		measure_batch 'a batch' 'from its last end to the dependent, ms'
+		measure 'pg-boss, a flow' npm_rate pg-boss "$members" 32 batch
+	done
+	row 'a batch' 'pg-boss, a flow' tasks/s
+	note "$(printf '%s\n' "${npm_packages[@]}" | grep ^pg-boss@), one Node.js process, 32 jobs at a time; taskq's clients are pgbench's"
+}
+
 # measure_batch RATE LATENCY: names of what is measured.
 measure_batch()
 {
