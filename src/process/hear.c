@@ -149,7 +149,11 @@ hear(Hearing *h, int64 id, int64 token)
 	else if (h->nvalues > 0 && !failure_may_pass() && !worker_stopping)
 		refuse_values(h);
 	else
+	{
 		h->retry_at = tq_clock_ms() + RETRY_MS;
+		if (h->nvalues == 0)
+			MemoryContextReset(h->context); /* progress, which is dropped */
+	}
 	if (run.no_memory)
 		refuse_values(h);
 	if (run.all)
