@@ -133,9 +133,11 @@ scenario_pgmq()
 # Requests a second of pg_net, until the last answer is stored.
 pg_net_rate()
 {
+	local all=$(($(received) + requests))
 	sql -c 'truncate net._http_response' \
 		-c "select count(net.http_post('$url', '{\"order\": 4711, \"state\": \"paid\"}')) from generate_series(1, $requests)" >/dev/null
 	local start=${EPOCHREALTIME/./}
+	until [ "$(received)" -ge "$all" ]; do sleep 0.2; done
 	until [ "$(sql -c "select count(*) from net._http_response")" = "$requests" ]; do sleep 0.2; done
 	say "$((requests * 1000000 / (${EPOCHREALTIME/./} - start)))"
 }

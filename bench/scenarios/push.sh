@@ -52,6 +52,7 @@ start_nginx()
 				listen ${1:-127.0.0.1}:$port;
 				location / { return 200 '{"ok": true}'; }
 				location /close { keepalive_timeout 0; return 200 '{"ok": true}'; }
+				location /status { stub_status; }
 			}
 			${tls:+include $dir/tls;}
 		}
@@ -74,6 +75,12 @@ stop_nginx()
 	rm -r "$work/nginx"
 }
 
+# The requests that nginx has read so far.
+received()
+{
+	curl -fs "${url}status" | awk 'NR == 3 { print $3 }'
+}
+
 # Requests per second, by the program itself; $1: another URL, $2: its authorities.
 bare_curl()
 {
@@ -81,14 +88,17 @@ bare_curl()
 	"$work/bare_curl" "${1:-$url}" "$requests" 100 ${2:+"$2"} | sed 's/.* \([0-9.]*\) requests.s.*/\1/'
 }
 
-# The same by taskq; $1: a queue with a URL of its own, or else $url.
+# The same by taskq; $1: a queue with a URL of its own, or else $url.  No session looks at the tasks
+# before the last request has been received: a look takes a processor, and pages, from the executor.
 delivered()
 {
-	local before submit="taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')"
+	local before all submit="taskq.submit_http('$url', '{\"order\": 4711, \"state\": \"paid\"}')"
 	[ -z "${1:-}" ] || submit="taskq.submit('$1', '{\"order\": 4711, \"state\": \"paid\"}')"
 	before=$(sql -c "select coalesce(max(id), 0) from taskq.tasks")
+	all=$(($(received) + requests))
 	sql -c "select count($submit) from generate_series(1, $requests)" \
 		-c "create table committed as select clock_timestamp() as at" >/dev/null
+	until [ "$(received)" -ge "$all" ]; do sleep 0.2; done
 	until [ "$(sql -c "select count(*) from taskq.tasks where id > $before and state = 'finished'")" = "$requests" ]; do
 		sleep 0.2
 	done
