@@ -244,11 +244,13 @@ host_listed(const tq_egress *e, const char *host)
 	char name[TQ_MAX_HOST + 1];
 	size_t i;
 
+	if (e->nhosts == 0)
+		return true;
 	canonical_host(host, name);
 	for (i = 0; i < e->nhosts; i++)
 		if (host_matches(&e->hosts[i], name))
 			return true;
-	return e->nhosts == 0;
+	return false;
 }
 
 static bool

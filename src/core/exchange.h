@@ -82,8 +82,6 @@ typedef struct tq_exchange
 	char custom[TQ_MAX_METHOD + 1]; /* the method that easy has */
 	struct curl_slist *lines;       /* nodes of the list of headers: room for so many */
 	int max_lines;
-	struct curl_slist connect_to;
-	char target[80]; /* its data */
 	char curl_error[CURL_ERROR_SIZE];
 	tq_addresses addresses;
 } tq_exchange;

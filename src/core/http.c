@@ -205,7 +205,7 @@ static bool
 take_link(tq_exchange *x, const struct sockaddr_storage *addr)
 {
 	x->link = tq_links_take(&x->http->links, x->url->host, x->url->port, addr, x->resent);
-	return x->link != NULL && tq_transfer_use(x);
+	return x->link != NULL;
 }
 
 /* The handle must not be with curl. */
@@ -309,8 +309,7 @@ run(tq_exchange *x)
 
 	if (!x->loaded && !load_handle(x))
 		return false;
-	if (!take_link(x, addr) ||
-		!tq_transfer_aim(x, (const struct sockaddr *) addr, left_ms > 0 ? left_ms : 1))
+	if (!take_link(x, addr) || !tq_transfer_aim(x, left_ms > 0 ? left_ms : 1))
 		return false;
 	x->connected = x->opened = false;
 	if (curl_multi_add_handle(h->multi, x->easy) != CURLM_OK)

@@ -5,10 +5,12 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* POLLRDHUP */
 #endif
+#include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -119,6 +121,19 @@ find_idle(tq_links *links, const char *host, const char *port, const struct sock
 	return NULL;
 }
 
+static void
+write_target(tq_link *link)
+{
+	bool v4 = link->addr.ss_family == AF_INET;
+	const void *addr = v4 ? (const void *) &((const struct sockaddr_in *) &link->addr)->sin_addr
+						  : &((const struct sockaddr_in6 *) &link->addr)->sin6_addr;
+	char ip[INET6_ADDRSTRLEN];
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, addr, ip, sizeof(ip));
+	snprintf(link->target, sizeof(link->target), v4 ? "::%s:%s" : "::[%s]:%s", ip, link->port);
+	link->connect_to.data = link->target;
+}
+
 static tq_link *
 make(tq_links *links, const char *host, const char *port, const struct sockaddr_storage *addr)
 {
@@ -138,6 +153,7 @@ make(tq_links *links, const char *host, const char *port, const struct sockaddr_
 	strcpy(link->port, port);
 	link->addr = *addr;
 	link->hash = hash_of_target(port, addr);
+	write_target(link);
 	links->n++;
 	return link;
 }

@@ -11,12 +11,27 @@
 
 #include "core/request.h"
 
-static bool
-is_token_character(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		   (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
+/* The characters of a token: RFC 9110, section 5.6.2. */
+static const bool is_token_character[256] = {
+	['0' ... '9'] = true,
+	['A' ... 'Z'] = true,
+	['a' ... 'z'] = true,
+	['!'] = true,
+	['#'] = true,
+	['$'] = true,
+	['%'] = true,
+	['&'] = true,
+	['\''] = true,
+	['*'] = true,
+	['+'] = true,
+	['-'] = true,
+	['.'] = true,
+	['^'] = true,
+	['_'] = true,
+	['`'] = true,
+	['|'] = true,
+	['~'] = true,
+};
 
 /* The length of the token that s begins with. */
 static size_t
@@ -24,7 +39,7 @@ token_length(const char *s)
 {
 	size_t len = 0;
 
-	while (is_token_character(s[len]))
+	while (is_token_character[(unsigned char) s[len]])
 		len++;
 	return len;
 }

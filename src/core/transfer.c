@@ -446,39 +446,13 @@ tq_transfer_load(tq_exchange *x, bool http2)
 }
 
 bool
-tq_transfer_use(tq_exchange *x)
+tq_transfer_aim(tq_exchange *x, int64_t left_ms)
 {
-	return (curl_easy_setopt(x->easy, CURLOPT_SHARE, x->link->share) |
-			curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, x->link)) == CURLE_OK;
-}
+	CURLcode code = CURLE_OK;
 
-/* As CONNECT_TO takes it: any host and port are at this address. */
-static void
-write_target(tq_exchange *x, const struct sockaddr *addr)
-{
-	char ip[INET6_ADDRSTRLEN];
-
-	if (addr->sa_family == AF_INET)
-	{
-		const unsigned char *b =
-			(const unsigned char *) &((const struct sockaddr_in *) addr)->sin_addr;
-
-		snprintf(x->target, sizeof(x->target), "::%d.%d.%d.%d:%s", b[0], b[1], b[2], b[3],
-				 x->url->port);
-		return;
-	}
-	inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) addr)->sin6_addr, ip, sizeof(ip));
-	snprintf(x->target, sizeof(x->target), "::[%s]:%s", ip, x->url->port);
-}
-
-bool
-tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms)
-{
-	CURLcode code;
-
-	write_target(x, addr);
-	x->connect_to = (struct curl_slist){.data = x->target};
-	code = curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, &x->connect_to);
+	code |= curl_easy_setopt(x->easy, CURLOPT_SHARE, x->link->share);
+	code |= curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, x->link);
+	code |= curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, &x->link->connect_to);
 	code |= curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) left_ms);
 	return code == CURLE_OK;
 }
@@ -525,7 +499,7 @@ tq_transfer_unreached(const tq_exchange *x, CURLcode code)
 
 /* The address at which the transfer was aimed. */
 static const struct sockaddr *
-target_of(const tq_exchange *x)
+address_of(const tq_exchange *x)
 {
 	return (const struct sockaddr *) &x->addresses.addr[x->next_address - 1];
 }
@@ -545,7 +519,7 @@ tq_transfer_shortage(const tq_exchange *x, CURLcode code)
 		return 0;
 	curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
 	if (number == EADDRNOTAVAIL &&
-		!tq_shortage_of_ports(target_of(x), sizeof(struct sockaddr_storage)))
+		!tq_shortage_of_ports(address_of(x), sizeof(struct sockaddr_storage)))
 		return 0;
 	return tq_shortage_of((int) number);
 }

@@ -16,11 +16,11 @@ extern bool tq_transfer_setup(tq_exchange *x, const char *ca_file);
 /* Tells the handle the request.  http2: may be spoken.  False: out of memory. */
 extern bool tq_transfer_load(tq_exchange *x, bool http2);
 
-/* Makes the handle use the exchange's link.  False: out of memory. */
-extern bool tq_transfer_use(tq_exchange *x);
-
-/* Directs the handle to an address, with left_ms for all that follows.  False: out of memory. */
-extern bool tq_transfer_aim(tq_exchange *x, const struct sockaddr *addr, int64_t left_ms);
+/*
+ * Directs the handle to the address of the exchange's link, by its connection if it has one, with
+ * left_ms for all that follows.  False: out of memory.
+ */
+extern bool tq_transfer_aim(tq_exchange *x, int64_t left_ms);
 
 /* Whether curl's result means that no connection to this address was made at all. */
 extern bool tq_transfer_unreached(const tq_exchange *x, CURLcode code);
