@@ -9,8 +9,9 @@
  *		block (43 bits) | number (10 bits)
  *
  * Blocks are counted by the sequence token_block, and a block is made durable before its first
- * use.  With shared memory the server takes a block for all its sessions.  A crash forgets it, and
- * the next block is a new one.  Without shared memory every acquire takes a block for itself and
+ * use.  With shared memory the server takes several blocks for all its sessions, so that few claims
+ * wait for the disk twice.  A crash forgets them, and the next block is a new one.  Without shared
+ * memory every acquire takes a block for itself and
  * commits synchronously, which makes the sequence durable with it.
  *
  * When a database is copied, or a standby promoted, its counter may be behind tokens that were
@@ -56,6 +57,7 @@
 
 #define NUMBER_BITS 10
 #define MARK_BITS   10
+#define AT_ONCE     8                     /* blocks that are taken for all sessions */
 #define SHORTEST    (INT64CONST(1) << 32) /* jump, in blocks; the longest is nearly twice as long */
 
 static Statement read_origin = {
@@ -198,9 +200,36 @@ take_block(void)
 {
 	int64 block;
 
-	if (!try_block(&block))
-		block = take_block_after_jump(false);
-	return block << NUMBER_BITS;
+	return try_block(&block) ? block : take_block_after_jump(false);
+}
+
+/* Takes the blocks that follow, and returns their number; a block in another's use ends them. */
+static int
+take_following(int64 block)
+{
+	int n = 0;
+
+	while (n < AT_ONCE - 1 && next_block() == block + n + 1)
+		n++;
+	return n;
+}
+
+/* Durable blocks for all sessions.  The sequence may have reserved them long ago, but not so. */
+static void
+share_blocks(TaskqDatabase *db)
+{
+	int64 block = take_block();
+	int64 end = block + 1 + take_following(block);
+
+	durability_flush();
+	SpinLockAcquire(&db->token_lock);
+	/* If two sessions take blocks at the same time, the greater ones stay. */
+	if (block << NUMBER_BITS >= db->next_token)
+	{
+		db->next_token = block << NUMBER_BITS;
+		db->token_end = end << NUMBER_BITS;
+	}
+	SpinLockRelease(&db->token_lock);
 }
 
 /* A token of the shared block; 0 if the block is used up. */
@@ -225,24 +254,10 @@ token_next(void)
 	if (db == NULL)
 	{
 		ForceSyncCommit();
-		return take_block();
+		return take_block() << NUMBER_BITS;
 	}
 	while ((token = take_from_shared(db)) == 0)
-	{
-		int64 block = take_block();
-
-		/* The sequence may have reserved this number long ago, but not durably. */
-		durability_flush();
-
-		SpinLockAcquire(&db->token_lock);
-		/* If two sessions take a block at the same time, the greater block stays. */
-		if (block > db->next_token)
-		{
-			db->next_token = block + 1;
-			db->token_end = block + (INT64CONST(1) << NUMBER_BITS);
-		}
-		SpinLockRelease(&db->token_lock);
-	}
+		share_blocks(db);
 	return token;
 }
 
