@@ -83,8 +83,12 @@ see_rows(const ReturnSetInfo *rows, SlotSeer see, void *arg)
 	slot = MakeSingleTupleTableSlot(rows->setDesc, &TTSOpsMinimalTuple);
 	while (tuplestore_gettupleslot(rows->setResult, true, false, slot))
 	{
+		MemoryContext old = MemoryContextSwitchTo(rows->econtext->ecxt_per_tuple_memory);
+
 		slot_getallattrs(slot);
 		see(slot, arg);
+		MemoryContextSwitchTo(old);
+		ResetExprContext(rows->econtext);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(rows->setResult);

@@ -24,7 +24,7 @@ extern Datum function_call(const Function *function, const NullableDatum *args);
 
 /*
  * The same for a function that returns rows: calls see() with each of them.  The slot is valid
- * during that call only.
+ * during that call only, and so is the memory that see() allocates.
  */
 typedef void (*SlotSeer)(TupleTableSlot *slot, void *arg);
 extern void function_rows(const Function *function, const NullableDatum *args, SlotSeer see,

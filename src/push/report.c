@@ -44,7 +44,8 @@ typedef struct Report
 	int64 token;
 	tq_verdict verdict;
 	Answer answer;
-	Failure failure; /* class and retry_in_us also if it has not failed */
+	const bytea *head; /* from which its headers were made */
+	Failure failure;   /* class and retry_in_us also if it has not failed */
 
 	RowResult result; /* of taking the lease */
 	Row lease;        /* valid if that is ROW_DONE */
@@ -53,16 +54,34 @@ typedef struct Report
 
 /* ---- arguments ------------------------------------------------------------------ */
 
-static void
-read_received(FunctionCallInfo fcinfo, Answer *answer)
+static bool
+same_bytes(const bytea *a, const bytea *b)
 {
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		   memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* Answers that come one after the other often have the same head, which is converted once. */
+static void
+read_head(FunctionCallInfo fcinfo, Report *r, const Report *before)
+{
+	check_bytes(PG_GETARG_DATUM(TQ_REPORT_HEADERS), "headers", TQ_RESPONSE_HEADERS);
+	r->head = PG_GETARG_BYTEA_PP(TQ_REPORT_HEADERS);
+	if (before != NULL && before->head != NULL && same_bytes(before->head, r->head))
+		r->answer.headers = before->answer.headers;
+	else
+		r->answer.headers = answer_headers(r->head);
+}
+
+static void
+read_received(FunctionCallInfo fcinfo, Report *r, const Report *before)
+{
+	Answer *answer = &r->answer;
+
 	answer->status = arg_int32(fcinfo, TQ_REPORT_STATUS, "status", 0, MIN_STATUS, MAX_STATUS);
 	answer->truncated = !PG_ARGISNULL(TQ_REPORT_TRUNCATED) && PG_GETARG_BOOL(TQ_REPORT_TRUNCATED);
 	if (!PG_ARGISNULL(TQ_REPORT_HEADERS))
-	{
-		check_bytes(PG_GETARG_DATUM(TQ_REPORT_HEADERS), "headers", TQ_RESPONSE_HEADERS);
-		answer->headers = answer_headers(PG_GETARG_BYTEA_PP(TQ_REPORT_HEADERS));
-	}
+		read_head(fcinfo, r, before);
 	if (!PG_ARGISNULL(TQ_REPORT_BODY))
 	{
 		check_bytes(PG_GETARG_DATUM(TQ_REPORT_BODY), "body", TQ_RESPONSE_MAX);
@@ -71,9 +90,10 @@ read_received(FunctionCallInfo fcinfo, Answer *answer)
 }
 
 static void
-read_answer(FunctionCallInfo fcinfo, Answer *answer)
+read_answer(FunctionCallInfo fcinfo, Report *r, const Report *before)
 {
 	int64 elapsed_us = arg_interval_us(fcinfo, TQ_REPORT_ELAPSED, "elapsed", -1, RANGE_ELAPSED);
+	Answer *answer = &r->answer;
 
 	if (elapsed_us >= 0)
 	{
@@ -84,7 +104,7 @@ read_answer(FunctionCallInfo fcinfo, Answer *answer)
 		answer->times = answer_times(PG_GETARG_DATUM(TQ_REPORT_TIMES));
 	answer->present = !PG_ARGISNULL(TQ_REPORT_STATUS);
 	if (answer->present)
-		read_received(fcinfo, answer);
+		read_received(fcinfo, r, before);
 }
 
 /* "internal" stands for a class that is not known. */
@@ -135,9 +155,9 @@ arg_verdict(FunctionCallInfo fcinfo)
 	return TQ_RETRY; /* not reached */
 }
 
-/* The arguments of push_report(); the report must stay where it is. */
+/* The arguments of push_report(); before: another one, or NULL.  Both must stay where they are. */
 static void
-read_report(FunctionCallInfo fcinfo, Report *r)
+read_report(FunctionCallInfo fcinfo, Report *r, const Report *before)
 {
 	memset(r, 0, sizeof(*r));
 	r->id = arg_id(fcinfo, TQ_REPORT_ID, "id");
@@ -145,7 +165,7 @@ read_report(FunctionCallInfo fcinfo, Report *r)
 	r->verdict = arg_verdict(fcinfo);
 	r->failure.class = tq_class_name(TQ_CLASS_HTTP);
 	r->failure.retry_in_us = -1;
-	read_answer(fcinfo, &r->answer);
+	read_answer(fcinfo, r, before);
 	if (r->verdict != TQ_SUCCESS)
 		read_failure(fcinfo, r->verdict, &r->answer, &r->failure);
 }
@@ -279,7 +299,7 @@ taskq_push_report(PG_FUNCTION_ARGS)
 	Datum stored;
 
 	executor_call("taskq_private.push_report()");
-	read_report(fcinfo, report);
+	read_report(fcinfo, report, NULL);
 	store_reports(report, 1, &stored, &fcinfo->isnull);
 	return stored;
 }
@@ -332,7 +352,7 @@ read_reports(FunctionCallInfo fcinfo, int count)
 	{
 		for (int n = 0; n < TQ_REPORT_NARGUMENTS; n++)
 			one->args[n] = column[n][i];
-		read_report(one, &reports[i]);
+		read_report(one, &reports[i], i > 0 ? &reports[i - 1] : NULL);
 	}
 	return reports;
 }
