@@ -65,9 +65,33 @@ typedef struct Lines
 #define OWN_LINES (12 + STYLE_MAX_LINES)
 
 static void
-add_line(Lines *lines, char *line)
+add_line(Lines *lines, const char *line)
 {
 	lines->line[lines->count++] = CStringGetTextDatum(line);
+}
+
+static void
+add_field(Lines *lines, const char *name, const char *value)
+{
+	int name_len = strlen(name);
+	int value_len = strlen(value);
+	text *line = palloc(VARHDRSZ + name_len + 2 + value_len);
+	char *to = VARDATA(line);
+
+	SET_VARSIZE(line, VARHDRSZ + name_len + 2 + value_len);
+	memcpy(to, name, name_len);
+	memcpy(to + name_len, ": ", 2);
+	memcpy(to + name_len + 2, value, value_len);
+	lines->line[lines->count++] = PointerGetDatum(line);
+}
+
+static void
+add_number(Lines *lines, const char *name, int64 number)
+{
+	char digits[MAXINT8LEN + 1];
+
+	pg_lltoa(number, digits);
+	add_field(lines, name, digits);
 }
 
 /*
@@ -90,7 +114,7 @@ add_headers(Lines *lines, Jsonb *headers, const Jsonb *others, tq_style style)
 				 (others == NULL || headers_find(others, name, NULL) == 0) &&
 				 !tq_style_owns(style, name))
 		{
-			add_line(lines, psprintf("%s: %.*s", name, v.val.string.len, v.val.string.val));
+			add_field(lines, name, pnstrdup(v.val.string.val, v.val.string.len));
 			lines->has_type |= pg_strcasecmp(name, "content-type") == 0;
 			lines->has_trace |= pg_strcasecmp(name, "traceparent") == 0;
 		}
@@ -124,25 +148,23 @@ add_trace(Lines *lines, const Claim *claim)
 	trace = TextDatumGetCString(claim->task.values[TASK_TRACE]);
 	if (tq_trace_invalid(trace) != NULL || (first && lines->has_trace))
 		return;
-	add_line(lines, psprintf("%s: %s", first ? "traceparent" : "X-Task-Trace", trace));
+	add_field(lines, first ? "traceparent" : "X-Task-Trace", trace);
 }
 
 static void
-add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
+add_own_headers(Lines *lines, const Queue *queue, const Claim *claim, const char *id)
 {
-	int64 id = ROW_INT64(&claim->task, TASK_ID);
 	ListCell *cell;
 
 	add_line(lines, "User-Agent: taskq/" TASKQ_VERSION);
-	add_line(lines, psprintf("X-Task-Id: " INT64_FORMAT, id));
-	add_line(lines, psprintf("X-Task-Queue: %s", header_queue_value(queue)));
-	add_line(lines, psprintf("X-Task-Attempt: %d", ROW_INT32(&claim->lease, LEASE_ATTEMPT)));
-	add_line(lines, psprintf("Idempotency-Key: %s", message_id(claim)));
+	add_number(lines, "X-Task-Id", ROW_INT64(&claim->task, TASK_ID));
+	add_field(lines, "X-Task-Queue", header_queue_value(queue));
+	add_number(lines, "X-Task-Attempt", ROW_INT32(&claim->lease, LEASE_ATTEMPT));
+	add_field(lines, "Idempotency-Key", id);
 	if (!claim->task.nulls[TASK_KEY])
-		add_line(lines, psprintf("X-Task-Key: %s", header_key_value(&claim->task)));
+		add_field(lines, "X-Task-Key", header_key_value(&claim->task));
 	if (queue->accept_202)
-		add_line(lines, psprintf("X-Task-Token: " INT64_FORMAT,
-								 ROW_INT64(&claim->lease, LEASE_TOKEN)));
+		add_number(lines, "X-Task-Token", ROW_INT64(&claim->lease, LEASE_TOKEN));
 	add_trace(lines, claim);
 	foreach (cell, style_lines(queue, claim))
 		add_line(lines, lfirst(cell));
@@ -150,24 +172,25 @@ add_own_headers(Lines *lines, const Queue *queue, const Claim *claim)
 
 /* The timestamp is the time of the claim: deliver.c sends a claimed task soon. */
 static void
-add_signature(Lines *lines, const Claim *claim, const Secrets *secrets, const bytea *body)
+add_signature(Lines *lines, const Claim *claim, const char *id, const Secrets *secrets,
+			  const bytea *body)
 {
-	char *id = message_id(claim);
 	int64 now = timestamptz_to_time_t(ROW_TIME(&claim->lease, LEASE_STARTED_AT));
-	char *signature = signature_make(secrets->secret, id, now, body);
+	char *signature = signature_make(secrets->signer, secrets->secret, id, now, body);
 
 	if (secrets->old_secret != NULL)
 		signature = psprintf("%s %s", signature,
-							 signature_make(secrets->old_secret, id, now, body));
-	add_line(lines, psprintf("webhook-id: %s", id));
-	add_line(lines, psprintf("webhook-timestamp: " INT64_FORMAT, now));
-	add_line(lines, psprintf("webhook-signature: %s", signature));
+							 signature_make(secrets->signer, secrets->old_secret, id, now, body));
+	add_field(lines, "webhook-id", id);
+	add_number(lines, "webhook-timestamp", now);
+	add_field(lines, "webhook-signature", signature);
 }
 
 static Datum
 head_of(const Queue *queue, const Claim *claim, const Secrets *secrets, const bytea *body)
 {
 	const Row *task = &claim->task;
+	char *id = message_id(claim);
 	Jsonb *headers = NULL;
 	Lines lines = {.count = 0};
 	int limit = OWN_LINES;
@@ -183,9 +206,9 @@ head_of(const Queue *queue, const Claim *claim, const Secrets *secrets, const by
 		add_headers(&lines, headers, secrets->headers, queue->header_style);
 	if (!lines.has_type && !task->nulls[TASK_PAYLOAD])
 		add_line(&lines, JSON_TYPE);
-	add_own_headers(&lines, queue, claim);
+	add_own_headers(&lines, queue, claim, id);
 	if (secrets->secret != NULL)
-		add_signature(&lines, claim, secrets, body);
+		add_signature(&lines, claim, id, secrets, body);
 	return PointerGetDatum(construct_array(lines.line, lines.count, TEXTOID, -1, false,
 										   TYPALIGN_INT));
 }
@@ -296,9 +319,14 @@ static void
 make_requests(void *arg)
 {
 	Making *m = arg;
+	Secrets secrets = *m->secrets;
 
+	if (secrets.secret != NULL)
+		secrets.signer = signer_begin();
 	for (int i = 0; i < m->count; i++)
-		make_request(m->queue, &m->claims[i], m->secrets, &m->requests[i]);
+		make_request(m->queue, &m->claims[i], &secrets, &m->requests[i]);
+	if (secrets.signer != NULL)
+		signer_end(secrets.signer);
 }
 
 /* Ends a task of which there can be no request, or lets it fail if the server lacks something. */

@@ -7,6 +7,7 @@
 
 #include "life/acquire.h"
 #include "nodes/execnodes.h"
+#include "push/signature.h"
 #include "utils/jsonb.h"
 
 /* The url, headers and secrets of an endpoint at the time of a claim; all zero: it has none. */
@@ -15,8 +16,9 @@ typedef struct Secrets
 	char *url; /* the only one to which the rest may be sent */
 	Jsonb *headers;
 	bytea *secret;
-	bytea *old_secret; /* signs as well, while it is valid */
-	int sqlstate;      /* not 0: they could not be read, and no request can be made */
+	bytea *old_secret;   /* signs as well, while it is valid */
+	pg_hmac_ctx *signer; /* while requests are made, if there is a secret */
+	int sqlstate;        /* not 0: they could not be read, and no request can be made */
 } Secrets;
 
 /*

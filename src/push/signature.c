@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "common/hmac.h"
 #include "common/sha2.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -19,45 +18,64 @@
 #include "push/headers.h"
 #include "push/signature.h"
 
+static void
+fail(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not compute a signature")));
+}
+
+pg_hmac_ctx *
+signer_begin(void)
+{
+	pg_hmac_ctx *signer = pg_hmac_create(PG_SHA256);
+
+	if (signer == NULL)
+		fail();
+	return signer;
+}
+
+void
+signer_end(pg_hmac_ctx *signer)
+{
+	pg_hmac_free(signer);
+}
+
 /* Computes the HMAC of head and body; false: it failed. */
 static bool
-authenticate(pg_hmac_ctx *ctx, const uint8 *secret, size_t len, const char *head,
+authenticate(pg_hmac_ctx *signer, const uint8 *secret, size_t len, const char *head,
 			 const bytea *body, uint8 mac[PG_SHA256_DIGEST_LENGTH])
 {
-	if (pg_hmac_init(ctx, secret, len) < 0 ||
-		pg_hmac_update(ctx, (const uint8 *) head, strlen(head)) < 0)
+	if (pg_hmac_init(signer, secret, len) < 0 ||
+		pg_hmac_update(signer, (const uint8 *) head, strlen(head)) < 0)
 		return false;
-	if (body != NULL && pg_hmac_update(ctx, (const uint8 *) VARDATA_ANY(body),
+	if (body != NULL && pg_hmac_update(signer, (const uint8 *) VARDATA_ANY(body),
 									   VARSIZE_ANY_EXHDR(body)) < 0)
 		return false;
-	return pg_hmac_final(ctx, mac, PG_SHA256_DIGEST_LENGTH) >= 0;
+	return pg_hmac_final(signer, mac, PG_SHA256_DIGEST_LENGTH) >= 0;
 }
 
 /* head: everything before the body. */
 static char *
-sign(const uint8 *secret, size_t len, const char *head, const bytea *body)
+sign(pg_hmac_ctx *signer, const uint8 *secret, size_t len, const char *head, const bytea *body)
 {
-	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
 	uint8 mac[PG_SHA256_DIGEST_LENGTH];
 	char *text = palloc(TQ_SIGNATURE_LENGTH + 1);
-	bool done = ctx != NULL && authenticate(ctx, secret, len, head, body, mac);
 
-	if (ctx != NULL)
-		pg_hmac_free(ctx);
-	if (!done)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute a signature")));
+	if (!authenticate(signer, secret, len, head, body, mac))
+		fail();
 	tq_signature_write(mac, text);
 	return text;
 }
 
 char *
-signature_make(const bytea *secret, const char *id, int64 unix_time, const bytea *body)
+signature_make(pg_hmac_ctx *signer, const bytea *secret, const char *id, int64 unix_time,
+			   const bytea *body)
 {
 	char *head = psprintf("%s." INT64_FORMAT ".", id, unix_time);
 
-	return sign((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret), head, body);
+	return sign(signer, (const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret), head, body);
 }
 
 /* Raises TQ004 if the secret is not valid; the error does not show it. */
@@ -123,6 +141,7 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	char *id = NULL;
 	char *timestamp = NULL;
 	char *signatures = NULL;
+	pg_hmac_ctx *signer;
 	char *expected;
 
 	if (PG_ARGISNULL(0))
@@ -144,7 +163,9 @@ taskq_verify_signature(PG_FUNCTION_ARGS)
 	if (id == NULL || strchr(id, '.') != NULL || timestamp == NULL || signatures == NULL ||
 		!is_near(timestamp, tolerance_us))
 		PG_RETURN_BOOL(false);
-	expected = sign(secret, secret_len, psprintf("%s.%s.", id, timestamp),
+	signer = signer_begin();
+	expected = sign(signer, secret, secret_len, psprintf("%s.%s.", id, timestamp),
 					PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2));
+	signer_end(signer);
 	PG_RETURN_BOOL(tq_signature_is_among(signatures, expected));
 }
