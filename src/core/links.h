@@ -41,7 +41,7 @@ typedef struct tq_link
 	struct sockaddr_storage addr;
 	char host[TQ_MAX_HOST + 1];
 	char port[6];
-	struct curl_slist connect_to; /* for CURLOPT_CONNECT_TO: any host and port are at this address */
+	struct curl_slist connect_to; /* for CURLOPT_CONNECT_TO: any host and port are there */
 	char target[80];              /* its data */
 } tq_link;
 

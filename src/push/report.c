@@ -63,7 +63,7 @@ same_bytes(const bytea *a, const bytea *b)
 
 /* Answers that come one after the other often have the same head, which is converted once. */
 static void
-read_head(FunctionCallInfo fcinfo, Report *r, const Report *before)
+read_headers(FunctionCallInfo fcinfo, Report *r, const Report *before)
 {
 	check_bytes(PG_GETARG_DATUM(TQ_REPORT_HEADERS), "headers", TQ_RESPONSE_HEADERS);
 	r->head = PG_GETARG_BYTEA_PP(TQ_REPORT_HEADERS);
@@ -81,7 +81,7 @@ read_received(FunctionCallInfo fcinfo, Report *r, const Report *before)
 	answer->status = arg_int32(fcinfo, TQ_REPORT_STATUS, "status", 0, MIN_STATUS, MAX_STATUS);
 	answer->truncated = !PG_ARGISNULL(TQ_REPORT_TRUNCATED) && PG_GETARG_BOOL(TQ_REPORT_TRUNCATED);
 	if (!PG_ARGISNULL(TQ_REPORT_HEADERS))
-		read_head(fcinfo, r, before);
+		read_headers(fcinfo, r, before);
 	if (!PG_ARGISNULL(TQ_REPORT_BODY))
 	{
 		check_bytes(PG_GETARG_DATUM(TQ_REPORT_BODY), "body", TQ_RESPONSE_MAX);

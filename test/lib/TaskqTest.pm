@@ -155,13 +155,16 @@ sub wait_executor
 	});
 }
 
-# Changes settings for the whole server, NAME => VALUE, without a restart.
+# Changes settings for the whole server, NAME => VALUE, without a restart.  A session that is newer
+# than the postmaster's reload is newer than its signals to all other processes, too.
 sub reconfigure
 {
 	my ($node, %settings) = @_;
+	my $before = $node->safe_psql('postgres', 'select pg_conf_load_time()');
 
 	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'") foreach sort keys %settings;
 	$node->reload;
+	wait_query($node, 'postgres', "select pg_conf_load_time() > '$before'");
 	return;
 }
 

@@ -34,12 +34,15 @@ sub acquire_first
 	return $token;
 }
 
-# Uses up the block in shared memory.
+# Uses up the eight blocks in shared memory.
 sub use_up
 {
 	my ($database) = @_;
 
-	sql("do 'begin for i in 1..1024 loop perform taskq.release(id, token) from taskq.acquire(\$\$default\$\$); end loop; end'", $database);
+	sql("select taskq.create_queue('spare')", $database);
+	sql("select count(taskq.submit('spare')) from generate_series(1, 8192)", $database);
+	is(sql("select count(*) from taskq.acquire('spare', 8192)", $database), 8192, 'so many tokens');
+	sql("select taskq.drop_queue('spare', force => true)", $database);
 	return;
 }
 
@@ -57,6 +60,9 @@ sql("select taskq.submit('default', '2', priority => -1)");
 my ($id, $held) = split /\|/, sql("select id, token from taskq.acquire('default')");
 my $first = acquire_first('postgres', 'original');
 cmp_ok($first, '>', $held, 'tokens grow');
+my $block = sql('select last_value from taskq_private.token_block');
+use_up('postgres');
+is(sql('select last_value from taskq_private.token_block') - $block, 8, 'all tokens of a block are given out');
 
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
 sql("create database $_ template postgres") foreach qw(made1 made2);
