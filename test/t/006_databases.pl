@@ -79,8 +79,8 @@ is( sql("select a.usename, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcre
 		  . " from pg_stat_activity a join pg_roles r on r.oid = a.usesysid where a.pid = $pid"),
 	'taskq_bgw|f|f|f|f|f',
 	'the executor is an ordinary role');
-my ($rc, $out, $error) = $node->psql('postgres', 'select 1', extra_params => [ '-U', 'taskq_bgw' ]);
-isnt($rc, 0, 'no client can connect as that role');
+my ($out, $error) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-U', 'taskq_bgw', '-c', 'select 1' ]);
+is($out, '', 'no client can connect as that role');
 like($error, qr/too many connections for role "taskq_bgw"/, 'because its limit is 0');
 
 # Polls would be seen now and then; from here on the requests are all that goes on.

@@ -85,7 +85,7 @@ sub sends_to
 {
 	my ($receiver) = @_;
 
-	reconfigure($node, "taskq.http_allow = '127.0.0.1'", "taskq.http_ports = ''");
+	reconfigure($node, 'taskq.http_allow' => '127.0.0.1', 'taskq.http_ports' => '');
 	return "http://127.0.0.1:$receiver->{port}";
 }
 
