@@ -195,18 +195,25 @@ vacuum_stop(void)
 
 /* ---- in the process that vacuums -------------------------------------------------- */
 
-/* VACUUM (SKIP_LOCKED, TRUNCATE false), with the rights of the table's owner. */
+/*
+ * VACUUM (SKIP_LOCKED, TRUNCATE false), with the rights of the table's owner.  VACUUM ends the
+ * transaction in which it is called, and needs the statement after that: it names the table if
+ * another session has locked it.
+ */
 static void
 vacuum_table(const char *name)
 {
+	MemoryContext old = MemoryContextSwitchTo(PortalContext);
 	VacuumStmt *statement = makeNode(VacuumStmt);
 	RangeVar *table = makeRangeVar(pstrdup(TASKQ_PRIVATE_SCHEMA), pstrdup(name), -1);
+	ParseState *source = make_parsestate(NULL);
 
 	statement->is_vacuumcmd = true;
 	statement->options = list_make2(makeDefElem("skip_locked", NULL, -1),
 									makeDefElem("truncate", (Node *) makeInteger(0), -1));
 	statement->rels = list_make1(makeVacuumRelation(table, InvalidOid, NIL));
-	ExecVacuum(make_parsestate(NULL), statement, true);
+	MemoryContextSwitchTo(old);
+	ExecVacuum(source, statement, true);
 }
 
 static void
