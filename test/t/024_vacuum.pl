@@ -85,6 +85,20 @@ for my $round (1 .. 3)
 }
 cmp_ok(sql($size), '<=', 1.5 * $before, 'three times as many tasks later the tables are hardly longer');
 
+# ---- a table that another session has locked --------------------------------------------------
+
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('begin; lock table taskq_private.task in share update exclusive mode');
+my $passed_over = vacuums('task');
+my $log = log_size($node);
+pass_through($many);
+wait_log($node, qr/skipping vacuum of "task" --- lock not available/, $log);
+$locker->query_safe('commit');
+$locker->quit;
+wait_query($node, 'postgres', "select (${vacuums}'task') > $passed_over");
+pass('is passed over, and vacuumed later');
+wait_query($node, 'postgres', q{select count(*) = 0 from pg_stat_activity where backend_type = 'taskq vacuum'});
+
 # ---- a vacuum that takes long ----------------------------------------------------------------
 
 my $running = q{select count(*) = 1 from pg_stat_activity where backend_type = 'taskq vacuum' and datname = 'other'};
