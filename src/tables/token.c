@@ -11,8 +11,8 @@
  * Blocks are counted by the sequence token_block, and a block is made durable before its first
  * use.  With shared memory the server takes several blocks for all its sessions, so that few claims
  * wait for the disk twice.  A crash forgets them, and the next block is a new one.  Without shared
- * memory every acquire takes a block for itself and
- * commits synchronously, which makes the sequence durable with it.
+ * memory every acquire takes a block for itself and commits synchronously, which makes the
+ * sequence durable with it.
  *
  * When a database is copied, or a standby promoted, its counter may be behind tokens that were
  * given out elsewhere, and the original may go on counting.  Then the counter jumps ahead by a
@@ -214,7 +214,7 @@ take_following(int64 block)
 	return n;
 }
 
-/* Durable blocks for all sessions.  The sequence may have reserved them long ago, but not so. */
+/* Takes blocks for all sessions.  The sequence may have reserved them long ago, but not durably. */
 static void
 share_blocks(TaskqDatabase *db)
 {

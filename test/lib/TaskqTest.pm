@@ -155,8 +155,8 @@ sub wait_executor
 	});
 }
 
-# Changes settings for the whole server, NAME => VALUE, without a restart.  A session that is newer
-# than the postmaster's reload is newer than its signals to all other processes, too.
+# Changes settings for the whole server, NAME => VALUE, without a restart.  When a session has
+# read them, the postmaster has told all other processes, too.
 sub reconfigure
 {
 	my ($node, %settings) = @_;
